@@ -1,0 +1,89 @@
+"""Devices, and the readings that they post."""
+
+from typing import Self
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from devices.metrics import METRIC_CHOICES
+from locations.models import Location
+from xyzsite.models import User
+
+
+class Kind(models.TextChoices):
+    THERMOMETER = "thermometer", "Thermometer"
+    HYGROMETER = "hygrometer", "Hygrometer"
+    BAROMETER = "barometer", "Barometer"
+    RAIN_GAUGE = "rain_gauge", "Rain gauge"
+    ANEMOMETER = "anemometer", "Anemometer"
+    PARTICLE_COUNTER = "particle_counter", "Particle counter"
+    GAS_ANALYSER = "gas_analyser", "Gas analyser"
+
+
+class Status(models.TextChoices):
+    ACTIVE = "active", "Active"
+    MAINTENANCE = "maintenance", "In maintenance"
+    OFFLINE = "offline", "Offline"
+    RETIRED = "retired", "Retired"
+
+
+class DeviceQuerySet(models.QuerySet["Device"]):
+    def visible_to(self, user: User) -> Self:
+        """The devices at locations that a user belongs to; all for staff."""
+        if user.is_staff:
+            return self
+        return self.filter(location__memberships__user=user)
+
+
+class Device(models.Model):
+    """One sensor. `current_value` is its newest reading of `metric`, in that metric's unit, taken at `last_seen`."""
+
+    location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="devices")
+    serial = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[
+            RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, dots, dashes, underscores only.")
+        ],
+    )
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=24, choices=Kind)
+    metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
+    status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    metadata = models.JSONField(default=dict, blank=True)
+    installed = models.DateField(null=True, blank=True)
+    last_seen = models.DateTimeField(null=True, blank=True, editable=False)
+    current_value = models.FloatField(null=True, blank=True, editable=False)
+
+    objects = DeviceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [
+            models.Index(fields=["location", "status"], name="device_by_status"),
+            models.Index(fields=["location", "kind"], name="device_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Reading(models.Model):
+    """One measured value, in `unit`. A device has at most one reading of a metric at a moment."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="readings")
+    metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
+    value = models.FloatField()
+    unit = models.CharField(max_length=16)
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-taken_at"]
+        constraints = [
+            # Also the index for time ranges. It holds the partition key, as PostgreSQL requires of a partitioned table.
+            models.UniqueConstraint(fields=["device", "metric", "taken_at"], name="one_reading_a_moment"),
+        ]
+        indexes = [models.Index(fields=["metric", "taken_at"], name="reading_by_metric")]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value} {self.unit} at {self.taken_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class XyzSiteConfig(AppConfig):
+    name = "xyzsite"
+    verbose_name = "People"

@@ -1,0 +1,91 @@
+"""How a page was made, told at its foot and in a header; and reads that see the reader's own writes."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+
+from cacheops.tally import Tally, tallied
+from xyzsite.router import read_primary
+
+ResponseMaker = Callable[[HttpRequest], HttpResponse]
+
+FOOT_PLACE = b"<!-- page foot -->"
+PRIMARY_COOKIE = "read_primary"
+PRIMARY_SECONDS = 5  # far above any healthy replica's lag
+
+
+class PageFootMiddleware:
+    """Count a page's look-ups, SQL queries and milliseconds; tell them in `Server-Timing` and at the page's foot."""
+
+    def __init__(self, get_response: ResponseMaker) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        queries = QueryCounter()
+        started = time.perf_counter()
+        with tallied() as tally, ExitStack() as stack:
+            for connection in connections.all():
+                stack.enter_context(connection.execute_wrapper(queries))
+            response = self.get_response(request)
+        milliseconds = (time.perf_counter() - started) * 1000
+        response["Server-Timing"] = server_timing(tally, queries.count, milliseconds)
+        if not response.streaming and FOOT_PLACE in response.content:
+            foot = foot_line(tally, queries.count, milliseconds)
+            response.content = response.content.replace(FOOT_PLACE, foot.encode())
+        return response
+
+
+class QueryCounter:
+    """A database execute wrapper (topics/db/instrumentation) that counts statements."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        self.count += 1
+        return execute(sql, params, many, context)
+
+
+def server_timing(tally: Tally, queries: int, milliseconds: float) -> str:
+    """Return the header's value (W3C Server-Timing); counts stand in `desc`, as `dur` is for milliseconds only."""
+    return (
+        f'region;desc="{settings.XYZ_REGION}", hits;desc="{tally.hits}", misses;desc="{tally.misses}", '
+        f'sql;desc="{queries}", total;dur={milliseconds:.1f}'
+    )
+
+
+def foot_line(tally: Tally, queries: int, milliseconds: float) -> str:
+    return (
+        f"<span>{settings.XYZ_REGION}</span> <span>{counted(tally.hits, 'cache hit')}</span> "
+        f"<span>{counted(tally.misses, 'miss', 'misses')}</span> "
+        f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
+    )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+class PrimaryAfterWriteMiddleware:
+    """Send the reads of a person who has just written to the primary database, so that they see what they wrote."""
+
+    def __init__(self, get_response: ResponseMaker) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        unsafe = request.method not in ("GET", "HEAD", "OPTIONS", "TRACE")
+        token = read_primary.set(unsafe or PRIMARY_COOKIE in request.COOKIES)
+        try:
+            response = self.get_response(request)
+        finally:
+            read_primary.reset(token)
+        if unsafe and "replica" in settings.DATABASES:
+            response.set_cookie(
+                PRIMARY_COOKIE, "1", max_age=PRIMARY_SECONDS, httponly=True, secure=request.is_secure(), samesite="Lax"
+            )
+        return response

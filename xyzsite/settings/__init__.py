@@ -1,0 +1,1 @@
+"""Settings: `base` holds what every deployment shares; `local`, `test` and `production` build on it."""

@@ -1,0 +1,70 @@
+"""The regions, and one CACHES alias for each, from the environment.
+
+A region's servers come from these variables (NAME is the region in capitals, its dashes as underscores):
+
+    REDIS_URL_NAME          redis:// or rediss:// address of the primary, or start nodes of the cluster, by comma
+    REDIS_READER_URL_NAME   addresses of readers, by comma; optional, a primary with readers only
+    REDIS_CLUSTER_NAME      true where the region's servers run in cluster mode
+    REDIS_ADDRESS_MAP_NAME  announced=reachable pairs by comma, where a cluster is reached through tunnels; optional
+
+Without REDIS_URL_NAME the region's cache lives in the memory of the process.
+"""
+
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+HOME_REGION = "us-east-1"
+REGIONS = {
+    "us-east-1": "US East (N. Virginia)",
+    "us-west-2": "US West (Oregon)",
+    "us-east-2": "US East (Ohio)",
+}
+
+
+def variable(name: str, region: str) -> str:
+    """Return the variable that holds `name` for a region: ("REDIS_URL", "us-west-2") -> REDIS_URL_US_WEST_2."""
+    return f"{name}_{region.upper().replace('-', '_')}"
+
+
+def caches_from_environment(env: environ.Env, own_region: str) -> dict[str, dict[str, Any]]:
+    """Return Django's CACHES: one alias a region, and "default", the same servers as the process's own region.
+
+    Raises ImproperlyConfigured when `own_region` is no region of ours.
+    """
+    if own_region not in REGIONS:
+        raise ImproperlyConfigured(f"XYZ_REGION is {own_region!r}; it must be one of {', '.join(REGIONS)}.")
+    caches = {region: region_cache(env, region) for region in REGIONS}
+    return {"default": caches[own_region], **caches}
+
+
+def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
+    """Return the CACHES entry of one region."""
+    primaries = env.list(variable("REDIS_URL", region), default=[])
+    if not primaries:
+        return {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": region, "KEY_PREFIX": "xyz"}
+    readers = env.list(variable("REDIS_READER_URL", region), default=[])
+    cluster = env.bool(variable("REDIS_CLUSTER", region), default=False)
+    if cluster and readers:
+        raise ImproperlyConfigured(
+            f"{variable('REDIS_READER_URL', region)} is set for a cluster, which finds its replicas itself: remove it."
+        )
+    return {
+        "BACKEND": "cacheops.backends.RegionCache",
+        "LOCATION": primaries + readers,
+        "KEY_PREFIX": "xyz",
+        "OPTIONS": {
+            "CLIENT_CLASS": "cacheops.backends.ClusterClient" if cluster else "cacheops.backends.PairClient",
+            "ADDRESS_MAP": env.dict(variable("REDIS_ADDRESS_MAP", region), default={}),
+            "MAX_CONNECTIONS": env.int("REDIS_MAX_CONNECTIONS", default=50),
+            "SOCKET_TIMEOUT": env.float("REDIS_SOCKET_TIMEOUT", default=5),
+            "SOCKET_CONNECT_TIMEOUT": env.float("REDIS_SOCKET_CONNECT_TIMEOUT", default=5),
+            "SOCKET_KEEPALIVE": env.bool("REDIS_SOCKET_KEEPALIVE", default=True),
+            "HEALTH_CHECK_INTERVAL": env.int("REDIS_HEALTH_CHECK_INTERVAL", default=30),
+            "RETRIES": env.int("REDIS_RETRIES", default=3),
+            "RETRY_BACKOFF_BASE": env.float("REDIS_RETRY_BACKOFF_BASE", default=0.01),
+            "RETRY_BACKOFF_CAP": env.float("REDIS_RETRY_BACKOFF_CAP", default=0.5),
+            "CA_CERTS": env.str("REDIS_CA_CERTS", default=""),
+        },
+    }
