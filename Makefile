@@ -1,0 +1,65 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+# They need Python 3.11 or newer, make and git; the rest is put into .venv.
+
+VENV ?= .venv
+PORT ?= 8000
+# The first interpreter on the PATH that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+# Another Django than the pinned one, e.g. DJANGO=6.1.3; CI tests it on Python 3.12 and newer.
+DJANGO ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types contract check format regions-down clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed-run ## start the local regions and serve the platform on http://127.0.0.1:8000 (PORT=… changes it)
+	@exec $(BIN)/python manage.py serve --port $(PORT)
+
+test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev ## check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## check types
+	@$(BIN)/mypy .
+
+contract: $(VENV)/.installed-dev ## check that imports point downwards
+	@$(BIN)/lint-imports
+
+check: lint types contract ## lint, types and the import contract
+
+format: $(VENV)/.installed-dev ## put the code in style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+regions-down: $(VENV)/.installed-run ## stop local regions that are still running
+	@$(BIN)/python manage.py regions down
+
+clean: ## remove .venv and every local server's data
+	@if [ -x $(BIN)/python ]; then $(BIN)/python manage.py regions down; fi
+	@rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH."; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: $(BIN)/python requirements.txt requirements-local.txt
+	@echo "Installing what the platform needs …"
+	@$(PIP) install -r requirements.txt -r requirements-local.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python requirements.txt requirements-local.txt requirements-dev.txt
+	@echo "Installing what the tests need …"
+	@$(PIP) install -r requirements-dev.txt
+	@$(if $(DJANGO),$(PIP) install Django==$(DJANGO))
+	@touch $@
