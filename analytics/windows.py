@@ -1,0 +1,101 @@
+"""Windows of time and their buckets, in a location's own clock."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """How long a window is, and the size of its buckets."""
+
+    code: str
+    label: str
+    length: timedelta
+    bucket: timedelta
+
+
+SPANS = {
+    span.code: span
+    for span in (
+        Span("1h", "1 hour", timedelta(hours=1), timedelta(minutes=1)),
+        Span("24h", "24 hours", timedelta(hours=24), timedelta(minutes=15)),
+        Span("7d", "7 days", timedelta(days=7), timedelta(hours=1)),
+        Span("30d", "30 days", timedelta(days=30), DAY),
+    )
+}
+DEFAULT_SPAN = SPANS["24h"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Buckets of one length, `step`, from `start` up to `end`, in UTC: what one SQL query can count off."""
+
+    start: datetime
+    end: datetime
+    step: timedelta
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time from `start` up to, not including, `end`, both in `zone` and on the edges of buckets."""
+
+    span: Span
+    start: datetime
+    end: datetime
+    zone: ZoneInfo
+
+    def starts(self) -> list[datetime]:
+        """Return where each bucket starts. Days are the zone's own, of 23 to 25 hours where clocks change."""
+        if self.span.bucket == DAY:
+            first = self.start.replace(tzinfo=None)
+            return [(first + day * DAY).replace(tzinfo=self.zone) for day in range(self.span.length // DAY)]
+        first = self.start.astimezone(UTC)
+        buckets = range(self.span.length // self.span.bucket)
+        return [(first + number * self.span.bucket).astimezone(self.zone) for number in buckets]
+
+    def runs(self) -> list["Run"]:
+        """Return the window cut where the length of its buckets changes: one run, or three around a clock change."""
+        edges = [moment.astimezone(UTC) for moment in (*self.starts(), self.end)]
+        runs: list[Run] = []
+        for start, end in pairwise(edges):
+            if runs and runs[-1].step == end - start:
+                runs[-1] = Run(runs[-1].start, end, end - start)
+            else:
+                runs.append(Run(start, end, end - start))
+        return runs
+
+    def closed(self, now: datetime) -> bool:
+        """Whether the window lies in the past, so that only late readings could change it."""
+        return self.end <= now
+
+    def earlier(self) -> "Window":
+        return window_until(self.span, self.start - timedelta(microseconds=1), self.zone)
+
+    def later(self) -> "Window":
+        return window_until(self.span, self.end + self.span.length - timedelta(microseconds=1), self.zone)
+
+
+def window_until(span: Span, moment: datetime, zone: ZoneInfo) -> Window:
+    """Return the window whose last bucket holds `moment`."""
+    last = floored(moment, span.bucket, zone)
+    if span.bucket == DAY:  # by the calendar: a day has 23 or 25 hours where clocks change
+        midnight = last.replace(tzinfo=None)
+        end = (midnight + DAY).replace(tzinfo=zone)
+        return Window(span, (midnight + DAY - span.length).replace(tzinfo=zone), end, zone)
+    end = (last.astimezone(UTC) + span.bucket).astimezone(zone)
+    return Window(span, (end.astimezone(UTC) - span.length).astimezone(zone), end, zone)
+
+
+def floored(moment: datetime, bucket: timedelta, zone: ZoneInfo) -> datetime:
+    """Return the start of the bucket that holds `moment`, in `zone`; a day starts at local midnight."""
+    local = moment.astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if bucket == DAY:
+        return midnight
+    # Measured in UTC: local differences would be wrong by an hour on the days when clocks change.
+    since = moment.astimezone(UTC) - midnight.astimezone(UTC)
+    return (moment.astimezone(UTC) - since % bucket).astimezone(zone)

@@ -1,0 +1,104 @@
+"""Reads of devices and their readings. Lists take the user who asks, and hold only what that user may see."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Max, Q, QuerySet
+
+from devices.models import Device, DeviceQuerySet, Reading, Status
+from xyzsite.models import User
+from xyzsite.paging import PAGE_SIZE, Page, page_of
+
+# What a list may be ordered by, and the columns that this means; the serial makes every order total.
+DEVICE_SORTS = {
+    "name": ("name", "serial"),
+    "serial": ("serial",),
+    "kind": ("kind", "name", "serial"),
+    "status": ("status", "name", "serial"),
+    "value": ("current_value", "name", "serial"),
+    "last_seen": ("last_seen", "name", "serial"),
+    "location": ("location__name", "name", "serial"),
+}
+SILENT_AFTER = timedelta(hours=3)  # hourly reporters have then missed three readings
+LIVE_WITHIN = timedelta(hours=24)  # older newest readings mean a data set of the past, which has its own "now"
+
+
+@dataclass(frozen=True)
+class DeviceFilter:
+    """What a list of devices is narrowed to. An empty field does not narrow."""
+
+    search: str = ""  # in the name or the serial, in any case
+    location_id: int | None = None
+    kind: str = ""  # a value of devices.models.Kind
+    status: str = ""  # a value of devices.models.Status
+    metric: str = ""  # a code of devices.metrics.METRICS
+
+
+def devices_for(user: User, chosen: DeviceFilter | None = None, sort: str = "name") -> DeviceQuerySet:
+    """Return the devices that a user may see, each with its location.
+
+    An unknown `sort` means the name; a leading dash turns the order. Devices without a value come last in both.
+    """
+    chosen = chosen or DeviceFilter()
+    rows = Device.objects.visible_to(user).select_related("location")
+    exact = {
+        name: value
+        for name in ("location_id", "kind", "status", "metric")
+        if (value := getattr(chosen, name)) not in ("", None)
+    }
+    if chosen.search:
+        rows = rows.filter(Q(name__icontains=chosen.search) | Q(serial__icontains=chosen.search))
+    return rows.filter(**exact).order_by(*_order(sort))
+
+
+def _order(sort: str) -> list[Any]:
+    columns = DEVICE_SORTS.get(sort.removeprefix("-"), DEVICE_SORTS["name"])
+    if sort.startswith("-"):
+        return [F(column).desc(nulls_last=True) for column in columns]
+    return [F(column).asc(nulls_last=True) for column in columns]
+
+
+def device_page(
+    user: User, chosen: DeviceFilter, sort: str = "name", number: int = 1, size: int = PAGE_SIZE
+) -> Page[Device]:
+    return page_of(devices_for(user, chosen, sort), number, size)
+
+
+def device_by_serial(user: User, serial: str) -> Device:
+    """Return a device with its location; raise Device.DoesNotExist where there is none, or the user may not see it."""
+    return Device.objects.visible_to(user).select_related("location").get(serial=serial)
+
+
+def device_by_id(user: User, pk: int) -> Device:
+    """Return a device with its location; raise Device.DoesNotExist where there is none, or the user may not see it."""
+    return Device.objects.visible_to(user).select_related("location").get(pk=pk)
+
+
+def readings_of(
+    device: Device, metric: str = "", start: datetime | None = None, end: datetime | None = None
+) -> "QuerySet[Reading, Reading]":
+    """Return a device's readings of a metric (its own by default) in [start, end), newest first; slice the result."""
+    rows = Reading.objects.filter(device_id=device.pk, metric=metric or device.metric)
+    if start is not None:
+        rows = rows.filter(taken_at__gte=start)
+    if end is not None:
+        rows = rows.filter(taken_at__lt=end)
+    return rows.order_by("-taken_at")
+
+
+def present_for(newest: datetime | None, now: datetime) -> datetime:
+    """Return the moment that counts as the present: now, or the newest reading's where the data is of the past."""
+    if newest is not None and newest < now - LIVE_WITHIN:
+        return newest
+    return now
+
+
+def silent(devices: DeviceQuerySet, present: datetime) -> DeviceQuerySet:
+    """Return the active devices that have sent nothing for SILENT_AFTER before the present, or never."""
+    return devices.filter(Q(last_seen=None) | Q(last_seen__lt=present - SILENT_AFTER), status=Status.ACTIVE)
+
+
+def newest_reading_time(devices: DeviceQuerySet) -> datetime | None:
+    newest: datetime | None = devices.aggregate(newest=Max("last_seen"))["newest"]
+    return newest
