@@ -1,0 +1,261 @@
+"""Writes: recording readings, creating and changing devices. Who may do so is decided before these are called."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Case, Q, Value, When
+from django.utils import timezone
+
+from devices.metrics import METRICS
+from devices.models import Device, Reading
+from locations.models import Location
+
+# Sensors whose clock has lost its battery report 1970 or 1980: no reading is as old as that.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+# Clocks drift by minutes; a wrong time zone shows as hours. A reading from the future would hide all that follow it.
+MAX_AHEAD = timedelta(hours=1)
+# Devices updated, and readings looked up, in one statement: far below SQLite's limits (1,000 levels of expression,
+# 32,766 parameters).
+DEVICES_A_STATEMENT = 200
+READINGS_A_STATEMENT = 1000
+
+# What a device's owner may change; `last_seen` and `current_value` follow from readings.
+CHANGEABLE = frozenset({"location", "name", "kind", "metric", "status", "metadata", "installed"})
+
+Item = TypeVar("Item")
+Moment = tuple[int, str, datetime]
+Newest = Mapping[tuple[int, str], tuple[datetime, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewReading:
+    """A reading to be recorded. `value` is in the metric's unit, which `unit` repeats or leaves out."""
+
+    device_id: int
+    metric: str
+    value: float
+    taken_at: datetime
+    unit: str = ""
+
+    @property
+    def moment(self) -> Moment:
+        """What makes a reading the same as another."""
+        return self.device_id, self.metric, self.taken_at
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of readings: `new` were stored, `known` were there before or came twice."""
+
+    new: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingError:
+    """What is wrong with one reading: its place in the sequence, from 0, the field at fault, and why."""
+
+    index: int
+    field: str
+    reason: str
+
+
+class InvalidReadings(ValueError):
+    """Readings that can not be recorded; `errors` says which and why. Correct them and send all of them again."""
+
+    def __init__(self, errors: Sequence[ReadingError]) -> None:
+        first = errors[0]
+        super().__init__(f"{len(errors)} invalid reading(s); number {first.index}, {first.field}: {first.reason}")
+        self.errors = tuple(errors)
+
+
+def record_readings(readings: Iterable[NewReading]) -> Recorded:
+    """Store readings, all or none; say how many were new.
+
+    A reading that is already there (same device, metric and moment) is left as it is. A device's `last_seen` and
+    `current_value` advance when a reading of its own metric is newer. Raises InvalidReadings.
+    """
+    batch = list(readings)
+    refuse(check_reading(index, reading, timezone.now()) for index, reading in enumerate(batch))
+    # One order for all writers: two of them that meet wait for each other, and never in a circle.
+    fresh = dict(sorted(first_of_each(batch).items()))
+    with transaction.atomic():
+        devices = lock_devices({reading.device_id for reading in batch})
+        refuse(
+            ReadingError(index, "device", "There is no such device.") if reading.device_id not in devices else None
+            for index, reading in enumerate(batch)
+        )
+        for moment in known_moments(list(fresh.values())):
+            del fresh[moment]
+        insert(fresh.values())
+        advance_devices(newest_of(fresh.values()))
+    return Recorded(new=len(fresh), known=len(batch) - len(fresh))
+
+
+def first_of_each(readings: Iterable[NewReading]) -> dict[Moment, NewReading]:
+    first: dict[Moment, NewReading] = {}
+    for reading in readings:
+        first.setdefault(reading.moment, reading)
+    return first
+
+
+def refuse(errors: Iterable[ReadingError | None]) -> None:
+    found = [error for error in errors if error is not None]
+    if found:
+        raise InvalidReadings(found)
+
+
+def check_reading(index: int, reading: NewReading, now: datetime) -> ReadingError | None:
+    """Return what is wrong with a reading, if anything."""
+    for field, reason in (
+        ("metric", metric_problem(reading.metric)),
+        ("unit", unit_problem(reading.metric, reading.unit)),
+        ("value", value_problem(reading.value)),
+        ("taken_at", time_problem(reading.taken_at, now)),
+    ):
+        if reason:
+            return ReadingError(index, field, reason)
+    return None
+
+
+def metric_problem(metric: str) -> str:
+    return "" if metric in METRICS else f"{metric!r} is no metric; use one of {', '.join(METRICS)}."
+
+
+def unit_problem(metric: str, unit: str) -> str:
+    if metric not in METRICS or unit in ("", METRICS[metric].unit):
+        return ""
+    return f"{metric} is stored in {METRICS[metric].unit}, not {unit}: convert the value."
+
+
+def value_problem(value: float) -> str:
+    return "" if math.isfinite(value) else f"{value} is not a finite number."
+
+
+def time_problem(taken_at: datetime, now: datetime) -> str:
+    if taken_at.tzinfo is None:
+        return f"{taken_at.isoformat()} has no time zone: add one, such as Z or +02:00."
+    if taken_at < EARLIEST:
+        return f"{taken_at.isoformat()} is before {EARLIEST:%Y}: set the device's clock."
+    if taken_at > now + MAX_AHEAD:
+        return f"{taken_at.isoformat()} is in the future: check the time zone and the device's clock."
+    return ""
+
+
+def lock_devices(ids: Iterable[int]) -> set[int]:
+    """Lock devices against other recorders until the transaction ends; return those that exist."""
+    return {
+        pk
+        for chunk in chunks(sorted(ids), READINGS_A_STATEMENT)
+        for pk in Device.objects.select_for_update(no_key=True)
+        .filter(pk__in=chunk)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    }
+
+
+def known_moments(readings: Sequence[NewReading]) -> Iterator[Moment]:
+    """Yield the moments that are stored already. `readings` are sorted by moment, each moment once."""
+    for chunk in chunks(readings, READINGS_A_STATEMENT):
+        wanted = {reading.moment for reading in chunk}
+        stored = Reading.objects.filter(
+            device_id__in={device for device, _, _ in wanted},
+            metric__in={metric for _, metric, _ in wanted},
+            taken_at__in={taken_at for _, _, taken_at in wanted},
+        )
+        yield from wanted.intersection(stored.values_list("device_id", "metric", "taken_at"))
+
+
+def insert(readings: Iterable[NewReading]) -> None:
+    """Store readings. A writer that takes no locks, such as an import, may come first: its readings stay."""
+    Reading.objects.bulk_create(
+        (
+            Reading(
+                device_id=reading.device_id,
+                metric=reading.metric,
+                value=reading.value,
+                unit=METRICS[reading.metric].unit,
+                taken_at=reading.taken_at,
+            )
+            for reading in readings
+        ),
+        batch_size=READINGS_A_STATEMENT,
+        ignore_conflicts=True,
+    )
+
+
+def newest_of(readings: Iterable[NewReading]) -> dict[tuple[int, str], tuple[datetime, float]]:
+    """Return each device's newest reading of each metric. `readings` are sorted by moment."""
+    return {(reading.device_id, reading.metric): (reading.taken_at, reading.value) for reading in readings}
+
+
+def advance_devices(newest: Newest) -> None:
+    """Bring devices up to their newest readings: (device, metric) -> (moment, value).
+
+    Only a reading of the device's own metric counts, and only one that is newer than what the device shows. The
+    comparison is made by the statement that writes, so that of two writers the newer reading stays, whoever is last.
+    """
+    for chunk in chunks(sorted(newest.items()), DEVICES_A_STATEMENT):
+        own = {pair: Q(pk=pair[0], metric=pair[1]) for pair, _ in chunk}
+        newer = Q()
+        for pair, (taken_at, _) in chunk:
+            newer |= own[pair] & (Q(last_seen=None) | Q(last_seen__lt=taken_at))
+        Device.objects.filter(newer).update(
+            last_seen=Case(*(When(own[pair], then=Value(taken_at)) for pair, (taken_at, _) in chunk)),
+            current_value=Case(*(When(own[pair], then=Value(value)) for pair, (_, value) in chunk)),
+        )
+
+
+def create_device(location: Location, **fields: Any) -> Device:
+    """Create a device: `serial`, `name`, `kind`, `metric`; optional `status`, `metadata`, `installed`.
+
+    Raises ValidationError, with the messages of each field.
+    """
+    device = Device(location=location, **only(fields, CHANGEABLE - {"location"} | {"serial"}))
+    device.full_clean()
+    device.save(force_insert=True)
+    return device
+
+
+def change_device(device: Device, **changes: Any) -> Device:
+    """Change fields of a device (see CHANGEABLE); return it as it is now.
+
+    A device that is given another metric shows the newest reading of that one. Raises ValidationError, with the
+    messages of each field.
+    """
+    with transaction.atomic():
+        current = Device.objects.select_for_update(no_key=True, of=("self",)).get(pk=device.pk)
+        changed = {name for name, value in only(changes, CHANGEABLE).items() if getattr(current, name) != value}
+        for name in changed:
+            setattr(current, name, changes[name])
+        if "metric" in changed:
+            show_newest(current)
+            changed |= {"last_seen", "current_value"}
+        current.full_clean()
+        if changed:
+            current.save(update_fields=changed)
+    return current
+
+
+def only(fields: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, Any]:
+    """Return `fields`; raise ValidationError for those that are not `allowed`."""
+    refused = fields.keys() - allowed
+    if refused:
+        raise ValidationError({name: f"{name} can not be set here." for name in sorted(refused)})
+    return fields
+
+
+def show_newest(device: Device) -> None:
+    """Set what the device shows to its newest reading of its metric, or to nothing."""
+    newest = device.readings.filter(metric=device.metric).order_by("-taken_at").first()
+    device.last_seen = newest.taken_at if newest else None
+    device.current_value = newest.value if newest else None
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
