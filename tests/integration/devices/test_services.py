@@ -129,27 +129,28 @@ def test_of_many_recorders_at_once_each_reading_is_stored_once_and_the_newest_st
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has one writer at a time")
     devices = [make_device(f"t-{number}") for number in range(3)]
-    hours = range(40)
+    hours, recorders = range(25), 4
+    together = threading.Barrier(recorders, timeout=30)
     counts: list[int] = []
 
-    def record(start: int) -> None:
+    def record(number: int) -> None:
         try:
-            # Each recorder begins elsewhere and names the devices in another order: only one order of locks is safe.
-            for step in hours:
-                hour = (start + step) % len(hours)
-                turned = devices[start % 3 :] + devices[: start % 3]
+            # All name the same readings at once, each in another order: only one order of locks is safe.
+            turned = devices[number % 3 :] + devices[: number % 3]
+            for hour in hours:
                 batch = [NewReading(device.pk, "temperature", hour, NOON + hour * HOUR) for device in turned]
+                together.wait()
                 counts.append(record_readings(batch).new)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=record, args=[start]) for start in range(0, 40, 10)]
+    threads = [threading.Thread(target=record, args=[number]) for number in range(recorders)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert Reading.objects.count() == sum(counts) == len(devices) * len(hours)
-    assert all(shown(device) == (NOON + 39 * HOUR, 39) for device in devices)
+    assert all(shown(device) == (NOON + 24 * HOUR, 24) for device in devices)
 
 
 @pytest.mark.django_db(transaction=True)
