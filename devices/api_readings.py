@@ -1,0 +1,125 @@
+"""Readings for programs: a device's own by time, and posting one or many."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils import timezone
+from ninja import Query, Router, Status
+
+from analytics.windows import SPANS
+from devices.api import RANKS, Serial, require, visible_device
+from devices.api_schemas import (
+    ReadingIn,
+    ReadingsIn,
+    ReadingsOut,
+    ReadingsQuery,
+    RecordedManyOut,
+    RecordedOut,
+    SerialReadingIn,
+)
+from devices.models import Device
+from devices.selectors import readings_of
+from devices.services import InvalidReadings, NewReading, Recorded, record_readings
+from locations.models import Membership, Role
+from xyzsite.api_auth import ApiRequest
+from xyzsite.api_errors import ApiError, responses
+from xyzsite.models import User
+
+router = Router(tags=["readings"])
+
+
+@router.get(
+    "/devices/{serial}/readings", response={200: ReadingsOut, **responses(401, 404, 422)}, summary="List readings"
+)
+def list_readings(request: ApiRequest, serial: Serial, query: Query[ReadingsQuery]) -> dict[str, Any]:
+    """A device's readings of one metric, newest first. To page on, send `next` as `to`."""
+    device = visible_device(request, serial)
+    start, end = query.from_, query.to
+    if query.window is not None:
+        if start is not None:
+            raise ApiError(422, fields={"window": ["Send either a window or `from`, not both."]})
+        start = (end or timezone.now()) - SPANS[query.window].length
+    if start is not None and end is not None and start >= end:
+        raise ApiError(422, fields={"to": ["This must be later than `from`."]})
+    # One more than asked for tells whether there is a next page. A moment is unique within a device and metric.
+    rows = list(readings_of(device, query.metric or "", start, end)[: query.limit + 1])
+    more = len(rows) > query.limit
+    return {"items": rows[: query.limit], "next": rows[query.limit - 1].taken_at if more else None}
+
+
+@router.post(
+    "/devices/{serial}/readings",
+    response={200: RecordedOut, 201: RecordedOut, **responses(400, 401, 403, 404, 413, 415, 422)},
+    summary="Post a reading",
+)
+def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status:
+    """For operators and managers of the device's location, and staff.
+
+    201 `stored`; 200 `known` where the device has a reading of this metric at this moment, so that a client which got
+    no answer can send again.
+    """
+    device = visible_device(request, serial)
+    require(request, device.location, Role.OPERATOR)
+    recorded = record([new_reading(device, body)], prefix="")
+    return Status(201, {"result": "stored"}) if recorded.new else Status(200, {"result": "known"})
+
+
+@router.post(
+    "/readings",
+    response={200: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422)},
+    summary="Post many readings",
+)
+def post_readings(request: ApiRequest, body: ReadingsIn) -> dict[str, int]:
+    """Up to 1,000 readings of any devices, all or none: where one is wrong, nothing is stored.
+
+    `fields` then tells each one's place: `readings.3.value`. Correct or drop those, and send the rest again.
+    """
+    devices = devices_by_serial(request.auth, body.readings)
+    require_operator(request.auth, body.readings, devices)
+    recorded = record([new_reading(devices[item.serial], item) for item in body.readings], prefix="readings.{index}.")
+    return {"stored": recorded.new, "known": recorded.known}
+
+
+def devices_by_serial(user: User, items: Sequence[SerialReadingIn]) -> dict[str, Device]:
+    """Return the devices that are named, by serial; raise ApiError for those that the user may not see."""
+    serials = {item.serial for item in items}
+    devices = {device.serial: device for device in Device.objects.visible_to(user).filter(serial__in=serials)}
+    missing = {
+        f"readings.{index}.serial": ["There is no such device that you may see."]
+        for index, item in enumerate(items)
+        if item.serial not in devices
+    }
+    if missing:
+        raise ApiError(422, fields=missing)
+    return devices
+
+
+def require_operator(user: User, items: Sequence[SerialReadingIn], devices: dict[str, Device]) -> None:
+    """Raise ApiError 403 unless the user may post for all of the devices; one query, whatever their number."""
+    if user.is_staff:
+        return
+    allowed = {
+        membership.location_id
+        for membership in Membership.objects.filter(user=user)
+        if RANKS[Role(membership.role)] >= RANKS[Role.OPERATOR]
+    }
+    refused = {
+        f"readings.{index}.serial": ["Posting needs the role operator at this device's location."]
+        for index, item in enumerate(items)
+        if devices[item.serial].location_id not in allowed
+    }
+    if refused:
+        raise ApiError(403, fields=refused)
+
+
+def new_reading(device: Device, item: ReadingIn) -> NewReading:
+    return NewReading(device.pk, item.metric or device.metric, item.value, item.taken_at, item.unit or "")
+
+
+def record(readings: list[NewReading], prefix: str) -> Recorded:
+    """Store readings; raise ApiError with the fields at fault, each after `prefix`, which may hold {index}."""
+    try:
+        return record_readings(readings)
+    except InvalidReadings as error:
+        fields = {prefix.format(index=item.index) + item.field: [item.reason] for item in error.errors}
+        raise ApiError(422, fields=fields) from error
