@@ -69,9 +69,13 @@ class Device(models.Model):
 
 
 class Reading(models.Model):
-    """One measured value, in `unit`. A device has at most one reading of a metric at a moment."""
+    """One measured value, in `unit`. A device has at most one reading of a metric at a moment.
 
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="readings")
+    On PostgreSQL the table is partitioned by `taken_at` (docs/decisions/0004-readings-table.md).
+    """
+
+    # No index of its own: that of the unique constraint begins with the device, and each index costs every insert.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="readings", db_index=False)
     metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
     value = models.FloatField()
     unit = models.CharField(max_length=16)
@@ -87,3 +91,20 @@ class Reading(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value} {self.unit} at {self.taken_at:%Y-%m-%d %H:%M}"
+
+
+class ImportedFile(models.Model):
+    """How far the import of a file has come; its batches and this row are written in one transaction."""
+
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the format, its options, the file's content
+    name = models.CharField(max_length=255)
+    line = models.PositiveBigIntegerField(default=0)  # the last line that has been dealt with, from 1
+    bad = models.PositiveBigIntegerField(default=0)  # rows up to there that could not be imported
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -4,6 +4,8 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+from devices.partitions import CreatePartitionedModel
+
 
 class Migration(migrations.Migration):
 
@@ -33,7 +35,7 @@ class Migration(migrations.Migration):
                 'ordering': ['name'],
             },
         ),
-        migrations.CreateModel(
+        CreatePartitionedModel(
             name='Reading',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -41,11 +43,12 @@ class Migration(migrations.Migration):
                 ('value', models.FloatField()),
                 ('unit', models.CharField(max_length=16)),
                 ('taken_at', models.DateTimeField()),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='readings', to='devices.device')),
+                ('device', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='readings', to='devices.device')),
             ],
             options={
                 'ordering': ['-taken_at'],
             },
+            partition_by='taken_at',
         ),
         migrations.AddIndex(
             model_name='device',
