@@ -1,40 +1,40 @@
 """A pytest plugin, loaded before Django's settings are: starts the servers and names them in the environment.
 
-What the environment already names is used as it is.
+The suite runs as a process of us-east-1, on the local regions with their databases. What the environment already names
+is used as it is: DATABASE_URL, REDIS_URL_US_EAST_1.
 """
 
 import atexit
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 from pathlib import Path
 
-from xyzsite.localregions import ports, postgres, processes, programs
+from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.plan import HOME, Options
+
+# Where the suite's regions are, for tests that break them; absent when the environment named its own.
+DIRECTORY = "XYZ_TEST_REGIONS"
 
 
-def start_postgres() -> None:
-    """Start a PostgreSQL for this run and put its address into DATABASE_URL."""
-    folder = Path(tempfile.mkdtemp(prefix="xyz-tests-"))
-    folder.chmod(0o711)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = postgres.runnable(programs.find_postgres(), folder)
-    port = ports.choose(["postgres"], {})["postgres"]
-    postgres.initialise(program, folder / "data")
-    log = folder / "postgres.log"
-    command = postgres.command(program, folder / "data", port, volatile=True)
-    process = processes.spawn(command, log, user=program.user)
-    atexit.register(stop, process)
-    postgres.wait_ready(process, folder / "data", log)
-    postgres.create_database(port)
-    os.environ["DATABASE_URL"] = postgres.url(port)
+def start() -> None:
+    """Start what the environment does not name; it ends with this process."""
+    directory = Path(tempfile.mkdtemp(prefix="xyz-tests-"))
+    directory.chmod(0o711)  # PostgreSQL's user enters it
+    regions = LocalRegions(directory)
+    atexit.register(stop, regions, os.getpid())
+    regions.up(Options(postgres="DATABASE_URL" not in os.environ, volatile=True), owner=os.getpid())
+    for name, value in regions.environment(HOME).items():
+        os.environ.setdefault(name, value)
+    os.environ[DIRECTORY] = str(directory)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGQUIT)
-    process.wait(timeout=10)
+def stop(regions: LocalRegions, pid: int) -> None:
+    """End the servers and remove what they wrote, in the process that started them (not in one that it forked)."""
+    if os.getpid() == pid:
+        regions.down()
+        shutil.rmtree(regions.directory, ignore_errors=True)
 
 
-if "DATABASE_URL" not in os.environ:
-    start_postgres()
+if not {"DATABASE_URL", "REDIS_URL_US_EAST_1"} <= os.environ.keys():
+    start()

@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from xyzsite.localregions.exceptions import ServerFailed
-from xyzsite.localregions.programs import PostgresProgram
+from xyzsite.localregions.exceptions import ProgramUnsuitable, ServerFailed
+from xyzsite.localregions.programs import PostgresProgram, postgres_folders, postgres_program
 
 USER = "postgres"
 DATABASE = "xyz"
@@ -77,21 +77,29 @@ def runnable(program: PostgresProgram, root: Path) -> PostgresProgram:
     return PostgresProgram(copy / wheel.name / "pginstall" / "bin", program.version, program.user)
 
 
+def matching(program: PostgresProgram, data: Path) -> PostgresProgram:
+    """Return the program that made `data`, where data is there. Raises ProgramUnsuitable when it is not found."""
+    try:
+        version = int((data / "PG_VERSION").read_text())
+    except FileNotFoundError:
+        return program
+    if program.version[0] == version:
+        return program
+    for folder in postgres_folders():
+        other = postgres_program(folder)
+        if other.version[0] == version:
+            return other
+    raise ProgramUnsuitable(
+        f"{data} was made by PostgreSQL {version}, but {program} is what is found here: install {version}, or remove"
+        " the folder to begin anew."
+    )
+
+
 def initialise(program: PostgresProgram, data: Path) -> None:
     """Make an empty database cluster in `data`. Raises ServerFailed with what initdb says."""
     own(program, data)
     options = ("-A", "trust", "-U", USER, "--no-locale", "-E", "UTF8", "--no-sync")
-    done = subprocess.run(
-        [program.folder / "initdb", "-D", data, *options],
-        cwd="/",
-        user=program.user,
-        extra_groups=[] if program.user else None,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ServerFailed(f"initdb failed in {data}: {done.stderr.strip()}")
+    run(program, [program.folder / "initdb", "-D", data, *options])
 
 
 def own(program: PostgresProgram, data: Path) -> None:
@@ -109,20 +117,20 @@ def command(program: PostgresProgram, data: Path, port: int, *, volatile: bool) 
     return [str(program.folder / "postgres"), "-D", str(data), *options]
 
 
-def state(data: Path) -> str:
-    """Return what the server says of itself: starting, stopping, ready, standby, or "" (not running)."""
+def ready(process: subprocess.Popen[bytes], data: Path) -> bool:
+    """Tell whether a server takes connections, by the first and eighth line of its postmaster.pid."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
-        return ""
-    return lines[7].strip() if len(lines) > 7 else "starting"
+        return False
+    return len(lines) > 7 and lines[0] == str(process.pid) and lines[7].strip() in ("ready", "standby")
 
 
 def wait_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:
     """Wait until a server takes connections. Raises ServerFailed with the end of its log."""
     deadline = time.monotonic() + READY_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        if state(data) in ("ready", "standby") and f"{process.pid}" == (data / "postmaster.pid").read_text().split()[0]:
+        if ready(process, data):
             return
         time.sleep(0.01)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
@@ -134,3 +142,52 @@ def create_database(port: int) -> None:
     with psycopg.connect(url(port, "postgres"), autocommit=True) as connection:
         if connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is None:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+
+
+def replica_options(primary_port: int, slot: str) -> list[str]:
+    """Return what the command line of a streaming replica adds."""
+    source = f"host=127.0.0.1 port={primary_port} user={USER} application_name={slot}"
+    return ["-c", f"primary_conninfo={source}", "-c", f"primary_slot_name={slot}"]
+
+
+def copy_for_replica(program: PostgresProgram, primary: Path, replica: Path) -> None:
+    """Copy a cluster that does not run; the copy follows the primary from there when it starts."""
+    shutil.copytree(primary, replica, dirs_exist_ok=True)
+    (replica / "standby.signal").touch()
+    replica.chmod(0o700)
+    own(program, replica)
+
+
+def create_slots(port: int, names: list[str]) -> None:
+    """Make a physical replication slot for each replica, unless it is there: the primary keeps what they lack."""
+    with psycopg.connect(url(port, "postgres"), autocommit=True) as connection:
+        for name in names:
+            connection.execute(
+                "select pg_create_physical_replication_slot(%(name)s) where not exists"
+                " (select 1 from pg_replication_slots where slot_name = %(name)s)",
+                {"name": name},
+            )
+
+
+def clone(program: PostgresProgram, port: int, data: Path) -> None:
+    """Copy a running primary for a streaming replica. Raises ServerFailed with what pg_basebackup says."""
+    own(program, data)
+    options = ("-h", "127.0.0.1", "-p", str(port), "-U", USER, "-X", "stream", "-c", "fast", "--no-sync")
+    run(program, [program.folder / "pg_basebackup", "-D", data, *options])
+    (data / "standby.signal").touch()
+    own(program, data)
+
+
+def run(program: PostgresProgram, command: list[str | Path]) -> None:
+    """Run one of PostgreSQL's programs as its user. Raises ServerFailed with what it says."""
+    done = subprocess.run(
+        command,
+        cwd="/",
+        user=program.user,
+        extra_groups=[] if program.user else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerFailed(f"{Path(command[0]).name} failed: {done.stderr.strip()}")

@@ -1,0 +1,179 @@
+"""Stable addresses and links between regions: TCP passed on to where a target is now, or stalled by a partition."""
+
+import asyncio
+from typing import cast
+
+from xyzsite.localregions.plan import HOST
+
+# While a primary is replaced its clients wait so long, in seconds, before they are turned away.
+HOLD_SECONDS = 1.0
+
+
+class Target:
+    """Where endpoints pass connections on to: a port, or None while there is no such server."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port
+        self.pipes: set[Pipe] = set()
+        self._changed = asyncio.Event()
+
+    def move(self, port: int | None) -> None:
+        """Point to another server and cut what is connected to the old one."""
+        if port == self.port:
+            return
+        self.port = port
+        self._changed.set()
+        self._changed = asyncio.Event()
+        self.cut()
+
+    def cut(self) -> None:
+        """Close every connection; those across a partition only when it heals, as nothing passes it."""
+        for pipe in list(self.pipes):
+            pipe.cut()
+
+    async def wait(self) -> int | None:
+        """Return the port, waiting a moment for one."""
+        try:
+            async with asyncio.timeout(HOLD_SECONDS):
+                while self.port is None:
+                    await self._changed.wait()
+        except TimeoutError:
+            return None
+        return self.port
+
+
+class Endpoint:
+    """A listening port before a target. Stalled, it takes connections and bytes and passes nothing on."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.stalled = False
+        self.pipes: set[Pipe] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Pipe(self).client, HOST, port, backlog=512)
+
+    def stall(self, stalled: bool) -> None:
+        """Drop all packets from now on, or let them pass again."""
+        self.stalled = stalled
+        for pipe in list(self.pipes):
+            pipe.stall_changed()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for pipe in list(self.pipes):
+            pipe.close()
+
+
+class Half(asyncio.Protocol):
+    """One end of a pipe."""
+
+    def __init__(self, pipe: "Pipe") -> None:
+        self.pipe = pipe
+        self.other: Half | None = None
+        self.transport: asyncio.Transport | None = None
+        self.choked = False  # the other end takes no more bytes for now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.pipe.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pipe.close()
+
+    def pause_writing(self) -> None:
+        self._choke(True)
+
+    def resume_writing(self) -> None:
+        self._choke(False)
+
+    def _choke(self, choked: bool) -> None:
+        if self.other is not None:
+            self.other.choked = choked
+            self.other.flow()
+
+    def flow(self) -> None:
+        """Read, or leave what comes in the system's buffer."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.choked or self.other is None or self.pipe.endpoint.stalled:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+
+class Pipe:
+    """A client's connection and ours to the server, joined."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.client = Half(self)
+        self.server = Half(self)
+        self._doomed = False
+        self._closed = False
+        self._joining: asyncio.Task[None] | None = None
+
+    def made(self, half: Half) -> None:
+        """Take a new connection: the client's is held until the server's is there."""
+        if half is self.client:
+            self.endpoint.pipes.add(self)
+            self.endpoint.target.pipes.add(self)
+            half.flow()
+            self._join()
+
+    def _join(self) -> None:
+        if self._joining is None and not self.endpoint.stalled:
+            self._joining = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        port = await self.endpoint.target.wait()
+        try:
+            if port is None:
+                raise ConnectionRefusedError
+            await asyncio.get_running_loop().create_connection(lambda: self.server, HOST, port)
+        except OSError:
+            self.cut()
+            return
+        if self._closed or port != self.endpoint.target.port:
+            self.cut()
+            return
+        self.server.other, self.client.other = self.client, self.server
+        self.client.flow()
+        self.server.flow()
+
+    def stall_changed(self) -> None:
+        if self._doomed and not self.endpoint.stalled:
+            self.cut()
+            return
+        self.client.flow()
+        self.server.flow()
+        self._join()
+
+    def cut(self) -> None:
+        """Break both connections, or as soon as the partition heals: no packet passes it, not even a reset."""
+        if self.endpoint.stalled and not self._closed:
+            self._doomed = True
+            return
+        self._leave()
+        for half in (self.client, self.server):
+            if half.transport is not None:
+                half.transport.abort()
+
+    def close(self) -> None:
+        """Close both connections after what was received is passed on."""
+        self._leave()
+        for half in (self.client, self.server):
+            if half.transport is not None:
+                half.transport.close()
+
+    def _leave(self) -> None:
+        self._closed = True
+        self.endpoint.pipes.discard(self)
+        self.endpoint.target.pipes.discard(self)
