@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Avg, Count, F, Func, IntegerField, Max, Min, QuerySet
+from django.db.models import Avg, Count, F, FloatField, Func, IntegerField, Max, Min, QuerySet
+from django.db.models.functions import Cast
 from django.db.models.sql.compiler import SQLCompiler
 
 from analytics.windows import Run, Window
@@ -12,18 +13,27 @@ from devices.metrics import METRICS
 from devices.models import Device, Reading
 
 DEVICE_COUNT = "device_count"  # not measured but counted: how many devices sent a reading
+DEVICES = Count("device", distinct=True)
 FIGURES = {
     "average": Avg("value"),
     "minimum": Min("value"),
     "maximum": Max("value"),
     "count": Count("pk"),
-    "devices": Count("device", distinct=True),
+    "devices": DEVICES,
+}
+COUNTS = FIGURES | {
+    "average": Cast(DEVICES, FloatField()),
+    "minimum": Cast(DEVICES, FloatField()),
+    "maximum": Cast(DEVICES, FloatField()),
 }
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """What the readings of one bucket come to; values in the metric's unit. One without readings does not exist."""
+    """What the readings of one bucket come to. One without readings does not exist.
+
+    The values are in the metric's unit; for DEVICE_COUNT they are each the number of devices.
+    """
 
     start: datetime
     average: float
@@ -35,7 +45,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class LocationFigures:
-    """What the readings of one location come to over a whole window; values in the metric's unit."""
+    """What the readings of one location come to over a whole window; values as in a bucket."""
 
     location_id: int
     average: float
@@ -53,6 +63,11 @@ class Selection:
     location_ids: tuple[int, ...] | None = None
     kind: str = ""  # a value of devices.models.Kind; empty for any
     device_id: int | None = None
+
+
+def figures(selection: Selection) -> dict[str, Any]:
+    """Return the aggregates to ask for: values of different metrics have no common mean."""
+    return COUNTS if selection.metric == DEVICE_COUNT else FIGURES
 
 
 class StepsSince(Func):
@@ -99,11 +114,11 @@ def _buckets_of_run(selection: Selection, run: Run, window: Window) -> list[Buck
         selected_readings(selection, run.start, run.end)
         .annotate(number=StepsSince(F("taken_at"), run))
         .values("number")
-        .annotate(**FIGURES)
+        .annotate(**figures(selection))
         .order_by("number")
         .values_list("number", *FIGURES)
     )
-    return [Bucket((run.start + number * run.step).astimezone(window.zone), *figures) for number, *figures in rows]
+    return [Bucket((run.start + number * run.step).astimezone(window.zone), *found) for number, *found in rows]
 
 
 def figures_by_location(selection: Selection, window: Window) -> tuple[LocationFigures, ...]:
@@ -111,7 +126,7 @@ def figures_by_location(selection: Selection, window: Window) -> tuple[LocationF
     rows = (
         selected_readings(selection, window.start, window.end)
         .values("device__location_id")
-        .annotate(**FIGURES)
+        .annotate(**figures(selection))
         .order_by("device__location_id")
         .values_list("device__location_id", *FIGURES)
     )

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from devices.selectors import present_for
+
 DAY = timedelta(days=1)
 
 
@@ -73,10 +75,11 @@ class Window:
         return self.end <= now
 
     def earlier(self) -> "Window":
-        return window_until(self.span, self.start - timedelta(microseconds=1), self.zone)
+        return window_until(self.span, self.start.astimezone(UTC) - timedelta(microseconds=1), self.zone)
 
     def later(self) -> "Window":
-        return window_until(self.span, self.end + self.span.length - timedelta(microseconds=1), self.zone)
+        length = self.end.astimezone(UTC) - self.start.astimezone(UTC)
+        return window_until(self.span, self.end.astimezone(UTC) + length - timedelta(microseconds=1), self.zone)
 
 
 def window_until(span: Span, moment: datetime, zone: ZoneInfo) -> Window:
@@ -88,6 +91,29 @@ def window_until(span: Span, moment: datetime, zone: ZoneInfo) -> Window:
         return Window(span, (midnight + DAY - span.length).replace(tzinfo=zone), end, zone)
     end = (last.astimezone(UTC) + span.bucket).astimezone(zone)
     return Window(span, (end.astimezone(UTC) - span.length).astimezone(zone), end, zone)
+
+
+def window_for(
+    span: Span, zone: ZoneInfo, newest: datetime | None, until: datetime | None, now: datetime
+) -> tuple[Window, bool]:
+    """Return the window to show, and whether it ends at the present.
+
+    It ends where the asker says; else now; but at the newest reading where that is of the past, as a window that ends
+    now would then be empty.
+    """
+    if until is not None:
+        return window_until(span, until, zone), False
+    present = present_for(newest, now, span.length)
+    return window_until(span, present, zone), present == now
+
+
+def shown_until(window: Window, present: bool, newest: datetime | None, now: datetime) -> datetime:
+    """Return the moment up to which a window is said to show: now, its newest reading, or its end."""
+    if present:
+        return now
+    if newest is not None and window.start <= newest < window.end:
+        return newest
+    return window.end
 
 
 def floored(moment: datetime, bucket: timedelta, zone: ZoneInfo) -> datetime:

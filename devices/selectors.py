@@ -87,9 +87,9 @@ def readings_of(
     return rows.order_by("-taken_at")
 
 
-def present_for(newest: datetime | None, now: datetime) -> datetime:
+def present_for(newest: datetime | None, now: datetime, live_within: timedelta = LIVE_WITHIN) -> datetime:
     """Return the moment that counts as the present: now, or the newest reading's where the data is of the past."""
-    if newest is not None and newest < now - LIVE_WITHIN:
+    if newest is not None and newest < now - live_within:
         return newest
     return now
 

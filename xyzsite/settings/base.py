@@ -38,6 +38,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "xyzsite.middleware.PageFootMiddleware",
+    "xyzsite.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "xyzsite.middleware.PrimaryAfterWriteMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -110,6 +111,15 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+
+UNFOLD = {
+    "SITE_TITLE": "XYZ administration",
+    "SITE_HEADER": "XYZ administration",
+    "SITE_SUBHEADER": XYZ_REGION,
+    "SITE_SYMBOL": "sensors",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {"show_search": True, "show_all_applications": True},
+}
 
 LOGGING = {
     "version": 1,

@@ -1,0 +1,106 @@
+"""Buckets as a chart draws them: points on a time axis, gaps where readings are missing, and the axis's marks."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from analytics.selectors import DEVICE_COUNT, Bucket
+from analytics.windows import Window
+from devices.metrics import METRICS
+
+# A gap is where more than this many of the usual distances between points lie without a reading.
+GAP_DISTANCES = 2
+# About how many marks a time axis bears, by span; a phone's chart leaves out every second.
+MARKS = {
+    "1h": (timedelta(minutes=10), "%H:%M"),
+    "24h": (timedelta(hours=3), "%H:%M"),
+    "7d": (timedelta(days=1), "{day} %b"),
+    "30d": (timedelta(days=5), "{day} %b"),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place on the time axis: milliseconds since 1970. All values None: the line breaks here."""
+
+    x: int
+    average: float | None
+    minimum: float | None
+    maximum: float | None
+    label: str
+
+
+def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, Any]:
+    """Return what the page's script needs to draw a chart, as plain values for JSON."""
+    points = points_with_gaps(found, window)
+    counted = metric == DEVICE_COUNT
+    decimals = 0 if counted else METRICS[metric].decimals
+    return {
+        "label": "Devices reporting" if counted else METRICS[metric].label,
+        "unit": "" if counted else METRICS[metric].unit,
+        "decimals": decimals,
+        "fromZero": counted,
+        "start": milliseconds(window.start),
+        "end": milliseconds(window.end),
+        "marks": axis_marks(window),
+        "band": not counted and any(bucket.minimum != bucket.maximum for bucket in found),
+        "points": [[p.x, p.average, p.minimum, p.maximum, p.label] for p in points],
+    }
+
+
+def points_with_gaps(found: tuple[Bucket, ...], window: Window) -> list[Point]:
+    """Return a point for each bucket, and an empty one within each gap.
+
+    Devices report at paces of their own, so what counts as a gap is measured by the usual distance between points.
+    """
+    points = [point(bucket, window) for bucket in found]
+    distances = [after.x - before.x for before, after in pairwise(points)]
+    if not distances:
+        return points
+    # Milliseconds, not datetimes: those of one zone subtract by the clock on the wall, wrong where clocks change.
+    bucket = int(window.span.bucket.total_seconds() * 1000)
+    longest = GAP_DISTANCES * max(median(distances), bucket)
+    joined = points[:1]
+    for before, after in pairwise(points):
+        if after.x - before.x > longest:
+            joined.append(Point(before.x + bucket, None, None, None, ""))
+        joined.append(after)
+    return joined
+
+
+def point(bucket: Bucket, window: Window) -> Point:
+    return Point(
+        milliseconds(bucket.start),
+        bucket.average,
+        bucket.minimum,
+        bucket.maximum,
+        bucket_label(bucket.start, window),
+    )
+
+
+def bucket_label(start: datetime, window: Window) -> str:
+    """Return a bucket's time in the window's clock: a day, or the minute at which it starts."""
+    local = start.astimezone(window.zone)
+    return f"{local:%a} {local.day} {local:%b}" + ("" if window.span.code == "30d" else f", {local:%H:%M}")
+
+
+def axis_marks(window: Window) -> list[list[Any]]:
+    """Return [milliseconds, text] for each mark of the time axis: round times of the window's own clock."""
+    distance, pattern = MARKS[window.span.code]
+    marks: list[list[Any]] = []
+    starts = window.starts()
+    if distance >= timedelta(days=1):
+        midnights = [start for start in starts if (start.hour, start.minute) == (0, 0)]
+        chosen = midnights[:: distance // timedelta(days=1)]
+    else:
+        minutes = int(distance.total_seconds() // 60)
+        chosen = [start for start in starts if (start.hour * 60 + start.minute) % minutes == 0]
+    for start in chosen:
+        marks.append([milliseconds(start), start.strftime(pattern).format(day=start.day)])
+    return marks
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

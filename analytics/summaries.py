@@ -1,0 +1,137 @@
+"""Summaries that cost much and are asked for often, kept in the region's cache.
+
+Every key holds the locations that the asker may see, so nobody is answered with what was computed for somebody else,
+and a change of membership asks under another key at once. Values are JSON text: they are the same under every backend.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from django.utils import timezone
+
+from analytics.selectors import Bucket, LocationFigures, Selection, buckets, figures_by_location, newest_moment
+from analytics.windows import SPANS, Span, Window, shown_until, window_for
+
+# Seconds, from the specification's TTL strategies.
+ANALYTICS_TTL = 900  # windows of the past: only late readings change them
+REAL_TIME_TTL = 60  # windows that hold the present
+FORMAT = 1  # raise it when a stored class changes its fields
+
+Summary = TypeVar("Summary")
+
+
+@dataclass(frozen=True)
+class AnalyticsSummary:
+    """One metric over one window: in buckets, by location, and over all. Times are UTC, values in the metric's unit."""
+
+    metric: str
+    span: str
+    zone: str
+    start: datetime
+    end: datetime
+    newest: datetime | None  # when the selected devices last sent something
+    present: bool  # whether the window ends now; else it ends at the newest reading, or where the asker said
+    buckets: tuple[Bucket, ...]
+    locations: tuple[LocationFigures, ...]
+    made_at: datetime
+
+    @property
+    def window(self) -> Window:
+        zone = ZoneInfo(self.zone)
+        return Window(SPANS[self.span], self.start.astimezone(zone), self.end.astimezone(zone), zone)
+
+    @property
+    def up_to(self) -> datetime:
+        return shown_until(self.window, self.present, self.newest, self.made_at)
+
+    @property
+    def count(self) -> int:
+        return sum(location.count for location in self.locations)
+
+    @property
+    def devices(self) -> int:
+        return sum(location.devices for location in self.locations)
+
+    @property
+    def average(self) -> float | None:
+        if not self.count:
+            return None
+        return sum(location.average * location.count for location in self.locations) / self.count
+
+    @property
+    def minimum(self) -> float | None:
+        return min((location.minimum for location in self.locations), default=None)
+
+    @property
+    def maximum(self) -> float | None:
+        return max((location.maximum for location in self.locations), default=None)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an analytics page asks. `until` None means up to the present."""
+
+    selection: Selection
+    span: Span
+    zone: str
+    until: datetime | None = None
+
+
+def analytics_summary(question: Question, cache: BaseCache | None = None, fresh: bool = False) -> AnalyticsSummary:
+    """Return the answer to a question, from the cache where it holds one; `fresh` computes and stores it anew."""
+    selection, span = question.selection, question.span
+    until = question.until.isoformat() if question.until else "present"
+    key = summary_key(f"analytics:{selection.metric}:{span.code}", (selection, question.zone, until))
+    now = timezone.now()
+    return cached(key, AnalyticsSummary, lambda: _analyse(question, now), _analytics_ttl, cache, fresh)
+
+
+def _analyse(question: Question, now: datetime) -> AnalyticsSummary:
+    newest = newest_moment(question.selection)
+    window, present = window_for(question.span, ZoneInfo(question.zone), newest, question.until, now)
+    return AnalyticsSummary(
+        metric=question.selection.metric,
+        span=question.span.code,
+        zone=question.zone,
+        start=window.start,
+        end=window.end,
+        newest=newest,
+        present=present,
+        buckets=buckets(question.selection, window),
+        locations=figures_by_location(question.selection, window),
+        made_at=now,
+    )
+
+
+def _analytics_ttl(summary: AnalyticsSummary) -> int:
+    return REAL_TIME_TTL if summary.end > summary.made_at else ANALYTICS_TTL
+
+
+def summary_key(name: str, parts: object) -> str:
+    """Return the key of a summary: its name, and 128 bits of the canonical form of all that it depends on."""
+    canonical = msgspec.json.encode(parts, order="deterministic")
+    return f"summary:{FORMAT}:{name}:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
+
+
+def cached(
+    key: str,
+    kind: type[Summary],
+    compute: Callable[[], Summary],
+    ttl: Callable[[Summary], int],
+    cache: BaseCache | None = None,
+    fresh: bool = False,
+) -> Summary:
+    """Return what the cache (the region's own by default) holds under the key, or compute and store it."""
+    cache = cache or caches["default"]
+    if not fresh and (held := cache.get(key)) is not None:
+        return msgspec.json.decode(held, type=kind)
+    summary = compute()
+    cache.set(key, msgspec.json.encode(summary).decode(), ttl(summary))
+    return summary

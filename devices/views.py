@@ -1,0 +1,69 @@
+"""The page of a device: its value now, its readings over a window."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from analytics.forms import span_from, until_from
+from analytics.selectors import Bucket, Selection, buckets
+from analytics.series import chart
+from analytics.windows import SPANS, shown_until, window_for
+from devices.metrics import METRICS
+from devices.models import Device
+from devices.selectors import device_by_serial, present_for, readings_of
+from xyzsite.http import PageRequest, render_part
+
+RECENT_READINGS = 20
+
+
+@require_safe
+def device(request: PageRequest, serial: str) -> HttpResponse:
+    try:
+        found = device_by_serial(request.user, serial)
+    except Device.DoesNotExist:
+        # The same for one that is not there and one that the person may not see: neither is told.
+        raise Http404("There is no such device.") from None
+    now = timezone.now()
+    context = {"device": found, "location": found.location, "metric": METRICS[found.metric]}
+    context |= chart_context(request, found, now)
+    if not request.htmx:
+        context["recent"] = readings_of(found)[:RECENT_READINGS]
+        context["historical"] = present_for(found.last_seen, now) != now
+    return render_part(request, "devices/detail.html", "devices/_chart.html", "chart", context)
+
+
+def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[str, Any]:
+    """Return what the chart's part of the page shows. Read anew each time: a new reading is seen at once."""
+    span = span_from(request.GET)
+    zone = ZoneInfo(found.location.timezone)
+    window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
+    held = buckets(Selection(found.metric, device_id=found.pk), window)
+    newest_shown = found.last_seen is None or window.end > found.last_seen
+    return {
+        "spans": SPANS.values(),
+        "span": span,
+        "present": present,
+        "up_to": shown_until(window, present, found.last_seen, now),
+        "earlier": window.earlier(),
+        "later": None if newest_shown else window.later(),
+        "buckets": held[::-1],
+        "chart": chart(held, window, found.metric),
+        "figures": totals(held),
+    }
+
+
+def totals(held: tuple[Bucket, ...]) -> dict[str, float | int] | None:
+    """Return average, minimum, maximum and count over all buckets, None where there are none."""
+    if not held:
+        return None
+    count = sum(bucket.count for bucket in held)
+    return {
+        "average": sum(bucket.average * bucket.count for bucket in held) / count,
+        "minimum": min(bucket.minimum for bucket in held),
+        "maximum": max(bucket.maximum for bucket in held),
+        "count": count,
+    }

@@ -1,0 +1,100 @@
+// Draws each <canvas data-chart="ID"> from the JSON in the element with that id (made by analytics/series.py).
+(() => {
+  const WEIGHTS = { line: 2, band: 0 };
+  const drawn = new Map();
+
+  // Chart.js wants plain colours: the element resolves custom properties and light-dark() for us.
+  const colour = (element, name) => {
+    element.style.color = `var(${name})`;
+    const value = getComputedStyle(element).color;
+    element.style.color = "";
+    return value;
+  };
+
+  const formatter = (decimals) =>
+    new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+
+  function datasets(data, look) {
+    const points = data.points.map(([x, average, minimum, maximum]) => ({ x, average, minimum, maximum }));
+    const few = points.length <= 2;
+    const alone = ({ dataIndex: i }) =>
+      points[i]?.average != null && points[i - 1]?.average == null && points[i + 1]?.average == null;
+    const line = {
+      label: data.label, data: points, parsing: { yAxisKey: "average" }, borderColor: look.line,
+      backgroundColor: look.line, borderWidth: WEIGHTS.line, pointRadius: (each) => (few ? 4 : alone(each) ? 2.5 : 0),
+      pointHoverRadius: 4, tension: 0, order: 0, stepped: data.fromZero ? "middle" : false,
+    };
+    if (!data.band) return [line];
+    const edge = { borderWidth: WEIGHTS.band, pointRadius: 0, pointHoverRadius: 0, tension: 0, order: 1 };
+    return [
+      line,
+      { ...edge, label: "Highest", data: points, parsing: { yAxisKey: "maximum" }, backgroundColor: look.band, fill: 2 },
+      { ...edge, label: "Lowest", data: points, parsing: { yAxisKey: "minimum" }, fill: false },
+    ];
+  }
+
+  function options(data, look) {
+    const number = formatter(data.decimals);
+    const withUnit = (value) => `${number.format(value)} ${data.unit}`.trim();
+    const text = { color: look.text, font: { family: look.font, size: 12 } };
+    return {
+      animation: false,
+      maintainAspectRatio: false,
+      interaction: { mode: "index", axis: "x", intersect: false },
+      scales: {
+        x: {
+          type: "linear", min: data.start, max: data.end,
+          grid: { color: look.grid, drawTicks: false }, border: { color: look.axis },
+          afterBuildTicks: (axis) => { axis.ticks = data.marks.map(([value, label]) => ({ value, label })); },
+          ticks: { ...text, padding: 6, maxRotation: 0, autoSkip: true, autoSkipPadding: 16,
+            callback: (value) => data.marks.find(([at]) => at === value)?.[1] ?? "" },
+        },
+        y: {
+          beginAtZero: data.fromZero, grace: data.fromZero ? "10%" : "6%",
+          grid: { color: look.grid, drawTicks: false }, border: { display: false },
+          ticks: { ...text, padding: 8, maxTicksLimit: 6, precision: data.fromZero ? 0 : undefined },
+          title: { display: Boolean(data.unit), text: data.unit, ...text },
+        },
+      },
+      plugins: {
+        legend: { display: false },
+        tooltip: {
+          displayColors: false, backgroundColor: look.tip, titleColor: look.tipText, bodyColor: look.tipText,
+          titleFont: { family: look.font, weight: "600" }, bodyFont: { family: look.font }, padding: 10, cornerRadius: 6,
+          callbacks: {
+            title: ([first]) => data.points[first.dataIndex][4],
+            label: ({ datasetIndex, dataIndex }) => {
+              const [, average, minimum, maximum] = data.points[dataIndex];
+              if (datasetIndex > 0 || average == null) return null;
+              if (minimum === maximum) return withUnit(average);
+              return [`Average ${withUnit(average)}`, `${withUnit(minimum)} to ${withUnit(maximum)}`];
+            },
+          },
+        },
+      },
+    };
+  }
+
+  function draw(canvas) {
+    drawn.get(canvas)?.destroy();
+    const data = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
+    const names = { line: "--series", band: "--band", grid: "--grid", axis: "--line", text: "--muted", tip: "--text", tipText: "--surface" };
+    const look = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, colour(canvas, name)]));
+    look.font = getComputedStyle(document.body).fontFamily;
+    drawn.set(canvas, new Chart(canvas, { type: "line", data: { datasets: datasets(data, look) }, options: options(data, look) }));
+  }
+
+  function drawAll() {
+    for (const [canvas, chart] of drawn) {
+      if (canvas.isConnected) continue;
+      chart.destroy();
+      drawn.delete(canvas);
+    }
+    document.querySelectorAll("canvas[data-chart]").forEach(draw);
+  }
+
+  drawAll();
+  document.addEventListener("htmx:afterSwap", drawAll);
+  document.addEventListener("theme", drawAll);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+})();
