@@ -43,7 +43,12 @@ def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
     """Return the CACHES entry of one region."""
     primaries = env.list(variable("REDIS_URL", region), default=[])
     if not primaries:
-        return {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": region, "KEY_PREFIX": "xyz"}
+        return {
+            "BACKEND": "cacheops.backends.MemoryCache",
+            "LOCATION": region,
+            "KEY_PREFIX": "xyz",
+            "OPTIONS": {"MAX_ENTRIES": env.int("MEMORY_CACHE_MAX_ENTRIES", default=10_000)},
+        }
     readers = env.list(variable("REDIS_READER_URL", region), default=[])
     cluster = env.bool(variable("REDIS_CLUSTER", region), default=False)
     if cluster and readers:
@@ -57,7 +62,11 @@ def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
         "OPTIONS": {
             "CLIENT_CLASS": "cacheops.backends.ClusterClient" if cluster else "cacheops.backends.PairClient",
             "ADDRESS_MAP": env.dict(variable("REDIS_ADDRESS_MAP", region), default={}),
+            "READ_FROM": env.str("REDIS_READ_FROM", default="primary"),
+            "IGNORE_EXCEPTIONS": env.bool("REDIS_IGNORE_EXCEPTIONS", default=True),
+            "PAUSE_AFTER_FAILURE": env.float("REDIS_PAUSE_AFTER_FAILURE", default=1),
             "MAX_CONNECTIONS": env.int("REDIS_MAX_CONNECTIONS", default=50),
+            "POOL_WAIT": env.float("REDIS_POOL_WAIT", default=1),
             "SOCKET_TIMEOUT": env.float("REDIS_SOCKET_TIMEOUT", default=5),
             "SOCKET_CONNECT_TIMEOUT": env.float("REDIS_SOCKET_CONNECT_TIMEOUT", default=5),
             "SOCKET_KEEPALIVE": env.bool("REDIS_SOCKET_KEEPALIVE", default=True),
@@ -65,6 +74,8 @@ def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
             "RETRIES": env.int("REDIS_RETRIES", default=3),
             "RETRY_BACKOFF_BASE": env.float("REDIS_RETRY_BACKOFF_BASE", default=0.01),
             "RETRY_BACKOFF_CAP": env.float("REDIS_RETRY_BACKOFF_CAP", default=0.5),
+            "RETRY_BUDGET": env.float("REDIS_RETRY_BUDGET", default=5),
+            "DECODE_RESPONSES": env.bool("REDIS_DECODE_RESPONSES", default=False),
             "CA_CERTS": env.str("REDIS_CA_CERTS", default=""),
         },
     }

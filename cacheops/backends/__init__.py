@@ -1,0 +1,7 @@
+"""CACHES backends: one alias a region, on Redis (cluster; primary with readers) or in the process's memory."""
+
+from cacheops.backends.client import ClusterClient, PairClient
+from cacheops.backends.memory import MemoryCache
+from cacheops.backends.region import RegionCache
+
+__all__ = ["ClusterClient", "MemoryCache", "PairClient", "RegionCache"]

@@ -1,0 +1,132 @@
+"""The cache of a region in the process's memory: no server, one process, the extras of RegionCache."""
+
+import pickle
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.cache.backends.locmem import LocMemCache
+
+from cacheops.backends.common import MISSING, RegionCacheMixin
+from cacheops.backends.keys import escaped, glob_regex
+from cacheops.backends.memory_lock import MemoryLock
+from cacheops.tally import count
+
+
+class MemoryCache(RegionCacheMixin, LocMemCache):
+    """The embedded form. Aliases of one LOCATION share its entries, and MAX_ENTRIES of them."""
+
+    _cache: OrderedDict[str, bytes]
+    _expire_info: dict[str, float | None]  # seconds since the epoch; None: never
+    _lock: threading.Lock
+    _set: Callable[[str, bytes], None]
+    _delete: Callable[[str], bool]
+    _has_expired: Callable[[str], bool]
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        value = super().get(key, MISSING, version=version)
+        if value is MISSING:
+            count(misses=1)
+            return default
+        count(hits=1)
+        return value
+
+    def incr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        """Move a value to another version of its key, with its expiry."""
+        version = self.version if version is None else version
+        old, new = self.make_and_validate_key(key, version), self.make_and_validate_key(key, version + delta)
+        with self._lock:
+            if self._has_expired(old):
+                raise ValueError(f"Key '{key}' not found")
+            pickled, expiry = self._cache[old], self._expire_info[old]
+            self._delete(old)
+            self._set(new, pickled)
+            self._expire_info[new] = expiry
+        return version + delta
+
+    def clear(self) -> None:
+        """Delete this alias' keys, all versions; those of other prefixes stay."""
+        self._delete_matching(self.key_func("*", escaped(self.key_prefix), "*"))
+
+    def delete_pattern(self, pattern: str, version: int | None = None, itersize: int | None = None) -> int:
+        """Delete the keys that match Redis' glob pattern and return how many."""
+        return self._delete_matching(self._pattern(pattern, version))
+
+    def _delete_matching(self, full_pattern: str) -> int:
+        matches = glob_regex(full_pattern).fullmatch
+        with self._lock:
+            return sum(self._delete(key) for key in [key for key in self._cache if matches(key)])
+
+    def iter_keys(self, search: str, itersize: int | None = None, version: int | None = None) -> Iterator[str]:
+        """Yield the keys that match Redis' glob pattern and have not expired."""
+        head = self.make_key("", version)
+        matches = glob_regex(self._pattern(search, version)).fullmatch
+        with self._lock:
+            found = [key for key in self._cache if matches(key) and not self._has_expired(key)]
+        yield from (key.removeprefix(head) for key in found)
+
+    def keys(self, search: str, version: int | None = None) -> list[str]:
+        return list(self.iter_keys(search, version=version))
+
+    def _pattern(self, pattern: str, version: int | None) -> str:
+        return self.key_func(
+            pattern, escaped(self.key_prefix), escaped(str(self.version if version is None else version))
+        )
+
+    def ttl(self, key: Any, version: int | None = None) -> int | None:
+        """Return the seconds left; None for a key that never expires, 0 for one that is not there."""
+        left = self.pttl(key, version)
+        return left if left is None else round(left / 1000)
+
+    def pttl(self, key: Any, version: int | None = None) -> int | None:
+        """Return the milliseconds left; None for a key that never expires, 0 for one that is not there."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            expiry = self._expire_info.get(made, 0)
+        return None if expiry is None else max(round((expiry - time.time()) * 1000), 0)
+
+    def expire(self, key: Any, timeout: float, version: int | None = None) -> bool:
+        return self.touch(key, timeout, version)
+
+    def persist(self, key: Any, version: int | None = None) -> bool:
+        """Let a key stay for ever. Returns False when it is not there, or had no expiry, as Redis does."""
+        return bool(self.pttl(key, version)) and self.touch(key, None, version)
+
+    def lock(
+        self,
+        key: str,
+        version: int | None = None,
+        timeout: float | None = None,
+        sleep: float = 0.01,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        thread_local: bool = True,
+    ) -> MemoryLock:
+        """Return a lock that the threads of this process share."""
+        return MemoryLock(self, key, version, timeout, sleep, blocking, blocking_timeout, thread_local)
+
+    def delete_if(self, key: str, value: Any, version: int | None = None) -> bool:
+        """Delete a key if it holds this value, in one step."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            return self._holds(made, value) and self._delete(made)
+
+    def touch_if(self, key: str, value: Any, timeout: float | None, version: int | None = None) -> bool:
+        """Set a new expiry if the key holds this value, in one step."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            if not self._holds(made, value):
+                return False
+            self._expire_info[made] = self.get_backend_timeout(timeout)
+            return True
+
+    def holds(self, key: str, value: Any, version: int | None = None) -> bool:
+        """Tell whether a key holds this value; not counted as a look-up."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            return self._holds(made, value)
+
+    def _holds(self, made: str, value: Any) -> bool:
+        return not self._has_expired(made) and self._cache[made] == pickle.dumps(value, self.pickle_protocol)

@@ -1,0 +1,65 @@
+"""The errors of cacheops. Catch CacheopsError for all of them, a branch for what you can handle.
+
+CacheopsError
+├── StoreError              a region's servers did not do what was asked
+│   ├── StoreUnavailable    no answer: refused, cut, timed out, failing over, no free connection
+│   └── CommandRefused      an answer that says no: permission, wrong type, out of memory
+├── LockError               a lock was asked for in vain
+│   ├── LockNotAcquired     someone else holds it, and the time to wait is over
+│   └── LockLost            released or extended by one who does not hold it (any more)
+├── EntryError              a cache entry can't be written or read
+│   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
+│   └── UnencodableValue    a value that would not come back equal: the result is not cached
+├── InvalidationRefused     the write was not committed, because a region could not be told of it (`strict`)
+└── InvalidOption           a setting that cannot work; also Django's ImproperlyConfigured
+"""
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class CacheopsError(Exception):
+    """Base of every error that cacheops raises by itself."""
+
+
+class StoreError(CacheopsError):
+    """A region's servers did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The servers did not answer in time. Trying later may help; nothing is wrong with the request."""
+
+
+class CommandRefused(StoreError):
+    """The server answered with an error. Trying again does not help: see its text."""
+
+
+class LockError(CacheopsError):
+    """A lock was asked for in vain."""
+
+
+class LockNotAcquired(LockError):
+    """Another holder kept the lock for longer than this caller was ready to wait."""
+
+
+class LockLost(LockError):
+    """The lock is not held by this caller: never acquired, released already, or expired and taken by another."""
+
+
+class InvalidOption(CacheopsError, ImproperlyConfigured):
+    """A CACHES option that cannot work; the message names it and says what to write instead."""
+
+
+class EntryError(CacheopsError):
+    """A cache entry can't be written or read."""
+
+
+class CorruptEntry(EntryError):
+    """The bytes are no entry of this format, or were changed on their way. Readers treat it as a miss."""
+
+
+class UnencodableValue(EntryError):
+    """A value that the entry format can't hold without loss; the result is returned, but not cached."""
+
+
+class InvalidationRefused(CacheopsError):
+    """A region could not be told of a write, and the setting is `strict`: the transaction was rolled back."""

@@ -1,0 +1,199 @@
+"""The driver's clients with our retries and errors, and the figures of their pools."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, LoadBalancingStrategy, RedisCluster
+from redis.connection import BlockingConnectionPool, parse_url
+from redis.exceptions import LockError, NoScriptError
+from redis.lock import Lock
+from redis.observability.attributes import DB_CLIENT_CONNECTION_STATE, ConnectionState
+from redis.retry import Retry
+
+from cacheops.exceptions import LockLost, LockNotAcquired
+from cacheops.stores.driver.errors import DRIVER_ERRORS, RetryPolicy, translate
+from cacheops.stores.options import ServerOptions
+
+PROBE_TIMEOUT = 0.5  # seconds for a server to say that it lives, when looking for one that knows the layout
+
+
+class RegionRedis(redis.Redis):
+    """A client of one server that retries by our policy and raises our errors."""
+
+    policy: RetryPolicy
+
+    @classmethod
+    def to(cls, url: str, options: ServerOptions) -> "RegionRedis":
+        """Return a client with a pool of its own. Nothing is sent yet."""
+        pool = BlockingConnectionPool.from_url(url, timeout=options.pool_wait, **connection_settings(options))
+        client = cls(connection_pool=pool)
+        client.policy = RetryPolicy(options)
+        return client
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        started = time.monotonic()
+        try:
+            return super().execute_command(*args, **options)
+        except NoScriptError:  # the driver's own scripts answer this by loading themselves
+            raise
+        except DRIVER_ERRORS as error:
+            return self.policy.call(lambda: self.once(*args, **options), self.forget_connections, error, started)
+
+    def once(self, *args: Any, **options: Any) -> Any:
+        """Run a command without our retries and errors."""
+        return super().execute_command(*args, **options)
+
+    def forget_connections(self) -> None:
+        """Connect anew: after a failover the same name leads to another server."""
+        self.connection_pool.disconnect(inuse_connections=False)
+
+
+class RegionCluster(RedisCluster):
+    """A client of a cluster that retries by our policy and raises our errors."""
+
+    policy: RetryPolicy
+
+    def __init__(self, options: ServerOptions) -> None:
+        addresses = [(parts["host"], parts.get("port", 6379)) for parts in map(parse_url, options.urls)]
+        self._start = [ClusterNode(host, port) for host, port in addresses]
+        self._mapped = dict(options.address_map)
+        self._refreshing = threading.Lock()
+        self._refreshed_at = time.monotonic()
+        self.policy = RetryPolicy(options)
+        settings = connection_settings(options)
+        try:
+            super().__init__(
+                url=options.urls[0],
+                startup_nodes=self._start[1:],
+                connection_pool_class=BlockingConnectionPool,
+                timeout=options.pool_wait,
+                require_full_coverage=False,  # one shard's loss leaves the others in service
+                load_balancing_strategy=LoadBalancingStrategy.RANDOM_REPLICA if options.reads_readers else None,
+                address_remap=self._reachable if self._mapped else None,
+                **settings,
+            )
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        started = time.monotonic()
+        try:
+            return super().execute_command(*args, **options)
+        except NoScriptError:
+            raise
+        except DRIVER_ERRORS as error:
+            return self.policy.call(lambda: self.once(*args, **options), self.refresh, error, started)
+
+    def once(self, *args: Any, **options: Any) -> Any:
+        """Run a command without our retries and errors; redirections are followed."""
+        return super().execute_command(*args, **options)
+
+    def refresh(self) -> None:
+        """Ask a living server who serves what; threads that come while one asks share its answer.
+
+        The addresses of the settings are asked too: every server known by now may have been replaced.
+        """
+        asked_at = time.monotonic()
+        with self._refreshing:
+            if self._refreshed_at > asked_at:
+                return
+            living = next((node for node in [*self.get_nodes(), *self._start] if self._answers(node)), None)
+            if living is not None:
+                self.nodes_manager.startup_nodes = {living.name: living}  # the driver would wait for frozen ones
+                with contextlib.suppress(*DRIVER_ERRORS):  # it died meanwhile: the next try will say so
+                    self.nodes_manager.initialize()
+            self._refreshed_at = time.monotonic()
+
+    def _answers(self, node: ClusterNode) -> bool:
+        pool = self.get_redis_connection(self.get_default_node() or node).connection_pool
+        limits = {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}
+        kwargs = pool.connection_kwargs | limits | {"host": node.host, "port": node.port}
+        connection = pool.connection_class(**kwargs)
+        try:
+            connection.connect()
+            connection.send_command("PING", check_health=False)
+            connection.read_response()
+        except DRIVER_ERRORS:
+            return False
+        finally:
+            connection.disconnect()
+        return True
+
+    def _reachable(self, address: tuple[str, int]) -> tuple[str, int]:
+        """Return the reachable address for an announced one: ("10.0.0.7", 6379) -> ("127.0.0.1", 16379)."""
+        host, _, port = self._mapped.get(f"{address[0]}:{address[1]}", "").rpartition(":")
+        return (host, int(port)) if host else address
+
+
+class RegionLock(Lock):
+    """The driver's lock with our errors."""
+
+    def __enter__(self) -> "RegionLock":
+        if self.acquire():
+            return self
+        raise LockNotAcquired(f"Lock {self.name!r} is held by another, and the time to wait for it is over.")
+
+    def release(self) -> None:
+        with self._ours():
+            super().release()
+
+    def extend(self, additional_time: float, replace_ttl: bool = False) -> Any:
+        with self._ours():
+            return super().extend(additional_time, replace_ttl)
+
+    def reacquire(self) -> Any:
+        with self._ours():
+            return super().reacquire()
+
+    @contextlib.contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except LockError as error:
+            raise LockLost(f"Lock {self.name!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """The connections of this process to one server, now."""
+
+    server: str  # host:port
+    limit: int  # most connections that the pool opens
+    idle: int
+    in_use: int
+
+
+def pool_figures(client: redis.Redis) -> PoolFigures:
+    """Return the figures of a client's pool, from what the driver offers publicly."""
+    pool = client.connection_pool
+    counts = {attributes[DB_CLIENT_CONNECTION_STATE]: count for count, attributes in pool.get_connection_count()}
+    server = f"{pool.connection_kwargs['host']}:{pool.connection_kwargs['port']}"
+    return PoolFigures(
+        server, pool.max_connections, counts[ConnectionState.IDLE.value], counts[ConnectionState.USED.value]
+    )
+
+
+def connection_settings(options: ServerOptions) -> dict[str, Any]:
+    """Return the driver's keyword arguments for a pool, or a cluster's pools."""
+    settings: dict[str, Any] = {
+        "max_connections": options.max_connections,
+        "socket_timeout": options.socket_timeout,
+        "socket_connect_timeout": options.socket_connect_timeout,
+        "socket_keepalive": options.socket_keepalive,
+        "health_check_interval": options.health_check_interval,
+        "decode_responses": options.decode_responses,
+        "retry": Retry(NoBackoff(), 0),  # RetryPolicy tries again, on the whole command
+    }
+    if options.username:
+        settings["username"] = options.username
+    if options.password:
+        settings["password"] = options.password
+    if options.ca_certs and options.urls[0].startswith("rediss://"):
+        settings["ssl_ca_certs"] = options.ca_certs
+    return settings

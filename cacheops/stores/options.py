@@ -1,0 +1,65 @@
+"""How to reach one region's servers: a value, so that equal options can share one set of connections."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from cacheops.exceptions import InvalidOption
+
+READ_SOURCES = ("primary", "readers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Addresses and connection settings. Times are in seconds; addresses and secrets stay out of the repr."""
+
+    urls: tuple[str, ...] = field(repr=False)  # the primary, then readers; or start nodes of a cluster
+    cluster: bool = False
+    read_from: str = "primary"  # a replica may lack what the caller has just written: see the decision 0003
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    max_connections: int = 50  # for each server
+    pool_wait: float = 1.0  # for a free connection: a burst of short commands passes in far less
+    socket_timeout: float = 5.0
+    socket_connect_timeout: float = 5.0
+    socket_keepalive: bool = True
+    health_check_interval: int = 30  # an idle connection is tried with PING before it is used again
+    decode_responses: bool = False  # of raw clients; cached values are bytes all the same
+    retries: int = 3
+    retry_backoff_base: float = 0.01
+    retry_backoff_cap: float = 0.5
+    retry_budget: float = 5.0  # no new try after this: a frozen server costs one time-out, not one a try
+    ca_certs: str = ""  # file with the authorities to trust, for rediss:// addresses
+    address_map: tuple[tuple[str, str], ...] = ()  # announced "host:port" -> the one to use
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise InvalidOption("LOCATION is empty: name the servers, as redis://host:port/0.")
+        if self.read_from not in READ_SOURCES:
+            raise InvalidOption(f"READ_FROM is {self.read_from!r}: use 'primary' or 'readers'.")
+        if self.address_map and not self.cluster:
+            raise InvalidOption("ADDRESS_MAP is for clusters only: give a pair's reachable addresses in LOCATION.")
+        for name in ("max_connections", "socket_timeout", "socket_connect_timeout"):
+            if getattr(self, name) <= 0:
+                raise InvalidOption(f"{name.upper()} is {getattr(self, name)}: it must be above 0.")
+        for name in ("pool_wait", "health_check_interval", "retries", "retry_backoff_base", "retry_budget"):
+            if getattr(self, name) < 0:
+                raise InvalidOption(f"{name.upper()} is {getattr(self, name)}: it must not be below 0.")
+
+    @property
+    def reads_readers(self) -> bool:
+        return self.read_from == "readers"
+
+    @classmethod
+    def from_settings(cls, urls: Sequence[str], options: Mapping[str, Any], *, cluster: bool) -> Self:
+        """Return the options of a CACHES entry: MAX_CONNECTIONS sets max_connections, and so on."""
+        names = {item.name.upper(): item.name for item in fields(cls) if item.name not in ("urls", "cluster")}
+        values = {names[key]: value for key, value in options.items() if key in names}
+        if "address_map" in values:
+            values["address_map"] = tuple(sorted(values["address_map"].items()))
+        return cls(urls=tuple(urls), cluster=cluster, **values)
+
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """Return the names that a CACHES entry's OPTIONS may use for connections."""
+        return {item.name.upper() for item in fields(cls)} - {"URLS", "CLUSTER"}
