@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from ninja import Path, Query, Router, Status
 
-from devices.api_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DeviceOut, DeviceQuery
+from devices.api_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
 from devices.models import Device
 from devices.selectors import DeviceFilter, device_by_serial, device_page
 from devices.services import change_device, create_device
@@ -14,7 +14,7 @@ from locations.models import Location, Role
 from locations.selectors import location_by_code, role_at
 from xyzsite.api_auth import ApiRequest
 from xyzsite.api_errors import ApiError, responses
-from xyzsite.api_types import PageOut, page_out
+from xyzsite.api_types import page_out
 
 router = Router(tags=["devices"])
 
@@ -23,7 +23,7 @@ Serial = Annotated[str, Path(pattern=SERIAL, description="The device's serial.",
 RANKS = {None: 0, Role.VIEWER: 1, Role.OPERATOR: 2, Role.MANAGER: 3}
 
 
-@router.get("", response={200: PageOut[DeviceOut], **responses(401, 422)}, summary="List devices")
+@router.get("", response={200: DevicePageOut, **responses(401, 422)}, summary="List devices")
 def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, Any]:
     """The devices at the locations that the caller belongs to; all for staff."""
     chosen = DeviceFilter(

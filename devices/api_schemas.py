@@ -11,7 +11,7 @@ from analytics.windows import SPANS
 from devices.metrics import METRICS
 from devices.models import Device, Kind, Status
 from devices.selectors import DEVICE_SORTS
-from xyzsite.api_types import CODE, Moment, OneOf, PageQuery, QueryString, either_way
+from xyzsite.api_types import CODE, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
 
 MOST_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
 
@@ -72,6 +72,10 @@ class DeviceDetailOut(DeviceOut):
     """One sensor, with what is noted of it."""
 
     metadata: dict[str, JsonValue] = Field(examples=[{"firmware": "2.1.0"}])
+
+
+class DevicePageOut(PageOut[DeviceOut]):
+    """One page of devices."""
 
 
 class DeviceQuery(PageQuery):

@@ -54,6 +54,10 @@ class LocationDetailOut(LocationOut):
     role: Role = Field(description="The caller's role: viewers read, operators post readings, managers change all.")
 
 
+class LocationPageOut(PageOut[LocationOut]):
+    """One page of locations."""
+
+
 class MembershipOut(Schema):
     """The caller's role at a location."""
 
@@ -71,7 +75,7 @@ class LocationQuery(PageQuery):
     )
 
 
-@router.get("", response={200: PageOut[LocationOut], **responses(401, 422)}, summary="List locations")
+@router.get("", response={200: LocationPageOut, **responses(401, 422)}, summary="List locations")
 def list_locations(request: ApiRequest, query: Query[LocationQuery]) -> dict[str, Any]:
     """The locations that the caller belongs to; all for staff."""
     chosen = LocationFilter(search=query.search, region=query.region or "")

@@ -71,11 +71,11 @@ def guarded(view: View) -> View:
             check_head(request)
             response = view(request, *args, **kwargs)
         except Http404:
-            return error_response(ApiError(404))
+            response = error_response(ApiError(404))
         except ApiError as error:
-            return error_response(error)
+            response = error_response(error)
         if response.status_code == 405:
-            return error_response(ApiError(405, headers={"Allow": response["Allow"]}))
+            response = error_response(ApiError(405, headers={"Allow": response["Allow"]}))
         response.setdefault("Cache-Control", "no-store")
         return response
 

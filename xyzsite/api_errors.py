@@ -38,6 +38,8 @@ KINDS = {
 
 
 class Problem(Schema):
+    """What is wrong with a request."""
+
     code: str = Field(description="Stable and machine-readable; one a status.", examples=["invalid"])
     message: str = Field(description="What is wrong and what to do, for a person.", examples=[KINDS[422].message])
     fields: dict[str, list[str]] = Field(

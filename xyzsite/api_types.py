@@ -77,7 +77,7 @@ class QueryString(Schema):
         unknown = [name for name in (info.context or {})["request"].GET if name not in known]
         if unknown:
             sentence = f"There is no such parameter: use {', '.join(sorted(known))}."
-            raise ApiError(422, fields={name.replace("\0", ""): [sentence] for name in unknown})
+            raise ApiError(422, fields={name.replace("\0", "") or "query": [sentence] for name in unknown})
         return data
 
 

@@ -1,0 +1,111 @@
+"""Devices, their readings and imports in the admin."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from analytics.windows import SPANS
+from devices.metrics import METRICS
+from devices.models import Device, ImportedFile, Reading
+from devices.selectors import newest_reading_time, present_for
+from xyzsite.adminsite import MOST_COUNTED, BoundedPaginator
+
+
+@admin.register(Device)
+class DeviceAdmin(ModelAdmin):
+    """Sensors. None is deleted, since its readings would go with it: retire it by its status."""
+
+    list_display = ["name", "serial", "location", "kind", "metric", "status", "current_value", "last_seen"]
+    list_select_related = ["location"]
+    list_filter = ["status", "kind", "metric", ("location", AutocompleteSelectFilter)]
+    list_filter_submit = True  # of the location's filter, which is no list of links
+    search_fields = ["name", "serial"]
+    search_help_text = "Name or serial"
+    autocomplete_fields = ["location"]
+    readonly_fields = ["last_seen", "current_value"]
+    show_full_result_count = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        return False
+
+
+class WindowFilter(admin.SimpleListFilter):
+    """Readings of the last hour, day, week or month, counted back from the newest where the data is of the past."""
+
+    title = "window"
+    parameter_name = "window"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(span.code, f"Last {span.label}") for span in SPANS.values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Reading]) -> QuerySet[Reading]:
+        if self.value() not in SPANS:
+            return queryset
+        end = present_for(newest_reading_time(Device.objects.all()), timezone.now())
+        # Every metric is named where none is chosen, so that the index (metric, taken_at) serves.
+        return queryset.filter(metric__in=METRICS, taken_at__gt=end - SPANS[str(self.value())].length)
+
+
+class ReadingChangeList(ChangeList):
+    """The list of readings; what it is narrowed to decides which index gives the order."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Reading]) -> list[Any]:
+        """Return the newest first: by time where the rows are narrowed to some, else as they were stored."""
+        narrowed = self.query or any(self.params.values())
+        return ["-taken_at", "-pk"] if narrowed else ["-pk"]
+
+
+@admin.register(Reading)
+class ReadingAdmin(ModelAdmin):
+    """Measured values, to be looked at. They come through the API and imports, which keep devices in step with them."""
+
+    list_display = ["taken_at", "device", "metric", "value", "unit"]
+    list_select_related = ["device"]
+    list_filter = [WindowFilter, "metric", ("device", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    search_fields = ["device__serial"]
+    search_help_text = f"A device's serial, in full. At most {MOST_COUNTED:,} readings are counted and paged through."
+    sortable_by = ()  # no index would serve
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return ReadingChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Reading], search_term: str
+    ) -> tuple[QuerySet[Reading], bool]:
+        """Look the device up first: a join would make the database walk the readings."""
+        if search_term:
+            ids = list(Device.objects.filter(serial=search_term.strip()).values_list("pk", flat=True))
+            queryset = queryset.filter(device_id__in=ids)
+        return queryset, False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Reading | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Reading | None = None) -> bool:
+        return False
+
+
+@admin.register(ImportedFile)
+class ImportedFileAdmin(ModelAdmin):
+    """How far imports have come. A row may be deleted, to import a file anew."""
+
+    list_display = ["name", "line", "bad", "started_at", "finished_at"]
+    list_filter = ["finished_at"]
+    search_fields = ["name", "digest"]
+    readonly_fields = ["name", "digest", "line", "bad", "started_at", "finished_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False

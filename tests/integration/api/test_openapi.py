@@ -1,0 +1,99 @@
+"""The API's description of itself: complete, true, public, and without help from other hosts."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from xyzsite.api import api
+
+BODY_ERRORS = {400, 401, 403, 413, 415, 422}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return api.get_openapi_schema(path_prefix="/api/")
+
+
+def operations(schema: Any) -> Iterator[tuple[str, str, Any]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_the_addresses_are_these(schema: Any) -> None:
+    assert sorted(f"{method.upper()} {path}" for method, path, _ in operations(schema)) == [
+        "GET /api/analytics",
+        "GET /api/devices",
+        "GET /api/devices/{serial}",
+        "GET /api/devices/{serial}/readings",
+        "GET /api/locations",
+        "GET /api/locations/{code}",
+        "GET /api/me",
+        "PATCH /api/devices/{serial}",
+        "POST /api/devices",
+        "POST /api/devices/{serial}/readings",
+        "POST /api/readings",
+    ]
+
+
+def test_each_operation_documents_its_errors(schema: Any) -> None:
+    for method, path, operation in operations(schema):
+        expected = {401}
+        if "{" in path:
+            expected |= {404}
+        if operation["parameters"] and any(item["in"] == "query" for item in operation["parameters"]):
+            expected |= {422}
+        if "requestBody" in operation:
+            expected |= BODY_ERRORS
+        documented = {status for status in operation["responses"] if status >= 400}
+        assert expected <= documented, f"{method} {path}"
+        for status in documented:
+            response = operation["responses"][status]
+            content = response["content"]["application/json"]
+            assert content["schema"]["$ref"] == "#/components/schemas/ErrorOut"
+            assert content["example"]["error"]["message"] == response["description"]
+
+
+def test_everything_is_described(schema: Any) -> None:
+    for method, path, operation in operations(schema):
+        assert operation["summary"], f"{method} {path}"
+        assert operation["description"], f"{method} {path}"
+        assert operation["security"] == [{"BearerToken": []}, {"Session": []}]
+    for name, component in schema["components"]["schemas"].items():
+        if "enum" in component:
+            continue  # its values say it
+        assert component.get("description"), name
+        assert "django" not in component["description"].lower(), name
+
+
+def test_every_reference_leads_somewhere(schema: Any) -> None:
+    for name in set(re.findall(r"#/components/schemas/(\w+)", str(schema))):
+        assert name in schema["components"]["schemas"], name
+
+
+def test_names_of_operations_are_fit_for_clients(schema: Any) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names), names
+
+
+@pytest.mark.django_db
+def test_the_description_is_public() -> None:
+    response = Client().get("/api/openapi.json")
+    assert response.status_code == 200
+    assert response.json()["openapi"].startswith("3.")
+
+
+@pytest.mark.django_db
+def test_the_documentation_loads_nothing_from_other_hosts() -> None:
+    page = Client().get("/api/docs").content.decode()
+    assert "http://" not in page
+    assert "https://" not in page
+    assert '"validatorUrl": null' in page
+    files = re.findall(r'(?:src|href)="/static/([^"]+)"', page)
+    assert "ninja/swagger-ui-bundle.js" in files
+    assert all(finders.find(name) for name in files)
