@@ -129,6 +129,14 @@ class Databases:
             if server.process is not None and server.running:
                 server.process.send_signal(how)
 
+    def remove_volatile(self) -> None:
+        """Remove the data that was to be thrown away."""
+        if self.plan.options.volatile:
+            for server in self.servers:
+                shutil.rmtree(self.plan.folder(server.node), ignore_errors=True)
+            if self.servers and self.plan.data_root not in (None, self.plan.directory):
+                postgres.remove_root(self.plan.data_root)
+
     async def rows(self, state_of: Callable[[Server], str]) -> list[dict[str, Any]]:
         """Return a row of `regions status` for each server; the offset is the byte of the log that it has reached."""
         ends = await asyncio.gather(*(self._end_of_log(server) for server in self.servers))

@@ -58,9 +58,11 @@ class Plan:
         return self.ports[name]
 
     def folder(self, node: Node) -> Path:
-        """Return the folder of a node's data."""
-        root = self.data_root if node.kind == "postgres" and self.data_root else self.directory
-        return root / node.name
+        """Return the folder of a node's data. Data to be thrown away never lies where data to be kept does."""
+        if node.kind != "postgres":
+            return self.directory / node.name
+        name = f"{node.name}-volatile" if self.options.volatile else node.name
+        return (self.data_root or self.directory) / name
 
     def log(self, node: Node) -> Path:
         return self.directory / f"{node.name}.log"

@@ -59,6 +59,12 @@ def data_root(directory: Path, program: PostgresProgram) -> Path:
     return root
 
 
+def remove_root(root: Path) -> None:
+    """Remove a folder made by data_root, unless it holds data that is kept."""
+    if not list(root.glob("*/PG_VERSION")):
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def reachable(path: Path) -> bool:
     """Tell whether every user may enter a folder and all those above it."""
     path = path.resolve()

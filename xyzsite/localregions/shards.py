@@ -32,6 +32,7 @@ class Shard:
         self.silence = silence
         self.replace_after = replace_after
         self.busy = asyncio.Lock()
+        self.fenced: set[str] = set()  # whose writes are held until they follow the new primary
 
     @property
     def others(self) -> list[RedisServer]:
@@ -100,27 +101,40 @@ class Shard:
         async with self.busy:
             if not self.linked:
                 raise LocalRegionsError(f"{self.region} has no replica in sync now: wait, see `regions status`.")
-            chosen = self.others[0]
+            old, chosen = self.primary, self.others[0]
             try:
-                await self.hand_over(chosen)
-                await self.settle(chosen)
-            except (OSError, hiredis.ReplyError) as error:
+                await self.catch_up(old, chosen)
+                await self.promote(chosen)
+            except (OSError, hiredis.ReplyError, ServerFailed) as error:
+                old.leave("CLIENT", "UNPAUSE")
                 raise ServerFailed(f"{chosen.node.name} did not take over: {error}") from error
             self.primary = chosen
+            self.fence(old)
+
+    async def catch_up(self, old: RedisServer, chosen: RedisServer) -> None:
+        """Hold writes until the replica has them all. (CLUSTER FAILOVER needs votes, given once in 2 node time-outs.)"""
+        await old.ask("CLIENT", "PAUSE", int(HANDOVER_SECONDS * 1e3), "WRITE")
+        self.fenced.add(old.node.name)
+        deadline = time.monotonic() + HANDOVER_SECONDS / 2
+        while (await old.ask("ROLE"))[1] != (await chosen.ask("ROLE"))[4]:
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{chosen.node.name} lags behind")
+            await asyncio.sleep(0.002)
 
     def adopt(self) -> None:
         """Accept a primary that somebody else has made."""
 
     def align(self) -> None:
-        """Make every server follow the primary."""
+        """Let those that have learnt that they are replicas answer again: clients are told who is primary."""
+        for server in self.others:
+            if server.role == "replica" and server.node.name in self.fenced:
+                self.fenced.discard(server.node.name)
+                server.leave("CLIENT", "UNPAUSE")
 
     def restart(self, server: RedisServer) -> None:
         raise NotImplementedError
 
     async def promote(self, server: RedisServer) -> None:
-        raise NotImplementedError
-
-    async def hand_over(self, server: RedisServer) -> None:
         raise NotImplementedError
 
     def fence(self, old: RedisServer) -> None:
@@ -131,22 +145,10 @@ class Shard:
 class ClusterShard(Shard):
     """A shard of a Redis Cluster: its nodes tell each other, and the clients, who is primary."""
 
-    def __init__(self, region: str, servers: list[RedisServer], silence: float, replace_after: float) -> None:
-        super().__init__(region, servers, silence, replace_after)
-        self.fenced: set[str] = set()
-
     async def promote(self, server: RedisServer) -> None:
         if server.role != "primary":
             await server.ask("CLUSTER", "FAILOVER", "TAKEOVER")
         await self.settle(server)
-
-    async def hand_over(self, server: RedisServer) -> None:
-        await server.ask("CLUSTER", "FAILOVER")
-        deadline = time.monotonic() + HANDOVER_SECONDS
-        while (await server.ask("ROLE"))[0] != "master":
-            if time.monotonic() > deadline:
-                raise ServerFailed(f"{server.node.name} did not take over within {HANDOVER_SECONDS:g} s")
-            await asyncio.sleep(0.005)
 
     def adopt(self) -> None:
         if self.primary.role == "replica":
@@ -158,12 +160,6 @@ class ClusterShard(Shard):
     def fence(self, old: RedisServer) -> None:
         old.leave("CLIENT", "PAUSE", FENCE_MILLISECONDS, "WRITE")
         self.fenced.add(old.node.name)
-
-    def align(self) -> None:
-        for server in self.others:
-            if server.role == "replica" and server.node.name in self.fenced:  # it has learnt it: clients are told MOVED
-                self.fenced.discard(server.node.name)
-                server.leave("CLIENT", "UNPAUSE")
 
     def restart(self, server: RedisServer) -> None:
         server.start()  # its nodes.conf knows the cluster, and the cluster knows better who is primary
@@ -195,15 +191,9 @@ class PairShard(Shard):
         await server.ask("REPLICAOF", "NO", "ONE")
         await self.settle(server)
 
-    async def hand_over(self, server: RedisServer) -> None:
+    async def catch_up(self, old: RedisServer, chosen: RedisServer) -> None:
         self.writes.move(None)
-        old = self.primary
-        await old.ask("FAILOVER", "TO", HOST, server.port, "TIMEOUT", int(HANDOVER_SECONDS * 1e3))
-        deadline = time.monotonic() + HANDOVER_SECONDS
-        while (await server.ask("ROLE"))[0] != "master":
-            if time.monotonic() > deadline:
-                raise ServerFailed(f"{server.node.name} did not take over within {HANDOVER_SECONDS:g} s")
-            await asyncio.sleep(0.005)
+        await super().catch_up(old, chosen)
 
     def align(self) -> None:
         if self.primary.role == "replica":
@@ -211,6 +201,7 @@ class PairShard(Shard):
         for server in self.others:
             if server.role == "primary" or (server.role and server.follows != self.primary.port):
                 self.fence(server)
+        super().align()
 
     def fence(self, old: RedisServer) -> None:
         old.leave("REPLICAOF", HOST, self.primary.port)

@@ -222,7 +222,8 @@ class Supervisor:
     async def status(self) -> list[dict[str, Any]]:
         """Return a row for each node."""
         rows = [await self._redis_row(shard, server) for shard in self.shards for server in shard.servers]
-        return rows + await self.databases.rows(self._state_of)
+        rows += await self.databases.rows(self._state_of)
+        return sorted(rows, key=lambda row: layout.REGIONS.index(row["region"]))
 
     async def _redis_row(self, shard: Shard, server: RedisServer) -> dict[str, Any]:
         primary = server is shard.primary
@@ -272,3 +273,4 @@ class Supervisor:
                 for each in self.servers:
                     each.kill()
             await asyncio.sleep(0.005)
+        await asyncio.to_thread(self.databases.remove_volatile)

@@ -1,0 +1,90 @@
+"""What the tests ask the regions with."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
+from redis.retry import Retry
+
+from xyzsite.localregions.manager import LocalRegions
+from xyzsite.settings.regions import variable
+
+# Far above what anything here takes, in seconds: a test that waits so long has failed.
+LIMIT = 10.0
+# One key in each shard: slots 3300 and 12182 (Redis Cluster specification, key distribution model).
+KEYS = {1: "b", 2: "foo"}
+
+
+# What a client raises when servers do not answer; the cluster's exception is no RedisError.
+FAILURES = (redis.RedisError, RedisClusterException)
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait until something is true and return it."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"not within {LIMIT:g} s: {what}")
+
+
+def pair(regions: LocalRegions, region: str, *, seen_from: str = "", reader: bool = False, timeout: float = 0.5):
+    """Return a client of a region's stable address that reports each error."""
+    name = variable("REDIS_READER_URL" if reader else "REDIS_URL", region)
+    url = regions.environment(seen_from or region)[name]
+    return redis.Redis.from_url(url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0), decode_responses=True)
+
+
+def cluster(regions: LocalRegions, *, seen_from: str = "us-east-1") -> RedisCluster:
+    """Return a client of the cluster; from another region it knows the nodes by their links."""
+    environment = regions.environment(seen_from)
+    pairs = [each.split("=") for each in environment.get("REDIS_ADDRESS_MAP_US_EAST_1", "").split(",") if each]
+    links = {address(announced): address(link) for announced, link in pairs}
+    return RedisCluster.from_url(
+        environment["REDIS_URL_US_EAST_1"].split(",")[0],
+        socket_timeout=0.5,
+        socket_connect_timeout=0.5,
+        decode_responses=True,
+        address_remap=lambda announced: links.get(announced, announced),
+    )
+
+
+def node(row: dict[str, Any]) -> redis.Redis:
+    """Return a client of one server, whatever its role."""
+    host, port = address(row["address"])
+    return redis.Redis(host, port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0), decode_responses=True)
+
+
+def address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def row(regions: LocalRegions, name: str) -> dict[str, Any]:
+    """Return what status says of a node."""
+    return next(row for row in regions.status() if row["node"] == name)
+
+
+def primary(regions: LocalRegions, region: str, shard: int = 1) -> dict[str, Any]:
+    """Return the row of a shard's primary."""
+    wanted = (region, shard, "primary")
+    return next(row for row in regions.status() if (row["region"], row["shard"], row["role"]) == wanted)
+
+
+def replica(regions: LocalRegions, region: str, shard: int = 1) -> dict[str, Any]:
+    """Return the row of a shard's replica."""
+    wanted = (region, shard, "replica")
+    return next(row for row in regions.status() if (row["region"], row["shard"], row["role"]) == wanted)
+
+
+def write(client: Any, key: str, value: str) -> bool:
+    """Tell whether a write was taken."""
+    try:
+        return bool(client.set(key, value))
+    except FAILURES:
+        return False
