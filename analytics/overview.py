@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.core.cache.backends.base import BaseCache
 from django.db.models import Avg, F
 from django.utils import timezone
 
-from analytics.summaries import REAL_TIME_TTL, cached, summary_key
+from analytics.summaries import REAL_TIME_TTL, Recipe, served, summary_key
 from devices.models import Device, DeviceQuerySet, Status
 from devices.selectors import newest_reading_time, present_for, silent
 from locations.models import Location
@@ -15,7 +14,7 @@ from locations.selectors import DeviceCounts, device_counts
 from xyzsite.models import Region
 
 HEADLINES = ("temperature", "humidity", "pm25")  # what a location shows first, as far as it measures them
-ATTENTION_ROWS = 12
+ATTENTION_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,19 @@ class Overview:
         return self.present < self.made_at
 
 
-def overview(location_ids: tuple[int, ...] | None, cache: BaseCache | None = None, fresh: bool = False) -> Overview:
-    """Return the overview of the locations (None: of all), from the cache where it holds one."""
-    key = summary_key("overview", location_ids)
-    return cached(key, Overview, lambda: _survey(location_ids), lambda _: REAL_TIME_TTL, cache, fresh)
+def overview_recipe(location_ids: tuple[int, ...] | None) -> Recipe[Overview]:
+    """Return how the overview of the locations is had; None: of all."""
+    return Recipe(
+        summary_key("overview", location_ids), Overview, lambda: survey(location_ids), lambda _: REAL_TIME_TTL
+    )
 
 
-def _survey(location_ids: tuple[int, ...] | None) -> Overview:
+def overview(location_ids: tuple[int, ...] | None) -> Overview:
+    """Return the overview of the locations (None: of all), from the region's cache where it holds one."""
+    return served(overview_recipe(location_ids))
+
+
+def survey(location_ids: tuple[int, ...] | None) -> Overview:
     now = timezone.now()
     places = Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids)
     devices = Device.objects.all() if location_ids is None else Device.objects.filter(location_id__in=location_ids)

@@ -5,10 +5,10 @@ and a change of membership asks under another key at once. Values are JSON text:
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,6 +25,16 @@ REAL_TIME_TTL = 60  # windows that hold the present
 FORMAT = 1  # raise it when a stored class changes its fields
 
 Summary = TypeVar("Summary")
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Summary]):
+    """How a summary is found, made and kept: its key, its class, and from the summary its TTL in seconds."""
+
+    key: str
+    kind: type[Summary]
+    make: Callable[[], Summary]
+    ttl: Callable[[Summary], int]
 
 
 @dataclass(frozen=True)
@@ -84,16 +94,19 @@ class Question:
     until: datetime | None = None
 
 
-def analytics_summary(question: Question, cache: BaseCache | None = None, fresh: bool = False) -> AnalyticsSummary:
-    """Return the answer to a question, from the cache where it holds one; `fresh` computes and stores it anew."""
+def analytics_recipe(question: Question) -> "Recipe[AnalyticsSummary]":
     selection, span = question.selection, question.span
     until = question.until.isoformat() if question.until else "present"
     key = summary_key(f"analytics:{selection.metric}:{span.code}", (selection, question.zone, until))
-    now = timezone.now()
-    return cached(key, AnalyticsSummary, lambda: _analyse(question, now), _analytics_ttl, cache, fresh)
+    return Recipe(key, AnalyticsSummary, lambda: analyse(question, timezone.now()), _analytics_ttl)
 
 
-def _analyse(question: Question, now: datetime) -> AnalyticsSummary:
+def analytics_summary(question: Question) -> AnalyticsSummary:
+    """Return the answer to a question, from the region's cache where it holds one."""
+    return served(analytics_recipe(question))
+
+
+def analyse(question: Question, now: datetime) -> AnalyticsSummary:
     newest = newest_moment(question.selection)
     window, present = window_for(question.span, ZoneInfo(question.zone), newest, question.until, now)
     return AnalyticsSummary(
@@ -120,18 +133,25 @@ def summary_key(name: str, parts: object) -> str:
     return f"summary:{FORMAT}:{name}:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
 
 
-def cached(
-    key: str,
-    kind: type[Summary],
-    compute: Callable[[], Summary],
-    ttl: Callable[[Summary], int],
-    cache: BaseCache | None = None,
-    fresh: bool = False,
-) -> Summary:
-    """Return what the cache (the region's own by default) holds under the key, or compute and store it."""
-    cache = cache or caches["default"]
-    if not fresh and (held := cache.get(key)) is not None:
-        return msgspec.json.decode(held, type=kind)
-    summary = compute()
-    cache.set(key, msgspec.json.encode(summary).decode(), ttl(summary))
+def served(recipe: Recipe[Summary]) -> Summary:
+    """Return what the region's cache holds, or make and store it."""
+    cache = caches["default"]
+    held = cache.get(recipe.key)
+    if held is not None:
+        return msgspec.json.decode(held, type=recipe.kind)
+    summary = recipe.make()
+    cache.set(recipe.key, stored(summary), recipe.ttl(summary))
     return summary
+
+
+def warm(recipes: Iterable[Recipe[Any]], targets: Iterable[BaseCache]) -> int:
+    """Make each summary once and store it in every target, a batch for each TTL; return how many could not be stored."""
+    batches: dict[int, dict[str, str]] = {}
+    for recipe in recipes:
+        summary = recipe.make()
+        batches.setdefault(recipe.ttl(summary), {})[recipe.key] = stored(summary)
+    return sum(len(cache.set_many(batch, ttl)) for cache in targets for ttl, batch in batches.items())
+
+
+def stored(summary: object) -> str:
+    return msgspec.json.encode(summary).decode()

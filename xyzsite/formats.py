@@ -9,7 +9,7 @@ NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 RELATIVE_UNTIL = timedelta(days=14)  # "16 days ago" says less than a date
-UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
+UNITS = ((86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"))
 
 
 def number(value: float, decimals: int = 0) -> str:
@@ -47,14 +47,13 @@ def absolute(moment: datetime, zone: ZoneInfo, named: bool = False) -> str:
 
 
 def relative(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Return "3 minutes ago"; a date for what is long past. A clock that runs ahead is "just now"."""
+    """Return "3 min ago"; a date for what is long past. A clock that runs ahead is "just now"."""
     age = now - moment
     if age > RELATIVE_UNTIL:
         local = moment.astimezone(zone)
         return f"{local.day} {local:%b %Y}"
-    for seconds, name in UNITS:
-        if count := int(age.total_seconds() // seconds):
-            if count < 0:
-                break
-            return f"{count} {name if count == 1 else name + 's'} ago"
+    for seconds, one, many in UNITS:
+        count = int(age.total_seconds() // seconds)
+        if count > 0:
+            return f"{count} {one if count == 1 else many} ago"
     return "just now"

@@ -41,6 +41,8 @@ class PageFootMiddleware:
         if not response.streaming and FOOT_PLACE in response.content:
             foot = foot_line(tally, queries.count, milliseconds)
             response.content = response.content.replace(FOOT_PLACE, foot.encode())
+            if "Content-Length" in response:  # CommonMiddleware, further in, has measured the page without its foot
+                response["Content-Length"] = str(len(response.content))
         return response
 
 
@@ -87,7 +89,8 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         match = request.resolver_match
-        if match is None or not match.namespaces:
+        pages_of_django = settings.DEBUG and response.status_code >= 400  # styled in place
+        if not pages_of_django and (match is None or not match.namespaces):
             response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         return response
 

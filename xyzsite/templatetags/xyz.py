@@ -15,6 +15,8 @@ from devices.models import Status
 from xyzsite import formats
 from xyzsite.models import Region
 
+SHORT_NAMES = {"temperature": "Temp.", "humidity": "Humidity"}
+
 register = template.Library()
 register.filter("measured", formats.measured)
 register.filter("with_unit", formats.with_unit)
@@ -25,6 +27,12 @@ register.filter("grouped", formats.number)
 @register.filter
 def metric_name(code: str) -> str:
     return METRICS[code].label
+
+
+@register.filter
+def short_name(code: str) -> str:
+    """Write a metric's name for a narrow column's head."""
+    return SHORT_NAMES.get(code) or METRICS[code].label
 
 
 @register.filter
@@ -82,6 +90,12 @@ def clock(moment: datetime, zone: str, named: bool = True) -> SafeString:
         moment.astimezone(place).isoformat(timespec="seconds"),
         formats.absolute(moment, place, named=named),
     )
+
+
+@register.simple_tag
+def zone_name(moment: datetime, zone: str) -> str:
+    """Write the short name that a time zone bears at a moment, such as "PST"."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Z}"
 
 
 @register.inclusion_tag("parts/sort.html", takes_context=True)

@@ -33,6 +33,13 @@
     ];
   }
 
+  // Room below the lowest value must not suggest that what cannot be negative was.
+  function floor({ points }) {
+    const values = points.flatMap(([, , minimum, maximum]) => (minimum == null ? [] : [minimum, maximum]));
+    const lowest = Math.min(...values);
+    return lowest >= 0 && lowest < 0.5 * (Math.max(...values) - lowest) ? 0 : undefined;
+  }
+
   function options(data, look) {
     const number = formatter(data.decimals);
     const withUnit = (value) => `${number.format(value)} ${data.unit}`.trim();
@@ -50,10 +57,9 @@
             callback: (value) => data.marks.find(([at]) => at === value)?.[1] ?? "" },
         },
         y: {
-          beginAtZero: data.fromZero, grace: data.fromZero ? "10%" : "6%",
+          beginAtZero: data.fromZero, min: floor(data), grace: data.fromZero ? "10%" : "6%",
           grid: { color: look.grid, drawTicks: false }, border: { display: false },
           ticks: { ...text, padding: 8, maxTicksLimit: 6, precision: data.fromZero ? 0 : undefined },
-          title: { display: Boolean(data.unit), text: data.unit, ...text },
         },
       },
       plugins: {

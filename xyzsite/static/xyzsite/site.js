@@ -4,7 +4,7 @@
   const THEMES = ["auto", "light", "dark"];
 
   const switcher = document.querySelector("[data-theme-switch]");
-  const show = () => { switcher.querySelector("span").textContent = root.dataset.theme ?? "auto"; };
+  const show = () => { switcher.querySelector("b").textContent = root.dataset.theme ?? "auto"; };
   switcher.hidden = false;
   show();
   switcher.addEventListener("click", () => {

@@ -1,0 +1,42 @@
+"""Which summaries are worth making before anybody asks."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from django.utils import timezone
+
+from analytics.overview import overview_recipe
+from analytics.selectors import DEVICE_COUNT, Selection
+from analytics.summaries import Question, Recipe, analytics_recipe
+from analytics.windows import DEFAULT_SPAN, SPANS
+from locations.models import Location, Membership
+
+# The specification's common queries; and what the analytics page opens with.
+COMMON = (("temperature", "1h"), ("humidity", "1h"), (DEVICE_COUNT, "24h"), ("temperature", DEFAULT_SPAN.code))
+MOST_SCOPES = 50  # sets of locations that people see, the most usual first: what warming may cost has a bound
+
+Scope = tuple[int, ...] | None
+
+
+def scopes() -> list[Scope]:
+    """Return what people can see: everything (staff), and each set of locations that members share."""
+    seen: dict[int, list[int]] = {}
+    members = Membership.objects.filter(user__is_active=True, user__is_staff=False)
+    for user, location in members.order_by("location_id").values_list("user_id", "location_id"):
+        seen.setdefault(user, []).append(location)
+    usual = Counter(tuple(locations) for locations in seen.values()).most_common(MOST_SCOPES)
+    return [None, *(scope for scope, _ in usual)]
+
+
+def recipes() -> Iterator[Recipe[Any]]:
+    """Yield the overview and the common analytics of every scope, and the common analytics of every location."""
+    zone = timezone.get_default_timezone_name()
+    for scope in scopes():
+        yield overview_recipe(scope)
+        for metric, span in COMMON:
+            yield analytics_recipe(Question(Selection(metric, scope), SPANS[span], zone))
+    for location in Location.objects.filter(active=True):
+        for metric, span in COMMON:
+            selection = Selection(metric, (location.pk,))
+            yield analytics_recipe(Question(selection, SPANS[span], location.timezone))
