@@ -32,7 +32,7 @@ class StrictParser(Parser):
     ) -> dict[str, Any]:
         for name, values in data.lists():
             for value in values:
-                check_text(value, name.replace("\0", ""), status=422)
+                check_text(value, name.replace("\0", ""))
         return super().parse_querydict(data, list_fields, request)
 
 
@@ -58,7 +58,7 @@ def check_json(data: Any, path: str = "", depth: int = 0) -> None:
                 check_json(value, f"{path}.{index}".lstrip("."), depth + 1)
 
 
-def check_text(text: str, path: str, status: int = 422) -> None:
+def check_text(text: str, path: str) -> None:
     """Raise ApiError when no PostgreSQL text or UTF-8 could hold `text`."""
     if "\0" in text:
         raise refused(path, "NUL characters cannot be stored: remove them.")

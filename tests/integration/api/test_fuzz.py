@@ -42,9 +42,12 @@ FITTING = {
     "value": 21.5,
     "window": "1h",
 }
-TEXT = st.text(st.characters() | st.sampled_from("\0\ud800"), max_size=20)  # often with what no database stores
+TEXT = st.text(st.characters(), max_size=20)
+NASTY = st.sampled_from(
+    ["\0", "\ud800", "", " ", -1, 10**400, 2**63, 1e308, float("inf"), [], {}, "9999-12-31T23:59:59Z"]
+)
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    NASTY | st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
@@ -64,14 +67,16 @@ def value_of(name: str, schema: Any) -> st.SearchStrategy[Any]:
     if name == "readings":
         return st.lists(body_of(schema["items"]), min_size=1, max_size=3)
     if name == "metadata":
-        return st.dictionaries(TEXT, JUNK, max_size=2)
+        return st.dictionaries(TEXT, NASTY | JUNK, min_size=1, max_size=2)
     return st.just(FITTING[name]) | st.just("NEW-1") if name == "serial" else st.just(FITTING[name])
 
 
 def query_of(operation: Any) -> st.SearchStrategy[dict[str, Any]]:
     names = [item["name"] for item in operation["parameters"] if item["in"] == "query"]
     right = st.lists(st.sampled_from(names), unique=True, max_size=4) if names else st.just([])
-    wrong = st.dictionaries(st.sampled_from([*names, "other"]), st.integers().map(str) | TEXT.map(writable), max_size=1)
+    wrong = st.dictionaries(
+        st.sampled_from([*names, "other"]), (NASTY | st.integers() | TEXT).map(str).map(writable), max_size=1
+    )
     return st.builds(lambda chosen, other: {name: FITTING[name] for name in chosen} | other, right, wrong | st.just({}))
 
 
