@@ -1,16 +1,25 @@
 """Production: HTTPS only, secrets from the environment, no defaults for what must be decided."""
 
-from xyzsite.settings.base import *  # noqa: F403
-from xyzsite.settings.base import env
+from django.core.exceptions import ImproperlyConfigured
 
-SECRET_KEY = env.str("SECRET_KEY")
+from xyzsite.settings.base import *  # noqa: F403
+from xyzsite.settings.base import XYZ_REGION, env
+from xyzsite.settings.regions import variable
+
+# Without DATABASE_URL this would be SQLite; without the region's cache, each process would keep one of its own.
+REQUIRED = ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", variable("REDIS_URL", XYZ_REGION))
+missing = [name for name in REQUIRED if not env.str(name, default="")]
+if missing:
+    raise ImproperlyConfigured(
+        f"Production settings need {', '.join(missing)} in the environment; .env.example says what each one is."
+    )
+
 DEBUG = False
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
-DATABASES_REQUIRED = env.str("DATABASE_URL")  # no SQLite by accident
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]  # load balancers ask for it without TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)  # a year, as browsers' preload lists ask for
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
 SESSION_COOKIE_SECURE = True

@@ -1,0 +1,62 @@
+"""Production settings as a deployment meets them: in a process of its own, with nothing but its environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+REQUIRED = {
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFGHIJKL",
+    "ALLOWED_HOSTS": "platform.example.org",
+    "DATABASE_URL": "postgres://user:password@localhost:1/nothing",
+    "REDIS_URL_US_EAST_1": "redis://localhost:1",
+}
+
+
+def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run manage.py with production settings and these variables only."""
+    environment = {"PATH": os.defpath, "DJANGO_SETTINGS_MODULE": "xyzsite.settings.production"} | variables
+    command = [sys.executable, "-W", "error", "manage.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_deployment_check_is_clean_with_the_required_variables() -> None:
+    result = manage("check", "--deploy", "--fail-level", "WARNING", **REQUIRED)
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout
+
+
+def test_the_deployment_check_is_about_something() -> None:
+    result = manage("check", "--deploy", "--fail-level", "WARNING", **REQUIRED | {"SECRET_KEY": "short"})
+    assert result.returncode == 1
+    assert "security.W009" in result.stderr
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_variable_is_named(name: str) -> None:
+    # Empty, not absent: a developer's own .env must not fill the gap.
+    result = manage("check", **REQUIRED | {name: ""})
+    assert result.returncode == 1
+    assert name in result.stderr
+    assert not any(other in result.stderr for other in REQUIRED if other != name)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_second_region_needs_its_own_servers() -> None:
+    assert "REDIS_URL_US_WEST_2" in manage("check", **REQUIRED | {"XYZ_REGION": "us-west-2"}).stderr
+
+
+def test_an_unknown_region_is_refused() -> None:
+    result = manage("check", **REQUIRED | {"XYZ_REGION": "mars-1"})
+    assert "must be one of us-east-1, us-west-2, us-east-2" in result.stderr
+
+
+def test_static_files_get_names_that_browsers_may_keep(tmp_path: Path) -> None:
+    result = manage("collectstatic", "--no-input", "--verbosity", "0", **REQUIRED | {"STATIC_ROOT": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "staticfiles.json").is_file()
+    assert list(tmp_path.glob("ninja/swagger-ui-bundle.*.js.gz"))
+    assert list(tmp_path.glob("unfold/css/styles.*.css"))
