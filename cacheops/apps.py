@@ -4,3 +4,4 @@ from django.apps import AppConfig
 class CacheopsConfig(AppConfig):
     name = "cacheops"
     verbose_name = "ORM cache"
+    default_auto_field = "django.db.models.BigAutoField"

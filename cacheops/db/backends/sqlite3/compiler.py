@@ -1,0 +1,26 @@
+"""Django's compilers for SQLite, with the cache before SELECTs and an eye on writes."""
+
+from django.db.models.sql import compiler as base
+
+from cacheops.orm.reading import CachingCompiler
+from cacheops.orm.writing import CapturingDelete, CapturingInsert, CapturingUpdate
+
+
+class SQLCompiler(CachingCompiler, base.SQLCompiler):
+    pass
+
+
+class SQLAggregateCompiler(CachingCompiler, base.SQLAggregateCompiler):
+    pass
+
+
+class SQLInsertCompiler(CapturingInsert, base.SQLInsertCompiler):
+    pass
+
+
+class SQLUpdateCompiler(CapturingUpdate, base.SQLUpdateCompiler):
+    pass
+
+
+class SQLDeleteCompiler(CapturingDelete, base.SQLDeleteCompiler):
+    pass

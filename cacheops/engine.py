@@ -1,0 +1,237 @@
+"""The cached read: look up, lease, load once, fill. It knows keys, tags and bytes; queries are the ORM floor's.
+
+The order is the protocol's (docs/design/invalidation.md): versions are leased before the database is asked, so whatever
+is invalidated meanwhile leaves an entry that no reader accepts.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cacheops import rows as codec
+from cacheops import tally
+from cacheops.conf import conf
+from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
+from cacheops.keys import TableKeys
+from cacheops.monitoring.counters import counters
+from cacheops.profiles import Profile
+from cacheops.queue import replay_queue
+from cacheops.regions import Region, regions
+from cacheops.rows import Entry, Row
+from cacheops.stores.base import Refusal, Store, TableTags
+from cacheops.tags import WHOLE_TABLE
+from cacheops.ttl import jittered, refresh_early
+
+logger = logging.getLogger("cacheops")
+
+Loader = Callable[[], Sequence[Row]]
+
+FIRST_WAIT = 0.002  # seconds between two looks of a reader that waits for another's load
+LONGEST_WAIT = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a reader asks for: an entry's digest, and the tables and tags that it depends on; the first holds it."""
+
+    digest: str
+    tables: tuple[TableTags, ...]
+    profile: Profile
+    label: str  # model and operation, for the counters
+
+    @property
+    def keys(self) -> TableKeys:
+        return self.tables[0].keys
+
+    def key_list(self) -> list[str]:
+        """Return the entry's key and the keys of all that it depends on."""
+        found = [self.keys.entry(self.digest)]
+        for table in self.tables:
+            found += table.key_list()
+        return found
+
+    def coarse(self) -> "Request":
+        """Return the same request, depending on whole tables."""
+        tables = tuple(TableTags(table.keys, (WHOLE_TABLE,), (WHOLE_TABLE,)) for table in self.tables)
+        return replace(self, tables=tables)
+
+
+def fetch(request: Request, load: Loader) -> Sequence[Row]:
+    """Return the rows of a cached read: from the local region's store, else from `load`."""
+    region = regions.local
+    if region.full and any(
+        (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
+    ):
+        request = request.coarse()
+    if not region.breaker.allows():
+        return _bypass(request, load)
+    try:
+        found = _look_up(region, request)
+    except StoreUnavailable as error:
+        region.failed(error)
+        return _bypass(request, load)
+    except CommandRefused as error:
+        region.answered()
+        logger.error("Region %s refused a look-up: %s", region.name, error)
+        return _bypass(request, load)
+    region.answered()
+    if found is not None:
+        return found
+    return _Miss(region, request, load).rows()
+
+
+def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
+    """Return the rows of a valid entry, None for a miss."""
+    keys = request.key_list()
+    if region.queue_is_due():
+        replay_queue(region)
+    values = region.store.read(keys)
+    if region.queue_is_due():  # connected anew while reading: another server may have answered
+        replay_queue(region)
+        values = region.store.read(keys)
+    entry = valid_entry(request, values)
+    if entry is None:
+        return None
+    if refresh_early(time.time(), entry.expires_at, entry.load_seconds, conf.early_refresh, 1.0 - random.random()):
+        return None
+    try:
+        found = entry.rows()
+    except CorruptEntry:
+        counters.corrupt += 1
+        return None
+    tally.count(hits=1)
+    counters.hit(request.label)
+    return found
+
+
+def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | None:
+    """Return the entry among the values of `key_list`, if every tag still has the version that its reader leased."""
+    payload = values[0]
+    if payload is None:
+        return None
+    try:
+        entry = codec.decode(payload)
+    except CorruptEntry:
+        counters.corrupt += 1
+        return None
+    try:
+        current = b"".join(values[1:])  # type: ignore[arg-type]
+    except TypeError:  # a tag is absent
+        return None
+    return entry if entry.versions == current else None
+
+
+def _bypass(request: Request, load: Loader) -> Sequence[Row]:
+    tally.count(bypasses=1)
+    counters.bypass(request.label)
+    return load()
+
+
+class _Miss:
+    """One reader's way from its miss to its answer."""
+
+    def __init__(self, region: Region, request: Request, load: Loader) -> None:
+        self.region = region
+        self.store: Store = region.store
+        self.request = request
+        self.load = load
+
+    def rows(self) -> Sequence[Row]:
+        try:
+            leased = self._lease()
+        except StoreUnavailable as error:
+            self.region.failed(error)
+            return _bypass(self.request, self.load)
+        except CommandRefused as error:
+            logger.error("Region %s refused a lease: %s", self.region.name, error)
+            return _bypass(self.request, self.load)
+        if leased is Refusal.PENDING:
+            return _bypass(self.request, self.load)
+        if leased is Refusal.BUSY:
+            return self._wait()
+        tally.count(misses=1)
+        counters.miss(self.request.label)
+        return self._load_and_fill(leased)
+
+    def _lease(self) -> bytes | Refusal:
+        leased = self._lease_once()
+        if leased is Refusal.FULL:
+            self.region.full.update(
+                (table.keys.base, scheme) for table in self.request.tables for scheme in table.schemes
+            )
+            self.request = self.request.coarse()
+            leased = self._lease_once()
+        return leased
+
+    def _lease_once(self) -> bytes | Refusal:
+        profile = self.request.profile
+        hold = conf.loader_seconds if profile.lock else 0.0
+        return self.store.lease(self.request.tables, self._loader_key(), profile.timeout, hold)
+
+    def _loader_key(self) -> str:
+        return self.request.keys.loader(self.request.digest)
+
+    def _wait(self) -> Sequence[Row]:
+        """Look again until the loader has filled the entry, is gone, or has had its time."""
+        deadline = time.monotonic() + conf.loader_seconds
+        pause = FIRST_WAIT
+        while time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_WAIT)
+            try:
+                found = _look_up(self.region, self.request)
+                if found is not None:
+                    return found
+                leased = self._lease()
+            except StoreError:
+                break
+            if leased is Refusal.PENDING:
+                break
+            if leased is not Refusal.BUSY:
+                tally.count(misses=1)
+                counters.miss(self.request.label)
+                return self._load_and_fill(leased)
+        return _bypass(self.request, self.load)
+
+    def _load_and_fill(self, versions: bytes | Refusal) -> Sequence[Row]:
+        started = time.perf_counter()
+        try:
+            loaded = self.load()
+        except BaseException:
+            self._release()
+            raise
+        self._fill(loaded, versions, time.perf_counter() - started)
+        return loaded
+
+    def _fill(self, loaded: Sequence[Row], versions: bytes | Refusal, load_seconds: float) -> None:
+        assert isinstance(versions, bytes)
+        ttl = jittered(self.request.profile.timeout, conf.jitter)
+        now = time.time()
+        try:
+            payload = codec.encode(loaded, versions, now, now + ttl, load_seconds)
+        except UnencodableValue as error:
+            counters.unencodable += 1
+            logger.warning("%s is not cached: %s", self.request.label, error)
+            return self._release()
+        if len(payload) > conf.max_entry_bytes:
+            counters.too_large += 1
+            return self._release()
+        try:
+            self.store.fill(self.request.keys.entry(self.request.digest), payload, ttl, self._loader_key())
+            counters.fill(self.request.label, len(payload))
+        except StoreUnavailable as error:
+            self.region.failed(error)
+        except CommandRefused as error:
+            counters.refused_fills += 1
+            logger.warning("Region %s refused a fill: %s", self.region.name, error)
+        return None
+
+    def _release(self) -> None:
+        if not self.request.profile.lock:
+            return
+        try:
+            self.store.release(self._loader_key())
+        except StoreError as error:  # it runs out by itself
+            logger.debug("A loader's lock was not released: %s", error)

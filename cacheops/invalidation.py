@@ -1,0 +1,212 @@
+"""Writes: what a transaction changed is marked in every region before its commit, and cleared after it.
+
+The rules are those of docs/design/invalidation.md. A region that cannot be told is told later, from a queue in the
+database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cacheops import queue
+from cacheops.conf import conf
+from cacheops.exceptions import InvalidationRefused, StoreError, StoreUnavailable
+from cacheops.keys import TableKeys
+from cacheops.monitoring.counters import counters
+from cacheops.regions import Region, regions
+from cacheops.signals import cache_invalidated
+from cacheops.stores.base import MarkedTable
+from cacheops.tags import VERSION_BYTES, NoToken, parts_of, tag_name
+
+logger = logging.getLogger("cacheops")
+
+Row = Mapping[str, Any]  # column -> value
+
+
+@dataclass(slots=True)
+class TableChange:
+    """What a transaction did to one table: rows as they were before and after, or `whole` where they are not known."""
+
+    rows: list[Row] = field(default_factory=list)
+    whole: bool = False
+    source: str = ""
+
+    def tags(self, schemes: frozenset[str]) -> frozenset[str] | None:
+        """Return the tags that these rows lie in; None where only the whole table will do."""
+        if self.whole:
+            return None
+        found: set[str] = set()
+        for scheme in schemes:
+            for row in self.rows:
+                try:
+                    found.add(tag_name(scheme, row))
+                except (KeyError, NoToken):
+                    return None
+            if len(found) > conf.max_marks:
+                return None
+        return frozenset(found)
+
+
+class Changes:
+    """The changes of one transaction, by table."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, TableChange] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.tables)
+
+    def add_rows(self, table: str, rows: Sequence[Row], source: str) -> None:
+        change = self.tables.setdefault(table, TableChange(source=source))
+        if not change.whole:
+            change.rows.extend(rows)
+            if len(change.rows) > 2 * conf.max_marks:  # each changed row is here twice
+                change.whole, change.rows = True, []
+
+    def add_table(self, table: str, source: str) -> None:
+        change = self.tables.setdefault(table, TableChange(source=source))
+        change.whole, change.rows = True, []
+
+
+class Announcement:
+    """One writer's marks in all regions."""
+
+    def __init__(self, database: str, changes: Changes) -> None:
+        self.database = database
+        self.changes = changes
+        self.writer = os.urandom(VERSION_BYTES)
+        self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
+        self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
+
+    def mark(self) -> None:
+        """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
+        reached = self._mark_round({region: self._first_tables(region) for region in regions})
+        second = {region: self._missing(region, answers) for region, answers in reached.items()}
+        again = {region: tables for region, tables in second.items() if tables}
+        if again:
+            told = self._mark_round(again)
+            reached = {region: answers for region, answers in reached.items() if region not in again or region in told}
+        missed = [region for region in regions if region not in reached]
+        if missed:
+            self._not_told(missed)
+
+    def _mark_round(self, wanted: Mapping[Region, dict[str, MarkedTable]]) -> dict[Region, dict[str, frozenset[str]]]:
+        """Send the marks to each region, then hear each one's answer: its schemes, by table."""
+        waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
+        for region, tables in wanted.items():
+            if region.breaker.allows():
+                self._remember(region, tables)
+                waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
+        reached = {}
+        for region, answer in waiting.items():
+            try:
+                schemes = answer()
+            except StoreError as error:
+                self._failed(region, error)
+                continue
+            region.answered()
+            reached[region] = dict(zip(wanted[region], schemes, strict=True))
+        return reached
+
+    def _first_tables(self, region: Region) -> dict[str, MarkedTable]:
+        return {
+            table: self._marked_table(table, region.known_schemes(self._keys[table]) or frozenset())
+            for table in self.changes.tables
+        }
+
+    def _marked_table(self, table: str, schemes: frozenset[str]) -> MarkedTable:
+        tags = self.changes.tables[table].tags(schemes)
+        return MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None)
+
+    def _missing(self, region: Region, answers: Mapping[str, frozenset[str]]) -> dict[str, MarkedTable]:
+        """Return what must be marked besides, now that the region's schemes are known."""
+        found = {}
+        for table, schemes in answers.items():
+            region.learn(self._keys[table], schemes)
+            marked, needed = self._marked[region.name][table], self._marked_table(table, schemes)
+            if marked.whole:
+                continue
+            if needed.whole:
+                found[table] = needed
+            elif not needed.tags <= marked.tags:
+                found[table] = MarkedTable(needed.keys, needed.tags - marked.tags)
+        return found
+
+    def _remember(self, region: Region, tables: Mapping[str, MarkedTable]) -> None:
+        held = self._marked.setdefault(region.name, {})
+        for table, marked in tables.items():
+            before = held.get(table)
+            if before is None:
+                held[table] = marked
+            else:
+                held[table] = MarkedTable(marked.keys, before.tags | marked.tags, before.whole or marked.whole)
+
+    def _failed(self, region: Region, error: StoreError) -> None:
+        if isinstance(error, StoreUnavailable):
+            region.failed(error)
+        logger.warning("Region %s could not be told of a write: %s", region.name, error)
+
+    def _not_told(self, missed: Sequence[Region]) -> None:
+        names = ", ".join(region.name for region in missed)
+        if conf.on_unreachable == "strict":
+            self.clear()
+            raise InvalidationRefused(
+                f"The write was not committed: its invalidation could not be placed in {names}. Try again when the "
+                "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
+            )
+        for region in missed:
+            queue.add(self.database, region.name, sorted(self.changes.tables))
+            region.suspect()
+        counters.queued += len(self.changes.tables) * len(missed)
+
+    def clear(self) -> None:
+        """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass."""
+        waiting = {}
+        for name, tables in self._marked.items():
+            region = regions[name]
+            if region.breaker.allows():
+                waiting[region] = region.store.clear_begin(list(tables.values()), self.writer)
+        for region, answer in waiting.items():
+            try:
+                late = answer()
+            except StoreError as error:
+                self._failed(region, error)
+                continue
+            region.answered()
+            if late:
+                counters.late_marks += late
+                logger.error(
+                    "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.",
+                    late,
+                    region.name,
+                )
+        for table, change in self.changes.tables.items():
+            cache_invalidated.send(
+                None, table=table, rows=None if change.whole else len(change.rows), source=change.source
+            )
+
+
+def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
+    """Return the columns that any region's queries have conditions on, as far as this process knows.
+
+    A region not asked yet is asked. A scheme that appears later makes the write mark the whole table: wider is safe.
+    """
+    keys = TableKeys.of(prefix, database, table)
+    columns: set[str] = set()
+    for region in regions:
+        schemes = region.known_schemes(keys)
+        if schemes is None:
+            if not region.breaker.allows():
+                continue
+            try:
+                schemes = region.store.schemes(keys)
+            except StoreError as error:
+                if isinstance(error, StoreUnavailable):
+                    region.failed(error)
+                continue
+            region.answered()
+            region.learn(keys, schemes)
+        columns.update(part.column for scheme in schemes for part in parts_of(scheme))
+    return frozenset(columns)

@@ -1,0 +1,61 @@
+"""The names of keys. Everything about one table lies in one slot of a cluster: the table's name is the hash tag.
+
+    PREFIX:{DB.TABLE}:e:DIGEST   an entry
+    PREFIX:{DB.TABLE}:t:NAME     a tag; the generation is the tag with the reserved name "*"
+    PREFIX:{DB.TABLE}:r          the table's registry: schemes and pending writers
+    PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
+
+DB is the database's alias, so that two databases may hold tables of one name. Tags and registries carry no version of
+the code: during a rollout both versions must see each other's writes. Entries do: their digest begins with it.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+GENERATION = "*"
+DIGEST_BYTES = 16  # 128 bits: no two queries share a key by accident
+
+
+@dataclass(frozen=True, slots=True)
+class TableKeys:
+    """The keys of one table of one database."""
+
+    base: str
+
+    @classmethod
+    def of(cls, prefix: str, database: str, table: str) -> "TableKeys":
+        return cls(f"{prefix}:{{{database}.{escaped(table)}}}:")
+
+    @property
+    def registry(self) -> str:
+        return self.base + "r"
+
+    @property
+    def generation(self) -> str:
+        return f"{self.base}t:{GENERATION}"
+
+    def tag(self, name: str) -> str:
+        return f"{self.base}t:{name}"
+
+    def entry(self, digest: str) -> str:
+        return f"{self.base}e:{digest}"
+
+    def loader(self, digest: str) -> str:
+        return f"{self.base}l:{digest}"
+
+
+def escaped(table: str) -> str:
+    """Return a table's name without what has a meaning in a key: braces, quotes, spaces, control characters."""
+    if table.replace("_", "a").replace(".", "a").isalnum() and table.isascii():
+        return table
+    return hashlib.blake2b(table.encode(), digest_size=12).hexdigest()
+
+
+def digest(data: bytes) -> str:
+    """Return 128 bits of BLAKE2b (RFC 7693) as 22 characters of base64url (RFC 4648)."""
+    return text_of(hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest())
+
+
+def text_of(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw)[:22].decode()

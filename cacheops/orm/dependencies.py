@@ -1,0 +1,251 @@
+"""From a query to the tags that it depends on, through a template that all queries of its shape share.
+
+A row that matches no condition of a query, neither before nor after a change, cannot change the query's result. So the
+query depends on the tags of its conditions: equality, IN, IS NULL, and ranges with two ends as buckets. What is not
+understood is left out, and the tag is wider; wider is safe.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from django.db.models import lookups
+from django.db.models.expressions import Col
+from django.db.models.fields import related_lookups
+from django.db.models.sql.constants import LOUTER
+from django.db.models.sql.query import Query
+from django.db.models.sql.where import AND, OR, WhereNode
+
+from cacheops.orm.tables import compared_as, fields_by_column, has_ranges, is_exact
+from cacheops.tags import WHOLE_TABLE, NoToken, bucket, named, token
+
+MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
+RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
+MAX_BUCKETS = 48
+
+EXACT = frozenset({lookups.Exact, related_lookups.RelatedExact})
+IN = frozenset({lookups.In, related_lookups.RelatedIn})
+IS_NULL = frozenset({lookups.IsNull, related_lookups.RelatedIsNull})
+AT_LEAST = frozenset({lookups.GreaterThan, lookups.GreaterThanOrEqual})
+AT_MOST = frozenset({lookups.LessThan, lookups.LessThanOrEqual})
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """One condition on one column. `place` is where its value stands among the query's parameters."""
+
+    alias: str
+    column: str
+    kind: str  # "=", "in", "null", ">=", "<=", "between"
+    place: int = -1
+
+
+Term = tuple[Atom, ...]  # all of them hold
+TRUE: list[Term] = [()]
+
+
+@dataclass(frozen=True, slots=True)
+class Equalities:
+    """A term's conditions on one table, by column: what the tags of this term are made of."""
+
+    table: str
+    exact: tuple[Atom, ...]  # sorted by column
+    ranges: tuple[tuple[str, int, int], ...]  # column, place of the lower end, of the upper; -1 both: a pair at one
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The dependencies of a shape: for each table, the terms of which one must hold for a row to matter."""
+
+    tables: tuple[tuple[str, tuple[Equalities, ...]], ...]
+
+    def tags(self, parameters: Sequence[Any], most: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """Yield each table with the names of its tags and their schemes; at most `most` tags a table."""
+        for table, terms in self.tables:
+            found: dict[str, str] = {}
+            for term in terms:
+                found.update(tags_of(term, parameters, most))
+                if WHOLE_TABLE in found or len(found) > most:
+                    found = {WHOLE_TABLE: WHOLE_TABLE}
+                    break
+            yield table, tuple(sorted(found)), tuple(sorted(set(found.values())))
+
+
+def tags_of(term: Equalities, parameters: Sequence[Any], most: int) -> dict[str, str]:
+    """Return the tags of one term, each with its scheme."""
+    parts: list[tuple[str, list[str]]] = []  # "column" or "column/width" with the tokens of its values
+    for atom in term.exact:
+        try:
+            tokens = tokens_of(atom, parameters)
+        except NoToken:
+            continue
+        parts.append((atom.column, tokens))
+    for column, lower, upper in term.ranges:
+        buckets = buckets_of(lower, upper, parameters)
+        if buckets is not None:
+            parts.append((f"{column}/{buckets[0]}", buckets[1]))
+    # A long list makes many tags: leave the longest out until they are few enough.
+    while parts and _size(parts) > most:
+        parts.remove(max(parts, key=lambda part: len(part[1])))
+    parts.sort()
+    scheme = ",".join(text for text, _ in parts)
+    return {named(scheme, list(tokens)): scheme for tokens in product(*[tokens for _, tokens in parts])}
+
+
+def _size(parts: list[tuple[str, list[str]]]) -> int:
+    size = 1
+    for _, tokens in parts:
+        size *= len(tokens)
+    return size
+
+
+def tokens_of(atom: Atom, parameters: Sequence[Any]) -> list[str]:
+    if atom.kind == "null":
+        return ["~"]
+    value = parameters[atom.place]
+    if atom.kind == "=":
+        return [token(value)]
+    return sorted({token(item) for item in value if item is not None})
+
+
+def buckets_of(lower: int, upper: int, parameters: Sequence[Any]) -> tuple[int, list[str]] | None:
+    """Return the finest width, and its buckets, that cover a range with few enough buckets."""
+    try:
+        start, end = parameters[lower] if upper < 0 else (parameters[lower], parameters[upper])
+        for width in RANGE_WIDTHS:
+            first, last = bucket(start, width), bucket(end, width)
+            if last - first < MAX_BUCKETS:
+                return width, [str(number) for number in range(first, last + 1)]
+    except (NoToken, TypeError, ValueError):
+        pass
+    return None
+
+
+# --- the analysis of a query, once a shape ---------------------------------------------------------------------------
+
+
+def template_of(query: Query, places: dict[int, int], all_tables: frozenset[str]) -> Template:
+    """Return the template of a compiled query.
+
+    `places` are the parameters' places by the id of their lookup; `all_tables` are the tables that its SQL names: one
+    that the analysis has not met counts as a whole.
+    """
+    found: dict[str, list[Equalities]] = {}
+    for part in queries_in(query):
+        terms = disjunction(part.where, places)
+        for alias, source in part.alias_map.items():
+            if part.alias_refcount.get(alias, 0) == 0:
+                continue
+            for term in terms:
+                found.setdefault(source.table_name, []).append(equalities(part, alias, term))
+    for table in all_tables - set(found):
+        found[table] = [Equalities(table, (), ())]
+    base = next((table for table in _base_tables(query) if table in found), min(found, default=""))
+    order = sorted(found, key=lambda table: (table != base, table))
+    return Template(tuple((table, tuple(dict.fromkeys(found[table]))) for table in order))
+
+
+def _base_tables(query: Query) -> Iterator[str]:
+    for part in queries_in(query):
+        if part.model is not None:
+            yield part.model._meta.db_table
+
+
+def queries_in(node: Any, seen: set[int] | None = None) -> Iterator[Query]:
+    """Yield every query in a tree: itself, subqueries, combined queries, the inner query of an aggregate."""
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, Query):
+        yield node
+        filtered: Any = node._filtered_relations  # type: ignore[attr-defined]
+        children: list[Any] = [
+            node.where,
+            *node.annotations.values(),
+            *node.select,
+            *(item for item in node.order_by if not isinstance(item, str)),
+            *(node.group_by if isinstance(node.group_by, tuple) else ()),
+            *node.combined_queries,
+            *filtered.values(),
+            getattr(node, "inner_query", None),
+        ]
+    elif isinstance(node, WhereNode):
+        children = node.children
+    elif isinstance(node, list | tuple | set):
+        children = list(node)
+    else:
+        children = [getattr(node, name, None) for name in ("lhs", "rhs", "query", "condition", "resolved_condition")]
+        if hasattr(node, "get_source_expressions"):
+            children += node.get_source_expressions()
+    for child in children:
+        if child is not None and not isinstance(child, str | int | float | bytes):
+            yield from queries_in(child, seen)
+
+
+def disjunction(node: Any, places: dict[int, int]) -> list[Term]:
+    """Return the terms of which one must hold: the disjunctive form of what is understood of a condition."""
+    if isinstance(node, WhereNode):
+        if node.negated or not node.children or node.connector not in (AND, OR):
+            return TRUE
+        parts = [disjunction(child, places) for child in node.children]
+        if node.connector == OR:
+            terms = [term for part in parts for term in part]
+        else:
+            terms = [()]
+            for part in parts:
+                terms = [(*left, *right) for left in terms for right in part]
+                if len(terms) > MAX_TERMS:
+                    return TRUE
+        return terms if len(terms) <= MAX_TERMS else TRUE
+    atom = atom_of(node, places)
+    return [(atom,)] if atom is not None else TRUE
+
+
+def atom_of(node: Any, places: dict[int, int]) -> Atom | None:
+    kind = type(node)
+    left = getattr(node, "lhs", None)
+    if type(left) is not Col:
+        return None
+    alias, column = left.alias, str(left.target.column)
+    if kind in IS_NULL:
+        return Atom(alias, column, "null") if node.rhs is True else None
+    place = places.get(id(node))
+    if place is None:
+        return None
+    for kinds, sign in ((EXACT, "="), (IN, "in"), (AT_LEAST, ">="), (AT_MOST, "<=")):
+        if kind in kinds:
+            return Atom(alias, column, sign, place)
+    return Atom(alias, column, "between", place) if kind is lookups.Range else None
+
+
+def equalities(query: Query, alias: str, term: Term) -> Equalities:
+    """Return what a term says of the rows of one alias."""
+    source = query.alias_map[alias]
+    table = source.table_name
+    outer = getattr(source, "join_type", None) == LOUTER
+    exact: dict[str, Atom] = {}
+    lower: dict[str, int] = {}
+    upper: dict[str, int] = {}
+    ranges: list[tuple[str, int, int]] = []
+    for atom in term:
+        if atom.alias != alias:
+            continue
+        if atom.kind in ("=", "in", "null"):
+            # A row that is not there is null too: with an outer join, rows that are added may matter.
+            if is_exact(table, atom.column) and not (outer and atom.kind == "null"):
+                exact.setdefault(atom.column, atom)
+        elif has_ranges(table, atom.column):
+            if atom.kind == "between":
+                ranges.append((atom.column, atom.place, -1))
+            else:
+                (lower if atom.kind == ">=" else upper)[atom.column] = atom.place
+    ranges += [(column, lower[column], upper[column]) for column in sorted(lower.keys() & upper.keys())]
+    kept = {item[0]: item for item in ranges if item[0] not in exact}
+    return Equalities(table, tuple(exact[column] for column in sorted(exact)), tuple(kept.values()))
+
+
+def value_of(table: str, column: str, value: Any) -> Any:
+    """Return a column's value as a condition would hold it, from an attribute or a row."""
+    return None if value is None else compared_as(fields_by_column(table)[column]).get_prep_value(value)

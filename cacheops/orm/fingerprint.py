@@ -1,0 +1,251 @@
+"""A query's fingerprint: its shape, which many queries share, and its parameters.
+
+The shape is a nested tuple of strings, numbers and None: everything in the query's tree that decides its SQL, but for
+the values that become parameters. Two queries with one shape have the same columns and depend on the same tables; with
+equal parameters too, they are the same query. No SQL is compiled for it.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Field, Model
+from django.db.models.expressions import BaseExpression, Col, Value
+from django.db.models.lookups import Lookup
+from django.db.models.query_utils import PathInfo
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.query import Query
+from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
+from django.utils.functional import cached_property as django_cached_property
+
+Shape = tuple[Any, ...]
+
+PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
+
+
+class NoFingerprint(Exception):
+    """The query's tree holds something whose effect on its SQL or its result is not known."""
+
+
+class Fingerprint:
+    """The walk of one query. `shape` and `parameters` are its result; `places` say which parameters a lookup has."""
+
+    __slots__ = ("parameters", "places", "shape")
+
+    def __init__(self, query: Query) -> None:
+        self.parameters: list[Any] = []
+        self.places: dict[int, int] = {}  # id of a lookup -> the place of its right side among the parameters
+        self.shape: Shape = self._query(query)
+
+    def _query(self, query: Query) -> Shape:
+        if query.extra or query.select_for_update or query.explain_info or query.extra_tables:
+            raise NoFingerprint("extra(), select_for_update() or explain()")
+        aliases = query.alias_map
+        inner = getattr(query, "inner_query", None)  # of an aggregate over a subquery
+        return (
+            query.model._meta.label if query.model is not None else None,
+            self._where(query.where) if query.where.children else None,
+            tuple([self._source(alias, source, query) for alias, source in aliases.items()])
+            if len(aliases) > 1
+            else len(aliases),
+            query.low_mark,
+            query.high_mark,
+            query.distinct,
+            query.distinct_fields,
+            tuple([self._node(item) for item in query.order_by]) if query.order_by else None,
+            query.default_ordering,
+            query.standard_ordering,
+            query.extra_order_by,
+            self._plain(query.select_related),
+            (tuple(sorted(query.deferred_loading[0])), query.deferred_loading[1]) if query.deferred_loading[0] else 0,
+            query.default_cols,
+            query.values_select,
+            tuple([self._node(item) for item in query.select]) if query.select else None,
+            tuple([(name, self._node(item)) for name, item in query.annotations.items()])
+            if query.annotations
+            else None,
+            self._plain(query.annotation_select_mask),
+            self._plain(getattr(query, "selected", None)),
+            tuple([self._node(item) for item in query.group_by])
+            if isinstance(query.group_by, tuple)
+            else query.group_by,
+            (query.combinator, query.combinator_all, tuple([self._query(part) for part in query.combined_queries]))
+            if query.combinator
+            else None,
+            self._query(inner) if inner is not None else None,
+            tuple([(name, self._node(item)) for name, item in query._filtered_relations.items()])
+            if query._filtered_relations
+            else None,
+            query.subquery,
+        )
+
+    def _source(self, alias: str, source: BaseTable | Join, query: Query) -> Shape:
+        used = query.alias_refcount.get(alias, 0) > 0
+        if isinstance(source, Join):
+            columns = getattr(source, "join_cols", None) or getattr(source, "join_fields", ())
+            related = self._node(source.filtered_relation) if source.filtered_relation is not None else None
+            return (
+                alias,
+                source.table_name,
+                source.parent_alias,
+                source.join_type,
+                self._plain(columns),
+                related,
+                used,
+            )
+        if isinstance(source, BaseTable):
+            return (alias, source.table_name, used)
+        raise NoFingerprint(f"a source of type {type(source).__name__}")
+
+    def _where(self, node: WhereNode) -> Shape:
+        return (node.connector, node.negated, *[self._node(child) for child in node.children])
+
+    def _node(self, node: Any) -> Any:
+        kind = type(node)
+        if kind in PLAIN:
+            return node
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            handler = _HANDLERS[kind] = _handler_for(kind)
+        return handler(self, node)
+
+    def _col(self, node: Col) -> Shape:
+        return ("C", node.alias, node.target.column)
+
+    def _value(self, node: Value) -> Shape:
+        self.parameters.append(node.value)
+        field = node._output_field_or_none
+        return ("V", type(node.value).__name__, type(field).__name__ if field is not None else None)
+
+    def _lookup(self, node: "Lookup[Any]") -> Shape:
+        right = node.rhs
+        left = self._node(node.lhs)
+        extra = self._state(node, skip=_LOOKUP_KNOWN) if type(node).__module__ not in _PLAIN_LOOKUPS else None
+        if hasattr(right, "resolve_expression") or hasattr(right, "as_sql") or isinstance(right, Query):
+            return (name_of(type(node)), left, ("E", self._node(right)), extra)
+        if node.bilateral_transforms:
+            raise NoFingerprint("bilateral transforms")
+        self.places[id(node)] = len(self.parameters)
+        if isinstance(right, list | tuple | set | frozenset) or type(right).__name__ in ("OrderedSet", "dict_keys"):
+            items = list(right)
+            if any(hasattr(item, "resolve_expression") for item in items):
+                del self.places[id(node)]
+                return (name_of(type(node)), left, ("L", *[self._node(item) for item in items]), extra)
+            self.parameters.append(items)
+            return (name_of(type(node)), left, "list", extra)
+        self.parameters.append(right)
+        return (name_of(type(node)), left, type(right).__name__, extra)
+
+    def _expression(self, node: Any) -> Shape:
+        return (name_of(type(node)), self._state(node))
+
+    def _state(self, node: Any, skip: frozenset[str] = frozenset()) -> Shape:
+        """Return what an expression holds, but for what it has computed from the rest."""
+        computed = computed_names(type(node))
+        return tuple(
+            [
+                (name, self._plain(value))
+                for name, value in sorted(vars(node).items())
+                if name not in computed and name not in skip
+            ]
+        )
+
+    def _plain(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in PLAIN:
+            return value
+        if kind is list or kind is tuple:
+            return tuple([self._plain(item) for item in value])
+        if kind is dict:
+            return tuple([(self._plain(key), self._plain(item)) for key, item in value.items()])
+        if kind is set or kind is frozenset:
+            return tuple(sorted([self._plain(item) for item in value]))
+        return self._node(value)
+
+    def _field(self, node: "Field[Any, Any]") -> Shape:
+        model = getattr(node, "model", None)
+        name = model._meta.label if isinstance(model, type) and issubclass(model, Model) else None
+        if name is not None:
+            return ("F", name, node.attname)
+        path, arguments = node.deconstruct()[1], node.deconstruct()[3]
+        return ("F", path, self._plain(arguments))
+
+    def _class(self, node: type) -> Shape:
+        return ("T", name_of(node))
+
+    def _nothing(self, node: NothingNode) -> Shape:
+        return ("0",)
+
+    def _unknown(self, node: Any) -> Shape:
+        raise NoFingerprint(f"a {name_of(type(node))}")
+
+
+# Lookups in these modules hold nothing but their two sides; others, of JSON or ranges, may hold more.
+_PLAIN_LOOKUPS = frozenset({"django.db.models.lookups", "django.db.models.fields.related_lookups"})
+_LOOKUP_KNOWN = frozenset({"lhs", "rhs", "bilateral_transforms"})
+Handler = Callable[[Fingerprint, Any], Any]
+_HANDLERS: dict[type, Handler] = {
+    Col: Fingerprint._col,
+    Value: Fingerprint._value,
+    WhereNode: Fingerprint._where,
+    NothingNode: Fingerprint._nothing,
+    ExtraWhere: Fingerprint._unknown,
+    PathInfo: Fingerprint._unknown,
+}
+
+
+def _handler_for(kind: type) -> Handler:
+    """Return how a node of a class not met before is walked."""
+    if issubclass(kind, Query):
+        return Fingerprint._query
+    if issubclass(kind, Lookup):
+        return Fingerprint._lookup
+    if issubclass(kind, type):
+        return Fingerprint._class
+    if issubclass(kind, Field):
+        return Fingerprint._field
+    if issubclass(kind, list | tuple | dict | set | frozenset):
+        return lambda walk, node: walk._plain(list(node) if not isinstance(node, dict) else dict(node))
+    if issubclass(kind, WhereNode):
+        return Fingerprint._where
+    if issubclass(kind, BaseExpression) or (hasattr(kind, "resolve_expression") and hasattr(kind, "as_sql")):
+        return Fingerprint._expression
+    if kind.__module__ == "django.db.models.query_utils" and kind.__name__ in ("Q", "FilteredRelation"):
+        return Fingerprint._expression
+    if issubclass(kind, str):
+        return lambda walk, node: str(node)
+    # A constant such as a date, a decimal or an enumeration's member: a parameter of whatever holds it.
+    return Fingerprint._unknown if hasattr(kind, "as_sql") else _constant
+
+
+def _constant(walk: Fingerprint, node: Any) -> Shape:
+    walk.parameters.append(node)
+    return ("K", name_of(type(node)))
+
+
+_names: dict[Any, str] = {}
+_computed: dict[Any, frozenset[str]] = {}
+
+
+def name_of(kind: type) -> str:
+    name = _names.get(kind)
+    if name is None:
+        name = _names[kind] = f"{kind.__module__}.{kind.__qualname__}"
+    return name
+
+
+def computed_names(kind: type) -> frozenset[str]:
+    """Return the attributes of a class that instances keep once they are computed.
+
+    Not `output_field`: it may have been given, and then it decides the SQL of a cast.
+    """
+    if kind in _computed:
+        return _computed[kind]
+    names = frozenset(
+        name
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, django_cached_property | cached_property)
+    )
+    found = _computed[kind] = (names | {"_constructor_args"}) - {"output_field"}
+    return found

@@ -1,0 +1,56 @@
+"""What one query, or one block of code, asks of the cache beyond its model's profile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from django.db.models.sql.query import Query
+
+from cacheops.profiles import OPERATIONS, Profile
+
+ATTRIBUTE = "_cacheops"  # of a Query, which copies it to its clones
+
+_bypassed: ContextVar[bool] = ContextVar("cacheops_bypassed", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """None leaves what the profile says."""
+
+    ops: frozenset[str] | None = None
+    timeout: float | None = None
+    lock: bool | None = None
+    level: str | None = None
+    stale_seconds: float | None = None
+
+    def over(self, profile: Profile) -> Profile:
+        """Return a profile with these options."""
+        given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        return replace(profile, **given)
+
+
+NOCACHE = QueryOptions(ops=frozenset(), level="bypass")
+EVERYTHING = QueryOptions(ops=OPERATIONS)
+
+
+def options_of(query: Query) -> QueryOptions | None:
+    return query.__dict__.get(ATTRIBUTE)
+
+
+def set_options(query: Query, options: QueryOptions) -> None:
+    query.__dict__[ATTRIBUTE] = options
+
+
+@contextmanager
+def bypassed() -> Iterator[None]:
+    """Read from the database within the block, in this thread or task."""
+    token = _bypassed.set(True)
+    try:
+        yield
+    finally:
+        _bypassed.reset(token)
+
+
+def is_bypassed() -> bool:
+    return _bypassed.get()

@@ -1,0 +1,120 @@
+"""What is known of a query's shape once one query of it was compiled: its columns, its dependencies, its name."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import django
+import msgspec
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Model
+from django.db.models.sql.compiler import SQLCompiler
+from django.utils.timezone import get_current_timezone_name
+
+from cacheops import rows
+from cacheops.keys import DIGEST_BYTES, text_of
+from cacheops.orm.dependencies import Template, template_of
+from cacheops.orm.fingerprint import Fingerprint, Shape, name_of
+from cacheops.orm.tables import is_tracked, models_by_table
+
+MAX_PLANS = 4096  # shapes are few; a program that makes more of them starts again with none
+
+# What gives another value each time, or depends on who asks. Literals are parameters, so the text holds only SQL.
+VOLATILE = re.compile(
+    r"\b(random|rand|now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|gen_random_uuid|"
+    r"uuid_generate_\w+|uuidv[47]|nextval|currval|lastval|setval|txid_\w+|pg_\w+|current_setting|current_date|"
+    r"current_time|current_timestamp|localtime|localtimestamp|current_user|session_user|current_role|"
+    r"last_insert_rowid|changes|total_changes|randomblob)\b|'now'",
+    re.IGNORECASE,
+)
+ZONED = re.compile(r"AT TIME ZONE|django_(datetime|time)_", re.IGNORECASE)
+QUOTED = re.compile(r'"((?:[^"]|"")+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to answer queries of one shape. A plan without a template is that of a shape that can't be cached."""
+
+    select: Any = None  # what compilers keep of a compiled query: needed to build the results from rows
+    klass_info: Any = None
+    annotation_col_map: Any = None
+    col_count: int | None = None
+    template: Template | None = None
+    name: bytes = b""  # the same in every process with this code and these models
+    zoned: bool = False  # its SQL depends on the active time zone
+
+    def digest(self, parameters: list[Any], salt: bytes) -> str | None:
+        """Return the digest of a query of this shape; None where a parameter has no exact encoding."""
+        try:
+            encoded = _encoder.encode(parameters)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if self.zoned:
+            salt += get_current_timezone_name().encode()
+        return text_of(blake2b(self.name + salt + encoded, digest_size=DIGEST_BYTES).digest())
+
+
+_encoder = msgspec.msgpack.Encoder()
+UNCACHEABLE = Plan()
+_plans: dict[tuple[str, Shape], Plan] = {}
+
+
+def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
+    """Return the plan of a query's shape; the first query of a shape is compiled for it."""
+    key = (compiler.connection.alias, type(compiler).__name__, fingerprint.shape)
+    plan = _plans.get(key)  # type: ignore[arg-type]
+    if plan is None:
+        plan = make_plan(compiler, fingerprint)
+        if plan is None:
+            return UNCACHEABLE
+        if len(_plans) >= MAX_PLANS:
+            _plans.clear()
+        _plans[key] = plan  # type: ignore[index]
+    return plan
+
+
+def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
+    """Compile a query and analyse it. Return None where this query has no SQL, as it can match nothing."""
+    try:
+        sql, _ = compiler.as_sql()
+    except EmptyResultSet:
+        return None
+    tables = frozenset(name.replace('""', '"') for name in QUOTED.findall(sql)) & models_by_table().keys()
+    if VOLATILE.search(QUOTED.sub('""', sql)) or not all(is_tracked(table) for table in tables):
+        return UNCACHEABLE
+    template = template_of(compiler.query, fingerprint.places, tables)
+    if not template.tables or not all(is_tracked(table) for table, _ in template.tables):
+        return UNCACHEABLE
+    return Plan(
+        compiler.select,
+        compiler.klass_info,
+        compiler.annotation_col_map,
+        compiler.col_count,
+        template,
+        shape_name(fingerprint.shape, frozenset(table for table, _ in template.tables)),
+        ZONED.search(sql) is not None,
+    )
+
+
+def shape_name(shape: Shape, tables: frozenset[str]) -> bytes:
+    """Return a digest of a shape and of all that decides what its rows look like: the models, Django, our format."""
+    described = [schema_of(models_by_table()[table]) for table in sorted(tables)]
+    text = repr((rows.FORMAT, django.VERSION[:2], described, shape))
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+@lru_cache(maxsize=1024)
+def schema_of(model: type[Model]) -> str:
+    """Return a text that changes when the columns of a model's table, their types, or their order change."""
+    fields = [
+        (
+            field.column,
+            name_of(field.__class__),
+            field.get_internal_type(),
+            field.deconstruct()[3].get("default") is None,
+        )
+        for field in model._meta.concrete_fields
+    ]
+    return repr((model._meta.db_table, fields, model._meta.ordering))

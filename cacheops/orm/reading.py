@@ -1,0 +1,117 @@
+"""The reading side of the database backends: SELECTs that Django's compilers run pass here first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models.sql.compiler import SQLAggregateCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.query import Query
+
+from cacheops.conf import conf
+from cacheops.engine import Request, fetch
+from cacheops.keys import TableKeys
+from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.options import is_bypassed, options_of
+from cacheops.orm.plan import Plan, plan_for
+from cacheops.orm.transaction import transaction_of
+from cacheops.profiles import Profile, profile_of
+from cacheops.rows import Row
+from cacheops.stores.base import TableTags
+
+MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
+
+
+class CachingCompiler:
+    """Mixed into a SQLCompiler: answers from the cache what the model's profile says, as execute_sql would."""
+
+    query: Query
+    connection: Any
+    using: str
+
+    def execute_sql(
+        self, result_type: str = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
+    ) -> Any:
+        run = super().execute_sql  # type: ignore[misc]
+        if chunked_fetch or (result_type != MULTI and result_type != SINGLE):
+            return run(result_type, chunked_fetch, chunk_size)
+        prepared = self._prepared(result_type)
+        if prepared is None:
+            return run(result_type, chunked_fetch, chunk_size)
+        request, plan = prepared
+
+        def load() -> Sequence[Row]:
+            found = run(result_type, False, chunk_size)
+            if result_type == SINGLE:
+                return [] if found is None else [tuple(found)]
+            return [row for chunk in found for row in chunk]
+
+        rows = fetch(request, load)
+        # What compiling leaves on the compiler, and what builds the results: a hit compiles nothing.
+        self.select, self.klass_info, self.annotation_col_map, self.col_count = (
+            plan.select,
+            plan.klass_info,
+            plan.annotation_col_map,
+            plan.col_count,
+        )
+        if result_type == SINGLE:
+            return rows[0] if rows else None
+        return [rows]
+
+    def _prepared(self, result_type: str) -> tuple[Request, Plan] | None:
+        """Return what to ask the engine, None where this query is not cached."""
+        query = self.query
+        model = query.model
+        if model is None or not conf.enabled or is_bypassed():
+            return None
+        profile = profile_of(model)
+        if profile is None:
+            return None
+        options = options_of(query)
+        if options is not None:
+            profile = options.over(profile)
+        if not profile.ops or profile.level == "bypass" or profile.timeout <= 0:
+            return None
+        op = operation_of(self, result_type)
+        if op not in profile.ops:
+            return None
+        transaction = transaction_of(self.connection)
+        if transaction.has_snapshot():
+            return None
+        try:
+            fingerprint = Fingerprint(query)
+        except NoFingerprint:
+            return None
+        plan = plan_for(self, fingerprint)  # type: ignore[arg-type]
+        if plan.template is None:
+            return None
+        request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")
+        if request is None or transaction.has_written(plan.template):
+            return None
+        return request, plan
+
+
+def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile, label: str) -> Request | None:
+    """Return the engine's request for a query of a plan's shape."""
+    assert plan.template is not None
+    digest = plan.digest(parameters, label.encode())
+    if digest is None:
+        return None
+    prefix = conf.prefix
+    tables = tuple(
+        TableTags(TableKeys.of(prefix, using, table), tags, schemes)
+        for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
+    )
+    return Request(digest, tables, profile, label)
+
+
+def operation_of(compiler: Any, result_type: str) -> str:
+    """Return the operation that a query is for: get, fetch, count, aggregate or exists."""
+    query = compiler.query
+    if isinstance(compiler, SQLAggregateCompiler):
+        return "count" if tuple(query.annotation_select) == ("__count",) else "aggregate"
+    if result_type == SINGLE:
+        names = tuple(query.annotation_select)
+        if names == ("__count",):
+            return "count"
+        return "exists" if names == ("a",) else "aggregate"
+    return "get" if query.high_mark == MAX_GET_ROWS and not query.low_mark else "fetch"

@@ -1,0 +1,89 @@
+"""What is known of the project's tables: their models, their columns, and which columns may stand in a tag."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from cacheops.conf import on_change
+from cacheops.profiles import profile_of
+
+# Fields whose equality in the database is the equality of their Python values. A subclass may encrypt or fold case.
+EXACT_FIELDS = frozenset(
+    {
+        models.AutoField,
+        models.BigAutoField,
+        models.SmallAutoField,
+        models.IntegerField,
+        models.BigIntegerField,
+        models.SmallIntegerField,
+        models.PositiveIntegerField,
+        models.PositiveBigIntegerField,
+        models.PositiveSmallIntegerField,
+        models.BooleanField,
+        models.UUIDField,
+        models.DateField,
+        models.DateTimeField,
+        models.CharField,
+        models.SlugField,
+        models.EmailField,
+        models.URLField,
+        models.TextField,
+    }
+)
+RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
+
+
+@lru_cache(maxsize=1)
+def models_by_table() -> dict[str, type[models.Model]]:
+    """Return the concrete model of each table, those that Django makes for many-to-many fields included."""
+    return {
+        model._meta.db_table: model
+        for model in apps.get_models(include_auto_created=True)
+        if not model._meta.proxy and not model._meta.swapped
+    }
+
+
+@lru_cache(maxsize=1024)
+def is_tracked(table: str) -> bool:
+    """Say whether writes to a table are announced, so that reads of it may be cached."""
+    model = models_by_table().get(table)
+    return model is not None and profile_of(model) is not None
+
+
+@lru_cache(maxsize=1024)
+def fields_by_column(table: str) -> "dict[str, models.Field[Any, Any]]":
+    """Return the fields of a table's own columns; for a child of multi-table inheritance without its parents'."""
+    return {str(field.column): field for field in models_by_table()[table]._meta.local_concrete_fields}
+
+
+def compared_as(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
+    """Return the field that says how a column's values compare: a foreign key's is the one that it refers to."""
+    while field.remote_field is not None and hasattr(field, "target_field"):
+        field = field.target_field
+    return field
+
+
+@lru_cache(maxsize=4096)
+def is_exact(table: str, column: str) -> bool:
+    """Say whether a condition on this column may stand in a tag."""
+    field = fields_by_column(table).get(column) if table in models_by_table() else None
+    if field is None:
+        return False
+    field = compared_as(field)
+    return type(field) in EXACT_FIELDS and not getattr(field, "db_collation", None)
+
+
+@lru_cache(maxsize=4096)
+def has_ranges(table: str, column: str) -> bool:
+    """Say whether a range condition on this column may stand in a tag, as buckets."""
+    return is_exact(table, column) and type(compared_as(fields_by_column(table)[column])) in RANGE_FIELDS
+
+
+def forget() -> None:
+    """Forget what depends on settings."""
+    is_tracked.cache_clear()
+
+
+on_change(forget)

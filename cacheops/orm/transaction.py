@@ -1,0 +1,179 @@
+"""What a transaction has changed, kept beside its connection until it commits; and the statements that change it."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from cacheops.conf import conf
+from cacheops.invalidation import Announcement, Changes, known_columns
+from cacheops.orm.dependencies import Template
+from cacheops.orm.tables import is_tracked, models_by_table
+
+ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
+
+READS_ONLY = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|"
+    r"PRAGMA|VALUES|FETCH|DECLARE|CLOSE|LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
+OUTSIDE_TRANSACTIONS = re.compile(
+    r"\s*(CALL|REINDEX|CLUSTER|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|"
+    r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
+    re.IGNORECASE,
+)
+WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+class Transaction:
+    """The open transaction of one connection, or none: then there are no changes."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.changes = Changes()
+        self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
+        self._snapshot = False  # it sees one snapshot from its first statement on
+
+    @property
+    def database(self) -> str:
+        return self.connection.alias
+
+    # --- asked by readers -------------------------------------------------------------------------------------------
+
+    def has_snapshot(self) -> bool:
+        """Say whether reads see a state of the past: then the cache neither answers them nor is filled by them."""
+        connection = self.connection
+        if not connection.in_atomic_block and (connection.connection is None or connection.autocommit):
+            return False
+        return self._snapshot or connection.cacheops_snapshots()
+
+    def has_written(self, template: Template) -> bool:
+        """Say whether this transaction has changed a table that a query reads."""
+        changed = self.changes.tables
+        return bool(changed) and any(table in changed for table, _ in template.tables)
+
+    # --- told by writers --------------------------------------------------------------------------------------------
+
+    def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
+        """Note rows by the values of their columns, before or after a change."""
+        if is_tracked(table):
+            self.changes.add_rows(table, rows, source)
+
+    def changed_table(self, table: str, source: str) -> None:
+        """Note a change whose rows are not known."""
+        if is_tracked(table):
+            self.changes.add_table(table, source)
+
+    @contextmanager
+    def orm_statement(self) -> Iterator[None]:
+        """Run a compiler's write: within a transaction, so that it is announced before it is committed."""
+        outer = self.in_orm_statement
+        if self.connection.get_autocommit() and not self.connection.in_atomic_block:
+            with transaction.atomic(using=self.database, savepoint=False), self._marked_as_orm(outer):
+                yield
+        else:
+            with self._marked_as_orm(outer):
+                yield
+
+    @contextmanager
+    def _marked_as_orm(self, outer: bool) -> Iterator[None]:
+        self.in_orm_statement = True
+        try:
+            yield
+        finally:
+            self.in_orm_statement = outer
+
+    # --- commit and rollback ----------------------------------------------------------------------------------------
+
+    def commit(self, commit: Callable[[], None]) -> None:
+        """Mark, commit, clear. Raise InvalidationRefused before the commit in strict mode."""
+        changes, self.changes = self.changes, Changes()
+        self._snapshot = False
+        if not changes:
+            commit()
+            return
+        announcement = Announcement(self.database, changes)
+        announcement.mark()
+        try:
+            commit()
+        except (OperationalError, InterfaceError):
+            # It may have been committed all the same, or will be: the marks stand until their deadline.
+            raise
+        except BaseException:
+            announcement.clear()
+            raise
+        announcement.clear()
+
+    def rolled_back(self) -> None:
+        self.changes = Changes()
+        self._snapshot = False
+
+    # --- raw statements ---------------------------------------------------------------------------------------------
+
+    def execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        """Watch every statement (a database execute wrapper): raw writes mark the tables that they name."""
+        if self.in_orm_statement:
+            return execute(sql, params, many, context)
+        text = sql if isinstance(sql, str) else str(sql)
+        if SETS_ISOLATION.search(text):
+            self._snapshot = True
+        tables = written_tables(text)
+        if not tables:
+            return execute(sql, params, many, context)
+        return self.around(tables, text, lambda: execute(sql, params, many, context))
+
+    def around(self, tables: set[str], text: str, run: Callable[[], Any]) -> Any:
+        """Run a raw write of these tables."""
+        connection = self.connection
+        if connection.in_atomic_block or not connection.get_autocommit():
+            self._note(tables)
+            return run()
+        if OUTSIDE_TRANSACTIONS.match(text):
+            return self._announced(tables, run)
+        with transaction.atomic(using=self.database, savepoint=False):
+            self._note(tables)
+            return run()
+
+    def _note(self, tables: set[str]) -> None:
+        for table in tables:
+            self.changed_table(table, "raw SQL")
+
+    def _announced(self, tables: set[str], run: Callable[[], Any]) -> Any:
+        """Run a statement that commits by itself."""
+        changes = Changes()
+        for table in tables:
+            changes.add_table(table, "raw SQL")
+        announcement = Announcement(self.database, changes)
+        announcement.mark()
+        try:
+            return run()
+        finally:
+            announcement.clear()
+
+
+def written_tables(sql: str) -> set[str]:
+    """Return the tracked tables that a statement names, where it is not sure only to read."""
+    if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql):
+        return set()
+    known = models_by_table()
+    named = {name for name in WORD.findall(sql) if name in known}
+    if not named and '"' in sql:
+        named = {name for name in known if f'"{name}"' in sql}
+    return {name for name in named if is_tracked(name)}
+
+
+def transaction_of(connection: Any) -> Transaction:
+    """Return what is known of a connection's transaction."""
+    found = connection.__dict__.get(ATTRIBUTE)
+    if found is None:
+        found = connection.__dict__[ATTRIBUTE] = Transaction(connection)
+    return found
+
+
+def wanted_columns(database: str, table: str) -> frozenset[str]:
+    """Return the columns whose values a write of this table must tell."""
+    return known_columns(conf.prefix, database, table) if is_tracked(table) else frozenset()

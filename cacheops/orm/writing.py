@@ -1,0 +1,216 @@
+"""The writing side of the database backends: what Django's compilers write is noted, row by row, before and after.
+
+Values after come from RETURNING. Values before are needed only of columns that the statement sets and that stand in a
+condition of some query; they are read under the rows' locks, in the same transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import Field, Model
+from django.db.models.expressions import DatabaseDefault
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.constants import MULTI, ROW_COUNT
+from django.db.models.sql.query import Query
+from django.db.models.sql.where import WhereNode
+
+from cacheops.orm.dependencies import value_of
+from cacheops.orm.tables import fields_by_column, models_by_table
+from cacheops.orm.transaction import Transaction, transaction_of, wanted_columns
+
+AnyField = Field[Any, Any] if hasattr(Field, "__class_getitem__") else Field
+Values = Mapping[str, Any]  # column -> value
+NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for: what has conditions is not known
+
+
+class CapturingCompiler:
+    """What the three writing compilers share."""
+
+    query: Any
+    connection: Any
+    using: str
+
+    @property
+    def transaction(self) -> Transaction:
+        return transaction_of(self.connection)
+
+    @property
+    def table(self) -> str:
+        return self.query.get_meta().db_table
+
+    def wanted_fields(self) -> list[Any]:
+        """Return the fields whose values decide which tags a row lies in."""
+        table = self.table
+        if table not in models_by_table():
+            return []
+        columns = wanted_columns(self.using, table)
+        return [field for column, field in fields_by_column(table).items() if column in columns]
+
+    def returning(self, fields: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+        """Return a RETURNING clause. (Django 6 has renamed the operation.)"""
+        operations = self.connection.ops
+        clause = getattr(operations, "returning_columns", None) or operations.return_insert_columns
+        sql, parameters = clause(fields)
+        return sql, tuple(parameters)
+
+    def converted(self, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> list[Values]:
+        """Return rows of columns as a condition would hold their values."""
+        table = self.table
+        columns = [field.get_col(table) for field in fields]
+        compiler: SQLCompiler = Query(self.query.model).get_compiler(self.using)
+        converters = compiler.get_converters(columns)
+        plain = compiler.apply_converters(rows, converters) if converters else rows
+        names = [field.column for field in fields]
+        return [{name: value_of(table, name, value) for name, value in zip(names, row, strict=True)} for row in plain]
+
+    def run_returning(self, sql: str, params: Sequence[Any], fields: Sequence[Any]) -> tuple[int, list[Values]]:
+        """Execute a statement with a RETURNING clause for `fields`; return the number of rows, and their values."""
+        clause, parameters = self.returning(fields)
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"{sql} {clause}", (*params, *parameters))
+            rows = cursor.fetchall()
+        return len(rows), self.converted(fields, rows)
+
+
+class CapturingDelete(CapturingCompiler):
+    """DELETE: the rows as they were come back from the statement itself."""
+
+    def execute_sql(self, result_type: str = MULTI, **kwargs: Any) -> Any:
+        with self.transaction.orm_statement():
+            fields = self.wanted_fields()
+            if not fields or not self._is_bounded():
+                if fields:
+                    self.transaction.changed_table(self.table, "delete")
+                else:
+                    self.transaction.changed_rows(self.table, NO_VALUES, "delete")
+                return super().execute_sql(result_type, **kwargs)  # type: ignore[misc]
+            sql, params = self.as_sql()  # type: ignore[attr-defined]
+            count, rows = self.run_returning(sql, params, fields)
+            self.transaction.changed_rows(self.table, rows, "delete")
+            return count if result_type == ROW_COUNT else None
+
+    def _is_bounded(self) -> bool:
+        """Deleting everything returns nothing: it would be the whole table, through memory."""
+        where: WhereNode = self.query.where
+        return bool(where.children)
+
+
+class CapturingUpdate(CapturingCompiler):
+    """UPDATE: values after from the statement, values before where it sets a column of a condition."""
+
+    returning_fields: Any = None
+
+    def execute_sql(self, result_type: str) -> Any:
+        with self.transaction.orm_statement():
+            count = self._update()
+            aux_counts = [
+                query.get_compiler(self.using).execute_sql(result_type) for query in self.query.get_related_updates()
+            ]
+            if count is None:
+                count = next((aux for aux in aux_counts if aux), 0)
+            return count
+
+    def _update(self) -> int | None:
+        """Run the statement of this table; None where there is nothing to set in it."""
+        fields = self.wanted_fields()
+        sql, params = self.as_sql()  # type: ignore[attr-defined]
+        if not sql:
+            return None
+        if not fields:
+            self.transaction.changed_rows(self.table, NO_VALUES, "update")
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                return cursor.rowcount
+        before = self._before(fields)
+        key = self.query.get_meta().pk
+        named = fields if key in fields else [*fields, key]
+        count, after = self.run_returning(sql, params, named)
+        self._note(before, after, key.column)
+        return count
+
+    def execute_returning_sql(self, returning_fields: Any) -> Any:
+        """As execute_sql, with columns for the caller (Django 6)."""
+        with self.transaction.orm_statement():
+            fields = self.wanted_fields()
+            before = self._before(fields)
+            asked = list(returning_fields or [])
+            key = self.query.get_meta().pk
+            named = [*fields, key]
+            rows = super().execute_returning_sql([*asked, *named])  # type: ignore[misc]
+            own: list[Values] = [
+                {
+                    field.column: value_of(self.table, field.column, value)
+                    for field, value in zip(named, row[len(asked) :], strict=True)
+                }
+                for row in rows
+            ]
+            self._note(before, own, key.column)
+            return [tuple(row[: len(asked)]) for row in rows]
+
+    def _before(self, fields: Sequence[Any]) -> list[Values] | None:
+        """Return the rows as they are, locked; None where the statement sets no column of a condition."""
+        set_columns = {field.column for field, _, _ in self.query.values}
+        if not any(field.column in set_columns for field in fields):
+            return None
+        query = self.query.chain(klass=Query)
+        query.clear_ordering(force=True)
+        query.select_related = False
+        query.clear_select_clause()
+        key = query.get_meta().pk
+        named = fields if key in fields else [*fields, key]
+        query.add_fields([field.name for field in named])
+        query.select_for_update = self.connection.features.has_select_for_update
+        compiler = query.get_compiler(self.using)
+        rows = [row for chunk in compiler.execute_sql(MULTI) for row in chunk]
+        return self.converted(named, rows)
+
+    def _note(self, before: list[Values] | None, after: list[Values], key: str) -> None:
+        if before is None:
+            self.transaction.changed_rows(self.table, after, "update")
+        elif {row[key] for row in after} <= {row[key] for row in before} or self._sets(key):
+            self.transaction.changed_rows(self.table, [*before, *after], "update")
+        else:  # a row that was not there when the others were locked: what it was before is not known
+            self.transaction.changed_table(self.table, "update")
+
+    def _sets(self, column: str) -> bool:
+        return any(field.column == column for field, _, _ in self.query.values)
+
+
+class CapturingInsert(CapturingCompiler):
+    """INSERT: the values are the objects' own, and the database's for keys and defaults."""
+
+    def execute_sql(self, returning_fields: Any = None) -> Any:
+        with self.transaction.orm_statement():
+            fields = self.wanted_fields()
+            returned = super().execute_sql(returning_fields)  # type: ignore[misc]
+            rows = self._inserted(fields, returning_fields or [], returned)
+            if rows is None:
+                self.transaction.changed_table(self.table, "insert")
+            else:
+                self.transaction.changed_rows(self.table, rows, "insert")
+            return returned
+
+    def _inserted(self, fields: Sequence[Any], asked: Sequence[Any], returned: Any) -> list[Values] | None:
+        """Return the inserted rows' values; None where a value is not known, or a row may have been there already."""
+        if not fields:
+            return NO_VALUES
+        objects: Sequence[Model] = self.query.objs
+        if self.query.on_conflict is not None or (asked and len(returned) != len(objects)):
+            return None
+        places = {field.column: index for index, field in enumerate(asked)}
+        own = {field.column for field in self.query.fields}
+        rows: list[Values] = []
+        for index, obj in enumerate(objects):
+            row: dict[str, Any] = {}
+            for field in fields:
+                if field.column in places:
+                    value = returned[index][places[field.column]]
+                elif field.column in own:
+                    value = getattr(obj, field.attname)
+                else:
+                    return None
+                if hasattr(value, "resolve_expression") or isinstance(value, DatabaseDefault):
+                    return None
+                row[field.column] = value_of(self.table, field.column, value)
+            rows.append(row)
+        return rows

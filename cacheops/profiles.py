@@ -1,0 +1,89 @@
+"""Profiles: which reads of a model are cached, for how long, at which level."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+from cacheops.conf import conf, on_change
+from cacheops.exceptions import InvalidOption
+
+OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
+LEVELS = frozenset({"fresh", "stale_ok", "bypass"})
+DEFAULT_TIMEOUT = 300.0  # seconds; the specification's default
+
+# Written at times of their own, by Django or by us, and never worth caching.
+UNTRACKED = frozenset({"sessions.session", "migrations.migration", "cacheops.queuedinvalidation"})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A model's policy. `timeout` and `stale_seconds` in seconds."""
+
+    ops: frozenset[str] = frozenset()
+    timeout: float = DEFAULT_TIMEOUT
+    lock: bool = True  # one loader, the others wait for it
+    level: str = "fresh"
+    stale_seconds: float = 0.0  # how old an invalidated entry may be served, at level stale_ok
+
+
+def operations(value: Any) -> frozenset[str]:
+    """Return a set of operations from "all", one name, or several. Raise InvalidOption for an unknown one."""
+    if value == "all":
+        return OPERATIONS
+    names = frozenset({value} if isinstance(value, str) else value or ())
+    unknown = sorted(map(str, names - OPERATIONS))
+    if unknown:
+        known = ", ".join(sorted(OPERATIONS))
+        raise InvalidOption(f"{', '.join(unknown)}: no operation that can be cached. Use 'all', or some of: {known}.")
+    return names
+
+
+def profile_from(options: Mapping[str, Any]) -> Profile:
+    """Return the profile that a setting describes. Raise InvalidOption that says what is wrong with it."""
+    known = {"ops", "timeout", "lock", "level", "stale_ok"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise InvalidOption(f"{', '.join(unknown)}: no option of a profile. Use: {', '.join(sorted(known))}.")
+    level = options.get("level", "stale_ok" if options.get("stale_ok") else "fresh")
+    if level not in LEVELS:
+        raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
+    return Profile(
+        ops=operations(options.get("ops", ())),
+        timeout=conf.ttl.get_ttl(options.get("timeout", DEFAULT_TIMEOUT)),
+        lock=bool(options.get("lock", True)),
+        level=level,
+        stale_seconds=float(options.get("stale_ok", 0.0)),
+    )
+
+
+_known: dict[type[models.Model], Profile | None] = {}
+on_change(_known.clear)
+
+
+def profile_of(model: type[models.Model]) -> Profile | None:
+    """Return a model's profile; None where the model is neither cached nor invalidated.
+
+    The most exact name wins: "app.model", "app.*", "*.*". A proxy has the profile of its own name, else of its model.
+    """
+    try:
+        return _known[model]
+    except KeyError:
+        profile = _known[model] = _find(model)
+        return profile
+
+
+def _find(model: type[models.Model]) -> Profile | None:
+    for candidate in (model, model._meta.concrete_model or model):
+        app, name = candidate._meta.app_label, candidate._meta.model_name
+        if f"{app}.{name}" in UNTRACKED:
+            return None
+        for pattern in (f"{app}.{name}", f"{app}.*"):
+            if pattern in conf.profiles:
+                return _made(conf.profiles[pattern])
+    return _made(conf.profiles.get("*.*", {}))
+
+
+def _made(options: Mapping[str, Any] | None) -> Profile | None:
+    return None if options is None else profile_from({**conf.defaults, **options})

@@ -1,0 +1,137 @@
+"""The regions of this process: `regions.local`, `regions["us-west-2"]`. Each is one CACHES alias and one store."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from cacheops.conf import conf, on_change
+from cacheops.exceptions import InvalidOption
+from cacheops.keys import TableKeys
+from cacheops.signals import region_state_changed
+from cacheops.stores.base import Store
+from cacheops.stores.breaker import CacheCircuitBreaker
+from cacheops.stores.memory import MemoryStore
+
+logger = logging.getLogger("cacheops")
+
+QUEUE_CHECK_SECONDS = 1.0  # how often a process looks for invalidations that its region has missed
+
+
+class Region:
+    """One region's store, its breaker, and what this process knows of its tables."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        self.name = name
+        self.store = store
+        self.breaker = CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
+        self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
+        self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
+        self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
+        self._checked_at = 0.0  # when the queue was last found empty, or replayed
+        self._local = threading.local()
+
+    def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
+        return self.schemes.get(keys.base)
+
+    def learn(self, keys: TableKeys, schemes: frozenset[str]) -> None:
+        self.schemes[keys.base] = schemes
+
+    def queue_is_due(self) -> bool:
+        """Say whether the queue must be looked at before this region's cache may be used.
+
+        Once a second; and at once when this thread has connected anew, as another server may be the primary now.
+        """
+        if not self.store.remote:
+            return False
+        if time.monotonic() - self._checked_at > QUEUE_CHECK_SECONDS:
+            return True
+        return getattr(self._local, "epoch", 0) != getattr(self.store, "epoch", 0)
+
+    def queue_was_checked(self) -> None:
+        self._checked_at = time.monotonic()
+        self._local.epoch = getattr(self.store, "epoch", 0)
+
+    def suspect(self) -> None:
+        """Have the queue looked at before the next use."""
+        self._checked_at = 0.0
+
+    def answered(self) -> None:
+        if self.breaker.succeeded():
+            region_state_changed.send(None, region=self.name, reachable=True)
+
+    def failed(self, error: Exception) -> None:
+        if self.breaker.failed():
+            logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
+            region_state_changed.send(None, region=self.name, reachable=False)
+        self.suspect()
+
+
+class RegionHandler:
+    """The regions that CACHEOPS_REGIONS names, made on first use and shared by all threads."""
+
+    def __init__(self) -> None:
+        self._regions: dict[str, Region] = {}
+        self._lock = threading.RLock()
+
+    def __getitem__(self, name: str) -> Region:
+        region = self._regions.get(name)
+        if region is None:
+            with self._lock:
+                region = self._regions.get(name)
+                if region is None:
+                    region = self._regions[name] = Region(name, store_for(name))
+        return region
+
+    @property
+    def local(self) -> Region:
+        return self[conf.local_region]
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self[name] for name in conf.regions)
+
+    def reset(self) -> None:
+        """Forget the stores: their settings have changed."""
+        with self._lock:
+            self._regions.clear()
+
+
+def store_for(alias: str) -> Store:
+    """Return a store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
+    from cacheops.backends import MemoryCache, RegionCache
+
+    config: dict[str, Any] | None = settings.CACHES.get(alias)
+    if config is None:
+        raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
+    backend = import_string(config["BACKEND"])
+    if issubclass(backend, RegionCache):
+        from cacheops.stores.driver import servers
+        from cacheops.stores.options import ServerOptions
+        from cacheops.stores.redis import RedisStore
+
+        given = config.get("OPTIONS", {})
+        cluster = import_string(given["CLIENT_CLASS"]).cluster
+        location = config["LOCATION"]
+        urls = location.split(",") if isinstance(location, str) else location
+        options = replace(
+            ServerOptions.from_settings(urls, given, cluster=cluster),
+            socket_timeout=conf.timeout,
+            socket_connect_timeout=conf.timeout,
+            decode_responses=False,
+        )
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), conf.wait_seconds)
+    if issubclass(backend, MemoryCache):
+        return MemoryStore(alias)
+    raise InvalidOption(
+        f"CACHES[{alias!r}] has the backend {config['BACKEND']}, on which entries can't be kept: "
+        "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache."
+    )
+
+
+regions = RegionHandler()
+on_change(regions.reset)

@@ -1,0 +1,121 @@
+"""What the engine asks of a store: one region's servers, or this process's memory.
+
+A store moves bytes and keeps the protocol's tags; it knows nothing of queries, models or Django. Methods raise
+StoreUnavailable when there is no answer, CommandRefused when the answer is no.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from cacheops.keys import TableKeys
+
+
+class Refusal(Enum):
+    """Why a lease was not given."""
+
+    PENDING = "pending"  # a writer is about to change what the query reads: load from the database, fill nothing
+    BUSY = "busy"  # another reader is loading the same entry: wait for it
+    FULL = "full"  # the table has no room for another scheme: depend on the whole table
+
+
+@dataclass(frozen=True, slots=True)
+class TableTags:
+    """One table's share of a query or of a write: names of tags, without the generation, which always counts."""
+
+    keys: TableKeys
+    tags: tuple[str, ...]
+    schemes: tuple[str, ...] = ()  # of a query, to be registered
+
+    def key_list(self) -> list[str]:
+        """Return the keys whose versions count: the generation's, then the tags'."""
+        return [self.keys.generation, *map(self.keys.tag, self.tags)]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedTable:
+    """What a writer marks in one table: tags, and with `whole` the generation, on which every entry depends."""
+
+    keys: TableKeys
+    tags: frozenset[str]
+    whole: bool = False
+
+    def key_list(self) -> list[str]:
+        return ([self.keys.generation] if self.whole else []) + [self.keys.tag(name) for name in sorted(self.tags)]
+
+
+class Store(ABC):
+    """One region's entries, tags and registries."""
+
+    name: str
+    remote = True  # other processes share it, and it may be away
+    epoch = 0  # changes when this thread has connected anew: another server may be the primary now
+
+    @abstractmethod
+    def schemes(self, keys: TableKeys) -> frozenset[str]:
+        """Return the schemes in a table's registry."""
+
+    @abstractmethod
+    def replicated(self) -> bool:
+        """Say whether the replicas hold all that this thread has written."""
+
+    @abstractmethod
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of an entry's key and its tags' keys, in one round trip where they lie in one slot."""
+
+    @abstractmethod
+    def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
+        """Return the versions of the tables' tags, joined in the order of `key_list`, creating what is absent.
+
+        Registers the schemes. `loader` is the key of the entry's lock in the first table's slot; it is taken for
+        `hold` seconds (0: it is not taken). Tags live for `ttl` seconds at least.
+        """
+
+    @abstractmethod
+    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
+        """Store an entry for `ttl` seconds, and let its lock go."""
+
+    @abstractmethod
+    def release(self, loader: str) -> None:
+        """Let an entry's lock go without filling it."""
+
+    @abstractmethod
+    def mark_begin(
+        self, tables: Sequence[MarkedTable], writer: bytes, seconds: float
+    ) -> Callable[[], list[frozenset[str]]]:
+        """Announce a writer and mark tags; the call returned waits for the answer: the schemes of each table.
+
+        The answer comes when the marks are on as many replicas as the store was told to wait for.
+        """
+
+    @abstractmethod
+    def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
+        """Take a writer's marks off; the call returned waits for the answer: how many of them had run out."""
+
+    @abstractmethod
+    def invalidate(self, tables: Sequence[MarkedTable]) -> int:
+        """Make every entry that depends on these tags a miss; return how many tags were there."""
+
+    @abstractmethod
+    def scan(self, prefix: str) -> Iterator[list[str]]:
+        """Yield the keys that begin with `prefix`, in batches."""
+
+    @abstractmethod
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        """Return the bytes of memory that each key takes, 0 where there is none."""
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> int:
+        """Delete keys; return how many there were."""
+
+    @abstractmethod
+    def info(self) -> list[dict[str, Any]]:
+        """Return what each node tells of itself."""
+
+    def mark(self, tables: Sequence[MarkedTable], writer: bytes, seconds: float) -> list[frozenset[str]]:
+        return self.mark_begin(tables, writer, seconds)()
+
+    def clear(self, tables: Sequence[MarkedTable], writer: bytes) -> int:
+        return self.clear_begin(tables, writer)()

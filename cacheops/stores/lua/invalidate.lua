@@ -1,0 +1,15 @@
+-- Make every entry that depends on these tags a miss, now and for reads under way. What a writer has marked stays so.
+--
+-- KEYS      the tags
+--
+-- Returns how many tags were there.
+
+local found = 0
+for at = 1, #KEYS do
+    local value = redis.call('GET', KEYS[at])
+    if value and #value == 8 then
+        redis.call('DEL', KEYS[at])
+        found = found + 1
+    end
+end
+return found

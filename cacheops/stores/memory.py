@@ -1,0 +1,204 @@
+"""The store in this process's memory: the embedded form, and the reference for the protocol's rules."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cacheops.keys import TableKeys
+from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags
+from cacheops.tags import new_version
+
+MAX_SCHEMES = 64  # as in lua/lease.lua
+
+
+@dataclass(slots=True)
+class _Registry:
+    schemes: set[str] = field(default_factory=set)
+    writers: dict[bytes, float] = field(default_factory=dict)  # name -> deadline
+
+
+@dataclass(slots=True)
+class _Value:
+    data: bytes
+    expires_at: float
+
+
+class MemoryStore(Store):
+    """A bounded dictionary; the least recently used entries are dropped first. Safe for threads."""
+
+    remote = False
+
+    def __init__(
+        self, name: str = "memory", max_bytes: int = 64 * 2**20, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self.max_bytes = max_bytes
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._values: OrderedDict[str, _Value] = OrderedDict()
+        self._bytes = 0
+        self._marks: dict[str, dict[bytes, float]] = {}  # tag's key -> writer -> deadline
+        self._registries: dict[str, _Registry] = {}
+
+    def schemes(self, keys: TableKeys) -> frozenset[str]:
+        with self._lock:
+            registry = self._registries.get(keys.base)
+            return frozenset(registry.schemes) if registry else frozenset()
+
+    def replicated(self) -> bool:
+        return True
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        with self._lock:
+            return [None if key in self._marks else self._get(key) for key in keys]
+
+    def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
+        with self._lock:
+            for table in tables:
+                refusal = self._refusal(table)
+                if refusal is not None:
+                    return refusal
+            if hold > 0:
+                if self._get(loader) is not None:
+                    return Refusal.BUSY
+                self._set(loader, b"1", hold)
+            return b"".join(self._leased(table, ttl) for table in tables)
+
+    def _refusal(self, table: TableTags) -> Refusal | None:
+        if any(self._pending(key) for key in table.key_list()):
+            return Refusal.PENDING
+        registry = self._registries.get(table.keys.base) or _Registry()
+        fresh = set(table.schemes) - registry.schemes
+        if fresh and self._alive(registry.writers):
+            return Refusal.PENDING
+        if fresh and len(registry.schemes | fresh) > MAX_SCHEMES:
+            return Refusal.FULL
+        return None
+
+    def _leased(self, table: TableTags, ttl: float) -> bytes:
+        registry = self._registry(table.keys)
+        registry.schemes.update(table.schemes)
+        versions = []
+        for key in table.key_list():
+            version = self._get(key) or new_version()
+            self._set(key, version, max(ttl, self._left(key)))
+            versions.append(version)
+        return b"".join(versions)
+
+    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
+        with self._lock:
+            self._set(entry, payload, ttl)
+            self._drop(loader)
+            while self._bytes > self.max_bytes:
+                self._drop(next(iter(self._values)))
+
+    def release(self, loader: str) -> None:
+        with self._lock:
+            self._drop(loader)
+
+    # --- writers ----------------------------------------------------------------------------------------------------
+
+    def mark_begin(
+        self, tables: Sequence[MarkedTable], writer: bytes, seconds: float
+    ) -> Callable[[], list[frozenset[str]]]:
+        schemes = []
+        with self._lock:
+            deadline = self._clock() + seconds
+            for table in tables:
+                registry = self._registry(table.keys)
+                registry.writers = self._alive(registry.writers) | {writer: deadline}
+                schemes.append(frozenset(registry.schemes))
+                for key in table.key_list():
+                    self._marks[key] = self._alive(self._marks.get(key, {})) | {writer: deadline}
+        return lambda: schemes
+
+    def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
+        expired = 0
+        with self._lock:
+            now = self._clock()
+            for table in tables:
+                self._registry(table.keys).writers.pop(writer, None)
+                for key in table.key_list():
+                    marks = self._marks.pop(key, {})
+                    expired += marks.pop(writer, 0.0) <= now
+                    if self._alive(marks):
+                        self._marks[key] = self._alive(marks)
+                    self._drop(key)
+        return lambda: expired
+
+    def invalidate(self, tables: Sequence[MarkedTable]) -> int:
+        with self._lock:
+            return sum(self._drop(key) for table in tables for key in table.key_list())
+
+    # --- looking after it -------------------------------------------------------------------------------------------
+
+    def scan(self, prefix: str) -> Iterator[list[str]]:
+        with self._lock:
+            found = [key for key in self._values if key.startswith(prefix) and self._get(key) is not None]
+        yield found
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        with self._lock:
+            return [len(self._values[key].data) + len(key) if key in self._values else 0 for key in keys]
+
+    def delete(self, keys: Sequence[str]) -> int:
+        with self._lock:
+            return sum(self._drop(key) for key in keys)
+
+    def info(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [{"server": "memory", "used_memory": self._bytes, "maxmemory": self.max_bytes}]
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def _registry(self, keys: TableKeys) -> _Registry:
+        """Return a table's registry. A new one knows no schemes, so no entry may outlive the old one."""
+        if keys.base not in self._registries:
+            self._registries[keys.base] = _Registry()
+            self._drop(keys.generation)
+        return self._registries[keys.base]
+
+    def _alive(self, writers: dict[bytes, float]) -> dict[bytes, float]:
+        now = self._clock()
+        return {writer: deadline for writer, deadline in writers.items() if deadline > now}
+
+    def _pending(self, key: str) -> bool:
+        marks = self._marks.get(key)
+        if marks is None:
+            return False
+        if self._alive(marks):
+            return True
+        del self._marks[key]  # its writers are dead: as good as absent
+        self._drop(key)
+        return False
+
+    def _get(self, key: str) -> bytes | None:
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if value.expires_at <= self._clock():
+            self._drop(key)
+            return None
+        self._values.move_to_end(key)
+        return value.data
+
+    def _left(self, key: str) -> float:
+        value = self._values.get(key)
+        return value.expires_at - self._clock() if value else 0.0
+
+    def _set(self, key: str, data: bytes, ttl: float) -> None:
+        self._drop(key)
+        self._values[key] = _Value(data, self._clock() + ttl)
+        self._bytes += len(data) + len(key)
+
+    def _drop(self, key: str) -> bool:
+        value = self._values.pop(key, None)
+        if value is None:
+            return False
+        self._bytes -= len(value.data) + len(key)
+        return True

@@ -1,0 +1,163 @@
+"""The store on a region's Redis servers: a cluster, or a primary with its replicas."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.keys import TableKeys
+from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags
+from cacheops.stores.driver import Command, Servers
+from cacheops.stores.wire import Wire
+from cacheops.tags import VERSION_BYTES, new_version
+
+SCAN_BATCH = 500  # keys looked at in a round trip
+TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
+
+
+class Script:
+    """One Lua file; its KEYS and ARGV are described in it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, keys: Sequence[str], *arguments: Any) -> Command:
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+LEASE, MARK, CLEAR, INVALIDATE = SCRIPTS = [Script(name) for name in ("lease", "mark", "clear", "invalidate")]
+
+
+class RedisStore(Store):
+    """Keys of one table lie in one slot, so what belongs together goes to one server in one round trip.
+
+    `wait_replicas` is how many replicas must hold a mark before it counts, for `wait_seconds` at most: a replica that
+    takes over without it would serve what the writer has just changed.
+    """
+
+    def __init__(self, name: str, servers: Servers, wait_replicas: int = 0, wait_seconds: float = 0.1) -> None:
+        self.name = name
+        self.servers = servers
+        self.wait_replicas = wait_replicas
+        self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
+        self._wire = Wire(servers, [script.source for script in SCRIPTS])
+
+    @property
+    def epoch(self) -> int:  # type: ignore[override]
+        return self._wire.epoch
+
+    def schemes(self, keys: TableKeys) -> frozenset[str]:
+        fields = self._wire.call([("HKEYS", keys.registry)])[0]
+        return frozenset(field[2:].decode() for field in fields if field.startswith(b"s:"))
+
+    def replicated(self) -> bool:
+        if not self.wait_replicas:
+            return True
+        nodes = self.servers.primaries()
+        return all(count >= self.wait_replicas for count in self._wire.call([self._wait] * len(nodes), nodes))
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        slots = runs_of_tables(keys)
+        if len(slots) == 1:
+            return self._wire.call([("MGET", *keys)])[0]
+        found = self._wire.call([("MGET", *run) for run in slots])
+        return [value for values in found for value in values]
+
+    def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
+        version = new_version()
+        commands: list[Command] = []
+        for table in tables:
+            locked = [loader] if hold > 0 and not commands else []
+            keys = [table.keys.registry, *table.key_list(), *locked]
+            milliseconds = round(hold * 1000) if locked else 0
+            lives = round((ttl + TAG_MARGIN) * 1000)
+            commands.append(LEASE.command(keys, version, lives, version, milliseconds, *table.schemes))
+        answers = self._wire.call(commands, [command[3] for command in commands])
+        for answer in answers:
+            if len(answer) % VERSION_BYTES or answer in _REFUSALS:
+                refusal = _REFUSALS[answer]
+                if hold > 0 and answers[0] not in _REFUSALS:
+                    self.release(loader)
+                return refusal
+        return b"".join(answers)
+
+    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
+        self._wire.call([("SET", entry, payload, "PX", max(1, round(ttl * 1000))), ("DEL", loader)])
+
+    def release(self, loader: str) -> None:
+        self._wire.call([("DEL", loader)])
+
+    # --- writers ----------------------------------------------------------------------------------------------------
+
+    def mark_begin(
+        self, tables: Sequence[MarkedTable], writer: bytes, seconds: float
+    ) -> Callable[[], list[frozenset[str]]]:
+        milliseconds = round(seconds * 1000)
+        commands = [
+            MARK.command([table.keys.registry, table.keys.generation, *table.key_list()], writer, milliseconds)
+            for table in tables
+        ]
+        routes = [table.keys.registry for table in tables]
+        if self.wait_replicas:
+            nodes = {self.servers.node_of(route): route for route in routes}
+            commands += [self._wait] * len(nodes)
+            routes += nodes.values()
+        answer = self._wire.begin(commands, routes)
+
+        def schemes() -> list[frozenset[str]]:
+            answers = answer()
+            if any(acknowledged < self.wait_replicas for acknowledged in answers[len(tables) :]):
+                raise StoreUnavailable(
+                    f"{self.name}: the replicas did not confirm a mark in time; a fail-over now would lose it."
+                )
+            return [frozenset(scheme.decode() for scheme in answer) for answer in answers[: len(tables)]]
+
+        return schemes
+
+    def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
+        commands = [CLEAR.command([table.keys.registry, *table.key_list()], writer) for table in tables]
+        answer = self._wire.begin(commands, [table.keys.registry for table in tables])
+        marked = sum(len(table.key_list()) for table in tables)
+        return lambda: marked - sum(answer())
+
+    def invalidate(self, tables: Sequence[MarkedTable]) -> int:
+        commands = [INVALIDATE.command(table.key_list()) for table in tables]
+        return sum(self._wire.call(commands, [command[3] for command in commands]))
+
+    # --- looking after it -------------------------------------------------------------------------------------------
+
+    def scan(self, prefix: str) -> Iterator[list[str]]:
+        pattern = "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix) + "*"
+        for batch in self.servers.scan(pattern, SCAN_BATCH):
+            yield [key.decode() for key in batch]
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        return [size or 0 for size in self.servers.run_many([("MEMORY USAGE", key) for key in keys], read=True)]
+
+    def delete(self, keys: Sequence[str]) -> int:
+        return sum(self.servers.run_many([("UNLINK", key) for key in keys]))
+
+    def info(self) -> list[dict[str, Any]]:
+        return [
+            {"server": figures.server, **node.info()}
+            for figures, node in zip(self.servers.figures(), self.servers.nodes(), strict=True)
+        ]
+
+
+_REFUSALS = {refusal.value.encode(): refusal for refusal in Refusal}
+
+
+def runs_of_tables(keys: Sequence[str]) -> list[Sequence[str]]:
+    """Return the keys in runs of one table each, which lie in one slot each; their order stays."""
+    ends = [index for index, (key, after) in enumerate(pairwise(keys), 1) if table_of(key) != table_of(after)]
+    bounds = [0, *ends, len(keys)]
+    return [keys[start:end] for start, end in pairwise(bounds)]
+
+
+def table_of(key: str) -> str:
+    return key[: key.index("}")]
