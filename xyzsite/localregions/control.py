@@ -26,6 +26,13 @@ def socket_path(directory: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="xyz-regions-")) / "control.sock"
 
 
+def remove(path: Path, directory: Path) -> None:
+    """Remove the socket, and the folder that socket_path made for it."""
+    path.unlink(missing_ok=True)
+    if path.parent != directory.resolve():
+        path.parent.rmdir()
+
+
 async def serve(path: Path, handler: Handler) -> asyncio.Server:
     """Answer commands: {"command", "arguments"} with {"result"} or {"error", "kind"}."""
 

@@ -106,7 +106,7 @@ async def serve(request: Request) -> None:
         listener.close()
         await supervisor.shut_down()
         record.ended()
-        path.unlink(missing_ok=True)
+        control.remove(path, request.directory)
 
 
 class Recorder:

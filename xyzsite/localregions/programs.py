@@ -58,7 +58,7 @@ class PostgresProgram:
 
 def find_redis() -> RedisProgram:
     """Return the first Redis or Valkey server. Raises ProgramMissing, ProgramUnsuitable (older than 7.0)."""
-    if path := next(redis_paths(), None):
+    if path := next(iter(redis_paths()), None):
         return redis_program(path)
     raise ProgramMissing(
         "No Redis server found: install redis-server or valkey-server, set XYZ_REDIS_SERVER to its path,"
@@ -68,7 +68,7 @@ def find_redis() -> RedisProgram:
 
 def find_postgres() -> PostgresProgram:
     """Return the first PostgreSQL. Raises ProgramMissing, ProgramUnsuitable (older than 13)."""
-    if folder := next(postgres_folders(), None):
+    if folder := next(iter(postgres_folders()), None):
         return postgres_program(folder)
     raise ProgramMissing(
         "No PostgreSQL server found: install postgresql, set XYZ_POSTGRES_BIN to the folder of its programs,"
@@ -76,8 +76,17 @@ def find_postgres() -> PostgresProgram:
     )
 
 
-def redis_paths() -> Iterator[Path]:
-    """Yield each Redis or Valkey server program, the preferred one first."""
+def redis_paths() -> list[Path]:
+    """Return each Redis or Valkey server program once, the preferred one first."""
+    return list({path.resolve(): path for path in reversed(list(_redis_paths()))}.values())[::-1]
+
+
+def postgres_folders() -> list[Path]:
+    """Return each folder that holds `postgres` and `initdb` once, the preferred one first."""
+    return list(dict.fromkeys(folder.resolve() for folder in _postgres_folders()))
+
+
+def _redis_paths() -> Iterator[Path]:
     if named := os.environ.get("XYZ_REDIS_SERVER"):
         yield existing(named, "XYZ_REDIS_SERVER")
     folders = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
@@ -91,8 +100,7 @@ def redis_paths() -> Iterator[Path]:
             yield Path(executable)
 
 
-def postgres_folders() -> Iterator[Path]:
-    """Yield each folder that holds `postgres` and `initdb`, the preferred one first."""
+def _postgres_folders() -> Iterator[Path]:
     if named := os.environ.get("XYZ_POSTGRES_BIN"):
         yield existing(named, "XYZ_POSTGRES_BIN")
     if found := shutil.which("postgres"):

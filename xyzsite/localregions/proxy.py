@@ -18,18 +18,15 @@ class Target:
         self._changed = asyncio.Event()
 
     def move(self, port: int | None) -> None:
-        """Point to another server and cut what is connected to the old one."""
+        """Point to another server and cut what is connected to the old one; who waits for a server goes on to it."""
         if port == self.port:
             return
         self.port = port
         self._changed.set()
         self._changed = asyncio.Event()
-        self.cut()
-
-    def cut(self) -> None:
-        """Close every connection; those across a partition only when it heals, as nothing passes it."""
         for pipe in list(self.pipes):
-            pipe.cut()
+            if pipe.port is not None:
+                pipe.cut()
 
     async def wait(self) -> int | None:
         """Return the port, waiting a moment for one."""
@@ -116,6 +113,7 @@ class Pipe:
         self.endpoint = endpoint
         self.client = Half(self)
         self.server = Half(self)
+        self.port: int | None = None  # of the server, as soon as there is one to connect to
         self._doomed = False
         self._closed = False
         self._joining: asyncio.Task[None] | None = None
@@ -133,15 +131,15 @@ class Pipe:
             self._joining = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        port = await self.endpoint.target.wait()
+        self.port = await self.endpoint.target.wait()
         try:
-            if port is None:
+            if self.port is None:
                 raise ConnectionRefusedError
-            await asyncio.get_running_loop().create_connection(lambda: self.server, HOST, port)
+            await asyncio.get_running_loop().create_connection(lambda: self.server, HOST, self.port)
         except OSError:
             self.cut()
             return
-        if self._closed or port != self.endpoint.target.port:
+        if self._closed:  # meanwhile
             self.cut()
             return
         self.server.other, self.client.other = self.client, self.server

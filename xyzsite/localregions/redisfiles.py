@@ -4,11 +4,16 @@ from pathlib import Path
 
 from xyzsite.localregions import plan as layout
 from xyzsite.localregions.plan import HOST, SHARDS, Node, Plan
+from xyzsite.localregions.programs import RedisProgram
 
 SLOTS = 16_384
 # Nodes that the supervisor has replaced in time never notice; longer than a busy machine's delays, in milliseconds.
 CLUSTER_NODE_TIMEOUT = 5_000
+# nodes.conf names the shard since this version (Valkey counts on from it).
+SHARD_IDS = (7, 2)
 
+# No diskless synchronisation: after one, a primary may wait a second for the replica's first acknowledgement before it
+# sends it any write.
 COMMON = """\
 bind {host}
 protected-mode yes
@@ -20,8 +25,7 @@ maxmemory 256mb
 maxmemory-policy volatile-lru
 hz 100
 tcp-backlog 511
-repl-diskless-sync yes
-repl-diskless-sync-delay 0
+repl-diskless-sync no
 repl-backlog-size 8mb
 repl-ping-replica-period 1
 """
@@ -49,7 +53,7 @@ tls-ca-cert-file {folder}/ca.crt
 """
 
 
-def write(plan: Plan, node: Node) -> Path:
+def write(plan: Plan, node: Node, program: RedisProgram) -> Path:
     """Write a node's files, readable by us only (they hold the password), and return its redis.conf."""
     folder = plan.folder(node)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -60,7 +64,7 @@ def write(plan: Plan, node: Node) -> Path:
         text += f"port {plan.port(node.name)}\n"
     if node.kind == "cluster":
         text += CLUSTER.format(host=HOST, bus=plan.port(layout.bus(node)), timeout=CLUSTER_NODE_TIMEOUT)
-        (folder / "nodes.conf").write_text(nodes_conf(plan, node))
+        (folder / "nodes.conf").write_text(nodes_conf(plan, node, shard_ids=program.version >= SHARD_IDS))
     if plan.options.password:
         text += f"requirepass {quoted(plan.options.password)}\nmasterauth {quoted(plan.options.password)}\n"
     conf = folder / "redis.conf"
@@ -69,11 +73,12 @@ def write(plan: Plan, node: Node) -> Path:
     return conf
 
 
-def nodes_conf(plan: Plan, own: Node) -> str:
+def nodes_conf(plan: Plan, own: Node, *, shard_ids: bool) -> str:
     """Return the nodes.conf of a new cluster, as one of its nodes sees it.
 
     The nodes that will be primaries begin as replicas and are then promoted with TAKEOVER: a node that begins as a
-    primary refuses writes for 2 s (CLUSTER_WRITABLE_DELAY in Redis' cluster.c).
+    primary refuses writes for 2 s (CLUSTER_WRITABLE_DELAY in Redis' cluster.c). Newer servers know shards by an
+    identity of their own: a primary follows only whom it finds in its shard.
     """
     nodes = [node for node in layout.redis_nodes() if node.kind == "cluster"]
     identity = {node.name: f"{0xA000 + index:040x}" for index, node in enumerate(nodes)}
@@ -85,6 +90,8 @@ def nodes_conf(plan: Plan, own: Node) -> str:
             (flags + "slave", identity[partner.name], "") if node.first else (flags + "master", "-", slot_range(node))
         )
         address = f"{HOST}:{plan.port(node.name)}@{plan.port(layout.bus(node))}"
+        if shard_ids:
+            address += f",,shard-id={0xB000 + (node.shard or 0):040x}"
         lines.append(f"{identity[node.name]} {address} {flags} {master} 0 0 {node.shard} connected {slots}".strip())
     return "\n".join([*lines, f"vars currentEpoch {SHARDS} lastVoteEpoch 0", ""])
 

@@ -112,7 +112,10 @@ class Shard:
             self.fence(old)
 
     async def catch_up(self, old: RedisServer, chosen: RedisServer) -> None:
-        """Hold writes until the replica has them all. (CLUSTER FAILOVER needs votes, given once in 2 node time-outs.)"""
+        """Hold writes until the replica has them all.
+
+        CLUSTER FAILOVER would do it too, but needs votes, which the primaries give once in two node time-outs.
+        """
         await old.ask("CLIENT", "PAUSE", int(HANDOVER_SECONDS * 1e3), "WRITE")
         self.fenced.add(old.node.name)
         deadline = time.monotonic() + HANDOVER_SECONDS / 2

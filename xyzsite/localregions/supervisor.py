@@ -76,7 +76,7 @@ class Supervisor:
 
     async def _boot_redis(self) -> None:
         for server in self.redis:
-            redisfiles.write(self.plan, server.node)
+            redisfiles.write(self.plan, server.node, server.program)
         followers = [s for s in self.redis if s.node.kind == "pair" and not s.node.first]
         for server in self.redis:
             if server not in followers:

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.faults.localregions import clients
+from tests import clients
 from xyzsite.localregions.exceptions import UnknownName
 
 SHARDS = [("us-east-1", 1), ("us-east-1", 2), ("us-west-2", 1), ("us-east-2", 1)]

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.faults.localregions import clients
+from tests import clients
 
 
 def database(regions, region, name="DATABASE_URL"):
@@ -24,7 +24,7 @@ def test_every_region_reaches_every_other_one(regions):
 
 @pytest.mark.parametrize("cut_off", ["us-west-2", "us-east-1"])
 def test_a_partition_cuts_both_directions(regions, cut_off):
-    west_from_home = clients.pair(regions, "us-west-2", seen_from="us-east-1", timeout=0.2)
+    west_from_home = clients.pair(regions, "us-west-2", seen_from="us-east-1", socket_timeout=0.2)
     home_from_west = clients.cluster(regions, seen_from="us-west-2")
     assert west_from_home.ping()
     assert home_from_west.ping()
@@ -65,7 +65,7 @@ def test_a_link_stalls_and_is_not_reset(regions):
 
 
 def test_a_failover_behind_a_partition_reaches_the_link_when_it_heals(regions):
-    link = clients.pair(regions, "us-west-2", seen_from="us-east-1", timeout=0.2)
+    link = clients.pair(regions, "us-west-2", seen_from="us-east-1", socket_timeout=0.2)
     link.set("key", "before")
     regions.partition("us-west-2")
     with pytest.raises(redis.TimeoutError):

@@ -1,12 +1,13 @@
-"""What the tests ask the regions with."""
+"""What tests ask the local regions with: plain clients that report each error."""
 
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
@@ -33,24 +34,30 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"not within {LIMIT:g} s: {what}")
 
 
-def pair(regions: LocalRegions, region: str, *, seen_from: str = "", reader: bool = False, timeout: float = 0.5):
+def pair(
+    regions: LocalRegions, region: str, *, seen_from: str = "", reader: bool = False, **options: Any
+) -> redis.Redis:
     """Return a client of a region's stable address that reports each error."""
     name = variable("REDIS_READER_URL" if reader else "REDIS_URL", region)
     url = regions.environment(seen_from or region)[name]
-    return redis.Redis.from_url(url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0), decode_responses=True)
+    options = {"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0), "decode_responses": True} | options
+    return redis.Redis.from_url(url, **options)
 
 
-def cluster(regions: LocalRegions, *, seen_from: str = "us-east-1") -> RedisCluster:
+def cluster(regions: LocalRegions, *, seen_from: str = "us-east-1", **options: Any) -> RedisCluster:
     """Return a client of the cluster; from another region it knows the nodes by their links."""
     environment = regions.environment(seen_from)
     pairs = [each.split("=") for each in environment.get("REDIS_ADDRESS_MAP_US_EAST_1", "").split(",") if each]
     links = {address(announced): address(link) for announced, link in pairs}
+    first, *others = environment["REDIS_URL_US_EAST_1"].split(",")
     return RedisCluster.from_url(
-        environment["REDIS_URL_US_EAST_1"].split(",")[0],
+        first,
+        startup_nodes=[ClusterNode(*address(urlsplit(url).netloc.rpartition("@")[2])) for url in others],
         socket_timeout=0.5,
         socket_connect_timeout=0.5,
         decode_responses=True,
         address_remap=lambda announced: links.get(announced, announced),
+        **options,
     )
 
 
