@@ -145,7 +145,7 @@ def served(recipe: Recipe[Summary]) -> Summary:
 
 
 def warm(recipes: Iterable[Recipe[Any]], targets: Iterable[BaseCache]) -> int:
-    """Make each summary once and store it in every target, a batch for each TTL; return how many could not be stored."""
+    """Make each summary once and store it in every target; return how many could not be stored."""
     batches: dict[int, dict[str, str]] = {}
     for recipe in recipes:
         summary = recipe.make()

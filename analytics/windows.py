@@ -78,8 +78,11 @@ class Window:
         return window_until(self.span, self.start.astimezone(UTC) - timedelta(microseconds=1), self.zone)
 
     def later(self) -> "Window":
-        length = self.end.astimezone(UTC) - self.start.astimezone(UTC)
-        return window_until(self.span, self.end.astimezone(UTC) + length - timedelta(microseconds=1), self.zone)
+        if self.span.bucket == DAY:
+            last_day = self.end.replace(tzinfo=None) + self.span.length - DAY
+            return window_until(self.span, last_day.replace(tzinfo=self.zone), self.zone)
+        last = self.end.astimezone(UTC) + self.span.length - self.span.bucket
+        return window_until(self.span, last, self.zone)
 
 
 def window_until(span: Span, moment: datetime, zone: ZoneInfo) -> Window:

@@ -20,7 +20,7 @@ from analytics.overview import overview as overview_of
 from locations.selectors import visible_location_ids
 from xyzsite.forms import PasswordForm, ProfileForm, SignInForm, TokenForm
 from xyzsite.http import PageRequest
-from xyzsite.models import ApiToken
+from xyzsite.models import ApiToken, User
 
 
 @require_safe
@@ -66,7 +66,7 @@ def render_profile(request: PageRequest, forms: dict[str, BaseForm], **extra: An
 
 def save_details(request: PageRequest, forms: dict[str, BaseForm]) -> HttpResponse | None:
     # A copy is changed, so that a rejected name is not shown in the page's head as if it had been taken.
-    user = type(request.user)._default_manager.get(pk=request.user.pk)
+    user = User.objects.get(pk=request.user.pk)
     form = forms["details"] = ProfileForm(request.POST, instance=user)
     if not form.is_valid():
         return None

@@ -107,6 +107,7 @@ def sort_heading(context: dict[str, Any], column: str, label: str, css: str = ""
     query["sort"] = f"-{column}" if current == column else column
     query.pop("page", None)
     return {
+        "column": column,
         "label": label,
         "direction": direction,
         "query": query.urlencode(),

@@ -32,6 +32,5 @@ class Command(BaseCommand):
             raise CommandError(f"{missing} summaries could not be stored: see whether {', '.join(regions)} answers.")
         seconds = time.perf_counter() - started
         overviews = sum(":overview:" in recipe.key for recipe in made)
-        self.stdout.write(
-            f"Warmed {overviews} overviews and {len(made) - overviews} analytics in {', '.join(regions)}: {seconds:.1f} s."
-        )
+        counts = f"{overviews} overviews and {len(made) - overviews} analytics"
+        self.stdout.write(f"Warmed {counts} in {', '.join(regions)}: {seconds:.1f} s.")

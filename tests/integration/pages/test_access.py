@@ -1,0 +1,49 @@
+"""Who may see what: the same 404 for what is not there and for what is not theirs."""
+
+import re
+
+import pytest
+from django.test import Client
+
+PAGES = ["/", "/locations/", "/locations/harbor/", "/devices/H-1/", "/analytics/", "/analytics.csv", "/profile/"]
+
+
+def constant_part(answer) -> str:
+    """Return a page without what differs each time: its form's token and its foot."""
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode().split("<footer")[0])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_asks_strangers_to_sign_in(path: str, world) -> None:
+    answer = Client().get(path)
+    assert (answer.status_code, answer.url) == (302, f"/sign-in/?next={path}")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_member_sees_their_pages(path: str, member: Client) -> None:
+    assert member.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/locations/ridge/", "/devices/R-1/"])
+def test_what_belongs_to_others_does_not_exist(path: str, member: Client, staff: Client) -> None:
+    hidden = member.get(path)
+    absent = member.get(path.replace("ridge", "nowhere").replace("R-1", "X-1"))
+    assert hidden.status_code == absent.status_code == 404
+    assert constant_part(hidden) == constant_part(absent)
+    assert staff.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/locations/", "/analytics/", "/analytics/?location=ridge"])
+def test_lists_hold_only_what_is_theirs(path: str, member: Client, staff: Client) -> None:
+    assert b"Ridge" in staff.get(path).content  # first, so that a shared cache entry would be found out
+    assert b"Ridge" not in member.get(path).content
+
+
+def test_analytics_of_another_location_are_those_of_ones_own(member: Client) -> None:
+    assert member.get("/analytics.csv?location=ridge").content == member.get("/analytics.csv").content
+
+
+def test_the_health_check_needs_no_login(db) -> None:
+    answer = Client().get("/healthz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert "no-cache" in answer["Cache-Control"]
