@@ -82,7 +82,7 @@ def pressure(moment: Moment) -> float:
 
 
 def rain(moment: Moment) -> float:
-    shower = moment.noise("rain", 9) - 0.55 - moment.place.dryness / 60
+    shower = moment.noise("rain", 9) - 0.4 - moment.place.dryness / 70
     return max(0.0, 6 * shower * (1 + 0.5 * moment.jitter("rain")))
 
 

@@ -99,10 +99,10 @@ def top_up(until: datetime, days: int) -> int:
 def moments(until: datetime, days: int) -> Iterator[datetime]:
     """Yield the moments of readings, oldest first: full hours, then every five minutes up to `until`."""
     at = full(until - timedelta(days=days), HOUR)
-    while at <= until - FINE_SPAN:
+    fine = max(at, full(until - FINE_SPAN, HOUR))
+    while at < fine:
         yield at
         at += HOUR
-    at = max(at - HOUR + FINE_STEP, full(until - min(FINE_SPAN, timedelta(days=days)), FINE_STEP))
     while at <= until:
         yield at
         at += FINE_STEP

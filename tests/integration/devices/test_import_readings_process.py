@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HOURS = 8_000
+HOURS = 4_000
 pytestmark = pytest.mark.django_db(transaction=True)
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ def reached(database) -> int:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_import_goes_on_where_it_stopped(database, station, how):
     assert reached(database) == 0
-    with database.start("import_readings", "prsa", station, "--batch", "200") as process:
+    with database.start("import_readings", "prsa", station, "--batch", "100") as process:
         while reached(database) < HOURS // 20 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(how)
