@@ -57,9 +57,10 @@ class ReadingChangeList(ChangeList):
     """The list of readings; what it is narrowed to decides which index gives the order."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Reading]) -> list[Any]:
-        """Return the newest first: by time where the rows are narrowed to some, else as they were stored."""
-        narrowed = self.query or any(self.params.values())
-        return ["-taken_at", "-pk"] if narrowed else ["-pk"]
+        """Return the newest first: of one device, by metric and time; of some metrics, by time; else as stored."""
+        if self.query or any(name.startswith("device") for name in self.params):
+            return ["-metric", "-taken_at"]
+        return ["-taken_at", "-pk"] if any(self.params.values()) else ["-pk"]
 
 
 @admin.register(Reading)
@@ -71,7 +72,7 @@ class ReadingAdmin(ModelAdmin):
     list_filter = [WindowFilter, "metric", ("device", AutocompleteSelectFilter)]
     list_filter_submit = True
     search_fields = ["device__serial"]
-    search_help_text = f"A device's serial, in full. At most {MOST_COUNTED:,} readings are counted and paged through."
+    search_help_text = f"Serial, in full; counts end at {MOST_COUNTED:,}"
     sortable_by = ()  # no index would serve
     show_full_result_count = False
     paginator = BoundedPaginator
@@ -84,8 +85,8 @@ class ReadingAdmin(ModelAdmin):
     ) -> tuple[QuerySet[Reading], bool]:
         """Look the device up first: a join would make the database walk the readings."""
         if search_term:
-            ids = list(Device.objects.filter(serial=search_term.strip()).values_list("pk", flat=True))
-            queryset = queryset.filter(device_id__in=ids)
+            device = Device.objects.filter(serial=search_term.strip()).first()
+            queryset = queryset.filter(device=device) if device else queryset.none()
         return queryset, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:

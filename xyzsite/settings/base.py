@@ -110,6 +110,8 @@ SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = False
+DATE_FORMAT = "j M Y"  # as the pages write it
+DATETIME_FORMAT = "j M Y, H:i:s"
 USE_TZ = True
 
 STATIC_URL = "static/"

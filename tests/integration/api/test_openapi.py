@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from xyzsite.api import api
+from xyzsite.api_errors import KINDS
 
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "api.md"
 BODY_ERRORS = {400, 401, 403, 413, 415, 422}
 
 
@@ -73,6 +76,16 @@ def test_everything_is_described(schema: Any) -> None:
 def test_every_reference_leads_somewhere(schema: Any) -> None:
     for name in set(re.findall(r"#/components/schemas/(\w+)", str(schema))):
         assert name in schema["components"]["schemas"], name
+
+
+def test_the_reference_lists_every_address(schema: Any) -> None:
+    listed = re.findall(r"^\| `([A-Z]+ /api/\S+)` \|", REFERENCE.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(f"{method.upper()} {path}" for method, path, _ in operations(schema))
+
+
+def test_the_reference_lists_every_error() -> None:
+    listed = re.findall(r"^\| (4\d\d) \| `(\w+)` \|", REFERENCE.read_text(), re.MULTILINE)
+    assert listed == [(str(status), kind.code) for status, kind in KINDS.items()]
 
 
 def test_names_of_operations_are_fit_for_clients(schema: Any) -> None:
