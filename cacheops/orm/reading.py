@@ -39,13 +39,7 @@ class CachingCompiler:
             return run(result_type, chunked_fetch, chunk_size)
         request, plan = prepared
 
-        def load() -> Sequence[Row]:
-            found = run(result_type, False, chunk_size)
-            if result_type == SINGLE:
-                return [] if found is None else [tuple(found)]
-            return [row for chunk in found for row in chunk]
-
-        rows = fetch(request, load)
+        rows = fetch(request, lambda: self.load_rows(result_type))
         # What compiling leaves on the compiler, and what builds the results: a hit compiles nothing.
         self.select, self.klass_info, self.annotation_col_map, self.col_count = (
             plan.select,
@@ -56,6 +50,13 @@ class CachingCompiler:
         if result_type == SINGLE:
             return rows[0] if rows else None
         return [rows]
+
+    def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
+        """Return the rows from the database."""
+        found = super().execute_sql(result_type)  # type: ignore[misc]
+        if result_type == SINGLE:
+            return [] if found is None else [tuple(found)]
+        return [row for chunk in found for row in chunk]
 
     def _prepared(self, result_type: str) -> tuple[Request, Plan] | None:
         """Return what to ask the engine, None where this query is not cached."""

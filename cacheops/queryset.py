@@ -1,0 +1,241 @@
+"""CachedQuerySet and CachedManager: what one query asks of the cache, and the short path of `get`.
+
+A model needs neither: its reads are cached by the database engine. With them `.cache()`, `.nocache()` are there, and
+`get()` by a unique field builds no queryset and compiles no SQL.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from django.db import connections, models
+from django.db.models.query import MAX_GET_RESULTS, ModelIterable
+from django.db.models.query_utils import Q
+
+from cacheops.conf import conf, on_change
+from cacheops.engine import fetch
+from cacheops.exceptions import InvalidOption
+from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.options import NOCACHE, QueryOptions, is_bypassed, options_of, set_options
+from cacheops.orm.plan import Plan, plan_for
+from cacheops.orm.reading import CachingCompiler, request_for
+from cacheops.orm.tables import compared_as
+from cacheops.orm.transaction import transaction_of
+from cacheops.profiles import LEVELS, OPERATIONS, operations, profile_of
+from cacheops.rows import Row
+
+M = TypeVar("M", bound=models.Model)
+
+# The types of a value that a field takes as it is. Others go the long way, where the field prepares them.
+PLAIN_VALUES: dict[type, tuple[type, ...]] = {
+    int: (models.AutoField, models.IntegerField),
+    str: (models.CharField,),
+    uuid.UUID: (models.UUIDField,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GetPlan:
+    """How to answer `get(field=value)` of one model: made from one such query, the same for all values."""
+
+    plan: Plan
+    kind: type  # of the value
+    names: list[str]  # the attributes that a row fills
+    converters: Any  # of the compiler, by column
+    compiler: CachingCompiler
+
+    def instances(self, model: type[M], database: str, rows: Sequence[Row]) -> list[M]:
+        found: Iterable[Sequence[Any]] = rows
+        if self.converters:
+            found = self.compiler.apply_converters(rows, self.converters)  # type: ignore[attr-defined]
+        return [model.from_db(database, self.names, row) for row in found]
+
+
+_get_plans: dict[tuple[type[models.Model], str, str], GetPlan | None] = {}
+on_change(_get_plans.clear)
+
+
+def get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> GetPlan | None:
+    """Return the plan of `get(name=value)`; None where only the long way is right."""
+    key = (queryset.model, queryset.db, name)
+    try:
+        return _get_plans[key]
+    except KeyError:
+        pass
+    found = _make_get_plan(queryset, name, value)
+    if found is not None or not _is_unique(queryset.model, name):
+        _get_plans[key] = found
+    return found
+
+
+def _is_unique(model: type[models.Model], name: str) -> bool:
+    options = model._meta
+    if name == "pk":
+        return len(options.pk_fields) == 1 if hasattr(options, "pk_fields") else True
+    return any(field.unique and name in (field.name, field.attname) for field in options.concrete_fields)
+
+
+def _make_get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> GetPlan | None:
+    model, database = queryset.model, queryset.db
+    if not _is_unique(model, name):
+        return None
+    field = compared_as(model._meta.pk if name == "pk" else model._meta.get_field(name))
+    if not isinstance(field, PLAIN_VALUES.get(type(value), ())):
+        return None
+    query = get_query(queryset, {name: value})
+    compiler = query.get_compiler(using=database)
+    if not isinstance(compiler, CachingCompiler):
+        return None
+    try:
+        fingerprint = Fingerprint(query)
+    except NoFingerprint:
+        return None
+    plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
+    if plan.template is None or fingerprint.parameters != [value] or plan.klass_info is None:
+        return None
+    first, last = plan.klass_info["select_fields"][0], plan.klass_info["select_fields"][-1] + 1
+    if (first, last) != (0, len(plan.select)) or plan.klass_info.get("related_klass_infos"):
+        return None
+    columns = [column for column, _, _ in plan.select]
+    names = [column.target.attname for column in columns]
+    return GetPlan(plan, type(value), names, compiler.get_converters(columns), compiler)  # type: ignore[attr-defined]
+
+
+def get_query(queryset: "CachedQuerySet[Any]", condition: dict[str, Any]) -> Any:
+    """Return the query that Django's `get` would run."""
+    query = queryset.filter(**condition).order_by().query
+    query.set_limits(high=MAX_GET_RESULTS)
+    return query
+
+
+class CachedQuerySet(models.QuerySet[M]):
+    """A QuerySet that can say how it is cached."""
+
+    def cache(
+        self,
+        ops: str | Iterable[str] | None = None,
+        timeout: float | str | None = None,
+        lock: bool | None = None,
+        level: str | None = None,
+        stale_ok: float | None = None,
+    ) -> Self:
+        """Cache this query: all operations, or those named; seconds or a strategy's name; `level` as in profiles.
+
+        Raise InvalidOption for an unknown name, or where the model is kept out of the cache (profile None).
+        """
+        if profile_of(self.model) is None:
+            raise InvalidOption(
+                f"{self.model._meta.label} has the profile None in CACHEOPS: its writes invalidate nothing, so no read "
+                "of it can be cached. Give it a profile; {} is enough."
+            )
+        if level is not None and level not in LEVELS:
+            raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
+        if level is None and stale_ok is not None:
+            level = "stale_ok"
+        options = QueryOptions(
+            ops=OPERATIONS if ops is None else operations(ops),
+            timeout=None if timeout is None else conf.ttl.get_ttl(timeout),
+            lock=lock,
+            level=level,
+            stale_seconds=stale_ok,
+        )
+        return self._with_options(options)
+
+    def nocache(self) -> Self:
+        """Read this query from the database."""
+        return self._with_options(NOCACHE)
+
+    def invalidated_update(self, **values: Any) -> int:
+        """Update as `update` does, which invalidates too: the name that users of django-cacheops know."""
+        return self.update(**values)
+
+    def _with_options(self, options: QueryOptions) -> Self:
+        clone = self._chain()  # type: ignore[attr-defined]
+        set_options(clone.query, options)
+        return clone
+
+    def get(self, *args: Any, **kwargs: Any) -> M:
+        condition = _simple_condition(args, kwargs)
+        if condition is not None and self._is_fresh():
+            found = self._short_get(*condition)
+            if found is not None:
+                return found
+        return super().get(*args, **kwargs)
+
+    def _is_fresh(self) -> bool:
+        """Say whether this is a manager's queryset, on which nothing was called yet that would change `get`."""
+        query: Any = self.query
+        return (
+            not query.alias_map
+            and not query.where.children
+            and query.high_mark is None
+            and not query.low_mark
+            and query.default_cols
+            and not query.annotations
+            and not query.select_related
+            and not query.deferred_loading[0]
+            and not query.distinct
+            and not query.combinator
+            and not query.select_for_update
+            and not query.extra
+            and not query._filtered_relations
+            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
+            and not self._prefetch_related_lookups  # type: ignore[attr-defined]
+            and not self._known_related_objects  # type: ignore[attr-defined]
+        )
+
+    def _short_get(self, name: str, value: Any) -> M | None:
+        """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
+        model = self.model
+        profile = profile_of(model)
+        if profile is None or not conf.enabled or is_bypassed():
+            return None
+        options = options_of(self.query)
+        if options is not None:
+            profile = options.over(profile)
+        if "get" not in profile.ops or profile.level == "bypass" or profile.timeout <= 0:
+            return None
+        database = self.db
+        plan = get_plan(self, name, value)
+        if plan is None or type(value) is not plan.kind:
+            return None
+        transaction = transaction_of(connections[database])
+        template = plan.plan.template
+        assert template is not None
+        if transaction.has_snapshot() or transaction.has_written(template):
+            return None
+        request = request_for(plan.plan, [value], database, profile, f"{model._meta.label_lower}:get")
+        if request is None:
+            return None
+
+        def load() -> Sequence[Row]:
+            return get_query(self, {name: value}).get_compiler(using=database).load_rows()
+
+        found = plan.instances(model, database, fetch(request, load))
+        if not found:
+            raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")  # type: ignore[attr-defined]
+        return found[0]
+
+
+def _simple_condition(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, Any] | None:
+    """Return the name and value of `get(name=value)`, also where a foreign key asks with a Q."""
+    if not args and len(kwargs) == 1:
+        name, value = next(iter(kwargs.items()))
+    elif len(args) == 1 and not kwargs and type(args[0]) is Q:
+        asked = args[0]
+        if len(asked.children) != 1 or asked.negated or type(asked.children[0]) is not tuple:
+            return None
+        name, value = asked.children[0]
+    else:
+        return None
+    if name.endswith("__exact"):
+        name = name[: -len("__exact")]
+    return (name, value) if type(value) in PLAIN_VALUES else None
+
+
+class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
+    """A manager whose querysets are CachedQuerySets."""
+
+
+__all__ = ["CachedManager", "CachedQuerySet"]
