@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 UNTIL = datetime(2026, 5, 4, 12, 35, tzinfo=UTC)
 
 
-def seed(*arguments: str, until: datetime | None = UNTIL, days: int = 3) -> str:
+def seed(*arguments: str, until: datetime | None = UNTIL, days: int = 1) -> str:
     said = io.StringIO()
     given = ["--until", until.isoformat()] if until else []
     call_command("seed_demo", *given, "--days", str(days), *arguments, stdout=said)
@@ -72,7 +72,7 @@ def test_again_it_changes_nothing_and_says_so():
 
 
 def test_every_window_has_readings_and_devices_show_the_newest():
-    seed()
+    seed(days=3)
     device = Device.objects.filter(status=Status.ACTIVE).first()
     newest = device.readings.first()
     assert (device.last_seen, device.current_value) == (newest.taken_at, newest.value)
