@@ -24,7 +24,7 @@ DELETE_BATCH = 1000  # keys looked at in one round trip of a clear
 class Outage:
     """The state of one region's servers, shared by all threads of the process."""
 
-    _known: ClassVar[dict[ServerOptions, "Outage"]] = {}
+    _known: ClassVar[dict[tuple[ServerOptions, float], "Outage"]] = {}
     _registry_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str, pause: float) -> None:
@@ -43,7 +43,7 @@ class Outage:
         """Return the state of these servers; `pause` is in seconds."""
         with cls._registry_lock:
             name = options.urls[0].rpartition("@")[2]  # no password in the log
-            return cls._known.setdefault(options, cls(name, pause))
+            return cls._known.setdefault((options, pause), cls(name, pause))
 
     def may_ask(self) -> bool:
         """Tell whether this caller should ask. While the servers are failing, one caller in each pause does."""
