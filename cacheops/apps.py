@@ -5,3 +5,6 @@ class CacheopsConfig(AppConfig):
     name = "cacheops"
     verbose_name = "ORM cache"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from cacheops import checks  # noqa: F401 - registers them

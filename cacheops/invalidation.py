@@ -65,6 +65,14 @@ class Changes:
             if len(change.rows) > 2 * conf.max_marks:  # each changed row is here twice
                 change.whole, change.rows = True, []
 
+    def update(self, other: "Changes") -> None:
+        """Add the changes of another."""
+        for table, change in other.tables.items():
+            if change.whole:
+                self.add_table(table, change.source)
+            else:
+                self.add_rows(table, change.rows, change.source)
+
     def add_table(self, table: str, source: str) -> None:
         change = self.tables.setdefault(table, TableChange(source=source))
         change.whole, change.rows = True, []

@@ -180,7 +180,7 @@ class CachedQuerySet(models.QuerySet[M]):
             and not query.select_for_update
             and not query.extra
             and not query._filtered_relations
-            and self._iterable_class is ModelIterable  # type: ignore[attr-defined]
+            and self._iterable_class is ModelIterable
             and not self._prefetch_related_lookups  # type: ignore[attr-defined]
             and not self._known_related_objects  # type: ignore[attr-defined]
         )

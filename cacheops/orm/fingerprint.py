@@ -41,6 +41,7 @@ class Fingerprint:
         if query.extra or query.select_for_update or query.explain_info or query.extra_tables:
             raise NoFingerprint("extra(), select_for_update() or explain()")
         aliases = query.alias_map
+        filtered: dict[str, Any] = vars(query)["_filtered_relations"]
         inner = getattr(query, "inner_query", None)  # of an aggregate over a subquery
         return (
             query.model._meta.label if query.model is not None else None,
@@ -73,9 +74,7 @@ class Fingerprint:
             if query.combinator
             else None,
             self._query(inner) if inner is not None else None,
-            tuple([(name, self._node(item)) for name, item in query._filtered_relations.items()])
-            if query._filtered_relations
-            else None,
+            tuple([(name, self._node(item)) for name, item in filtered.items()]) if filtered else None,
             query.subquery,
         )
 
@@ -114,7 +113,7 @@ class Fingerprint:
 
     def _value(self, node: Value) -> Shape:
         self.parameters.append(node.value)
-        field = node._output_field_or_none
+        field = node._output_field_or_none  # type: ignore[attr-defined]
         return ("V", type(node.value).__name__, type(field).__name__ if field is not None else None)
 
     def _lookup(self, node: "Lookup[Any]") -> Shape:

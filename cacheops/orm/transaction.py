@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -27,6 +28,19 @@ OUTSIDE_TRANSACTIONS = re.compile(
     re.IGNORECASE,
 )
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+_silenced: ContextVar[bool] = ContextVar("cacheops_silenced", default=False)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Let writes within the block, in this thread or task, invalidate nothing. What they change is served stale."""
+    token = _silenced.set(True)
+    try:
+        yield
+    finally:
+        _silenced.reset(token)
 
 
 class Transaction:
@@ -60,12 +74,12 @@ class Transaction:
 
     def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
         """Note rows by the values of their columns, before or after a change."""
-        if is_tracked(table):
+        if is_tracked(table) and not _silenced.get():
             self.changes.add_rows(table, rows, source)
 
     def changed_table(self, table: str, source: str) -> None:
         """Note a change whose rows are not known."""
-        if is_tracked(table):
+        if is_tracked(table) and not _silenced.get():
             self.changes.add_table(table, source)
 
     @contextmanager

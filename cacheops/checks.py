@@ -1,0 +1,121 @@
+"""System checks: every way to get the settings wrong has an id, and a hint that says what to write instead."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+from cacheops.conf import conf
+from cacheops.exceptions import InvalidOption
+from cacheops.profiles import profile_from
+from cacheops.regions import store_for
+
+
+@register(Tags.caches)
+def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every name in CACHEOPS is a model's, every option one that is known, every TTL one that can be kept."""
+    return [*_profiles(), *_defaults(), *_strategies()]
+
+
+def _profiles() -> Iterator[CheckMessage]:
+    for name, options in conf.profiles.items():
+        if not _names_a_model(name):
+            yield Error(
+                f"CACHEOPS names {name!r}, which is no model.",
+                hint="Use 'app_label.model', 'app_label.*' or '*.*'.",
+                id="cacheops.E001",
+            )
+        if options is None:
+            continue
+        try:
+            profile_from({**conf.defaults, **options})
+        except (InvalidOption, TypeError, ValueError) as error:
+            yield Error(f"CACHEOPS[{name!r}]: {error}", id="cacheops.E002")
+
+
+def _names_a_model(name: str) -> bool:
+    app, _, model = name.partition(".")
+    if app == "*":
+        return model == "*"
+    if not apps.is_installed(app) and app not in apps.app_configs:
+        return False
+    return model == "*" or model in apps.all_models.get(app, {})
+
+
+def _defaults() -> Iterator[CheckMessage]:
+    try:
+        profile_from(conf.defaults)
+    except (InvalidOption, TypeError, ValueError) as error:
+        yield Error(f"CACHEOPS_DEFAULTS: {error}", id="cacheops.E003")
+
+
+def _strategies() -> Iterator[CheckMessage]:
+    try:
+        assert conf.ttl
+    except InvalidOption as error:
+        yield Error(f"CACHEOPS_TTL_STRATEGIES: {error}", id="cacheops.E004")
+
+
+@register(Tags.caches)
+def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
+    return [*_regions(), *_choices()]
+
+
+def _regions() -> Iterator[CheckMessage]:
+    for region in conf.regions:
+        if region not in settings.CACHES:
+            yield Error(
+                f"CACHEOPS_REGIONS names {region!r}, which is no alias in CACHES.",
+                hint=f"CACHES has {', '.join(sorted(settings.CACHES))}.",
+                id="cacheops.E005",
+            )
+            continue
+        try:
+            store_for(region)
+        except InvalidOption as error:
+            yield Error(str(error), id="cacheops.E006")
+        except Exception as error:  # noqa: BLE001 - a server that is away is no mistake in the settings
+            yield Warning(f"Region {region!r} does not answer: {error}", id="cacheops.W003")
+    if conf.local_region not in conf.regions:
+        yield Error(
+            f"CACHEOPS_LOCAL_REGION is {conf.local_region!r}, which CACHEOPS_REGIONS does not name.",
+            id="cacheops.E007",
+        )
+
+
+def _choices() -> Iterator[CheckMessage]:
+    try:
+        assert conf.on_unreachable
+    except InvalidOption as error:
+        yield Error(str(error), id="cacheops.E008")
+    for region in conf.regions:
+        readers = settings.CACHES.get(region, {}).get("OPTIONS", {}).get("CLIENT_CLASS", "").endswith("ClusterClient")
+        if readers and not conf.wait_replicas.get(region, 0):
+            yield Warning(
+                f"Region {region!r} is a cluster, and CACHEOPS_WAIT_REPLICAS does not say how many replicas its shards "
+                "have: after a fail-over that loses a mark, an entry may be served stale.",
+                hint="Set CACHEOPS_WAIT_REPLICAS = {'" + region + "': 1}, or more; {…: 0} where there are none.",
+                id="cacheops.W001",
+            )
+
+
+@register(Tags.database)
+def check_engines(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A database that models with profiles are read from has an engine that calls us."""
+    if not any(options and options.get("ops", conf.defaults.get("ops")) for options in conf.profiles.values()):
+        return []
+    if hasattr(connections["default"], "cacheops_snapshots"):
+        return []
+    engine = settings.DATABASES["default"]["ENGINE"]
+    return [
+        Error(
+            f"CACHEOPS caches models, but DATABASES['default'] has the engine {engine}, "
+            "which does not call the cache: nothing would be cached, and nothing invalidated.",
+            hint="Use cacheops.db.backends.postgresql or cacheops.db.backends.sqlite3.",
+            id="cacheops.E009",
+        )
+    ]

@@ -1,0 +1,227 @@
+"""cached, cached_as, cached_view, cached_view_as: functions whose results are entries like any other.
+
+`cached` depends on nothing but time and `.invalidate()`. `cached_as` depends on its samples (querysets, models,
+instances): a write that would change one of them invalidates the result, under the same promise as a query's.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import msgspec
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+
+from cacheops import values
+from cacheops.conf import conf
+from cacheops.engine import Request, fetch
+from cacheops.exceptions import InvalidOption, UnencodableValue
+from cacheops.keys import TableKeys, digest
+from cacheops.orm.options import is_bypassed
+from cacheops.orm.samples import sample_tables, written_in_transaction
+from cacheops.profiles import Profile, profile_of
+from cacheops.regions import regions
+from cacheops.signals import cache_read
+from cacheops.stores.base import MarkedTable, TableTags
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Sample = models.QuerySet[Any] | type[models.Model] | models.Model
+
+FUNCTIONS = "-"  # stands for the database in the keys of functions
+CALL = "call"  # the scheme of a function's calls: one tag a call
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
+
+
+class CachedFunction(Generic[P, R]):
+    """A function and its cache. Calling it answers from the cache; the attributes are those of the function."""
+
+    def __init__(
+        self,
+        func: Callable[P, R],
+        samples: Iterable[Sample] = (),
+        *,
+        timeout: float | str | None = None,
+        extra: Any = None,
+        lock: bool = True,
+    ) -> None:
+        functools.update_wrapper(self, func)
+        self.func = func
+        self._samples = tuple(samples)
+        self._timeout = timeout
+        self._extra = extra
+        self._lock = lock
+        self._name = f"{func.__module__}.{func.__qualname__}"
+        signature = inspect.signature(func) if not isinstance(func, functools.partial) else None
+        self._signature = signature
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not conf.enabled or is_bypassed() or written_in_transaction(self._samples):
+            return self.func(*args, **kwargs)
+        called: list[R] = []
+
+        def load() -> list[tuple[Any]]:
+            called.append(self.func(*args, **kwargs))
+            return [(packed_or_none(called[0]),)]
+
+        rows = fetch(self._request(args, kwargs), load)
+        if cache_read.receivers:
+            cache_read.send(None, func=self.func, hit=not called, key=self.key(*args, **kwargs), op="call")
+        return called[0] if called else values.unpack(rows[0][0])
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of the entry of a call with these arguments."""
+        request = self._request(args, kwargs)
+        return request.keys.entry(request.digest)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make a call with these arguments a miss, in every region that answers. Raise StoreUnavailable otherwise."""
+        request = self._request(args, kwargs)
+        own = MarkedTable(self._keys(), frozenset({request.digest}))
+        for region in regions:
+            region.store.invalidate([own])
+
+    def _keys(self) -> TableKeys:
+        return TableKeys.of(conf.prefix, FUNCTIONS, self._name)
+
+    def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        named = digest(_encoder.encode([self._name, self._extra, self._bound(args, kwargs)]))
+        own = TableTags(self._keys(), (named,), (CALL,))
+        tables = sample_tables(self._samples)
+        return Request(named, (own, *tables), self._profile(), f"{self._name}:call")
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the arguments, however they were given: f(1, b=2) is f(1, 2)."""
+        if self._signature is None:
+            return [list(map(argument, args)), sorted((name, argument(value)) for name, value in kwargs.items())]
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return [(name, argument(value)) for name, value in bound.arguments.items()]
+
+    def _profile(self) -> Profile:
+        profile: Profile | None = Profile()
+        for sample in self._samples[:1]:
+            profile = profile_of(model_of(sample))
+        timeout = self._timeout if self._timeout is not None else (profile or Profile()).timeout
+        return replace(profile or Profile(), timeout=conf.ttl.get_ttl(timeout), lock=self._lock, level="fresh")
+
+
+def packed_or_none(value: Any) -> Any:
+    """Pack a result for the entry; what can't be packed is returned as it is, and the entry's encoding refuses it."""
+    try:
+        return values.pack(value)
+    except UnencodableValue:
+        return value
+
+
+def argument(value: Any) -> Any:
+    """Return what tells one argument from another: an instance by its key, a request by its address."""
+    if isinstance(value, models.Model):
+        return [value._meta.label_lower, value.pk]
+    if isinstance(value, HttpRequest):
+        return [value.method, value.build_absolute_uri()]
+    if isinstance(value, list | tuple):
+        return [argument(item) for item in value]
+    if isinstance(value, dict):
+        return [[argument(key), argument(item)] for key, item in value.items()]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(argument(item)) for item in value)
+    return [type(value).__name__, value]
+
+
+def model_of(sample: Sample) -> type[models.Model]:
+    if isinstance(sample, type):
+        return sample
+    return sample.model if isinstance(sample, models.QuerySet) else type(sample)
+
+
+def cached(
+    timeout: float | str | None = None, extra: Any = None, lock: bool = True
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]:
+    """Cache a function for a time (seconds, or a strategy's name; the default profile's otherwise)."""
+    if callable(timeout):
+        raise InvalidOption("Write @cached(timeout=…), with brackets.")
+    return lambda func: CachedFunction(func, timeout=timeout, extra=extra, lock=lock)
+
+
+def cached_as(
+    *samples: Sample,
+    timeout: float | str | None = None,
+    extra: Any = None,
+    lock: bool = True,
+    keep_fresh: bool = True,
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]:
+    """Cache a function until a write changes one of its samples.
+
+    `keep_fresh` is there for users of django-cacheops: a result is never kept when a sample changed while the function
+    ran. Raise InvalidOption without samples, or for a sample that can't be followed.
+    """
+    if not samples:
+        raise InvalidOption("cached_as needs a sample: a queryset, a model or an instance; or use cached.")
+    for sample in samples:
+        if profile_of(model_of(sample)) is None:
+            raise InvalidOption(f"{model_of(sample)._meta.label} has the profile None: it can't be a sample.")
+    return lambda func: CachedFunction(func, samples, timeout=timeout, extra=extra, lock=lock)
+
+
+def cached_view(
+    timeout: float | str | None = None, extra: Any = None, lock: bool = True
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Cache a view's answers to GET and HEAD for a time."""
+    return lambda view: _CachedView(view, CachedFunction(_finished(view), timeout=timeout, extra=extra, lock=lock))
+
+
+def cached_view_as(
+    *samples: Sample, timeout: float | str | None = None, extra: Any = None, lock: bool = True, keep_fresh: bool = True
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Cache a view's answers to GET and HEAD until a write changes one of its samples."""
+    made = cached_as(*samples, timeout=timeout, extra=extra, lock=lock, keep_fresh=keep_fresh)
+    return lambda view: _CachedView(view, made(_finished(view)))
+
+
+class _CachedView:
+    """A view whose GET and HEAD are answered from the cache. The key is the request's method and full address."""
+
+    def __init__(self, view: Callable[..., HttpResponse], cached_function: CachedFunction[..., HttpResponse]) -> None:
+        functools.update_wrapper(self, view)
+        self._view = view
+        self._cached = cached_function
+        self.key = cached_function.key
+        self.invalidate = cached_function.invalidate
+
+    def __call__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return self._view(request, *args, **kwargs)
+        try:
+            return self._cached(request, *args, **kwargs)
+        except _NotCached as not_cached:
+            return not_cached.response
+
+
+class _NotCached(Exception):
+    """Carries an answer past the cache: an error, a cookie for one person, a stream."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__("not cached")
+        self.response = response
+
+
+def _finished(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
+    """Return the view with its template rendered, and what is not for everybody raised past the cache."""
+
+    @functools.wraps(view)
+    def finished(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if hasattr(response, "render") and callable(response.render):
+            response = response.render()
+        if response.status_code != 200 or response.streaming or response.cookies:
+            raise _NotCached(response)
+        return response
+
+    return finished

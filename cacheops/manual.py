@@ -1,0 +1,86 @@
+"""Invalidation by hand: of an object, a model, or everything; and its opposite, a block that invalidates nothing."""
+
+from typing import Any
+
+from django.db import connections, models
+
+from cacheops.conf import conf
+from cacheops.invalidation import Announcement, Changes, known_columns
+from cacheops.keys import TableKeys
+from cacheops.orm.dependencies import value_of
+from cacheops.orm.tables import fields_by_column, is_tracked, models_by_table
+from cacheops.orm.transaction import silenced, transaction_of
+from cacheops.regions import regions
+from cacheops.stores.base import MarkedTable
+
+no_invalidation = silenced
+SOURCE = "manual"
+
+
+def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
+    """Invalidate every query that this object, as it is in memory, is or could be part of."""
+    database = using or obj._state.db or "default"
+    changes = Changes()
+    for model in concrete_models(type(obj)):
+        table = model._meta.db_table
+        if is_tracked(table):
+            columns = known_columns(conf.prefix, database, table)
+            row = {
+                column: value_of(table, column, getattr(obj, field.attname))
+                for column, field in fields_by_column(table).items()
+                if column in columns
+            }
+            changes.add_rows(table, [row], SOURCE)
+    _apply(database, changes)
+
+
+def invalidate_model(model: type[models.Model], using: str | None = None) -> None:
+    """Invalidate every query that reads this model, in one database or in all that the cache serves."""
+    tables = [each._meta.db_table for each in concrete_models(model)]
+    _invalidate_tables(tables, [using] if using else cached_databases())
+
+
+def concrete_models(model: type[models.Model]) -> list[type[models.Model]]:
+    """Return the models in whose tables an instance has a row: its own, and its parents'."""
+    return [model._meta.concrete_model or model, *model._meta.get_parent_list()]
+
+
+def invalidate_all() -> None:
+    """Invalidate every entry: of all models in all databases, of functions, views and fragments."""
+    _invalidate_tables(list(models_by_table()), cached_databases())
+    for region in regions:
+        for batch in region.store.scan(f"{conf.prefix}:{{"):
+            tags = [key for key in batch if "}:t:" in key]
+            if tags:
+                region.store.invalidate([_tag(key) for key in tags])
+
+
+def _tag(key: str) -> MarkedTable:
+    base, _, name = key.partition("}:t:")
+    return MarkedTable(TableKeys(base + "}:"), frozenset({name}))
+
+
+def cached_databases() -> list[str]:
+    """Return the aliases of the databases whose engine is ours."""
+    return [alias for alias in connections if hasattr(connections[alias], "cacheops_snapshots")]
+
+
+def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
+    for database in databases:
+        changes = Changes()
+        for table in tables:
+            if is_tracked(table):
+                changes.add_table(table, SOURCE)
+        _apply(database, changes)
+
+
+def _apply(database: str, changes: Changes) -> None:
+    """Announce changes now, or with the open transaction, whose other readers see its writes only then."""
+    if not changes:
+        return
+    connection: Any = connections[database]
+    if connection.in_atomic_block:
+        transaction_of(connection).changes.update(changes)
+    announcement = Announcement(database, changes)
+    announcement.mark()
+    announcement.clear()

@@ -1,0 +1,66 @@
+"""CacheopsLibrary: make a block tag of your own from a function that returns a decorator."""
+
+from collections.abc import Callable
+from inspect import getfullargspec, unwrap
+from typing import Any
+
+from django.template import Context, Library, Node, NodeList
+from django.template.base import FilterExpression, Parser, Token
+from django.template.library import parse_bits
+
+Decorator = Callable[[Callable[[], str]], Callable[[], str]]
+
+
+class CacheopsLibrary(Library):
+    """A template library with `decorator_tag`.
+
+    The function gets the tag's arguments and returns a decorator, such as cached_as(…); it is applied to the rendering
+    of what stands between {% name %} and {% endname %}.
+    """
+
+    def decorator_tag(self, func: Callable[..., Decorator] | None = None, takes_context: bool = False) -> Any:
+        if func is None:
+            return lambda given: self.decorator_tag(given, takes_context=takes_context)
+        name = func.__name__
+
+        def compiled(parser: Parser, token: Token) -> DecoratorNode:
+            nodelist = parser.parse((f"end{name}",))
+            parser.delete_first_token()
+            spec = getfullargspec(unwrap(func))
+            bits = token.split_contents()[1:]
+            parse: Any = parse_bits  # its stub lacks an argument
+            args, kwargs = parse(
+                parser, bits, spec.args, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs,
+                spec.kwonlydefaults, takes_context, name,
+            )  # fmt: skip
+            return DecoratorNode(func, takes_context, nodelist, args, kwargs)
+
+        self.tag(name, compiled)
+        return func
+
+
+class DecoratorNode(Node):
+    def __init__(
+        self,
+        func: Callable[..., Decorator],
+        takes_context: bool,
+        nodelist: NodeList,
+        args: list[FilterExpression],
+        kwargs: dict[str, FilterExpression],
+    ) -> None:
+        self.func = func
+        self.takes_context = takes_context
+        self.nodelist = nodelist
+        self.args = args
+        self.kwargs = kwargs
+
+    def render(self, context: Context) -> str:
+        args: list[Any] = [argument.resolve(context) for argument in self.args]
+        kwargs = {name: argument.resolve(context) for name, argument in self.kwargs.items()}
+        decorator = self.func(context, *args, **kwargs) if self.takes_context else self.func(*args, **kwargs)
+
+        def content() -> str:
+            return self.nodelist.render(context)
+
+        content.__module__, content.__qualname__ = self.func.__module__, self.func.__qualname__
+        return decorator(content)()
