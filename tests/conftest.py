@@ -1,17 +1,38 @@
-"""Fixtures for every test: the servers that the suite runs on."""
+"""Fixtures for every test: the servers that the suite runs on, and others that a test may break."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from tests import servers
 from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.plan import Options
 
 
 @pytest.fixture(scope="session")
 def regions() -> LocalRegions:
-    """Return the suite's regions, to read from; a test that breaks servers starts regions of its own."""
+    """Return the suite's regions, to read from; a test that breaks servers takes `breakable_regions`."""
     directory = os.environ.get(servers.DIRECTORY)
     if directory is None:
         pytest.skip("the environment names its own servers")
     return LocalRegions(directory)
+
+
+@pytest.fixture(scope="session")
+def regions_to_break(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegions]:
+    started = LocalRegions(tmp_path_factory.mktemp("regions"))
+    started.up(Options(postgres=True, volatile=True, replace_after=0.3))
+    yield started
+    started.down()
+
+
+@pytest.fixture
+def breakable_regions(regions_to_break: LocalRegions) -> LocalRegions:
+    """Return other regions, shared by all tests that break servers: healed, every node up and in sync."""
+    regions_to_break.heal()
+    for row in regions_to_break.status():
+        if row["state"] == "paused":
+            regions_to_break.resume(row["node"])
+    regions_to_break.wait_linked()
+    return regions_to_break

@@ -24,8 +24,10 @@ def start() -> None:
     regions = LocalRegions(directory)
     atexit.register(stop, regions, os.getpid())
     regions.up(Options(postgres="DATABASE_URL" not in os.environ, volatile=True), owner=os.getpid())
+    named = "REDIS_URL_US_EAST_1" in os.environ
     for name, value in regions.environment(HOME).items():
-        os.environ.setdefault(name, value)
+        if not (named and name.startswith("REDIS_")):
+            os.environ.setdefault(name, value)
     os.environ[DIRECTORY] = str(directory)
 
 

@@ -20,7 +20,7 @@ from xyzsite.localregions.servers import PostgresServer, Server
 logger = logging.getLogger(__name__)
 
 # A replica that does not stream by then has lost its place in the primary's log and is copied anew, in seconds.
-STREAM_SECONDS = 5.0
+STREAM_SECONDS = 10.0
 
 
 class Databases:
@@ -62,7 +62,7 @@ class Databases:
         fresh = not (data / "PG_VERSION").exists()
         if fresh:
             shutil.rmtree(data, ignore_errors=True)
-            postgres.initialise(self.primary.program, data)
+            postgres.initialise(self.primary.program, data, volatile=self.plan.options.volatile)
         for server in self.replicas:
             copy = self.plan.folder(server.node)
             if fresh or not (copy / "standby.signal").exists():
@@ -176,5 +176,5 @@ async def query(port: int, statement: str) -> list[tuple[Any, ...]] | None:
             connection = await psycopg.AsyncConnection.connect(postgres.url(port, "postgres"), autocommit=True)
             async with connection:
                 return await (await connection.execute(statement)).fetchall()
-    except (psycopg.OperationalError, TimeoutError):
+    except (psycopg.Error, TimeoutError):
         return None

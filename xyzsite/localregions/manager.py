@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,10 @@ class LocalRegions:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._locked():
             if self.running:
-                if self.state.options != options:
-                    raise LocalRegionsError("The local regions run with other options: `regions down` first.")
+                if differences := differing(self.state.options, options):
+                    raise LocalRegionsError(
+                        f"The local regions run with other options ({differences}): `regions down` first."
+                    )
                 return False
             self._clean()
             self._start(options, base_port, owner)
@@ -165,6 +167,11 @@ class LocalRegions:
         with (self.directory / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def differing(running: Options, wanted: Options) -> str:
+    """Return the names of the options that differ, by comma."""
+    return ", ".join(each.name for each in fields(Options) if getattr(running, each.name) != getattr(wanted, each.name))
 
 
 def _exchange(daemon: "subprocess.Popen[str]", request: str) -> str:

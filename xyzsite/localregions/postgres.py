@@ -17,7 +17,7 @@ from xyzsite.localregions.programs import PostgresProgram, postgres_folders, pos
 
 USER = "postgres"
 DATABASE = "xyz"
-READY_SECONDS = 20.0
+READY_SECONDS = 30.0
 # synchronous_commit stays on: with it off a replica lags 200 ms and logical slots look empty (docs/decisions/0002).
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -101,10 +101,12 @@ def matching(program: PostgresProgram, data: Path) -> PostgresProgram:
     )
 
 
-def initialise(program: PostgresProgram, data: Path) -> None:
+def initialise(program: PostgresProgram, data: Path, *, volatile: bool) -> None:
     """Make an empty database cluster in `data`. Raises ServerFailed with what initdb says."""
     own(program, data)
-    options = ("-A", "trust", "-U", USER, "--no-locale", "-E", "UTF8", "--no-sync")
+    options = ["-A", "trust", "-U", USER, "--no-locale", "-E", "UTF8", "--no-sync"]
+    if volatile:
+        options.append("--wal-segsize=1")  # MiB; less to write and to copy where data does not live long
     run(program, [program.folder / "initdb", "-D", data, *options])
 
 

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 # How often each server is asked how it is, in seconds; a closed connection wakes the supervisor at once.
 BEAT = 0.05
-BOOT_SECONDS = 10.0
+# Far above the half second that it takes, for machines that are busy with other things.
+BOOT_SECONDS = 30.0
 # How long a server may take to end when asked, in seconds.
 STOP_SECONDS = 10.0
 

@@ -99,7 +99,7 @@ def test_a_resumed_primary_is_a_replica_and_the_stable_address_never_leads_to_it
         stable = clients.pair(regions, "us-west-2")
         assert stable.info("server")["tcp_port"] != clients.address(old["address"])[1]
         assert stable.get("key") == "after"
-    clients.until(lambda: clients.node(old).role()[0] == "slave", "the old primary follows")
+    clients.until(lambda: role_of(clients.node(old)) == "slave", "the old primary follows")
     regions.wait_linked()
     assert clients.node(old).get("key") == "after"
 
@@ -113,7 +113,7 @@ def test_a_resumed_primary_takes_no_write_even_by_its_own_address(regions, regio
     clients.until(lambda: clients.primary(regions, region, shard)["node"] != old["node"], "another primary")
     regions.resume(old["node"])
     accepted = 0
-    while clients.node(old).role()[0] == "master":
+    while role_of(clients.node(old)) != "slave":
         accepted += clients.write(clients.node(old), key, "split")
     assert accepted == 0
     regions.wait_linked()

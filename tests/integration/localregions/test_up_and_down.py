@@ -85,40 +85,25 @@ def test_up_again_changes_nothing_and_other_options_are_refused(regions):
         regions.up(Options(password="secret"))
 
 
-def test_down_leaves_no_process_and_can_be_repeated(regions):
+def test_down_leaves_no_process_and_up_takes_the_same_ports_but_for_taken_ones(regions):
     regions.up()
-    before = [*pids(regions), regions.state.supervisor.pid]
+    before, addresses = [*pids(regions), regions.state.supervisor.pid], addresses_of(regions)
+    regions.pause("us-west-2-a")  # a frozen server ends too
     assert regions.down() is True
     assert ended(before)
     assert regions.down() is False
     assert not list(regions.directory.glob("*.env"))
     with pytest.raises(NotRunning):
         regions.status()
-
-
-def test_down_ends_frozen_servers(regions):
-    regions.up()
-    before = pids(regions)
-    regions.pause("us-west-2-a")
-    regions.down()
-    assert ended(before)
-
-
-def test_ports_are_kept(regions):
-    regions.up()
-    before = [row["address"] for row in regions.status()]
-    regions.down()
-    regions.up()
-    assert [row["address"] for row in regions.status()] == before
-
-
-def test_a_taken_port_is_left_to_who_has_it(regions):
-    regions.up()
-    address = clients.row(regions, "us-west-2-a")["address"]
-    regions.down()
-    with socket.create_server(clients.address(address)):
+    with socket.create_server(clients.address(addresses["us-west-2-a"])):
         regions.up()
-        assert clients.row(regions, "us-west-2-a")["address"] != address
+        again = addresses_of(regions)
+    assert again.pop("us-west-2-a") != addresses.pop("us-west-2-a")
+    assert again == addresses
+
+
+def addresses_of(regions):
+    return {row["node"]: row["address"] for row in regions.status()}
 
 
 def test_base_port_is_where_ports_begin(regions):
