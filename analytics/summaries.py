@@ -6,6 +6,7 @@ and a change of membership asks under another key at once. Values are JSON text:
 
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -138,7 +139,9 @@ def served(recipe: Recipe[Summary]) -> Summary:
     cache = caches["default"]
     held = cache.get(recipe.key)
     if held is not None:
-        return msgspec.json.decode(held, type=recipe.kind)
+        # What another release has stored may not be readable here: then it is as if there were nothing.
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(held, type=recipe.kind)
     summary = recipe.make()
     cache.set(recipe.key, stored(summary), recipe.ttl(summary))
     return summary

@@ -22,18 +22,17 @@ def analytics(request: PageRequest) -> HttpResponse:
     form, question = asked(request)
     summary = analytics_summary(question)
     window = summary.window
-    places = {place.pk: place for place in form.locations.values()}
+    figures = {row.location_id: row for row in summary.locations}
     context = {
         "form": form,
         "spans": SPANS.values(),
         "span": question.span,
         "metric": METRICS.get(summary.metric),
-        "selection": question.selection,
         "summary": summary,
         "earlier": window.earlier(),
         "up_to": summary.up_to,
         "later": window.later() if summary.newest and window.end <= summary.newest else None,
-        "locations": [(places[row.location_id], row) for row in summary.locations if row.location_id in places],
+        "locations": [(place, figures[place.pk]) for place in form.locations.values() if place.pk in figures],
         "buckets": summary.buckets[::-1],
         "chart": chart(summary.buckets, window, summary.metric),
     }

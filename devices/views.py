@@ -17,7 +17,7 @@ from devices.models import Device
 from devices.selectors import device_by_serial, present_for, readings_of
 from xyzsite.http import PageRequest, render_part
 
-RECENT_READINGS = 20
+RECENT_READINGS = 12
 
 
 @require_safe

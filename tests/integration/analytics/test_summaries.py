@@ -137,6 +137,13 @@ def test_an_unknown_region_is_refused() -> None:
         call_command("warm_cache", "--region", "mars")
 
 
+def test_what_another_release_has_stored_is_made_anew(readings) -> None:
+    recipe = analytics_recipe(PAST)
+    caches["default"].set(recipe.key, '{"metric": "temperature", "span": 24}', 60)
+    assert served(recipe).count > 0
+    assert served(recipe) == analytics_summary(PAST)
+
+
 def test_an_empty_summary_is_kept_too(db) -> None:
     calls: list[int] = []
     recipe = Recipe("summary:test:empty", list[int], lambda: calls.append(1) or [], lambda _: 60)

@@ -136,7 +136,7 @@ def test_a_device_shows_its_value_and_day(world: World, member: Client) -> None:
     assert answer.context["figures"]["count"] == 23
     assert answer.context["figures"]["maximum"] == 20
     assert answer.context["present"] is True
-    assert len(answer.context["recent"]) == 20
+    assert len(answer.context["recent"]) == 12
 
 
 def test_a_device_of_the_past_ends_its_windows_at_its_newest_reading(world: World, member: Client) -> None:
