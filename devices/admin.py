@@ -8,18 +8,17 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from analytics.windows import SPANS
 from devices.metrics import METRICS
 from devices.models import Device, ImportedFile, Reading
 from devices.selectors import newest_reading_time, present_for
-from xyzsite.adminsite import MOST_COUNTED, BoundedPaginator
+from xyzsite.adminsite import MOST_COUNTED, BoundedPaginator, PlatformAdmin
 
 
 @admin.register(Device)
-class DeviceAdmin(ModelAdmin):
+class DeviceAdmin(PlatformAdmin):
     """Sensors. None is deleted, since its readings would go with it: retire it by its status."""
 
     list_display = ["name", "serial", "location", "kind", "metric", "status", "current_value", "last_seen"]
@@ -64,7 +63,7 @@ class ReadingChangeList(ChangeList):
 
 
 @admin.register(Reading)
-class ReadingAdmin(ModelAdmin):
+class ReadingAdmin(PlatformAdmin):
     """Measured values, to be looked at. They come through the API and imports, which keep devices in step with them."""
 
     list_display = ["taken_at", "device", "metric", "value", "unit"]
@@ -100,7 +99,7 @@ class ReadingAdmin(ModelAdmin):
 
 
 @admin.register(ImportedFile)
-class ImportedFileAdmin(ModelAdmin):
+class ImportedFileAdmin(PlatformAdmin):
     """How far imports have come. A row may be deleted, to import a file anew."""
 
     list_display = ["name", "line", "bad", "started_at", "finished_at"]

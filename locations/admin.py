@@ -1,9 +1,10 @@
 """Locations and memberships in the admin."""
 
 from django.contrib import admin
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
 from locations.models import Location, Membership
+from xyzsite.adminsite import PlatformAdmin
 
 
 class MembershipInline(TabularInline):
@@ -16,7 +17,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(Location)
-class LocationAdmin(ModelAdmin):
+class LocationAdmin(PlatformAdmin):
     """Places, with their members."""
 
     list_display = ["name", "code", "region", "timezone", "active"]
@@ -27,7 +28,7 @@ class LocationAdmin(ModelAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(ModelAdmin):
+class MembershipAdmin(PlatformAdmin):
     """Who may do what, where."""
 
     list_display = ["user", "location", "role"]

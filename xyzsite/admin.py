@@ -12,22 +12,22 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from locations.admin import MembershipInline
+from xyzsite.adminsite import PlatformAdmin
 from xyzsite.models import ApiToken, User
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, PlatformAdmin):  # type: ignore[misc]  # the stubs are of Django 5.2
     """Groups, as Django has them."""
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[misc]
     """People, with the locations that they belong to."""
 
     form = UserChangeForm
@@ -45,7 +45,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):
+class ApiTokenAdmin(PlatformAdmin):
     """Tokens. Adding one shows its secret, once; it cannot be read again."""
 
     list_display = ["name", "user", "created_at", "expires_at", "last_used_at"]
