@@ -1,0 +1,69 @@
+"""The harness's own database: made, filled, and asked what was committed."""
+
+import time
+
+import psycopg
+from psycopg import sql
+
+from tests.consistency.board import ROWS
+from tests.consistency.rules import AMOUNT, IMMORTAL, ITEMS, SHELVES, look_of
+
+NAME = "consistency"
+GONE_SECONDS = 20.0
+
+
+def create(url: str) -> str:
+    """Make an empty database on a server, and return its address."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(NAME)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        # Writers lock several rows in no order: let a deadlock end soon.
+        connection.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '50ms'").format(sql.Identifier(NAME)))
+    return url.rpartition("/")[0] + "/" + NAME
+
+
+def fill() -> None:
+    """Make the tables and their rows (called in a process whose Django is set up)."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from tests.consistency.models import Item, Ledger, Shelf
+
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    connection.close()
+    Shelf.objects.bulk_create([Shelf(pk=number) for number in range(1, SHELVES + 1)])
+    Ledger.objects.bulk_create([Ledger(pk=number) for number in range(IMMORTAL + 1, ITEMS + 1)])
+    for number in range(1, ITEMS + 1):
+        look = look_of(number, 0)
+        assert look is not None
+        Item.objects.create(
+            pk=number,
+            code=f"item-{number}",
+            shelf_id=look.shelf,
+            parity=look.parity,
+            amount=AMOUNT if number <= IMMORTAL else 0,
+        )
+
+
+def wait_gone(url: str, backend: int) -> None:
+    """Wait until the database has done with a client that was killed: its last COMMIT may still be on the way."""
+    deadline = time.monotonic() + GONE_SECONDS
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [backend]).fetchone():
+            if time.monotonic() > deadline:
+                connection.execute("SELECT pg_terminate_backend(%s)", [backend])
+            time.sleep(0.005)
+
+
+def counters(url: str) -> list[int]:
+    """Return the committed counter of each row of the board."""
+    found = [0] * ROWS
+    with psycopg.connect(url, autocommit=True) as connection:
+        statement = (
+            "SELECT id - 1, counter FROM consistency_item WHERE id <= %(immortal)s"
+            " UNION ALL SELECT id - 1, counter FROM consistency_ledger"
+            " UNION ALL SELECT %(items)s + id - 1, counter FROM consistency_shelf"
+        )
+        for row, counter in connection.execute(statement, {"immortal": IMMORTAL, "items": ITEMS}):
+            found[row] = counter
+    return found

@@ -1,0 +1,90 @@
+"""What is done to the servers while readers and writers run."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from xyzsite.localregions.exceptions import LocalRegionsError
+from xyzsite.localregions.manager import LocalRegions
+
+FAULTS = ("kill", "failover", "evict", "snapshot", "locks")
+ROOM = 120_000  # bytes above what an empty server uses: the readers' entries do not fit in
+
+
+def nodes(regions: LocalRegions, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the rows of the Redis servers of some regions."""
+    return [row for row in regions.status() if row["region"] in names and row["kind"] != "postgres"]
+
+
+def client(row: dict[str, Any]) -> redis.Redis:
+    host, _, port = row["address"].rpartition(":")
+    return redis.Redis(host, int(port), socket_timeout=1)
+
+
+class Faults:
+    """Fails servers by turns, with random pauses. `regions` are the names of those whose servers may fail."""
+
+    def __init__(self, regions: LocalRegions, names: tuple[str, ...], wanted: set[str], seed: int, every: float):
+        self.regions = regions
+        self.names = names
+        self.wanted = wanted
+        self.random = random.Random(seed)
+        self.every = every  # seconds between two failures, on average
+        self.killed = 0
+        self.handed_over = 0
+        self.evicted: dict[str, int] = {}  # by the server and its process
+        self._limited: set[tuple[str, int]] = set()
+        self._next = time.monotonic() + every
+
+    def step(self) -> None:
+        """Do what is due."""
+        if "evict" in self.wanted:
+            self._keep_small()
+        if "failover" in self.wanted and time.monotonic() >= self._next:
+            self._next = time.monotonic() + self.random.uniform(0.5, 1.5) * self.every
+            self._fail()
+
+    def _fail(self) -> None:
+        primaries = [
+            row for row in nodes(self.regions, self.names) if row["role"] == "primary" and row["state"] == "up"
+        ]
+        if not primaries:
+            return
+        row = self.random.choice(primaries)
+        plan: list[Callable[[], None]] = [lambda: self._kill(row["node"]), lambda: self._hand_over(row["region"])]
+        self.random.choices(plan, [2, 1])[0]()
+
+    def _kill(self, node: str) -> None:
+        self.regions.wait_linked()  # one failure at a time: two lost servers lose the marks, and no cache survives that
+        self.regions.kill(node)
+        self.killed += 1
+
+    def _hand_over(self, region: str) -> None:
+        try:
+            self.regions.failover(region)
+        except LocalRegionsError:
+            return  # no replica in sync at this moment
+        self.handed_over += 1
+
+    def _keep_small(self) -> None:
+        """Give each server, also one that came back, little memory; and note what it has evicted."""
+        for row in nodes(self.regions, self.names):
+            if row["state"] != "up":
+                continue
+            server = client(row)
+            try:
+                if (row["node"], row["pid"]) not in self._limited:
+                    used = (
+                        server.info("memory")["used_memory_startup"]
+                        + server.info("memory")["mem_not_counted_for_evict"]
+                    )
+                    server.config_set("maxmemory", used + ROOM)
+                    self._limited.add((row["node"], row["pid"]))
+                self.evicted[f"{row['node']} {row['pid']}"] = server.info("stats")["evicted_keys"]
+            except redis.RedisError:
+                continue  # it is failing over
+            finally:
+                server.close()

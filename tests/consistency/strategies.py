@@ -1,0 +1,84 @@
+"""Pauses that widen the races, and two caches that are wrong on purpose: the harness must catch both."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cacheops import engine, invalidation
+from cacheops.exceptions import StoreError
+from cacheops.invalidation import Announcement
+from cacheops.regions import regions
+from cacheops.rows import Row
+from cacheops.stores.base import MarkedTable
+
+
+def pause_sometimes(random_: random.Random, share: float, most: float) -> None:
+    """Sleep up to `most` seconds, with the probability `share`."""
+    if share and random_.random() < share:
+        time.sleep(random_.uniform(0, most))
+
+
+def pause_loaders(random_: random.Random, share: float, most: float) -> None:
+    """Let readers stand still between lease and load, and between load and fill."""
+
+    class PausingMiss(engine._Miss):
+        def _load_and_fill(self, versions: Any) -> Sequence[Row]:
+            load = self.load
+
+            def paused() -> Sequence[Row]:
+                pause_sometimes(random_, share, most)
+                rows = load()
+                pause_sometimes(random_, share, most)
+                return rows
+
+            self.load = paused
+            return super()._load_and_fill(versions)
+
+    engine._Miss = PausingMiss  # type: ignore[misc]
+
+
+class AfterCommit(Announcement):
+    """Wrong: nothing is announced before the commit, and what depends on the rows is invalidated after it."""
+
+    def mark(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        for region in regions:
+            try:
+                region.store.invalidate([self._everything(table) for table in self.changes.tables])
+            except StoreError as error:
+                region.failed(error)
+
+    def _everything(self, table: str) -> MarkedTable:
+        return MarkedTable(self._keys[table], frozenset(), whole=True)
+
+
+def use_after_commit() -> None:
+    from cacheops.orm import transaction
+
+    invalidation.Announcement = AfterCommit  # type: ignore[misc]
+    transaction.Announcement = AfterCommit  # type: ignore[attr-defined]
+
+
+def use_versions_at_fill() -> None:
+    """Wrong: entries are stored under the versions that tags have when they are stored, not before the load."""
+
+    class VersionsAtFill(engine._Miss):
+        def _fill(self, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
+            request = self.request
+            now = self.store.lease(request.tables, self._loader_key(), request.profile.timeout, 0.0)
+            if isinstance(now, bytes):
+                super()._fill(loaded, now, load_seconds)
+            else:
+                self._release()
+
+    engine._Miss = VersionsAtFill  # type: ignore[misc]
+
+
+STRATEGIES: dict[str, Callable[[], None]] = {
+    "engine": lambda: None,
+    "after_commit": use_after_commit,
+    "versions_at_fill": use_versions_at_fill,
+}

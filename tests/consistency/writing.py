@@ -1,0 +1,327 @@
+"""A writer: transactions of every kind, each publishing what it committed as soon as COMMIT has returned."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.db.models import F
+from django.db.transaction import atomic
+
+from cacheops.exceptions import InvalidationRefused
+from cacheops.monitoring.counters import counters
+from tests.consistency.backend.base import Hooks
+from tests.consistency.board import UNKNOWN, WINDOW, Board
+from tests.consistency.models import Item, Ledger, Shelf
+from tests.consistency.reports import Reports
+from tests.consistency.rules import IMMORTAL, ITEMS, SHELVES, look_of
+from tests.consistency.strategies import pause_sometimes
+
+DIE = 0.002  # share of the commits at which a writer ends itself, where writers are killed
+
+NEXT = {
+    "counter": F("counter") + 1,
+    "parity": (F("counter") + 1) % 2,
+    "shelf_id": (F("pk") + (F("counter") + 1) / 2) % SHELVES + 1,
+}
+RAW_NEXT = (
+    "UPDATE consistency_item SET counter = counter + 1, parity = (counter + 1) %% 2,"
+    f" shelf_id = (id + (counter + 1) / 2) %% {SHELVES} + 1"
+)
+
+
+class Rollback(Exception):
+    """Ends a transaction on purpose."""
+
+
+class Writer:
+    """`slot` is its place on the board."""
+
+    def __init__(
+        self,
+        board: Board,
+        slot: int,
+        seed: int,
+        reports: Reports,
+        *,
+        dies: bool,
+        holds: bool,
+        hot: int,
+        pause: tuple[float, float],
+        think: float,
+    ) -> None:
+        self.board = board
+        self.slot = slot
+        self.random = random.Random(seed)
+        self.dies = dies
+        self.holds = holds
+        self.hot = hot
+        self.pause = pause
+        self.think = think
+        self.changes: dict[int, int] = {}  # row on the board -> its counter, of the open transaction
+        self.later: list[tuple[float, int, int]] = []  # promised only after a while: their invalidation was queued
+        self.queued = 0
+        self.reports = reports
+
+    def run(self, flush: Callable[[], None]) -> None:
+        Hooks.before_commit = self.before_commit  # type: ignore[method-assign]
+        Hooks.after_commit = self.after_commit  # type: ignore[method-assign]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            self.board.set_backend(self.slot, cursor.fetchone()[0])
+        kinds = list(KINDS)
+        weights = [0 if kind is hold and not self.holds else KINDS[kind] for kind in kinds]
+        while not self.board.stopped:
+            self.write(self.random.choices(kinds, weights)[0])
+            self.promise()
+            flush()
+            time.sleep(self.random.uniform(0, 2 * self.think))
+
+    def write(self, kind: "Kind") -> None:
+        self.changes.clear()
+        self.queued = counters.queued
+        try:
+            if kind is raw_alone:
+                raw_alone(self)
+            else:
+                with atomic():
+                    kind(self)
+            self.board.count(self.slot, "writes")
+        except Rollback:
+            self.board.count(self.slot, "rollbacks")
+            return
+        except InvalidationRefused:
+            self.board.count(self.slot, "refused")
+            return
+        except DatabaseError as error:
+            if "deadlock" not in str(error):
+                raise
+            self.board.count(self.slot, "rollbacks")
+            return
+        self.read_own()
+
+    def before_commit(self) -> None:
+        for row, counter in self.changes.items():
+            self.board.put("intent", self.slot, row, counter)
+        pause_sometimes(self.random, *self.pause)
+        self.die_sometimes()
+
+    def after_commit(self) -> None:
+        queued = counters.queued > self.queued
+        for row, counter in self.changes.items():
+            if counter == UNKNOWN:
+                continue
+            self.board.publish("strict", self.slot, row, counter)
+            if queued:
+                self.later.append((time.monotonic() + WINDOW, row, counter))
+            else:
+                self.board.publish("floor", self.slot, row, counter)
+        self.die_sometimes()
+        pause_sometimes(self.random, *self.pause)
+
+    def die_sometimes(self) -> None:
+        if self.dies and self.random.random() < DIE:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def promise(self) -> None:
+        """Publish what is promised by now."""
+        now = time.monotonic()
+        for due, row, counter in self.later:
+            if due <= now:
+                self.board.publish("floor", self.slot, row, counter)
+        self.later = [item for item in self.later if item[0] > now]
+
+    def read_own(self) -> None:
+        """Read one of the rows that were written: whoever has written sees it at once."""
+        items = [row for row in self.changes if row < IMMORTAL]
+        if not items:
+            return
+        row = self.random.choice(items)
+        low = self.board.own("strict", self.slot, row)
+        found = Item.objects.get(pk=row + 1)
+        self.board.count(self.slot, "own_write")
+        if found.counter < low:
+            fault = f"a writer read item {row + 1} at {found.counter} after its own commit of {low}"
+            self.reports.add("own_write", fault, fault)
+
+    # --- what kinds use ---------------------------------------------------------------------------------------------
+
+    def immortal(self) -> int:
+        return self.random.randint(1, self.hot)
+
+    def locked(self, item: int) -> Item:
+        return Item.objects.select_for_update().get(pk=item)
+
+    def note(self, item: int, counter: int) -> None:
+        self.changes[item - 1] = counter
+
+    def advance(self, row: Item, counter: int | None = None) -> Item:
+        """Give an instance the next counter, and all that follows from it."""
+        row.counter = (row.counter if counter is None else counter) + 1
+        look = look_of(row.pk, row.counter)
+        if look is not None:
+            row.shelf_id, row.parity = look.shelf, look.parity
+        self.note(row.pk, row.counter)
+        return row
+
+
+Kind = Callable[[Writer], Any]
+FIELDS = ["counter", "shelf", "parity"]
+
+
+def save(writer: Writer) -> None:
+    writer.advance(writer.locked(writer.immortal())).save(update_fields=FIELDS)
+
+
+def save_stale(writer: Writer) -> None:
+    """Save an instance that was read before the lock: what it holds is not what the row was."""
+    old = Item.objects.get(pk=writer.immortal())
+    now = writer.locked(old.pk)
+    old.amount = now.amount
+    writer.advance(old, now.counter).save()
+
+
+def update(writer: Writer) -> None:
+    """Set columns by expressions: only the database knows the values."""
+    item = writer.immortal()
+    Item.objects.filter(pk=item).update(**NEXT)
+    writer.note(item, Item.objects.select_for_update().values_list("counter", flat=True).get(pk=item))
+
+
+def update_shelf(writer: Writer) -> None:
+    """Move all rows of one shelf, whichever they are when the statement comes to them."""
+    shelf = writer.random.randint(1, SHELVES)
+    Item.objects.filter(shelf_id=shelf, pk__lte=IMMORTAL).update(**NEXT)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, counter FROM consistency_item WHERE xmin = pg_current_xact_id()::xid")
+        for item, counter in cursor.fetchall():
+            writer.note(item, counter)
+
+
+def bulk_update(writer: Writer) -> None:
+    chosen = sorted(writer.random.sample(range(1, IMMORTAL + 1), 3))
+    rows = list(Item.objects.select_for_update().filter(pk__in=chosen).order_by("pk"))
+    Item.objects.bulk_update([writer.advance(row) for row in rows], FIELDS)
+
+
+def raw(writer: Writer) -> None:
+    item = writer.immortal()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{RAW_NEXT} WHERE id = %s RETURNING counter", [item])
+        writer.note(item, cursor.fetchone()[0])
+
+
+def raw_alone(writer: Writer) -> None:
+    """A raw statement without a transaction around it."""
+    item = writer.immortal()
+    writer.note(item, UNKNOWN)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{RAW_NEXT} WHERE id = %s RETURNING counter", [item])
+        writer.note(item, cursor.fetchone()[0])
+    writer.after_commit()
+    writer.board.put("intent", writer.slot, item - 1, writer.changes[item - 1])
+
+
+def transfer(writer: Writer) -> None:
+    first, second = sorted(writer.random.sample(range(1, IMMORTAL + 1), 2))
+    rows = [writer.locked(first), writer.locked(second)]
+    moved = writer.random.randint(1, 10)
+    rows[0].amount -= moved
+    rows[1].amount += moved
+    for row in rows:
+        writer.advance(row).save()
+
+
+def move_twice(writer: Writer) -> None:
+    """Move a row to a shelf and on to another in one transaction."""
+    row = writer.locked(writer.immortal())
+    Item.objects.filter(pk=row.pk).update(shelf_id=1 + row.shelf_id % SHELVES, dirty=True)
+    writer.advance(row).save()
+
+
+def roll_back(writer: Writer) -> None:
+    row = writer.locked(writer.immortal())
+    Item.objects.filter(pk=row.pk).update(shelf_id=1 + row.shelf_id % SHELVES, dirty=True, counter=row.counter + 1)
+    raise Rollback
+
+
+def savepoint(writer: Writer) -> None:
+    row = writer.locked(writer.immortal())
+    try:
+        with atomic():
+            Item.objects.filter(pk=row.pk).update(shelf_id=1 + row.shelf_id % SHELVES, dirty=True)
+            raise Rollback
+    except Rollback:
+        writer.advance(row).save()
+
+
+def mortal(writer: Writer) -> None:
+    """Bring a mortal item to its next counter: change it, delete it, or make it again."""
+    ledger = Ledger.objects.select_for_update().get(pk=writer.random.randint(IMMORTAL + 1, ITEMS))
+    _step(writer, ledger, again=False)
+
+
+def recreate(writer: Writer) -> None:
+    """Delete a row and make it again in one transaction: nobody may see it missing."""
+    ledger = Ledger.objects.select_for_update().get(pk=writer.random.randint(IMMORTAL + 1, ITEMS))
+    _step(writer, ledger, again=True)
+
+
+def _step(writer: Writer, ledger: Ledger, *, again: bool) -> None:
+    was, will = look_of(ledger.pk, ledger.counter), look_of(ledger.pk, ledger.counter + 1)
+    row = Item(pk=ledger.pk, code=f"item-{ledger.pk}", counter=ledger.counter)
+    if was is not None and (will is None or again):
+        Item.objects.filter(pk=ledger.pk).delete()
+    writer.advance(row)
+    if will is not None and (was is None or again):
+        row.save(force_insert=True)
+    elif will is not None:
+        row.save(update_fields=FIELDS)
+    ledger.counter += 1
+    ledger.save()
+
+
+def hold(writer: Writer) -> None:
+    """Keep a row locked for a while."""
+    row = writer.locked(writer.immortal())
+    time.sleep(writer.random.uniform(0.02, 0.2))
+    writer.advance(row).save(update_fields=FIELDS)
+
+
+def shelf(writer: Writer) -> None:
+    """Change a shelf and an item in one transaction."""
+    row = writer.locked(writer.immortal())
+    place = Shelf.objects.select_for_update().get(pk=writer.random.randint(1, SHELVES))
+    place.counter += 1
+    place.save()
+    writer.changes[ITEMS + place.pk - 1] = place.counter
+    writer.advance(row).save()
+
+
+def update_or_create(writer: Writer) -> None:
+    row = writer.advance(writer.locked(writer.immortal()))
+    values = {"counter": row.counter, "shelf_id": row.shelf_id, "parity": row.parity}
+    Item.objects.update_or_create(code=row.code, defaults=values)
+
+
+KINDS: dict[Kind, int] = {
+    save: 4,
+    save_stale: 3,
+    update: 4,
+    update_shelf: 2,
+    bulk_update: 2,
+    raw: 1,
+    raw_alone: 1,
+    transfer: 3,
+    move_twice: 3,
+    roll_back: 2,
+    savepoint: 2,
+    mortal: 4,
+    recreate: 2,
+    hold: 2,
+    shelf: 2,
+    update_or_create: 2,
+}
