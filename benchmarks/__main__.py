@@ -1,0 +1,62 @@
+"""Compare: `python -m benchmarks` for all peers, `--peers plain ours --operations get list --rounds 5` for a look."""
+
+import argparse
+import contextlib
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import comparison, extras, report, servers
+from benchmarks.environments import BY_NAME, CLUSTER, FOLDER, PEERS, PLAIN
+from benchmarks.processes import PeerProcess
+
+WRITES = ("save", "save status", "bulk_create", "update")
+
+
+def main() -> None:
+    arguments = parsed()
+    if PLAIN.name not in arguments.peers:
+        arguments.peers.insert(0, PLAIN.name)
+    with servers.running(fsync=arguments.fsync) as started, processes(started, arguments.peers) as peers:
+        timings = comparison.compare(peers, started, arguments.operations, arguments.rounds, arguments.seed)
+        figures = {} if arguments.only_times else extras.measure(peers, started)
+        described = {**started.described, "load": f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"}
+    data = report.as_data(timings, figures, {**described, "rounds": str(arguments.rounds)})
+    report.write_json(data, arguments.json)
+    text = "\n\n".join([report.table(data), report.times(data), *([report.other(figures)] if figures else [])])
+    print(text)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--peers", nargs="+", choices=list(BY_NAME), default=[peer.name for peer in PEERS])
+    parser.add_argument("--operations", nargs="+", choices=list(comparison.CALLS), default=list(comparison.CALLS))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="decides the peers' order")
+    parser.add_argument("--fsync", action="store_true", help="PostgreSQL as it is installed")
+    parser.add_argument("--only-times", action="store_true", help="leave out bytes, dependents and reads lost")
+    parser.add_argument("--json", type=Path, default=FOLDER / "result.json")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def processes(started: servers.Servers, names: Sequence[str]) -> Iterator[dict[str, PeerProcess]]:
+    """Start the peers; the first one, plain Django, makes the rows."""
+    peers: dict[str, PeerProcess] = {}
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            peer = BY_NAME[name]
+            address = f"redis://127.0.0.1:{started.redis_port}/{peer.database}"
+            if peer == CLUSTER:
+                address = stack.enter_context(servers.cluster())
+            peers[name] = PeerProcess(peer, started.database_url, address)
+            stack.callback(peers[name].end)
+            if peer == PLAIN:
+                peers[name].ask("create")
+            peers[name].ask("prepare")
+        yield peers
+
+
+if __name__ == "__main__":
+    main()

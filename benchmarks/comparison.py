@@ -1,0 +1,99 @@
+"""Interleaved rounds: each runs all operations of all peers, in an order drawn anew, so that all meet the same noise."""
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.environments import PLAIN
+from benchmarks.processes import PeerProcess
+from benchmarks.servers import Servers
+
+# Calls a round and peer: short, so that a burst of other work touches one round and not one peer.
+CALLS = {
+    "get": 100,
+    "foreign key": 100,
+    "list": 20,
+    "select_related": 20,
+    "count": 100,
+    "aggregate": 60,
+    "values": 30,
+    "miss": 60,
+    "save": 40,
+    "save status": 40,
+    "bulk_create": 1,
+    "update": 10,
+}
+
+
+@dataclass
+class Timing:
+    """Nanoseconds of each call, by round."""
+
+    rounds: list[list[int]] = field(default_factory=list)
+    statements: float = 0.0  # SQL, a call
+
+    @property
+    def calls(self) -> list[int]:
+        return sorted(taken for one in self.rounds for taken in one)
+
+    def median(self) -> float:
+        """Return the median call in microseconds."""
+        return statistics.median(self.calls) / 1000
+
+    def p99(self) -> float:
+        """Return the call that one in a hundred exceeds, in microseconds."""
+        return self.calls[min(len(self.calls) - 1, int(len(self.calls) * 0.99))] / 1000
+
+    def ratio(self, plain: "Timing") -> float:
+        """Return the median over the rounds of this round's median to that of plain Django."""
+        pairs = zip(self.rounds, plain.rounds, strict=True)
+        return statistics.median(statistics.median(own) / statistics.median(base) for own, base in pairs)
+
+
+Timings = dict[str, dict[str, Timing]]  # operation -> peer
+
+
+def compare(
+    peers: Mapping[str, PeerProcess], servers: Servers, operations: Sequence[str], rounds: int, seed: int
+) -> Timings:
+    """Time the operations; `seed` decides the peers' order in each round."""
+    rng = random.Random(seed)
+    timings: Timings = {operation: {name: Timing() for name in peers} for operation in operations}
+    for operation in operations:
+        for name, process in peers.items():
+            timings[operation][name].statements = process.ask("warm", operation=operation, count=30)["statements"]
+            clean(operation, process)
+    for number in range(rounds):
+        for operation in operations:
+            order = list(peers)
+            rng.shuffle(order)
+            for name in order:
+                if operation == "miss":
+                    empty(peers[name], servers)
+                answer = peers[name].ask("run", operation=operation, count=CALLS[operation])
+                timings[operation][name].rounds.append(answer["taken"])
+                if operation == "miss":
+                    rewarm(peers[name], operations)
+                clean(operation, peers[name])
+        print(f"round {number + 1} of {rounds}", flush=True)
+    return timings
+
+
+def empty(process: PeerProcess, servers: Servers) -> None:
+    """Empty the peer's cache."""
+    if process.peer != PLAIN:
+        servers.redis(process.peer.database).flushdb()
+
+
+def rewarm(process: PeerProcess, operations: Sequence[str]) -> None:
+    """Fill the peer's cache again with what the hits read."""
+    process.ask("prepare")
+    for operation in operations:
+        if operation not in ("miss", "bulk_create", "save", "save status", "update"):
+            process.ask("warm", operation=operation, count=CALLS[operation])
+
+
+def clean(operation: str, process: PeerProcess) -> None:
+    if operation == "bulk_create":
+        process.ask("clean")

@@ -1,0 +1,100 @@
+"""The results as JSON and as a Markdown table."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparison import Timings
+from benchmarks.environments import BY_NAME
+from benchmarks.goals import BYTES, GOALS, LOST
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def as_data(timings: Timings, extras: Mapping[str, Any], described: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that was measured, ready for JSON. Times in microseconds."""
+    return {
+        "machine": {"python": platform.python_version(), "system": platform.platform(), **described},
+        "operations": {
+            operation: {
+                name: {
+                    "ratio": round(timing.ratio(by_peer["plain"]), 3),
+                    "median": round(timing.median(), 1),
+                    "p99": round(timing.p99(), 1),
+                    "statements": round(timing.statements, 2),
+                    "calls": len(timing.calls),
+                }
+                for name, timing in by_peer.items()
+            }
+            for operation, by_peer in timings.items()
+        },
+        "extras": extras,
+    }
+
+
+def table(data: Mapping[str, Any]) -> str:
+    """Return the ratios to plain Django beside the goals."""
+    names = [name for name in next(iter(data["operations"].values())) if name != "plain"]
+    titles = [BY_NAME[name].title for name in names]
+    rows = [["operation", "Django, µs", *titles, "goal", "met"]]
+    for operation, by_peer in data["operations"].items():
+        goal = GOALS[operation]
+        cells = [f"{by_peer[name]['ratio']:.2f}" for name in names]
+        if "ours" in names:
+            cells[names.index("ours")] = f"**{cells[names.index('ours')]}**"
+        rows.append([goal.title, f"{by_peer['plain']['median']:.0f}", *cells, *judged(goal.ratio, by_peer)])
+    return markdown(rows)
+
+
+def judged(goal: float | None, by_peer: Mapping[str, Any]) -> list[str]:
+    if goal is None or "ours" not in by_peer:
+        return ["", ""]
+    return [f"{goal:.2f}", "yes" if round(by_peer["ours"]["ratio"], 2) <= goal else "no"]
+
+
+def times(data: Mapping[str, Any]) -> str:
+    """Return medians and 99th percentiles in microseconds."""
+    names = list(next(iter(data["operations"].values())))
+    rows = [["operation", *(BY_NAME[name].title for name in names)]]
+    for operation, by_peer in data["operations"].items():
+        rows.append([GOALS[operation].title, *(f"{one['median']:.0f} / {one['p99']:.0f}" for one in by_peer.values())])
+    return markdown(rows)
+
+
+def other(extras: Mapping[str, Any]) -> str:
+    """Return the figures that are no times of one operation."""
+    names = list(extras)
+    rows = [["", *(BY_NAME[name].title for name in names), "goal"]]
+    rows.append(["bytes of Redis for one cached `get()`", *(f"{extras[n]['bytes']:.0f}" for n in names), str(BYTES)])
+    lost = [str(extras[name].get("lost", "")) for name in names]
+    rows.append(["of 1,195 reads, missed after an unrelated `save()`", *lost, str(LOST)])
+    for title, key, part in (
+        ("`save()`, one entry depends on it, ms", "one dependent", "save"),
+        ("`save()`, 10,000 entries depend on it, ms", "dependents", "save"),
+        ("longest command of Redis in the latter, ms", "dependents", "longest command"),
+    ):
+        cells = [f"{extras[name][key][part]:.2f}" if key in extras[name] else "" for name in names]
+        rows.append([title, *cells, "as with one" if key == "dependents" and part == "save" else ""])
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def put_into(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page. Raises ValueError where they are missing."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page} has no {BEGIN} and {END} to write between.")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
