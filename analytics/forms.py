@@ -3,12 +3,11 @@
 from datetime import datetime
 
 from django import forms
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question
-from analytics.windows import DEFAULT_SPAN, SPANS, Span
+from analytics.windows import DEFAULT_SPAN, SPANS, Span, common_zone
 from devices.metrics import METRIC_CHOICES
 from devices.models import Kind
 from locations.models import Location
@@ -38,7 +37,8 @@ class AnalyticsForm(forms.Form):
         ids = None if everywhere else tuple(sorted(place.pk for place in self.locations.values()))
         if location is not None:
             ids = (location.pk,)
-        zone = location.timezone if location else timezone.get_default_timezone_name()
+        shown = [location] if location else self.locations.values()
+        zone = common_zone(place.timezone for place in shown)
         selection = Selection(metric, ids, self.cleaned_data.get("kind", ""))
         return Question(selection, span_from(self.data), zone, until_from(self.data))
 

@@ -7,6 +7,7 @@ from django.db.models import Avg, F
 from django.utils import timezone
 
 from analytics.summaries import REAL_TIME_TTL, Recipe, served, summary_key
+from analytics.windows import common_zone
 from devices.models import Device, DeviceQuerySet, Status
 from devices.selectors import newest_reading_time, present_for, silent
 from locations.models import Location
@@ -66,6 +67,10 @@ class Overview:
     @property
     def location_count(self) -> int:
         return sum(len(region.locations) for region in self.regions)
+
+    @property
+    def zone(self) -> str:
+        return common_zone(location.timezone for region in self.regions for location in region.locations)
 
     @property
     def historical(self) -> bool:

@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from django.utils import timezone
-
 from analytics.overview import overview_recipe
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, Recipe, analytics_recipe
-from analytics.windows import DEFAULT_SPAN, SPANS
+from analytics.windows import DEFAULT_SPAN, SPANS, common_zone
 from locations.models import Location, Membership
 
 # The specification's common queries; and what the analytics page opens with.
@@ -31,9 +29,10 @@ def scopes() -> list[Scope]:
 
 def recipes() -> Iterator[Recipe[Any]]:
     """Yield the overview and the common analytics of every scope, and the common analytics of every location."""
-    zone = timezone.get_default_timezone_name()
+    zones = dict(Location.objects.values_list("pk", "timezone"))
     for scope in scopes():
         yield overview_recipe(scope)
+        zone = common_zone(zones[pk] for pk in (zones if scope is None else scope))
         for metric, span in COMMON:
             yield analytics_recipe(Question(Selection(metric, scope), SPANS[span], zone))
     for location in Location.objects.filter(active=True):

@@ -1,9 +1,12 @@
 """Windows of time and their buckets, in a location's own clock."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
+
+from django.utils import timezone
 
 from devices.selectors import present_for
 
@@ -108,6 +111,12 @@ def window_for(
         return window_until(span, until, zone), False
     present = present_for(newest, now, span.length)
     return window_until(span, present, zone), present == now
+
+
+def common_zone(names: Iterable[str]) -> str:
+    """Return the time zone that places share; the project's own where they have several, or there is none."""
+    zones = set(names)
+    return zones.pop() if len(zones) == 1 else timezone.get_default_timezone_name()
 
 
 def shown_until(window: Window, present: bool, newest: datetime | None, now: datetime) -> datetime:

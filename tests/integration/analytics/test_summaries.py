@@ -80,9 +80,9 @@ def test_the_csv_holds_the_windows_buckets(readings, admin_client) -> None:
     answer = admin_client.get("/analytics.csv?metric=temperature&window=30d")
     head, *rows = answer.content.decode().splitlines()
     assert answer["Content-Type"].startswith("text/csv")
-    assert 'filename="temperature-30d-20161121T0000Z.csv"' in answer["Content-Disposition"]
+    assert 'filename="temperature-30d-20161121T0500Z.csv"' in answer["Content-Disposition"]
     assert head == "start,metric,unit,average,minimum,maximum,readings,devices"
-    summary = analytics_summary(Question(Selection("temperature"), SPANS["30d"], "UTC"))
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["30d"], "America/New_York"))
     assert len(rows) == len(summary.buckets) == 30
     start, metric, unit, average, *_, count, devices = rows[0].split(",")
     first = summary.buckets[0]

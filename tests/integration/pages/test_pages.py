@@ -56,7 +56,7 @@ def test_an_old_data_set_is_not_all_silent(fleet: World, member: Client) -> None
         place.devices.update(last_seen=datetime(2017, 2, 28, 15, tzinfo=UTC))
     shown = member.get("/").context["overview"]
     assert (shown.silent, shown.historical) == (0, True)
-    assert b"28 Feb 2017" in member.get("/").content
+    assert b"28 Feb 2017, 07:00 PST" in member.get("/").content
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.windows import SPANS, floored, shown_until, window_for, window_until
+from analytics.windows import SPANS, common_zone, floored, shown_until, window_for, window_until
 
 NEW_YORK = ZoneInfo("America/New_York")
 NAMES = ("UTC", "America/New_York", "Asia/Kathmandu", "Africa/Casablanca", "Asia/Shanghai")
@@ -85,6 +85,14 @@ def test_a_window_ends_at_the_newest_reading_where_it_would_else_be_empty(
     expected = now if present else newest
     assert window.end - window.span.bucket <= expected < window.end
     assert shown_until(window, is_present, newest, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("zones", "common"),
+    [([], "UTC"), (["Asia/Shanghai"] * 3, "Asia/Shanghai"), (["Asia/Shanghai", "America/Denver"], "UTC")],
+)
+def test_places_with_one_clock_are_shown_by_it(zones: list[str], common: str) -> None:
+    assert common_zone(zones) == common
 
 
 def test_a_window_ends_where_the_asker_says() -> None:
