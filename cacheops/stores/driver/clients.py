@@ -3,8 +3,10 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import redis
@@ -71,7 +73,10 @@ class RegionCluster(RedisCluster):
             super().__init__(
                 url=options.urls[0],
                 startup_nodes=self._start[1:],
-                connection_pool_class=BlockingConnectionPool,
+                # partial: the cluster client drops a health_check_interval that is given to it
+                connection_pool_class=partial(
+                    BlockingConnectionPool, health_check_interval=options.health_check_interval
+                ),
                 timeout=options.pool_wait,
                 require_full_coverage=False,  # one shard's loss leaves the others in service
                 load_balancing_strategy=LoadBalancingStrategy.RANDOM_REPLICA if options.reads_readers else None,
@@ -103,12 +108,21 @@ class RegionCluster(RedisCluster):
         with self._refreshing:
             if self._refreshed_at > asked_at:
                 return
-            living = next((node for node in [*self.get_nodes(), *self._start] if self._answers(node)), None)
+            living = self._first_to_answer({node.name: node for node in [*self.get_nodes(), *self._start]}.values())
             if living is not None:
                 self.nodes_manager.startup_nodes = {living.name: living}  # the driver would wait for frozen ones
                 with contextlib.suppress(*DRIVER_ERRORS):  # it died meanwhile: the next try will say so
                     self.nodes_manager.initialize()
             self._refreshed_at = time.monotonic()
+
+    def _first_to_answer(self, nodes: Collection[ClusterNode]) -> ClusterNode | None:
+        """Ask all at once: in a region that swallows everything, one after the other would take seconds."""
+        asking = ThreadPoolExecutor(len(nodes), thread_name_prefix="cacheops-probe")
+        asked = {asking.submit(self._answers, node): node for node in nodes}
+        try:
+            return next((asked[done] for done in as_completed(asked) if done.result()), None)
+        finally:
+            asking.shutdown(wait=False)
 
     def _answers(self, node: ClusterNode) -> bool:
         pool = self.get_redis_connection(self.get_default_node() or node).connection_pool
@@ -132,7 +146,12 @@ class RegionCluster(RedisCluster):
 
 
 class RegionLock(Lock):
-    """The driver's lock with our errors."""
+    """The driver's lock with our errors, taken safely: whoever asks again after a lost answer may hold it already."""
+
+    def do_acquire(self, token: Any) -> bool:
+        milliseconds = int(self.timeout * 1000) if self.timeout else None
+        held = self.redis.set(self.name, token, nx=True, get=True, px=milliseconds)
+        return held is None or self.redis.get_encoder().encode(held) == token
 
     def __enter__(self) -> "RegionLock":
         if self.acquire():

@@ -89,6 +89,8 @@ class RetryPolicy:
             time.sleep(pause)
             try:
                 return attempt()
+            except NoScriptError:  # the driver's own scripts answer this by loading themselves
+                raise
             except DRIVER_ERRORS as again:
                 error, failures = again, failures + 1
         raise translate(error) from error

@@ -11,7 +11,7 @@ from django.core.cache.backends.base import CacheKeyWarning
 from tests.contract.cacheops_backends.samples import VALUES
 
 SOON = 0.05  # seconds
-UNUSUAL = ["two words", "*?[a]\\", "{tag}", "\u00e9\U0001f321", "x" * 10_000_000]
+UNUSUAL = ["two words", "*?[a]\\", "{tag}", "\u00e9\U0001f321", "x" * 1_000_000]
 
 
 def gone(cache, key: str) -> bool:
@@ -349,7 +349,7 @@ class TestKeys:
 
     @pytest.mark.filterwarnings("ignore::django.core.cache.backends.base.CacheKeyWarning")
     @pytest.mark.parametrize(
-        "key", ["two words", "*?[a]\\", "{tag}", "\u00e9\U0001f321", "x" * 10_000_000], ids=range(5)
+        "key", ["two words", "*?[a]\\", "{tag}", "\u00e9\U0001f321", "x" * 1_000_000], ids=range(5)
     )
     def test_and_works_all_the_same(self, cache, key):
         cache.set(key, 1)

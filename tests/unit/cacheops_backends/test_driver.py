@@ -1,0 +1,118 @@
+"""Retries, and which errors pass by themselves."""
+
+import time
+
+import pytest
+import redis
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+    TryAgainError,
+)
+
+from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
+from cacheops.stores.driver import is_transient, translate
+from cacheops.stores.driver.errors import RetryPolicy
+from cacheops.stores.options import ServerOptions
+
+PASSING = [
+    redis.ConnectionError(),
+    redis.TimeoutError(),
+    BusyLoadingError(),
+    ReadOnlyError(),
+    ClusterDownError("CLUSTERDOWN"),
+    MovedError("1 127.0.0.1:1"),
+    AskError("1 127.0.0.1:1"),
+    TryAgainError(),
+    RedisClusterException("no node"),
+]
+LASTING = [ResponseError(), redis.AuthenticationError(), NoPermissionError(), OutOfMemoryError(), redis.DataError()]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+def test_errors_that_pass(error):
+    assert is_transient(error)
+    assert isinstance(translate(error), StoreUnavailable)
+
+
+@pytest.mark.parametrize("error", LASTING, ids=lambda error: type(error).__name__)
+def test_errors_that_last(error):
+    assert not is_transient(error)
+    assert isinstance(translate(error), CommandRefused)
+
+
+class Failing:
+    """Fails with the given errors, one a call, then answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls = self.recovered = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+    def recover(self) -> None:
+        self.recovered += 1
+
+
+def policy(**options) -> RetryPolicy:
+    quick = {"retry_backoff_base": 0.0, "retry_budget": 60.0}
+    return RetryPolicy(ServerOptions(urls=("redis://localhost",), **(quick | options)))
+
+
+def test_a_passing_error_is_tried_again():
+    failing = Failing(redis.ConnectionError(), ReadOnlyError())
+
+    assert now(policy(retries=3), failing) == "answer"
+    assert (failing.calls, failing.recovered) == (3, 3)
+
+
+def test_tries_end():
+    failing = Failing(*[redis.ConnectionError("gone")] * 10)
+
+    with pytest.raises(StoreUnavailable, match="gone") as caught:
+        now(policy(retries=3), failing)
+    assert failing.calls == 3
+    assert failing.recovered == 4
+    assert isinstance(caught.value.__cause__, redis.ConnectionError)
+
+
+def test_time_ends_too_and_the_next_caller_finds_things_mended():
+    failing = Failing()
+
+    with pytest.raises(StoreUnavailable):
+        policy(retries=100, retry_budget=0.0).call(failing, failing.recover, redis.TimeoutError("slow"), -1e9)
+    assert (failing.calls, failing.recovered) == (0, 1)
+
+
+def test_a_lasting_error_is_not_tried_again():
+    failing = Failing(ResponseError("WRONGTYPE"))
+
+    with pytest.raises(CommandRefused, match="WRONGTYPE"):
+        now(policy(retries=3), failing)
+    assert failing.calls == 1
+
+
+def test_secrets_stay_out_of_the_repr():
+    options = ServerOptions(urls=("redis://:hidden@localhost",), password="hidden", username="me")
+
+    assert "hidden" not in repr(options)
+
+
+def test_no_address_is_an_error_with_a_name():
+    with pytest.raises(InvalidOption, match="LOCATION is empty"):
+        ServerOptions(urls=())
+
+
+def now(tested: RetryPolicy, failing: Failing) -> str:
+    return tested.call(failing, failing.recover, redis.ConnectionError("first"), time.monotonic())
