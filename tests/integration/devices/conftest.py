@@ -26,15 +26,15 @@ class Database:
             cwd=settings.BASE_DIR,
             env=self.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
     def manage(self, *arguments: str | Path, status: int = 0) -> str:
-        """Run a command; return what it says."""
+        """Run a command; return what it says on its standard output."""
         with self.start(*arguments) as process:
-            said = process.communicate(timeout=120)[0]
-        assert process.returncode == status, said
+            said, complaints = process.communicate(timeout=120)
+        assert process.returncode == status, said + complaints
         return said
 
     def rows(self, query: str) -> list[Any]:

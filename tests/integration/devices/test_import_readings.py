@@ -287,7 +287,7 @@ class TestRefused:
             run("long", file, "--errors", tmp_path / "none" / "bad.csv")
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data set is not at {REAL_DATA.name} beside the project")
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="there is no ../shared/data/prsa beside the project")
 def test_a_slice_of_the_real_data(tmp_path):
     with gzip.open(REAL_DATA / "Aotizhongxin.csv.gz", "rt", newline="") as lines:
         (tmp_path / "slice.csv").write_text(

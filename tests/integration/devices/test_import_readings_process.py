@@ -40,7 +40,7 @@ def test_a_killed_import_goes_on_where_it_stopped(database, station, how):
         while reached(database) < HOURS // 20 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(how)
-        said = process.communicate(timeout=30)[0]
+        said = process.communicate(timeout=60)
     assert process.returncode == (-how if how == signal.SIGKILL else 130), said
     # One statement, as PostgreSQL may still be ending a batch that was sent before the process died.
     [(line, stored)] = database.rows(
