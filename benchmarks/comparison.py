@@ -1,4 +1,4 @@
-"""Interleaved rounds: each runs all operations of all peers, in an order drawn anew, so that all meet the same noise."""
+"""Interleaved rounds: each runs every operation of every peer in an order drawn anew, so that all meet one noise."""
 
 import random
 import statistics
