@@ -20,7 +20,7 @@ from cacheops.engine import Request, fetch
 from cacheops.exceptions import InvalidOption, UnencodableValue
 from cacheops.keys import TableKeys, digest
 from cacheops.orm.options import is_bypassed
-from cacheops.orm.samples import sample_tables, written_in_transaction
+from cacheops.orm.samples import queryset_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile, profile_of
 from cacheops.regions import regions
 from cacheops.signals import cache_read
@@ -94,7 +94,8 @@ class CachedFunction(Generic[P, R]):
         named = digest(_encoder.encode([self._name, self._extra, self._bound(args, kwargs)]))
         own = TableTags(self._keys(), (named,), (CALL,))
         tables = sample_tables(self._samples)
-        return Request(named, (own, *tables), self._profile(), f"{self._name}:call")
+        databases = tuple(sorted({queryset_of(sample).db for sample in self._samples}))
+        return Request(named, (own, *tables), self._profile(), f"{self._name}:call", databases)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the arguments, however they were given: f(1, b=2) is f(1, 2)."""

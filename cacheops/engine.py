@@ -40,6 +40,7 @@ class Request:
     tables: tuple[TableTags, ...]
     profile: Profile
     label: str  # model and operation, for the counters
+    databases: tuple[str, ...] = ()  # whose rows the result is made of: their queues count
 
     @property
     def keys(self) -> TableKeys:
@@ -85,11 +86,11 @@ def fetch(request: Request, load: Loader) -> Sequence[Row]:
 def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
     """Return the rows of a valid entry, None for a miss."""
     keys = request.key_list()
-    if region.queue_is_due():
-        replay_queue(region)
+    if region.queue_is_due(request.databases):
+        replay_queue(region, request.databases)
     values = region.store.read(keys)
-    if region.queue_is_due():  # connected anew while reading: another server may have answered
-        replay_queue(region)
+    if region.queue_is_due(request.databases):  # connected anew while reading: another server may have answered
+        replay_queue(region, request.databases)
         values = region.store.read(keys)
     entry = valid_entry(request, values)
     if entry is None:
@@ -218,15 +219,19 @@ class _Miss:
         if len(payload) > conf.max_entry_bytes:
             counters.too_large += 1
             return self._release()
-        try:
-            self.store.fill(self.request.keys.entry(self.request.digest), payload, ttl, self._loader_key())
-            counters.fill(self.request.label, len(payload))
-        except StoreUnavailable as error:
+        size = len(payload)
+        entry = self.request.keys.entry(self.request.digest)
+        self.store.fill_soon(entry, payload, ttl, self._loader_key(), lambda error: self._filled(size, error))
+        return None
+
+    def _filled(self, size: int, error: StoreError | None) -> None:
+        if error is None:
+            counters.fill(self.request.label, size)
+        elif isinstance(error, StoreUnavailable):
             self.region.failed(error)
-        except CommandRefused as error:
+        else:
             counters.refused_fills += 1
             logger.warning("Region %s refused a fill: %s", self.region.name, error)
-        return None
 
     def _release(self) -> None:
         if not self.request.profile.lock:

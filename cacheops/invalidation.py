@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cacheops import queue
@@ -170,29 +171,28 @@ class Announcement:
         counters.queued += len(self.changes.tables) * len(missed)
 
     def clear(self) -> None:
-        """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass."""
-        waiting = {}
+        """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass.
+
+        Nobody waits for it: the commit is done, and a reader that finds a mark still standing reads the database.
+        """
         for name, tables in self._marked.items():
             region = regions[name]
             if region.breaker.allows():
-                waiting[region] = region.store.clear_begin(list(tables.values()), self.writer)
-        for region, answer in waiting.items():
-            try:
-                late = answer()
-            except StoreError as error:
-                self._failed(region, error)
-                continue
-            region.answered()
-            if late:
-                counters.late_marks += late
-                logger.error(
-                    "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.",
-                    late,
-                    region.name,
-                )
+                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
         for table, change in self.changes.tables.items():
             cache_invalidated.send(
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
+            )
+
+    def _cleared(self, region: Region, late: int | StoreError) -> None:
+        if isinstance(late, StoreError):
+            self._failed(region, late)
+            return
+        region.answered()
+        if late:
+            counters.late_marks += late
+            logger.error(
+                "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
             )
 
 

@@ -234,8 +234,20 @@ def _simple_condition(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[st
     return (name, value) if type(value) in PLAIN_VALUES else None
 
 
-class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
+class CachedManager(models.Manager[M]):
     """A manager whose querysets are CachedQuerySets."""
+
+    def get_queryset(self) -> CachedQuerySet[M]:
+        return CachedQuerySet(self.model, using=self._db, hints=self._hints)  # type: ignore[attr-defined]
+
+    def cache(self, *args: Any, **kwargs: Any) -> CachedQuerySet[M]:
+        return self.get_queryset().cache(*args, **kwargs)
+
+    def nocache(self) -> CachedQuerySet[M]:
+        return self.get_queryset().nocache()
+
+    def invalidated_update(self, **values: Any) -> int:
+        return self.get_queryset().invalidated_update(**values)
 
 
 __all__ = ["CachedManager", "CachedQuerySet"]

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Region:
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
         self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
-        self._checked_at = 0.0  # when the queue was last found empty, or replayed
+        self._checked_at: dict[str, float] = {}  # by database: when its queue was last found empty, or replayed
         self._local = threading.local()
 
     def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
@@ -42,24 +42,29 @@ class Region:
     def learn(self, keys: TableKeys, schemes: frozenset[str]) -> None:
         self.schemes[keys.base] = schemes
 
-    def queue_is_due(self) -> bool:
-        """Say whether the queue must be looked at before this region's cache may be used.
+    def queue_is_due(self, databases: Sequence[str]) -> bool:
+        """Say whether these databases' queues must be looked at before this region's cache may be used.
 
         Once a second; and at once when this thread has connected anew, as another server may be the primary now.
         """
         if not self.store.remote:
             return False
-        if time.monotonic() - self._checked_at > QUEUE_CHECK_SECONDS:
-            return True
+        oldest = time.monotonic() - QUEUE_CHECK_SECONDS
+        for database in databases:
+            if self._checked_at.get(database, 0.0) < oldest:
+                return True
         return getattr(self._local, "epoch", 0) != getattr(self.store, "epoch", 0)
 
-    def queue_was_checked(self) -> None:
-        self._checked_at = time.monotonic()
+    def queue_was_checked(self, database: str) -> None:
+        self._checked_at[database] = time.monotonic()
+
+    def has_connected(self) -> None:
+        """Note that the queues were looked at since this thread last connected."""
         self._local.epoch = getattr(self.store, "epoch", 0)
 
     def suspect(self) -> None:
-        """Have the queue looked at before the next use."""
-        self._checked_at = 0.0
+        """Have the queues looked at before the next use."""
+        self._checked_at.clear()
 
     def answered(self) -> None:
         if self.breaker.succeeded():

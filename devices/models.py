@@ -5,6 +5,7 @@ from typing import Self
 from django.core.validators import RegexValidator
 from django.db import models
 
+from cacheops.queryset import CachedManager, CachedQuerySet
 from devices.metrics import METRIC_CHOICES
 from locations.models import Location
 from xyzsite.models import User
@@ -27,7 +28,7 @@ class Status(models.TextChoices):
     RETIRED = "retired", "Retired"
 
 
-class DeviceQuerySet(models.QuerySet["Device"]):
+class DeviceQuerySet(CachedQuerySet["Device"]):
     def visible_to(self, user: User) -> Self:
         """The devices at locations that a user belongs to; all for staff."""
         if user.is_staff:
@@ -63,6 +64,7 @@ class Device(models.Model):
             models.Index(fields=["location", "status"], name="device_by_status"),
             models.Index(fields=["location", "kind"], name="device_by_kind"),
         ]
+        base_manager_name = "objects"  # of which foreign keys make their querysets: they take its short path
 
     def __str__(self) -> str:
         return self.name
@@ -80,6 +82,8 @@ class Reading(models.Model):
     value = models.FloatField()
     unit = models.CharField(max_length=16)
     taken_at = models.DateTimeField()
+
+    objects = CachedManager()
 
     class Meta:
         ordering = ["-taken_at"]

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from cacheops.queryset import CachedManager, CachedQuerySet
 from xyzsite.models import Region, User
 
 
@@ -16,7 +17,7 @@ def validate_timezone(name: str) -> None:
         raise ValidationError(f"{name!r} is no IANA time zone, such as America/Chicago.")
 
 
-class LocationQuerySet(models.QuerySet["Location"]):
+class LocationQuerySet(CachedQuerySet["Location"]):
     def visible_to(self, user: User) -> Self:
         """The locations that a user belongs to; all for staff."""
         if user.is_staff:
@@ -38,6 +39,7 @@ class Location(models.Model):
 
     class Meta:
         ordering = ["name"]
+        base_manager_name = "objects"  # of which foreign keys make their querysets: they take its short path
 
     def __str__(self) -> str:
         return self.name
@@ -57,6 +59,8 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     location = models.ForeignKey(Location, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role, default=Role.VIEWER)
+
+    objects = CachedManager()
 
     class Meta:
         ordering = ["location", "user"]

@@ -3,12 +3,14 @@
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.utils import timezone
+
+from cacheops.queryset import CachedQuerySet
 
 
 class Region(models.TextChoices):
@@ -19,16 +21,25 @@ class Region(models.TextChoices):
     US_EAST_2 = "us-east-2", "US East (Ohio)"
 
 
+class PeopleManager(UserManager.from_queryset(CachedQuerySet["User"])):  # type: ignore[misc]
+    """Django's manager of users, whose querysets can say how they are cached."""
+
+
 class User(AbstractUser):
     """A person, or a device fleet's service account."""
 
     home_region = models.CharField(max_length=16, choices=Region, default=Region.US_EAST_1)
 
+    objects: ClassVar[PeopleManager] = PeopleManager()
+
+    class Meta(AbstractUser.Meta):
+        base_manager_name = "objects"  # of which foreign keys make their querysets: they take its short path
+
     def __str__(self) -> str:
         return self.get_full_name() or self.username
 
 
-class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+class ApiTokenQuerySet(CachedQuerySet["ApiToken"]):
     def active(self) -> Self:
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()))
 

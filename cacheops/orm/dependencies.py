@@ -24,7 +24,7 @@ MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
 RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
 MAX_BUCKETS = 48
 
-EXACT = frozenset({lookups.Exact, related_lookups.RelatedExact})
+EXACT = frozenset({lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact})
 IN = frozenset({lookups.In, related_lookups.RelatedIn})
 IS_NULL = frozenset({lookups.IsNull, related_lookups.RelatedIsNull})
 AT_LEAST = frozenset({lookups.GreaterThan, lookups.GreaterThanOrEqual})

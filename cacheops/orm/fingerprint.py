@@ -5,12 +5,15 @@ the values that become parameters. Two queries with one shape have the same colu
 equal parameters too, they are the same query. No SQL is compiled for it.
 """
 
+import datetime as dt
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import Field, Model
-from django.db.models.expressions import BaseExpression, Col, Value
+from django.db.models.expressions import BaseExpression, Col, F, RawSQL, Value
 from django.db.models.lookups import Lookup
 from django.db.models.query_utils import PathInfo
 from django.db.models.sql.datastructures import BaseTable, Join
@@ -20,6 +23,7 @@ from django.utils.functional import cached_property as django_cached_property
 
 Shape = tuple[Any, ...]
 
+PREFETCHED = re.compile(r'_prefetch_related_val_\w+="[^"]+"\."[^"]+"')
 PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
 
 
@@ -38,7 +42,7 @@ class Fingerprint:
         self.shape: Shape = self._query(query)
 
     def _query(self, query: Query) -> Shape:
-        if query.extra or query.select_for_update or query.explain_info or query.extra_tables:
+        if query.select_for_update or query.explain_info or query.extra_tables:
             raise NoFingerprint("extra(), select_for_update() or explain()")
         aliases = query.alias_map
         filtered: dict[str, Any] = vars(query)["_filtered_relations"]
@@ -76,7 +80,15 @@ class Fingerprint:
             self._query(inner) if inner is not None else None,
             tuple([(name, self._node(item)) for name, item in filtered.items()]) if filtered else None,
             query.subquery,
+            self._extra(query) if query.extra else None,
         )
+
+    def _extra(self, query: Query) -> Shape:
+        """Walk the columns that prefetch_related() adds for a many-to-many field; what else is extra() is not known."""
+        selected = query.extra.items()
+        if any(not PREFETCHED.fullmatch(f"{name}={sql}") or parameters for name, (sql, parameters) in selected):
+            raise NoFingerprint("extra()")
+        return tuple([(name, sql) for name, (sql, _) in selected]), self._plain(query.extra_select_mask)
 
     def _source(self, alias: str, source: BaseTable | Join, query: Query) -> Shape:
         used = query.alias_refcount.get(alias, 0) > 0
@@ -161,6 +173,14 @@ class Fingerprint:
             return tuple(sorted([self._plain(item) for item in value]))
         return self._node(value)
 
+    def _name(self, node: F) -> Shape:
+        return ("N", name_of(type(node)), node.name)
+
+    def _zone(self, node: dt.tzinfo) -> Shape:
+        if isinstance(node, dt.timezone) or (isinstance(node, ZoneInfo) and node.key):
+            return ("Z", str(node))
+        raise NoFingerprint(f"a time zone of type {name_of(type(node))}")
+
     def _field(self, node: "Field[Any, Any]") -> Shape:
         model = getattr(node, "model", None)
         name = model._meta.label if isinstance(model, type) and issubclass(model, Model) else None
@@ -189,12 +209,15 @@ _HANDLERS: dict[type, Handler] = {
     WhereNode: Fingerprint._where,
     NothingNode: Fingerprint._nothing,
     ExtraWhere: Fingerprint._unknown,
+    RawSQL: Fingerprint._unknown,
     PathInfo: Fingerprint._unknown,
 }
 
 
 def _handler_for(kind: type) -> Handler:
     """Return how a node of a class not met before is walked."""
+    if writes_own_sql(kind):
+        return Fingerprint._unknown
     if issubclass(kind, Query):
         return Fingerprint._query
     if issubclass(kind, Lookup):
@@ -209,12 +232,28 @@ def _handler_for(kind: type) -> Handler:
         return Fingerprint._where
     if issubclass(kind, BaseExpression) or (hasattr(kind, "resolve_expression") and hasattr(kind, "as_sql")):
         return Fingerprint._expression
+    if issubclass(kind, F):
+        return Fingerprint._name
+    if issubclass(kind, dt.tzinfo):
+        return Fingerprint._zone
     if kind.__module__ == "django.db.models.query_utils" and kind.__name__ in ("Q", "FilteredRelation"):
         return Fingerprint._expression
     if issubclass(kind, str):
         return lambda walk, node: str(node)
     # A constant such as a date, a decimal or an enumeration's member: a parameter of whatever holds it.
     return Fingerprint._unknown if hasattr(kind, "as_sql") else _constant
+
+
+def writes_own_sql(kind: type) -> bool:
+    """Say whether a class outside of Django makes SQL by code of its own, which may depend on anything.
+
+    A subclass that only names a function or a template is known by its name and its attributes.
+    """
+    return any(
+        not base.__module__.startswith("django.") and any(name.startswith("as_") for name in vars(base))
+        for base in kind.__mro__
+        if hasattr(base, "as_sql")
+    )
 
 
 def _constant(walk: Fingerprint, node: Any) -> Shape:

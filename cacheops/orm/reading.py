@@ -102,7 +102,7 @@ def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile,
         TableTags(TableKeys.of(prefix, using, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     )
-    return Request(digest, tables, profile, label)
+    return Request(digest, tables, profile, label, (using,))
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

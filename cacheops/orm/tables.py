@@ -45,6 +45,43 @@ def models_by_table() -> dict[str, type[models.Model]]:
     }
 
 
+@lru_cache(maxsize=1)
+def tables_by_lower_name() -> dict[str, str]:
+    """Return the tables by their names in small letters: databases fold the names that a statement does not quote."""
+    return {table.lower(): table for table in models_by_table()}
+
+
+@lru_cache(maxsize=4096)
+def tables_named(word: str) -> tuple[str, ...]:
+    """Return the tables that a word of a statement, in small letters, may stand for.
+
+    A partition, which no model knows, is named after its table.
+    """
+    tables = tables_by_lower_name()
+    if word in tables:
+        return (tables[word],)
+    return tuple(table for name, table in tables.items() if word.startswith(f"{name}_"))
+
+
+@lru_cache(maxsize=1024)
+def referring(table: str) -> frozenset[str]:
+    """Return a table and all that refer to it, directly or through others: TRUNCATE ... CASCADE empties them too."""
+    found: set[str] = set()
+    waiting = [table]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in models_by_table():
+            continue
+        found.add(name)
+        relations = models_by_table()[name]._meta.get_fields(include_hidden=True)
+        waiting += [
+            relation.related_model._meta.db_table
+            for relation in relations
+            if relation.auto_created and not relation.concrete and isinstance(relation.related_model, type)
+        ]
+    return frozenset(found)
+
+
 @lru_cache(maxsize=1024)
 def is_tracked(table: str) -> bool:
     """Say whether writes to a table are announced, so that reads of it may be cached."""

@@ -11,12 +11,12 @@ from django.db import InterfaceError, OperationalError, transaction
 from cacheops.conf import conf
 from cacheops.invalidation import Announcement, Changes, known_columns
 from cacheops.orm.dependencies import Template
-from cacheops.orm.tables import is_tracked, models_by_table
+from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_named
 
 ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
 
 READS_ONLY = re.compile(
-    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|"
+    r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|"
     r"PRAGMA|VALUES|FETCH|DECLARE|CLOSE|LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -27,6 +27,7 @@ OUTSIDE_TRANSACTIONS = re.compile(
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
+CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -111,7 +112,12 @@ class Transaction:
             commit()
             return
         announcement = Announcement(self.database, changes)
-        announcement.mark()
+        try:
+            announcement.mark()
+        except BaseException:
+            # Django rolls back by itself after errors of the database only.
+            self.connection.rollback()
+            raise
         try:
             commit()
         except (OperationalError, InterfaceError):
@@ -173,10 +179,10 @@ def written_tables(sql: str) -> set[str]:
     """Return the tracked tables that a statement names, where it is not sure only to read."""
     if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql):
         return set()
-    known = models_by_table()
-    named = {name for name in WORD.findall(sql) if name in known}
-    if not named and '"' in sql:
-        named = {name for name in known if f'"{name}"' in sql}
+    named = {table for word in WORD.findall(sql) for table in tables_named(word.lower())}
+    named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}
+    if CASCADES.search(sql):
+        named = {table for name in named for table in referring(name)}
     return {name for name in named if is_tracked(name)}
 
 

@@ -8,9 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
+from cacheops.exceptions import StoreError
 from cacheops.keys import TableKeys
+
+T = TypeVar("T")
+Told: TypeAlias = Callable[[T | StoreError], None]  # hears an answer, or why there is none
 
 
 class Refusal(Enum):
@@ -113,6 +117,24 @@ class Store(ABC):
     @abstractmethod
     def info(self) -> list[dict[str, Any]]:
         """Return what each node tells of itself."""
+
+    def fill_soon(self, entry: str, payload: bytes, ttl: float, loader: str, told: "Told[None]") -> None:
+        """Fill without waiting for the answer: `told` hears of it, or of the error, at once or at a later call."""
+        try:
+            told(self.fill(entry, payload, ttl, loader))
+        except StoreError as error:
+            told(error)
+
+    def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: "Told[int]") -> None:
+        """Clear without waiting for the answer: `told` hears how many marks had run out, or of the error.
+
+        This thread's later reads see the marks gone. A clear that is lost leaves marks until their deadline, and
+        their tags' readers go to the database.
+        """
+        try:
+            told(self.clear(tables, writer))
+        except StoreError as error:
+            told(error)
 
     def mark(self, tables: Sequence[MarkedTable], writer: bytes, seconds: float) -> list[frozenset[str]]:
         return self.mark_begin(tables, writer, seconds)()

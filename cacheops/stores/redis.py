@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags
+from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags, Told
 from cacheops.stores.driver import Command, Servers
 from cacheops.stores.wire import Wire
 from cacheops.tags import VERSION_BYTES, new_version
@@ -87,7 +87,13 @@ class RedisStore(Store):
         return b"".join(answers)
 
     def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
-        self._wire.call([("SET", entry, payload, "PX", max(1, round(ttl * 1000))), ("DEL", loader)])
+        self._wire.call(fill_commands(entry, payload, ttl, loader))
+
+    def fill_soon(self, entry: str, payload: bytes, ttl: float, loader: str, told: Told[None]) -> None:
+        commands = fill_commands(entry, payload, ttl, loader)
+        self._wire.leave(
+            commands, [entry, entry], lambda heard: told(heard if isinstance(heard, StoreError) else None), mend=False
+        )
 
     def release(self, loader: str) -> None:
         self._wire.call([("DEL", loader)])
@@ -125,6 +131,18 @@ class RedisStore(Store):
         marked = sum(len(table.key_list()) for table in tables)
         return lambda: marked - sum(answer())
 
+    def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: Told[int]) -> None:
+        for table in tables:
+            keys = table.key_list()
+            marked = len(keys)
+
+            def heard(answers: list[Any] | StoreError, marked: int = marked) -> None:
+                told(answers if isinstance(answers, StoreError) else marked - answers[0])
+
+            self._wire.leave(
+                [CLEAR.command([table.keys.registry, *keys], writer)], [table.keys.registry], heard, mend=True
+            )
+
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         commands = [INVALIDATE.command(table.key_list()) for table in tables]
         return sum(self._wire.call(commands, [command[3] for command in commands]))
@@ -147,6 +165,10 @@ class RedisStore(Store):
             {"server": figures.server, **node.info()}
             for figures, node in zip(self.servers.figures(), self.servers.nodes(), strict=True)
         ]
+
+
+def fill_commands(entry: str, payload: bytes, ttl: float, loader: str) -> list[Command]:
+    return [("SET", entry, payload, "PX", max(1, round(ttl * 1000))), ("DEL", loader)]
 
 
 _REFUSALS = {refusal.value.encode(): refusal for refusal in Refusal}

@@ -1,7 +1,7 @@
-"""Connections of the engine: one a thread and server, kept open, written and read without a pool in between.
+"""Connections of the engine: one a thread and server, kept open, without a pool in between.
 
 Over half of the time that a driver's client takes for a GET is its own (docs/design/measurements.md). The engine's
-commands are few and known, so it packs them and reads the answers itself, on connections that the driver makes.
+commands are few and known, so they go over lines of their own (cacheops/stores/driver/line.py).
 """
 
 import os
@@ -9,9 +9,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cacheops.stores.driver import Command, Servers, errors
+from cacheops.exceptions import StoreError
+from cacheops.stores.driver import Command, Flight, Line, Servers, errors
 
 TRIES = 3  # the first, one on a new connection, one after asking who is primary now
+
+Told = Callable[[list[Any] | StoreError], None]
+Group = tuple[Line, list[int]]  # places among the commands
 
 
 class Wire:
@@ -22,8 +26,9 @@ class Wire:
 
     def __init__(self, servers: Servers, scripts: Sequence[str] = ()) -> None:
         self.servers = servers
-        self._scripts = scripts
-        self._local = threading.local()
+        self._scripts = [("SCRIPT", "LOAD", script) for script in scripts]
+        self._local = _Local()
+        self._nodes: dict[str, Any] = {}  # by a table's keys, until the servers change
 
     def call(self, commands: Sequence[Command], routes: Sequence[Any] | None = None) -> list[Any]:
         """Run commands as `begin` does and return their answers; an error among them is raised."""
@@ -36,19 +41,59 @@ class Wire:
         second word is its key.
         """
         routes = routes or [command[1] for command in commands]
+        self._mend()
         try:
-            exchange = _Exchange(self, commands, routes)
+            sent = [
+                (line, line.send([commands[index] for index in group]), group)
+                for line, group in self._groups(commands, routes)
+            ]
         except errors.DRIVER_ERRORS as error:
             failure = error  # the name of an except clause ends with it
             return lambda: self._again(commands, routes, failure)
 
         def answers() -> list[Any]:
             try:
-                return exchange.answers()
+                return gathered(sent, len(commands))
             except errors.DRIVER_ERRORS as error:
                 return self._again(commands, routes, error)
 
         return answers
+
+    def leave(self, commands: Sequence[Command], routes: Sequence[Any], told: Told, *, mend: bool) -> None:
+        """Send commands whose answers nobody waits for: `told` hears them when this thread next uses the server.
+
+        What failed is sent again then, where `mend` says so; else `told` hears the error.
+        """
+        self._mend()
+        try:
+            for line, group in self._groups(commands, routes):
+                some, where = [commands[index] for index in group], [routes[index] for index in group]
+                line.send(some, self._listener(some, where, told, mend))
+        except errors.DRIVER_ERRORS as error:
+            self._local.broken.append((commands, routes, told) if mend else (error, told))
+            self._mend()
+
+    def _listener(self, commands: Sequence[Command], routes: Sequence[Any], told: Told, mend: bool) -> Any:
+        local = self._local
+
+        def heard(answers: list[Any]) -> None:
+            failure = next((answer for answer in answers if isinstance(answer, Exception)), None)
+            if failure is None:
+                told(answers)
+            else:
+                local.broken.append((commands, routes, told) if mend else (failure, told))
+
+        return heard
+
+    def _mend(self) -> None:
+        """Send again what was left and failed. Called while no answers are awaited."""
+        while self._local.broken:
+            *what, told = self._local.broken.pop()
+            try:
+                outcome: Any = self.call(*what) if len(what) > 1 else errors.translate(what[0])
+            except StoreError as error:
+                outcome = error
+            told(outcome)
 
     def _again(self, commands: Sequence[Command], routes: Sequence[Any], error: Exception) -> list[Any]:
         """Try again after a failure: on new connections, then with the servers' roles asked anew."""
@@ -57,74 +102,86 @@ class Wire:
                 break
             self.forget()
             if attempt > 1 or errors.has_moved(error):
+                self._nodes.clear()
                 self.servers.refresh()
             if errors.is_timeout(error):
                 break  # a frozen server costs one time-out, not three
             try:
-                return _Exchange(self, commands, routes).answers()
+                groups = self._groups(commands, routes)
+                sent = [(line, line.send([commands[index] for index in group]), group) for line, group in groups]
+                return gathered(sent, len(commands))
             except errors.DRIVER_ERRORS as again:
                 error = again
         raise errors.translate(error) from error
 
-    def connection(self, node: Any) -> Any:
-        """Return this thread's connection to a node."""
-        local = self._local
-        if getattr(local, "process", None) != os.getpid():  # a forked child must not share its parent's sockets
-            local.process, local.connections, local.epoch = os.getpid(), {}, 0
-        connection = local.connections.get(node)
-        if connection is None:
-            connection = self.servers.new_connection(node)
-            connection.connect()
-            self._load_scripts(connection)
-            local.connections[node] = connection
-            local.epoch += 1
-        return connection
+    def _groups(self, commands: Sequence[Command], routes: Sequence[Any]) -> list[Group]:
+        """Return the line of each server with the commands that go there."""
+        if len(commands) == 1:
+            return [(self.line(self._node_of(routes[0])), [0])]
+        groups: dict[Any, list[int]] = {}
+        for index, route in enumerate(routes):
+            groups.setdefault(self._node_of(route), []).append(index)
+        return [(self.line(node), group) for node, group in groups.items()]
 
-    def _load_scripts(self, connection: Any) -> None:
-        packed = connection.pack_commands([("SCRIPT", "LOAD", script) for script in self._scripts])
-        connection.send_packed_command(packed, check_health=False)
-        for _ in self._scripts:
-            connection.read_response()
+    def _node_of(self, route: Any) -> Any:
+        if not isinstance(route, str):
+            return route
+        table = route[: route.find("}")]
+        node = self._nodes.get(table)
+        if node is None:
+            node = self._nodes[table] = self.servers.node_of(route)
+        return node
+
+    def line(self, node: Any) -> Line:
+        """Return this thread's line to a node."""
+        local = self._local
+        if local.process != os.getpid():  # a forked child must not share its parent's sockets
+            local.__init__()  # type: ignore[misc]
+        line = local.lines.get(node)
+        if line is None or line.closed:
+            line = Line(self.servers.new_connection(node))
+            answers = line.wait(line.send(self._scripts)) if self._scripts else []
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            local.lines[node] = line
+            local.epoch += 1
+        return line
 
     @property
     def epoch(self) -> int:
         """How many connections this thread has opened: another server may be behind a new one."""
-        return getattr(self._local, "epoch", 0)
+        return self._local.epoch
 
     def forget(self) -> None:
         """Close this thread's connections."""
-        for connection in getattr(self._local, "connections", {}).values():
-            connection.disconnect()
-        self._local.connections = {}
+        lines, self._local.lines = self._local.lines, {}
+        for line in lines.values():
+            line.close()
 
 
-class _Exchange:
-    """Commands that were sent, grouped by node, and their answers."""
+class _Local(threading.local):
+    """What each thread has of its own."""
 
-    def __init__(self, wire: Wire, commands: Sequence[Command], routes: Sequence[Any]) -> None:
-        self._size = len(commands)
-        self._groups: dict[Any, list[int]] = {}
-        for index, route in enumerate(routes):
-            node = wire.servers.node_of(route) if isinstance(route, str) else route
-            self._groups.setdefault(node, []).append(index)
-        self._connections = []
-        for node, indexes in self._groups.items():
-            connection = wire.connection(node)
-            packed = connection.pack_commands([commands[index] for index in indexes])
-            connection.send_packed_command(packed, check_health=False)
-            self._connections.append((connection, indexes))
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.lines: dict[Any, Line] = {}
+        self.broken: list[tuple[Any, ...]] = []  # left commands that failed: to be sent again, or an error to be told
+        self.epoch = 0
 
-    def answers(self) -> list[Any]:
-        answers: list[Any] = [None] * self._size
-        failure: Exception | None = None
-        for connection, indexes in self._connections:
-            for index in indexes:
-                try:
-                    answers[index] = connection.read_response(disable_decoding=True)
-                except errors.DRIVER_ERRORS as error:
-                    failure = failure or error
-                    if errors.is_cut(error):
-                        break  # nothing more comes from this node; the others' answers must still be read
-        if failure is not None:
-            raise failure
-        return answers
+
+def gathered(sent: Sequence[tuple[Line, Flight, list[int]]], size: int) -> list[Any]:
+    """Return the answers of all lines in the commands' order. Raise the first error, when all were read."""
+    answers: list[Any] = [None] * size
+    failure: Exception | None = None
+    for line, flight, group in sent:
+        try:
+            for index, answer in zip(group, line.wait(flight), strict=True):
+                answers[index] = answer
+                if isinstance(answer, Exception):
+                    failure = failure or answer
+        except errors.DRIVER_ERRORS as error:
+            failure = failure or error  # nothing more comes on this line; the others must still be read
+    if failure is not None:
+        raise failure
+    return answers

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import environ
 
-from xyzsite.settings.regions import HOME_REGION, REGIONS, caches_from_environment
+from xyzsite.settings.regions import (
+    HOME_REGION,
+    REGIONS,
+    caches_from_environment,
+    regions_with_servers,
+    replicas_from_environment,
+)
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -76,6 +82,20 @@ XYZ_HOME_REGION = HOME_REGION
 
 CACHES = caches_from_environment(env, XYZ_REGION)
 
+# The ORM cache: entries in each region that has servers, or else in this process alone. Times are TTL strategies.
+CACHEOPS_REGIONS = regions_with_servers(CACHES, XYZ_REGION)
+CACHEOPS_LOCAL_REGION = XYZ_REGION
+CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
+CACHEOPS = {
+    "locations.*": {"ops": "all", "timeout": "static_data"},
+    "devices.device": {"ops": "all", "timeout": "device_data"},
+    "devices.reading": {"ops": "all", "timeout": "real_time"},
+    "xyzsite.*": {"ops": "all", "timeout": "static_data"},
+    "auth.*": {"ops": "all", "timeout": "static_data"},
+    "contenttypes.*": {"ops": "all", "timeout": "long_term"},
+    "admin.*": {"ops": ("fetch", "count"), "timeout": "real_time"},
+}
+
 # Writes go to "default", the primary database; a second region may name a streaming replica of it for its reads.
 DATABASES = {
     "default": env.db_url_config(env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}")
@@ -85,6 +105,8 @@ if env.str("DATABASE_REPLICA_URL", default=""):
 for database in DATABASES.values():
     database.setdefault("CONN_MAX_AGE", env.int("DATABASE_CONN_MAX_AGE", default=60))
     database.setdefault("CONN_HEALTH_CHECKS", True)
+# Reads and writes of the primary pass the ORM cache. A replica lags, so what is read there is not cached.
+DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace("django.db.", "cacheops.db.")
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

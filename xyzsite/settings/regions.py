@@ -5,6 +5,7 @@ A region's servers come from these variables (NAME is the region in capitals, it
     REDIS_URL_NAME          redis:// or rediss:// address of the primary, or start nodes of the cluster, by comma
     REDIS_READER_URL_NAME   addresses of readers, by comma; optional, a primary with readers only
     REDIS_CLUSTER_NAME      true where the region's servers run in cluster mode
+    REDIS_REPLICAS_NAME     how many replicas each primary has; a write waits until they know what it invalidates
     REDIS_ADDRESS_MAP_NAME  announced=reachable pairs by comma, where a cluster is reached through tunnels; optional
 
 Without REDIS_URL_NAME the region's cache lives in the memory of the process.
@@ -79,3 +80,25 @@ def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
             "CA_CERTS": env.str("REDIS_CA_CERTS", default=""),
         },
     }
+
+
+def regions_with_servers(caches: dict[str, dict[str, Any]], own_region: str) -> tuple[str, ...]:
+    """Return the regions whose entries other processes share; only the own one where there are no servers."""
+    shared = tuple(region for region in REGIONS if client_class(caches, region))
+    return shared if own_region in shared else (own_region,)
+
+
+def replicas_from_environment(env: environ.Env, caches: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Return how many replicas a mark must reach, by region: one where the servers are a cluster or have readers."""
+    found = {}
+    for region in REGIONS:
+        client = client_class(caches, region)
+        has_replica = client.endswith("ClusterClient") or (bool(client) and len(caches[region]["LOCATION"]) > 1)
+        found[region] = env.int(variable("REDIS_REPLICAS", region), default=int(has_replica))
+    return found
+
+
+def client_class(caches: dict[str, dict[str, Any]], region: str) -> str:
+    """Return the class that reaches a region's servers; "" where it has none."""
+    name: str = caches[region]["OPTIONS"].get("CLIENT_CLASS", "")
+    return name

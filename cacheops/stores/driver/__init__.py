@@ -6,6 +6,7 @@ multiplies the tries of a command by those of its connection, and neither stops 
 
 from cacheops.stores.driver.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis
 from cacheops.stores.driver.errors import DRIVER_ERRORS, TIMED_OUT, has_moved, is_cut, is_transient, translate
+from cacheops.stores.driver.line import Flight, Line
 from cacheops.stores.driver.servers import ClusterServers, Command, PairServers, Servers, servers
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "TIMED_OUT",
     "ClusterServers",
     "Command",
+    "Flight",
+    "Line",
     "PairServers",
     "PoolFigures",
     "RegionCluster",

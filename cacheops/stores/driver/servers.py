@@ -69,7 +69,7 @@ class Servers(ABC):
     def new_connection(self, node: redis.Redis) -> Any:
         """Return a connection to a server that is the caller's own: not counted in the pool, not shared."""
         pool = node.connection_pool
-        return pool.connection_class(**pool.connection_kwargs)
+        return pool.connection_class(**{**pool.connection_kwargs, "protocol": 2})
 
     def run_many(self, commands: Sequence[Command], read: bool = False) -> list[Any]:
         """Run commands of the form (name, key, ...), in one round trip a server, and return their answers in order."""
