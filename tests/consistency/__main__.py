@@ -37,7 +37,7 @@ def options() -> Options:
     parser.add_argument("--pause-seconds", type=float, default=default.pause_seconds)
     parser.add_argument("--stop-at-stale", action="store_true")
     parser.add_argument("--pause", type=float, default=default.pause)
-    parser.add_argument("--think", type=float, default=default.think)
+    parser.add_argument("--reads-per-write", type=float, default=default.reads_per_write)
     parser.add_argument("--kill-every", type=float, default=default.kill_every)
     given = vars(parser.parse_args())
     given["faults"] = frozenset(FAULTS if given["faults"] == "all" else filter(None, given["faults"].split(",")))

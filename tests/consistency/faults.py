@@ -11,7 +11,10 @@ from xyzsite.localregions.exceptions import LocalRegionsError
 from xyzsite.localregions.manager import LocalRegions
 
 FAULTS = ("kill", "failover", "evict", "snapshot", "locks")
-ROOM = 120_000  # bytes above what an empty server uses: the readers' entries do not fit in
+ROOM = 2_000_000  # bytes above what a server uses at the beginning
+BACKLOG = 65_536  # bytes; as it grows to its size, it takes memory from the entries
+BALLAST = 20_000  # bytes of a value that the harness writes itself, so that memory is always short
+BALLAST_STEP = 8  # of them at each step
 
 
 def nodes(regions: LocalRegions, names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -77,12 +80,13 @@ class Faults:
             server = client(row)
             try:
                 if (row["node"], row["pid"]) not in self._limited:
-                    used = (
-                        server.info("memory")["used_memory_startup"]
-                        + server.info("memory")["mem_not_counted_for_evict"]
-                    )
-                    server.config_set("maxmemory", used + ROOM)
+                    server.config_set("repl-backlog-size", BACKLOG)
+                    server.config_set("maxmemory", server.info("memory")["used_memory"] + ROOM)
                     self._limited.add((row["node"], row["pid"]))
+                with server.pipeline(transaction=False) as pipeline:
+                    for _ in range(BALLAST_STEP):
+                        pipeline.set(f"ballast:{self.random.randrange(10_000)}", bytes(BALLAST), ex=60)
+                    pipeline.execute(raise_on_error=False)  # a cluster's node takes those of its own slots
                 self.evicted[f"{row['node']} {row['pid']}"] = server.info("stats")["evicted_keys"]
             except redis.RedisError:
                 continue  # it is failing over

@@ -62,7 +62,7 @@ def main(task: dict[str, Any]) -> None:
             holds=task["holds"],
             hot=task["hot"],
             pause=task["pause"],
-            think=task["think"],
+            reads_per_write=task["reads_per_write"],
         )
         writer.run(flush)
     flush()

@@ -31,4 +31,5 @@ class Reports:
 
 def read_all(directory: Path) -> list[dict[str, str]]:
     """Return what all processes have reported."""
-    return [json.loads(line) for file in sorted(directory.glob("stale-*.jsonl")) for line in file.open()]
+    files = sorted(directory.glob("stale-*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]

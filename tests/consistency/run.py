@@ -39,7 +39,7 @@ class Options:
     hot: int = IMMORTAL  # how many items, beside the mortal ones, are written and read one by one
     pause: float = 0.05  # share of loads and commits that stand still on each side
     pause_seconds: float = 0.01  # for so long at most
-    think: float = 0.01  # seconds between two transactions of a writer, on average
+    reads_per_write: float = 40.0  # reads of all readers for one transaction of all writers, on average
     kill_every: float = 5.0  # seconds between two killings of writers, and of servers, on average
     stop_at_stale: bool = False  # end with the first stale read: to prove the harness
 
@@ -105,7 +105,7 @@ class Run:
             "strategy": options.strategy,
             "hot": options.hot,
             "pause": [options.pause, options.pause_seconds],
-            "think": options.think,
+            "reads_per_write": options.reads_per_write * options.writers,
             "dies": "kill" in options.faults,
             "holds": "locks" in options.faults,
             "snapshots": "snapshot" in options.faults,

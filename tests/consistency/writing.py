@@ -20,6 +20,7 @@ from tests.consistency.reports import Reports
 from tests.consistency.rules import IMMORTAL, ITEMS, SHELVES, look_of
 from tests.consistency.strategies import pause_sometimes
 
+LONGEST_WAIT = 1.0  # seconds without a write, where readers stand still
 DIE = 0.002  # share of the commits at which a writer ends itself, where writers are killed
 
 NEXT = {
@@ -51,7 +52,7 @@ class Writer:
         holds: bool,
         hot: int,
         pause: tuple[float, float],
-        think: float,
+        reads_per_write: float,
     ) -> None:
         self.board = board
         self.slot = slot
@@ -60,7 +61,7 @@ class Writer:
         self.holds = holds
         self.hot = hot
         self.pause = pause
-        self.think = think
+        self.reads_per_write = reads_per_write
         self.changes: dict[int, int] = {}  # row on the board -> its counter, of the open transaction
         self.later: list[tuple[float, int, int]] = []  # promised only after a while: their invalidation was queued
         self.queued = 0
@@ -78,7 +79,15 @@ class Writer:
             self.write(self.random.choices(kinds, weights)[0])
             self.promise()
             flush()
-            time.sleep(self.random.uniform(0, 2 * self.think))
+            self.wait()
+
+    def wait(self) -> None:
+        """Let readers read, so that entries are used before they are invalidated, on any machine."""
+        until = self.board.figure("reads") + self.random.uniform(0, 2 * self.reads_per_write)
+        deadline = time.monotonic() + LONGEST_WAIT
+        while self.board.figure("reads") < until and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self.promise()
 
     def write(self, kind: "Kind") -> None:
         self.changes.clear()

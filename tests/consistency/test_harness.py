@@ -1,0 +1,54 @@
+"""Short runs: the harness catches caches that are wrong, and finds nothing in ours, whatever fails."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.consistency.run import Options, Outcome, Run
+from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.plan import Options as ServerOptions
+
+# One item that is read and written all the time, by processes that often stand still.
+CONTENDED = Options(
+    reads=30_000, seconds=60, hot=1, pause=0.5, pause_seconds=0.03, reads_per_write=15, stop_at_stale=True, seed=3
+)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegions]:
+    regions = LocalRegions(tmp_path_factory.mktemp("regions"))
+    regions.up(ServerOptions(postgres=True, replicas=False, volatile=True, replace_after=0.3))
+    yield regions
+    regions.down()
+
+
+def outcome_of(options: Options, servers: LocalRegions, directory: Path) -> Outcome:
+    return Run(options, servers, directory, lambda text: None).run()
+
+
+@pytest.mark.parametrize("strategy", ["after_commit", "versions_at_fill"])
+def test_a_wrong_cache_is_caught(servers, tmp_path, strategy):
+    outcome = outcome_of(Options(**vars(CONTENDED) | {"strategy": strategy}), servers, tmp_path)
+    assert outcome.stale > 0, "nothing stale was found in a cache that is wrong"
+
+
+SHORT = {"reads": 1500, "seconds": 10.0, "writers": 2, "seed": 7, "kill_every": 2.0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(**vars(CONTENDED) | {"reads": 1500, "seconds": 10}),
+        Options(**SHORT, faults=frozenset({"kill", "locks", "snapshot"})),
+        Options(**SHORT, faults=frozenset({"failover", "kill"}), on_unreachable="strict", regions=("us-east-1",)),
+        Options(**SHORT, faults=frozenset({"failover"}), regions=("us-west-2", "us-east-1")),
+        Options(**SHORT, faults=frozenset({"evict", "snapshot"}), regions=("us-east-1", "us-west-2")),
+    ],
+    ids=["contention", "killed writers", "failover, strict", "failover, queue", "eviction"],
+)
+def test_nothing_is_stale(servers, tmp_path, options):
+    outcome = outcome_of(options, servers, tmp_path)
+    assert outcome.stale == 0, outcome.reports
+    assert outcome.figures["hits"] > 0
+    assert outcome.figures["writes"] > 0
