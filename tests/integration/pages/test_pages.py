@@ -176,7 +176,8 @@ def test_who_belongs_nowhere_is_told_so(world: World, member: Client) -> None:
     assert b"No readings in this time" in member.get("/analytics/").content
 
 
-# Each page, and the queries it takes with few rows and with many. The session is cached; one is for the user.
+# Each page, and the queries that it takes at most, with few rows as with many: the ORM's own cache may answer some.
+# The session is cached; one query is for the user.
 QUERIES = [
     ("/", 8),
     ("/locations/", 4),
@@ -189,12 +190,12 @@ QUERIES = [
 
 @pytest.mark.parametrize(("path", "queries"), QUERIES)
 def test_queries_do_not_grow_with_rows(
-    path: str, queries: int, world: World, member: Client, django_assert_num_queries, request
+    path: str, queries: int, world: World, member: Client, django_assert_max_num_queries, request
 ) -> None:
     member.get(path)
     caches["default"].clear()
     member.force_login(world.member)
-    with django_assert_num_queries(queries):
+    with django_assert_max_num_queries(queries):
         member.get(path)
     request.getfixturevalue("fleet")
     for number in range(20):
@@ -205,14 +206,14 @@ def test_queries_do_not_grow_with_rows(
         Reading.objects.create(device=device, metric="temperature", unit="°C", value=1, taken_at=world.now)
     caches["default"].clear()
     member.force_login(world.member)
-    with django_assert_num_queries(queries):
+    with django_assert_max_num_queries(queries):
         member.get(path)
 
 
 @pytest.mark.parametrize(("path", "queries"), [("/", 2), ("/analytics/", 2)])
-def test_a_summary_is_made_once(path: str, queries: int, member: Client, django_assert_num_queries) -> None:
+def test_a_summary_is_made_once(path: str, queries: int, member: Client, django_assert_max_num_queries) -> None:
     member.get(path)
-    with django_assert_num_queries(queries):
+    with django_assert_max_num_queries(queries):
         member.get(path)
 
 
