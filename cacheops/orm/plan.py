@@ -58,20 +58,21 @@ class Plan:
 
 _encoder = msgspec.msgpack.Encoder()
 UNCACHEABLE = Plan()
-_plans: dict[tuple[str, Shape], Plan] = {}
+_plans: dict[Any, Plan] = {}
 
 
 def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
     """Return the plan of a query's shape; the first query of a shape is compiled for it."""
-    key = (compiler.connection.alias, type(compiler).__name__, fingerprint.shape)
-    plan = _plans.get(key)  # type: ignore[arg-type]
+    # The class of the model, not its name: a migration's model has the same, and its rows make other instances.
+    key = (compiler.connection.alias, type(compiler).__name__, compiler.query.model, fingerprint.shape)
+    plan = _plans.get(key)
     if plan is None:
         plan = make_plan(compiler, fingerprint)
         if plan is None:
             return UNCACHEABLE
         if len(_plans) >= MAX_PLANS:
             _plans.clear()
-        _plans[key] = plan  # type: ignore[index]
+        _plans[key] = plan
     return plan
 
 
