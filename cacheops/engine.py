@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cacheops import rows as codec
 from cacheops import tally
@@ -30,10 +30,10 @@ Loader = Callable[[], Sequence[Row]]
 
 FIRST_WAIT = 0.002  # seconds between two looks of a reader that waits for another's load
 LONGEST_WAIT = 0.02
+MOST_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a reader asks for: an entry's digest, and the tables and tags that it depends on; the first holds it."""
 
     digest: str
@@ -56,7 +56,7 @@ class Request:
     def coarse(self) -> "Request":
         """Return the same request, depending on whole tables."""
         tables = tuple(TableTags(table.keys, (WHOLE_TABLE,), (WHOLE_TABLE,)) for table in self.tables)
-        return replace(self, tables=tables)
+        return self._replace(tables=tables)
 
 
 def fetch(request: Request, load: Loader) -> Sequence[Row]:
@@ -89,13 +89,13 @@ def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
     if region.queue_is_due(request.databases):
         replay_queue(region, request.databases)
     values = region.store.read(keys)
-    if region.queue_is_due(request.databases):  # connected anew while reading: another server may have answered
+    if region.is_connected_anew():  # while reading: another server may have answered
         replay_queue(region, request.databases)
         values = region.store.read(keys)
     entry = valid_entry(request, values)
     if entry is None:
         return None
-    if refresh_early(time.time(), entry.expires_at, entry.load_seconds, conf.early_refresh, 1.0 - random.random()):
+    if due_early(entry):
         return None
     try:
         found = entry.rows()
@@ -105,6 +105,14 @@ def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
     tally.count(hits=1)
     counters.hit(request.label)
     return found
+
+
+def due_early(entry: Entry) -> bool:
+    """Say whether this reader should load again although the entry is valid."""
+    beta, now = conf.early_refresh, time.time()
+    if entry.expires_at - now > entry.load_seconds * beta * MOST_EARLY:  # no random number is that small
+        return False
+    return refresh_early(now, entry.expires_at, entry.load_seconds, beta, 1.0 - random.random())
 
 
 def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | None:

@@ -19,7 +19,7 @@ from cacheops.monitoring.counters import counters
 from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
-from cacheops.tags import VERSION_BYTES, NoToken, parts_of, tag_name
+from cacheops.tags import VERSION_BYTES, NoToken, parts_of, tag_names
 
 logger = logging.getLogger("cacheops")
 
@@ -40,13 +40,13 @@ class TableChange:
             return None
         found: set[str] = set()
         for scheme in schemes:
-            for row in self.rows:
-                try:
-                    found.add(tag_name(scheme, row))
-                except (KeyError, NoToken):
-                    return None
-            if len(found) > conf.max_marks:
+            try:
+                names = tag_names(scheme, self.rows, conf.max_marks)
+            except (KeyError, NoToken):
                 return None
+            if names is None or len(found) + len(names) > conf.max_marks:
+                return None
+            found |= names
         return frozenset(found)
 
 
@@ -87,6 +87,7 @@ class Announcement:
         self.changes = changes
         self.writer = os.urandom(VERSION_BYTES)
         self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
+        self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
         self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
 
     def mark(self) -> None:
@@ -126,8 +127,12 @@ class Announcement:
         }
 
     def _marked_table(self, table: str, schemes: frozenset[str]) -> MarkedTable:
-        tags = self.changes.tables[table].tags(schemes)
-        return MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None)
+        needed = self._needed.get((table, schemes))
+        if needed is None:
+            tags = self.changes.tables[table].tags(schemes)
+            needed = MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None)
+            self._needed[table, schemes] = needed
+        return needed
 
     def _missing(self, region: Region, answers: Mapping[str, frozenset[str]]) -> dict[str, MarkedTable]:
         """Return what must be marked besides, now that the region's schemes are known."""

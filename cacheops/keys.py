@@ -11,7 +11,8 @@ the code: during a rollout both versions must see each other's writes. Entries d
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 GENERATION = "*"
 DIGEST_BYTES = 16  # 128 bits: no two queries share a key by accident
@@ -22,18 +23,16 @@ class TableKeys:
     """The keys of one table of one database."""
 
     base: str
+    registry: str = field(init=False, compare=False)
+    generation: str = field(init=False, compare=False)
 
-    @classmethod
-    def of(cls, prefix: str, database: str, table: str) -> "TableKeys":
-        return cls(f"{prefix}:{{{database}.{escaped(table)}}}:")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "registry", f"{self.base}r")
+        object.__setattr__(self, "generation", f"{self.base}t:{GENERATION}")
 
-    @property
-    def registry(self) -> str:
-        return self.base + "r"
-
-    @property
-    def generation(self) -> str:
-        return f"{self.base}t:{GENERATION}"
+    @staticmethod
+    def of(prefix: str, database: str, table: str) -> "TableKeys":
+        return _keys_of(prefix, database, table)
 
     def tag(self, name: str) -> str:
         return f"{self.base}t:{name}"
@@ -43,6 +42,11 @@ class TableKeys:
 
     def loader(self, digest: str) -> str:
         return f"{self.base}l:{digest}"
+
+
+@lru_cache(maxsize=4096)
+def _keys_of(prefix: str, database: str, table: str) -> TableKeys:
+    return TableKeys(f"{prefix}:{{{database}.{escaped(table)}}}:")
 
 
 def escaped(table: str) -> str:

@@ -34,7 +34,7 @@ class Region:
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
         self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
         self._checked_at: dict[str, float] = {}  # by database: when its queue was last found empty, or replayed
-        self._local = threading.local()
+        self._local = _Local()
 
     def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
         return self.schemes.get(keys.base)
@@ -53,14 +53,18 @@ class Region:
         for database in databases:
             if self._checked_at.get(database, 0.0) < oldest:
                 return True
-        return getattr(self._local, "epoch", 0) != getattr(self.store, "epoch", 0)
+        return self.is_connected_anew()
+
+    def is_connected_anew(self) -> bool:
+        """Say whether this thread has connected since it last looked at the queues."""
+        return self._local.epoch != self.store.epoch
 
     def queue_was_checked(self, database: str) -> None:
         self._checked_at[database] = time.monotonic()
 
     def has_connected(self) -> None:
         """Note that the queues were looked at since this thread last connected."""
-        self._local.epoch = getattr(self.store, "epoch", 0)
+        self._local.epoch = self.store.epoch
 
     def suspect(self) -> None:
         """Have the queues looked at before the next use."""
@@ -75,6 +79,10 @@ class Region:
             logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
             region_state_changed.send(None, region=self.name, reachable=False)
         self.suspect()
+
+
+class _Local(threading.local):
+    epoch = 0  # of the store, when this thread last looked at the queues
 
 
 class RegionHandler:

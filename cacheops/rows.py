@@ -1,6 +1,6 @@
 """Rows to bytes and back, faithfully: typed by the columns' values, with a checksum, and without pickle.
 
-An entry is one format byte, the CRC-32 of the rest, and a MessagePack array (`_Header`). The rows in it are an array of
+An entry is one format byte, the CRC-32 of the rest, and a MessagePack array (`Entry`). The rows in it are an array of
 arrays; `types` says with one letter a column how its values were written:
 
     n  as MessagePack knows them: None, bool, int, float, str, bytes
@@ -13,10 +13,10 @@ converters run on it after it is read back, as they do on the database's answer.
 
 import datetime as dt
 import ipaddress
+import struct
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -28,22 +28,12 @@ from cacheops.exceptions import CorruptEntry, UnencodableValue
 
 # Raise it with every change of the layout above: entries of another format are never read, as it is part of their keys.
 FORMAT = 1
-_FORMAT_BYTE = bytes([FORMAT])
+_HEAD = struct.Struct(">BI")  # the format, the checksum
 
 Row = tuple[Any, ...]
 
 
-class _Header(msgspec.Struct, array_like=True, gc=False):
-    versions: bytes
-    made_at: float
-    expires_at: float
-    load_seconds: float
-    types: str
-    rows: msgspec.Raw
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """A stored result: its rows, and what its reader knew when it was made.
 
     `versions` are the tags' versions that its reader leased, one after the other. Moments are seconds since the epoch
@@ -75,19 +65,19 @@ def encode(rows: Sequence[Row], versions: bytes, made_at: float, expires_at: flo
         raw = msgspec.Raw(_encoder.encode(rows))
     except (TypeError, OverflowError, UnicodeEncodeError) as error:
         raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
-    body = _encoder.encode(_Header(versions, made_at, expires_at, load_seconds, types, raw))
-    return _FORMAT_BYTE + zlib.crc32(body).to_bytes(4, "big") + body
+    body = _encoder.encode(Entry(versions, made_at, expires_at, load_seconds, types, raw))
+    return _HEAD.pack(FORMAT, zlib.crc32(body)) + body
 
 
 def decode(payload: bytes) -> Entry:
     """Return the entry that `encode` wrote. Raise CorruptEntry for anything else."""
-    if payload[:1] != _FORMAT_BYTE or zlib.crc32(memoryview(payload)[5:]).to_bytes(4, "big") != payload[1:5]:
+    body = memoryview(payload)[_HEAD.size :]
+    if payload[: _HEAD.size] != _HEAD.pack(FORMAT, zlib.crc32(body)):
         raise CorruptEntry("A cache entry has another format, or its checksum is wrong.")
     try:
-        header = _header_decoder.decode(memoryview(payload)[5:])
+        return _entry_decoder.decode(body)
     except msgspec.DecodeError as error:
         raise CorruptEntry(f"A cache entry can't be decoded: {error}") from error
-    return Entry(header.versions, header.made_at, header.expires_at, header.load_seconds, header.types, header.rows)
 
 
 # --- column types ---------------------------------------------------------------------------------------------------
@@ -279,4 +269,4 @@ def _unpack_range(name: str, lower: Any, upper: Any, bounds: str, empty: bool) -
 # UUIDs, decimals and moments are written as strings by default; `types` brings them back.
 _encoder = msgspec.msgpack.Encoder()
 _ext_decoder = msgspec.msgpack.Decoder(ext_hook=_unpack)
-_header_decoder = msgspec.msgpack.Decoder(_Header)
+_entry_decoder = msgspec.msgpack.Decoder(Entry)

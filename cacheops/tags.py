@@ -11,7 +11,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -70,10 +70,25 @@ def tag_name(scheme: str, values: Mapping[str, Any]) -> str:
     return named(scheme, [part.token(values[part.column]) for part in parts])
 
 
+def tag_names(scheme: str, rows: Sequence[Mapping[str, Any]], most: int) -> set[str] | None:
+    """Return the names of the tags that rows lie in, as `tag_name` does; None where they are more than `most`."""
+    parts = parts_of(scheme)
+    columns = [part.column for part in parts]
+    values = {tuple([row[column] for column in columns]) for row in rows}  # many rows share a few
+    if len(values) > most:
+        return None
+    texts = scheme.split(",") if scheme else []
+    return {named_by(scheme, texts, [part.token(one) for part, one in zip(parts, row, strict=True)]) for row in values}
+
+
 def named(scheme: str, tokens: list[str]) -> str:
     """Return the name of a tag from its values' tokens."""
-    texts = scheme.split(",") if scheme else []
-    name = "&".join(f"{text}={value}" for text, value in zip(texts, tokens, strict=True))
+    return named_by(scheme, scheme.split(",") if scheme else [], tokens)
+
+
+def named_by(scheme: str, texts: Sequence[str], tokens: Sequence[str]) -> str:
+    """Return the name of a tag of a scheme that was split already."""
+    name = "&".join([f"{text}={value}" for text, value in zip(texts, tokens, strict=True)])
     if len(name) > MAX_NAME:
         return f"{scheme}#{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}"
     return name

@@ -6,9 +6,10 @@ understood is left out, and the tag is wider; wider is safe.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import lookups
 from django.db.models.expressions import Col
@@ -18,7 +19,7 @@ from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, OR, WhereNode
 
 from cacheops.orm.tables import compared_as, fields_by_column, has_ranges, is_exact
-from cacheops.tags import WHOLE_TABLE, NoToken, bucket, named, token
+from cacheops.tags import WHOLE_TABLE, NoToken, bucket, named, named_by, token
 
 MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
 RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
@@ -53,16 +54,45 @@ class Equalities:
     exact: tuple[Atom, ...]  # sorted by column
     ranges: tuple[tuple[str, int, int], ...]  # column, place of the lower end, of the upper; -1 both: a pair at one
 
+    def single_tag(self) -> "SingleTag | None":
+        """Return how to make the only tag; None where there may be several, or another scheme for other values."""
+        if self.ranges or any(atom.kind != "=" for atom in self.exact):
+            return None
+        columns = [atom.column for atom in self.exact]
+        return SingleTag(",".join(columns), tuple(columns), tuple(atom.place for atom in self.exact))
+
+
+class SingleTag(NamedTuple):
+    """The tag of a term of equalities only, which most queries have: its scheme, and where its values stand."""
+
+    scheme: str
+    columns: tuple[str, ...]
+    places: tuple[int, ...]
+
+    def name(self, parameters: Sequence[Any]) -> str:
+        """Return the tag's name. Raise NoToken."""
+        return named_by(self.scheme, self.columns, [token(parameters[place]) for place in self.places])
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
     """The dependencies of a shape: for each table, the terms of which one must hold for a row to matter."""
 
     tables: tuple[tuple[str, tuple[Equalities, ...]], ...]
+    _single: tuple[SingleTag | None, ...] = field(init=False, compare=False)  # of each table
+
+    def __post_init__(self) -> None:
+        single = tuple(terms[0].single_tag() if len(terms) == 1 else None for _, terms in self.tables)
+        object.__setattr__(self, "_single", single)
 
     def tags(self, parameters: Sequence[Any], most: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
         """Yield each table with the names of its tags and their schemes; at most `most` tags a table."""
-        for table, terms in self.tables:
+        for (table, terms), single in zip(self.tables, self._single, strict=True):
+            if single is not None:
+                with suppress(NoToken):
+                    name = single.name(parameters)
+                    yield table, (name,), (single.scheme,)
+                    continue
             found: dict[str, str] = {}
             for term in terms:
                 found.update(tags_of(term, parameters, most))

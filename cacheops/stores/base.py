@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from cacheops.exceptions import StoreError
 from cacheops.keys import TableKeys
@@ -25,8 +25,7 @@ class Refusal(Enum):
     FULL = "full"  # the table has no room for another scheme: depend on the whole table
 
 
-@dataclass(frozen=True, slots=True)
-class TableTags:
+class TableTags(NamedTuple):
     """One table's share of a query or of a write: names of tags, without the generation, which always counts."""
 
     keys: TableKeys
@@ -35,7 +34,9 @@ class TableTags:
 
     def key_list(self) -> list[str]:
         """Return the keys whose versions count: the generation's, then the tags'."""
-        return [self.keys.generation, *map(self.keys.tag, self.tags)]
+        keys = self.keys
+        start = keys.base + "t:"
+        return [keys.generation, *[start + name for name in self.tags]]
 
 
 @dataclass(frozen=True, slots=True)
