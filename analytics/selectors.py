@@ -74,6 +74,7 @@ class StepsSince(Func):
     """How many whole steps lie between a run's start and a reading's time: an integer on every database."""
 
     output_field = IntegerField()
+    cacheops_pure = True  # its SQL depends on nothing but the run and the column
 
     def __init__(self, column: F, run: Run, **extra: Any) -> None:
         # Whole seconds, as buckets are of minutes at least. Numbers in the text, because PostgreSQL would not see that

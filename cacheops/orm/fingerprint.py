@@ -174,7 +174,7 @@ class Fingerprint:
         return self._node(value)
 
     def _name(self, node: F) -> Shape:
-        return ("N", name_of(type(node)), node.name)
+        return ("N", name_of(type(node)), node.name)  # type: ignore[attr-defined]
 
     def _zone(self, node: dt.tzinfo) -> Shape:
         if isinstance(node, dt.timezone) or (isinstance(node, ZoneInfo) and node.key):
@@ -247,9 +247,10 @@ def _handler_for(kind: type) -> Handler:
 def writes_own_sql(kind: type) -> bool:
     """Say whether a class outside of Django makes SQL by code of its own, which may depend on anything.
 
-    A subclass that only names a function or a template is known by its name and its attributes.
+    A subclass that only names a function or a template is known by its name and its attributes. So is one that says
+    `cacheops_pure = True`: that its SQL depends on its attributes alone, and is no other the next time.
     """
-    return any(
+    return not getattr(kind, "cacheops_pure", False) and any(
         not base.__module__.startswith("django.") and any(name.startswith("as_") for name in vars(base))
         for base in kind.__mro__
         if hasattr(base, "as_sql")
