@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cacheops import engine, invalidation
+from cacheops import invalidation
+from cacheops.engine import Miss
 from cacheops.exceptions import StoreError
 from cacheops.invalidation import Announcement
 from cacheops.regions import regions
@@ -21,21 +22,21 @@ def pause_sometimes(random_: random.Random, share: float, most: float) -> None:
 
 def pause_loaders(random_: random.Random, share: float, most: float) -> None:
     """Let readers stand still between lease and load, and between load and fill."""
+    load_and_fill = Miss._load_and_fill
 
-    class PausingMiss(engine._Miss):
-        def _load_and_fill(self, versions: Any) -> Sequence[Row]:
-            load = self.load
+    def paused_load_and_fill(self: Miss, versions: Any) -> Any:
+        load = self.load
 
-            def paused() -> Sequence[Row]:
-                pause_sometimes(random_, share, most)
-                rows = load()
-                pause_sometimes(random_, share, most)
-                return rows
+        def paused() -> Sequence[Row]:
+            pause_sometimes(random_, share, most)
+            rows = load()
+            pause_sometimes(random_, share, most)
+            return rows
 
-            self.load = paused
-            return super()._load_and_fill(versions)
+        self.load = paused
+        return load_and_fill(self, versions)
 
-    engine._Miss = PausingMiss  # type: ignore[misc]
+    Miss._load_and_fill = paused_load_and_fill  # type: ignore[method-assign]
 
 
 class AfterCommit(Announcement):
@@ -65,16 +66,17 @@ def use_after_commit() -> None:
 def use_versions_at_fill() -> None:
     """Wrong: entries are stored under the versions that tags have when they are stored, not before the load."""
 
-    class VersionsAtFill(engine._Miss):
-        def _fill(self, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
-            request = self.request
-            now = self.store.lease(request.tables, self._loader_key(), request.profile.timeout, 0.0)
-            if isinstance(now, bytes):
-                super()._fill(loaded, now, load_seconds)
-            else:
-                self._release()
+    fill = Miss._fill
 
-    engine._Miss = VersionsAtFill  # type: ignore[misc]
+    def fill_as_of_now(self: Miss, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
+        request = self.request
+        now = self.store.lease(request.tables, self._loader_key(), request.profile.timeout, 0.0)
+        if isinstance(now, bytes):
+            fill(self, loaded, now, load_seconds)
+        else:
+            self._release()
+
+    Miss._fill = fill_as_of_now  # type: ignore[method-assign]
 
 
 STRATEGIES: dict[str, Callable[[], None]] = {
