@@ -59,8 +59,8 @@ class Request(NamedTuple):
         return self._replace(tables=tables)
 
 
-def fetch(request: Request, load: Loader) -> Sequence[Row]:
-    """Return the rows of a cached read: from the local region's store, else from `load`."""
+def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> Sequence[Row]:
+    """Return the rows of a cached read: from the local region's store, else from `load`, in the way of `miss`."""
     region = regions.local
     if region.full and any(
         (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
@@ -80,7 +80,7 @@ def fetch(request: Request, load: Loader) -> Sequence[Row]:
     region.answered()
     if found is not None:
         return found
-    return _Miss(region, request, load).rows()
+    return (miss or Miss)(region, request, load).rows()
 
 
 def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
@@ -138,7 +138,7 @@ def _bypass(request: Request, load: Loader) -> Sequence[Row]:
     return load()
 
 
-class _Miss:
+class Miss:
     """One reader's way from its miss to its answer."""
 
     def __init__(self, region: Region, request: Request, load: Loader) -> None:

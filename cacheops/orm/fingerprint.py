@@ -52,7 +52,7 @@ class Fingerprint:
             self._where(query.where) if query.where.children else None,
             tuple([self._source(alias, source, query) for alias, source in aliases.items()])
             if len(aliases) > 1
-            else len(aliases),
+            else None,  # compiling adds the only one
             query.low_mark,
             query.high_mark,
             query.distinct,

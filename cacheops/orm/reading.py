@@ -1,6 +1,7 @@
 """The reading side of the database backends: SELECTs that Django's compilers run pass here first."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from django.db.models.sql.compiler import SQLAggregateCompiler
@@ -11,12 +12,14 @@ from cacheops.conf import conf
 from cacheops.engine import Request, fetch
 from cacheops.keys import TableKeys
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.instances import quickened
 from cacheops.orm.options import is_bypassed, options_of
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
 from cacheops.rows import Row
 from cacheops.stores.base import TableTags
+from cacheops.streams import fetch_parts
 
 MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
 
@@ -27,29 +30,63 @@ class CachingCompiler:
     query: Query
     connection: Any
     using: str
+    _plan: Plan | None = None  # of the rows that were fetched
 
     def execute_sql(
         self, result_type: str = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
     ) -> Any:
         run = super().execute_sql  # type: ignore[misc]
-        if chunked_fetch or (result_type != MULTI and result_type != SINGLE):
+        if result_type != MULTI and result_type != SINGLE:
             return run(result_type, chunked_fetch, chunk_size)
         prepared = self._prepared(result_type)
         if prepared is None:
             return run(result_type, chunked_fetch, chunk_size)
         request, plan = prepared
-
+        if chunked_fetch:
+            parts = fetch_parts(request, lambda: run(result_type, chunked_fetch, chunk_size))
+            self._knows(plan)
+            return parts
         rows = fetch(request, lambda: self.load_rows(result_type))
-        # What compiling leaves on the compiler, and what builds the results: a hit compiles nothing.
+        self._knows(plan)
+        if result_type == SINGLE:
+            return rows[0] if rows else None
+        return [rows]
+
+    def _knows(self, plan: Plan) -> None:
+        """Hold what compiling leaves on a compiler, and what builds the results: a hit compiles nothing."""
+        self._plan = plan
         self.select, self.klass_info, self.annotation_col_map, self.col_count = (
             plan.select,
             plan.klass_info,
             plan.annotation_col_map,
             plan.col_count,
         )
-        if result_type == SINGLE:
-            return rows[0] if rows else None
-        return [rows]
+
+    def results_iter(
+        self,
+        results: Any = None,
+        tuple_expected: bool = False,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        """Return the converted rows, as Django does; the plan knows which columns have converters."""
+        if results is None:
+            results = self.execute_sql(MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size)
+        plan = self._plan
+        if plan is None or plan.converted is None:
+            return super().results_iter(results, tuple_expected, chunked_fetch, chunk_size)  # type: ignore[misc]
+        rows: Any = chain.from_iterable(results)
+        if plan.converted:
+            rows = self.apply_converters(rows, self.converters_of(plan))  # type: ignore[attr-defined]
+        return map(tuple, rows) if tuple_expected else rows
+
+    def converters_of(self, plan: Plan) -> Any:
+        """Return the converters of a plan's columns, by place."""
+        assert plan.converted is not None
+        found = {}
+        for place in plan.converted:
+            found[place] = self.get_converters([plan.select[place][0]])[0]  # type: ignore[attr-defined]
+        return quickened(found)
 
     def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
         """Return the rows from the database."""

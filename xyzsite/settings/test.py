@@ -12,3 +12,9 @@ STORAGES = {
 # Static files come from the apps' own folders, looked up when asked for: nothing is collected for tests.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
+
+# The suite's own application, with a model for every shape (tests/testapp), in two databases of different kinds.
+INSTALLED_APPS += ["django.contrib.postgres", "tests.testapp"]  # noqa: F405
+DATABASE_ROUTERS = ["tests.testapp.router.TestAppRouter", *DATABASE_ROUTERS]  # noqa: F405
+DATABASES["other"] = {"ENGINE": "cacheops.db.backends.sqlite3", "NAME": ":memory:"}  # noqa: F405
+CACHEOPS = {**CACHEOPS, "testapp.*": {"ops": "all", "timeout": 300}}  # noqa: F405
