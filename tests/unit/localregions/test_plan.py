@@ -1,10 +1,13 @@
 """What runs where, before anything does."""
 
+from pathlib import Path
+
 import pytest
 
 from xyzsite.localregions import environment, plan, redisfiles
 from xyzsite.localregions.exceptions import UnknownName
 from xyzsite.localregions.plan import Options, Plan
+from xyzsite.localregions.programs import RedisProgram
 from xyzsite.settings import regions as settings_regions
 
 
@@ -99,3 +102,12 @@ def test_data_to_be_kept_and_data_to_be_lost_have_different_folders(tmp_path):
     kept = Plan(tmp_path, Options(postgres=True)).folder(node)
     lost = Plan(tmp_path, Options(postgres=True, volatile=True)).folder(node)
     assert kept != lost
+
+
+def test_a_node_starts_without_what_another_server_program_has_left(whole):
+    node = plan.redis_nodes()[0]
+    folder = whole.folder(node)
+    folder.mkdir(parents=True)
+    (folder / "dump.rdb").write_bytes(b"REDIS9999 of a newer program")
+    redisfiles.write(whole, node, RedisProgram(Path("redis-server"), "redis", (7, 0, 15), tls=False))
+    assert not (folder / "dump.rdb").exists()
