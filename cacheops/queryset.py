@@ -45,11 +45,12 @@ class GetPlan:
     converters: Any  # of the compiler, by column
     compiler: CachingCompiler
 
-    def instances(self, model: type[M], database: str, rows: Sequence[Row]) -> list[M]:
+    def instances(self, database: str, rows: Sequence[Row]) -> list[Any]:
         found: Iterable[Sequence[Any]] = rows
         if self.converters:
             found = self.compiler.apply_converters(rows, self.converters)  # type: ignore[attr-defined]
-        return [model.from_db(database, self.names, row) for row in found]
+        from_db = self.plan.klass_info["model"].from_db
+        return [from_db(database, self.names, row) for row in found]
 
 
 _get_plans: dict[tuple[type[models.Model], str, str], GetPlan | None] = {}
@@ -92,14 +93,14 @@ def _make_get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> Ge
     except NoFingerprint:
         return None
     plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
-    if plan.template is None or fingerprint.parameters != [value] or plan.klass_info is None:
+    if plan.template is None or plan.converted is None or fingerprint.parameters != [value] or plan.klass_info is None:
         return None
     first, last = plan.klass_info["select_fields"][0], plan.klass_info["select_fields"][-1] + 1
     if (first, last) != (0, len(plan.select)) or plan.klass_info.get("related_klass_infos"):
         return None
     columns = [column for column, _, _ in plan.select]
     names = [column.target.attname for column in columns]
-    return GetPlan(plan, type(value), names, compiler.get_converters(columns), compiler)  # type: ignore[attr-defined]
+    return GetPlan(plan, type(value), names, compiler.converters_of(plan), compiler)
 
 
 def get_query(queryset: "CachedQuerySet[Any]", condition: dict[str, Any]) -> Any:
@@ -212,7 +213,7 @@ class CachedQuerySet(models.QuerySet[M]):
         def load() -> Sequence[Row]:
             return get_query(self, {name: value}).get_compiler(using=database).load_rows()
 
-        found = plan.instances(model, database, fetch(request, load))
+        found = plan.instances(database, fetch(request, load))
         if not found:
             raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")  # type: ignore[attr-defined]
         return found[0]

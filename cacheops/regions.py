@@ -111,6 +111,8 @@ class RegionHandler:
     def reset(self) -> None:
         """Forget the stores: their settings have changed."""
         with self._lock:
+            for region in self._regions.values():
+                region.store.close()
             self._regions.clear()
 
 

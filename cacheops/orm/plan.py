@@ -17,6 +17,7 @@ from cacheops import rows
 from cacheops.keys import DIGEST_BYTES, text_of
 from cacheops.orm.dependencies import Template, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape, name_of
+from cacheops.orm.instances import with_makers
 from cacheops.orm.tables import is_tracked, models_by_table
 
 MAX_PLANS = 4096  # shapes are few; a program that makes more of them starts again with none
@@ -44,6 +45,7 @@ class Plan:
     template: Template | None = None
     name: bytes = b""  # the same in every process with this code and these models
     zoned: bool = False  # its SQL depends on the active time zone
+    converted: tuple[int, ...] | None = None  # places of the columns with converters; None: Django finds them
 
     def digest(self, parameters: list[Any], salt: bytes) -> str | None:
         """Return the digest of a query of this shape; None where a parameter has no exact encoding."""
@@ -90,13 +92,22 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
         return UNCACHEABLE
     return Plan(
         compiler.select,
-        compiler.klass_info,
+        with_makers(compiler.klass_info),
         compiler.annotation_col_map,
         compiler.col_count,
         template,
         shape_name(fingerprint.shape, frozenset(table for table, _ in template.tables)),
         ZONED.search(sql) is not None,
+        converted_columns(compiler),
     )
+
+
+def converted_columns(compiler: SQLCompiler) -> tuple[int, ...] | None:
+    """Return the places of a compiled query's columns that have converters; None where places are not columns."""
+    expressions = [column[0] for column in (compiler.select or ())[: compiler.col_count]]
+    if any(hasattr(expression, "targets") for expression in expressions):  # a composite key: one for many columns
+        return None
+    return tuple(compiler.get_converters(expressions))
 
 
 def shape_name(shape: Shape, tables: frozenset[str]) -> bytes:

@@ -119,6 +119,9 @@ class Store(ABC):
     def info(self) -> list[dict[str, Any]]:
         """Return what each node tells of itself."""
 
+    def close(self) -> None:  # noqa: B027 - a store in memory holds nothing open
+        """Close what this thread holds open: the store is not used again."""
+
     def fill_soon(self, entry: str, payload: bytes, ttl: float, loader: str, told: "Told[None]") -> None:
         """Fill without waiting for the answer: `told` hears of it, or of the error, at once or at a later call."""
         try:

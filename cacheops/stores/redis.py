@@ -59,6 +59,9 @@ class RedisStore(Store):
         nodes = self.servers.primaries()
         return all(count >= self.wait_replicas for count in self._wire.call([self._wait] * len(nodes), nodes))
 
+    def close(self) -> None:
+        self._wire.forget()
+
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
