@@ -57,8 +57,8 @@ def write(plan: Plan, node: Node, program: RedisProgram) -> Path:
     """Write a node's files, readable by us only (they hold the password), and return its redis.conf."""
     folder = plan.folder(node)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # What a replica got in its last full synchronisation. A cache starts from nothing; and another server program than the
-    # last one, found first today, could not read it.
+    # What a replica got in its last full synchronisation. A cache starts from nothing; and a server program other than
+    # the last one could not read it.
     (folder / "dump.rdb").unlink(missing_ok=True)
     text = COMMON.format(host=HOST, folder=quoted(folder))
     if plan.options.tls:
