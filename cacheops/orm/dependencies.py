@@ -6,7 +6,6 @@ understood is left out, and the tag is wider; wider is safe.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
@@ -89,10 +88,11 @@ class Template:
         """Yield each table with the names of its tags and their schemes; at most `most` tags a table."""
         for (table, terms), single in zip(self.tables, self._single, strict=True):
             if single is not None:
-                with suppress(NoToken):
-                    name = single.name(parameters)
-                    yield table, (name,), (single.scheme,)
+                try:
+                    yield table, (single.name(parameters),), (single.scheme,)
                     continue
+                except NoToken:  # a wider tag, of another scheme
+                    pass
             found: dict[str, str] = {}
             for term in terms:
                 found.update(tags_of(term, parameters, most))

@@ -65,10 +65,11 @@ class RedisStore(Store):
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        slots = runs_of_tables(keys)
-        if len(slots) == 1:
-            return self._wire.call([("MGET", *keys)])[0]
-        found = self._wire.call([("MGET", *run) for run in slots])
+        first = keys[0]
+        table = first[: first.index("}") + 1]
+        if all(key.startswith(table) for key in keys):
+            return self._wire.ask(("MGET", *keys), first)
+        found = self._wire.call([("MGET", *run) for run in runs_of_tables(keys)])
         return [value for values in found for value in values]
 
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:

@@ -30,6 +30,18 @@ class Wire:
         self._local = _Local()
         self._nodes: dict[str, Any] = {}  # by a table's keys, until the servers change
 
+    def ask(self, command: Command, route: str) -> Any:
+        """Run one command on the server of a key and return its answer: what `call` does, in less time."""
+        try:
+            if self._local.broken:
+                self._mend()
+            answer = self.line(self._node_of(route)).ask(command)
+        except errors.DRIVER_ERRORS as error:
+            return self._again([command], [route], error)[0]
+        if isinstance(answer, Exception):
+            return self._again([command], [route], answer)[0]
+        return answer
+
     def call(self, commands: Sequence[Command], routes: Sequence[Any] | None = None) -> list[Any]:
         """Run commands as `begin` does and return their answers; an error among them is raised."""
         return self.begin(commands, routes)()

@@ -66,6 +66,23 @@ class Line:
             self._read_one()
         return flight.answers
 
+    def ask(self, command: Command) -> Any:
+        """Send one command and return its answer, an error as what it is. Raise as `send` and `wait` do."""
+        if self._flights:  # the answers of earlier commands come first
+            return self.wait(self.send((command,)))[0]
+        try:
+            self._socket.sendall(pack(command))
+        except OSError as error:
+            raise self._cut(error) from error
+        except BaseException:
+            self.close()
+            raise
+        answer = False
+        while answer is False:
+            self._receive()
+            answer = self._reader.gets()
+        return answer
+
     def _read_one(self) -> None:
         """Give the next answer to the flight that it belongs to."""
         reader = self._reader
