@@ -33,7 +33,7 @@ types: $(VENV)/.installed-dev ## check types
 	@$(BIN)/mypy .
 
 contract: $(VENV)/.installed-dev ## check that imports point downwards
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: lint types contract ## lint, types and the import contract
 
