@@ -74,7 +74,7 @@ def compare(
                 answer = peers[name].ask("run", operation=operation, count=CALLS[operation])
                 timings[operation][name].rounds.append(answer["taken"])
                 if operation == "miss":
-                    rewarm(peers[name], operations)
+                    peers[name].ask("prepare")
                 clean(operation, peers[name])
         print(f"round {number + 1} of {rounds}", flush=True)
     return timings
@@ -84,14 +84,6 @@ def empty(process: PeerProcess, servers: Servers) -> None:
     """Empty the peer's cache."""
     if process.peer != PLAIN:
         servers.redis(process.peer.database).flushdb()
-
-
-def rewarm(process: PeerProcess, operations: Sequence[str]) -> None:
-    """Fill the peer's cache again with what the hits read."""
-    process.ask("prepare")
-    for operation in operations:
-        if operation not in ("miss", "bulk_create", "save", "save status", "update"):
-            process.ask("warm", operation=operation, count=CALLS[operation])
 
 
 def clean(operation: str, process: PeerProcess) -> None:
