@@ -177,7 +177,11 @@ class Miss:
     def _lease_once(self) -> bytes | Refusal:
         profile = self.request.profile
         hold = conf.loader_seconds if profile.lock else 0.0
-        return self.store.lease(self.request.tables, self._loader_key(), profile.timeout, hold)
+        leased = self.store.lease(self.request.tables, self._loader_key(), profile.timeout, hold)
+        if isinstance(leased, bytes):
+            for table in self.request.tables:
+                self.region.has_registered(table.keys, table.schemes)
+        return leased
 
     def _loader_key(self) -> str:
         return self.request.keys.loader(self.request.digest)

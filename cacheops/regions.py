@@ -42,6 +42,12 @@ class Region:
     def learn(self, keys: TableKeys, schemes: frozenset[str]) -> None:
         self.schemes[keys.base] = schemes
 
+    def has_registered(self, keys: TableKeys, schemes: Sequence[str]) -> None:
+        """Note schemes that this process has registered itself, so that its own writes know their columns."""
+        known = self.schemes.get(keys.base)
+        if known is not None and not known.issuperset(schemes):
+            self.schemes[keys.base] = known.union(schemes)
+
     def queue_is_due(self, databases: Sequence[str]) -> bool:
         """Say whether these databases' queues must be looked at before this region's cache may be used.
 

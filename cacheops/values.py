@@ -3,12 +3,13 @@
 Beyond what rows hold: model instances (concrete fields), querysets (as lists), sets, safe strings, responses.
 """
 
+import enum
 from typing import Any
 
 from django.apps import apps
 from django.db import models
 from django.http import HttpResponse
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import mark_safe
 
 from cacheops.exceptions import CorruptEntry, UnencodableValue
 
@@ -25,8 +26,8 @@ def pack(value: Any) -> Any:
         return (_CONTAINERS[kind], [pack(item) for item in value])
     if kind is dict:
         return ("dict", [(pack(key), pack(item)) for key, item in value.items()])
-    if isinstance(value, SafeString):
-        return ("safe", str(value))
+    if isinstance(value, str) and hasattr(value, "__html__"):
+        return ("safe", str.__str__(value))  # Django's SafeString, or Markup of Jinja2
     if isinstance(value, models.Model):
         return _pack_instance(value)
     if isinstance(value, models.QuerySet):
@@ -60,8 +61,13 @@ def unpack(packed: Any) -> Any:
 def _pack_instance(instance: models.Model) -> tuple[str, Any]:
     deferred = instance.get_deferred_fields()
     loaded = [field for field in instance._meta.concrete_fields if field.attname not in deferred]
-    values = [(field.attname, ("value", getattr(instance, field.attname))) for field in loaded]
+    values = [(field.attname, ("value", _from_database(getattr(instance, field.attname)))) for field in loaded]
     return ("instance", [instance._meta.label_lower, instance._state.db, values])
+
+
+def _from_database(value: Any) -> Any:
+    """Return an attribute as the database would give it back: a member of a choices' enumeration as its value."""
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def _unpack_instance(content: Any) -> models.Model:

@@ -1,0 +1,15 @@
+"""A template library as a project would write it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cacheops import CacheopsLibrary, cached
+
+register = CacheopsLibrary()
+
+
+@register.decorator_tag(takes_context=True)
+def cache_menu(context: dict[str, Any], name: str) -> Callable[..., Any]:
+    if context["staff"]:
+        return lambda func: func
+    return cached(timeout=60, extra=("menu", name))

@@ -1,0 +1,240 @@
+"""cached, cached_as and their views: results as entries, invalidated by what they depend on."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import RequestFactory
+
+from cacheops import bypassed, cache_read, cached, cached_as, cached_view, cached_view_as
+from cacheops.exceptions import InvalidOption
+from locations.models import Location
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def harbor() -> Location:
+    return Location.objects.create(name="Harbor", code="harbor")
+
+
+def test_a_cached_function_runs_once_for_each_set_of_arguments() -> None:
+    calls = []
+
+    @cached(timeout=60)
+    def doubled(number: int, times: int = 2) -> int:
+        calls.append(number)
+        return number * times
+
+    assert [doubled(4), doubled(4), doubled(number=4), doubled(4, times=2)] == [8, 8, 8, 8]
+    assert doubled(5) == 10
+    assert calls == [4, 5]
+
+
+def test_invalidating_one_call_leaves_the_others() -> None:
+    calls = []
+
+    @cached(timeout=60)
+    def named(name: str) -> str:
+        calls.append(name)
+        return name
+
+    for name in ("a", "b", "a", "b"):
+        named(name)
+    named.invalidate("a")
+    for name in ("a", "b"):
+        named(name)
+    assert calls == ["a", "b", "a"]
+
+
+def test_a_result_follows_its_sample(harbor: Location) -> None:
+    calls = []
+
+    @cached_as(Location.objects.filter(region="us-east-1"), timeout=60)
+    def names() -> list[str]:
+        calls.append(1)
+        return [location.name for location in Location.objects.filter(region="us-east-1")]
+
+    assert names() == names() == ["Harbor"]
+    assert len(calls) == 1
+    harbor.name = "Pier"
+    harbor.save()
+    assert names() == ["Pier"]
+
+
+def test_a_row_outside_of_the_sample_leaves_the_result(harbor: Location) -> None:
+    calls = []
+
+    @cached_as(Location.objects.filter(code="harbor"), timeout=60)
+    def found() -> int:
+        calls.append(1)
+        return 1
+
+    for code in ("one", "two", "three"):
+        found()
+        found()
+        Location.objects.create(name=code, code=code)
+    assert len(calls) <= 2  # the first write teaches the process the scheme, and invalidates the table once
+
+
+def test_samples_may_be_models_and_instances(harbor: Location) -> None:
+    for sample in (Location, harbor):
+        calls = []
+
+        @cached_as(sample, timeout=60)
+        def counted(calls: list[int] = calls, kind: str = str(type(sample))) -> int:
+            calls.append(1)
+            return Location.objects.count()
+
+        counted.func.__qualname__ += str(type(sample))
+        first = counted()
+        Location.objects.filter(pk=harbor.pk).update(timezone="Asia/Tokyo")
+        counted()
+        assert first == 1
+        assert len(calls) == 2
+
+
+def test_results_keep_their_types(harbor: Location) -> None:
+    result = {
+        "when": dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC),
+        "price": Decimal("1.50"),
+        "places": [harbor],
+        "set": {1, 2},
+        "pair": (1, None),
+        "query": Location.objects.filter(pk=harbor.pk),
+    }
+
+    @cached(timeout=60)
+    def made() -> dict[str, object]:
+        return result
+
+    made()
+    again = made()
+    assert again is not result
+    assert list(again.pop("query")) == [harbor]
+    assert again == {name: value for name, value in result.items() if name != "query"}
+    assert type(again["pair"]) is tuple
+    assert again["places"][0].name == "Harbor"
+
+
+def test_a_result_that_no_entry_can_hold_is_returned_each_time() -> None:
+    calls = []
+
+    @cached(timeout=60)
+    def opened() -> object:
+        calls.append(1)
+        return object
+
+    assert opened() is object
+    assert opened() is object
+    assert len(calls) == 2
+
+
+def test_an_open_transaction_sees_its_own_writes(harbor: Location) -> None:
+    @cached_as(Location, timeout=60)
+    def names() -> list[str]:
+        return list(Location.objects.values_list("name", flat=True))
+
+    assert names() == ["Harbor"]
+    with transaction.atomic():
+        Location.objects.update(name="Pier")
+        assert names() == ["Pier"]
+        transaction.set_rollback(True)
+    assert names() == ["Harbor"]
+
+
+def test_bypassed_runs_the_function() -> None:
+    calls = []
+
+    @cached(timeout=60)
+    def counted() -> int:
+        calls.append(1)
+        return len(calls)
+
+    assert counted() == 1
+    with bypassed():
+        assert counted() == 2
+    assert counted() == 1
+
+
+def test_listeners_hear_of_hits_and_misses() -> None:
+    heard = []
+
+    @cached(timeout=60)
+    def quiet() -> int:
+        return 1
+
+    def listen(**kwargs: object) -> None:
+        heard.append(kwargs["hit"])
+
+    cache_read.connect(listen)
+    try:
+        quiet()
+        quiet()
+    finally:
+        cache_read.disconnect(listen)
+    assert heard == [False, True]
+
+
+def test_a_view_is_answered_from_the_cache_until_its_sample_changes(harbor: Location) -> None:
+    calls = []
+
+    @cached_view_as(Location, timeout=60)
+    def view(request: object) -> HttpResponse:
+        calls.append(1)
+        response = HttpResponse(Location.objects.get(code="harbor").name, content_type="text/plain")
+        response["X-Kept"] = "yes"
+        return response
+
+    ask = RequestFactory().get
+    first, second = view(ask("/a")), view(ask("/a"))
+    assert first.content == second.content == b"Harbor"
+    assert second["X-Kept"] == "yes"
+    assert second["Content-Type"] == "text/plain"
+    view(ask("/a?page=2"))
+    assert len(calls) == 2
+    Location.objects.update(name="Pier")
+    assert view(ask("/a")).content == b"Pier"
+
+
+def test_posts_errors_cookies_and_streams_pass_the_cache() -> None:
+    calls = []
+
+    def with_cookie() -> HttpResponse:
+        response = HttpResponse("hello")
+        response.set_cookie("who", "sam")
+        return response
+
+    answers = {
+        "/error": lambda: HttpResponse(status=404),
+        "/cookie": with_cookie,
+        "/stream": lambda: StreamingHttpResponse([b"a"]),
+        "/post": lambda: HttpResponse("done"),
+    }
+
+    @cached_view(timeout=60)
+    def view(request: object) -> HttpResponse:
+        calls.append(request.path)
+        return answers[request.path]()
+
+    factory = RequestFactory()
+    for path in ("/error", "/cookie", "/stream"):
+        view(factory.get(path))
+        view(factory.get(path))
+    view(factory.post("/post"))
+    view(factory.post("/post"))
+    assert len(calls) == 8
+
+
+def test_misuse_is_named() -> None:
+    with pytest.raises(InvalidOption, match="needs a sample"):
+        cached_as()
+    with pytest.raises(InvalidOption, match="brackets"):
+
+        @cached
+        def forgotten() -> None: ...
+
+    with pytest.raises(InvalidOption, match="no TTL strategy"):
+        cached(timeout="for_ever")(lambda: 1)()
