@@ -9,12 +9,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Another Django than the pinned one, e.g. DJANGO=6.1.3; CI tests it on Python 3.12 and newer.
 DJANGO ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
+READS ?= 5000000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contract check format regions-down clean
+.PHONY: help run test bench lint types contract check format soak faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,21 @@ run: $(VENV)/.installed-run ## start the local regions and serve the platform on
 
 test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-dev ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
+	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2 --readers 4 --writers 2 --reads $(READS)
+
+faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minutes
+	@for faults in kill failover evict snapshot locks kill,failover; do \
+		for mode in queue strict; do \
+			echo "== $$faults, $$mode"; \
+			$(BIN)/python -m tests.consistency --faults $$faults --on-unreachable $$mode \
+				--regions us-east-1,us-west-2 --readers 3 --writers 2 --reads 1000000 --seconds 120 || exit 1; \
+		done; \
+	done
+
+bench: $(VENV)/.installed-dev ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev ## check style
 	@$(BIN)/ruff check .

@@ -46,22 +46,27 @@ FIGURES = (
 )
 
 
-class Board:
-    """`processes` is how many take part; the first `writers` of them write, and one more slot is the orchestrator's."""
+PLACES = {name: place for place, name in enumerate(FIGURES)}
 
-    def __init__(self, path: Path, processes: int) -> None:
+
+class Board:
+    """`processes` is how many take part; the first `writers` of them write. One more slot is the orchestrator's."""
+
+    def __init__(self, path: Path, processes: int, writers: int) -> None:
         self.processes = processes
-        self.size = 8 * (4 + (processes + 1) * (3 * ROWS + len(FIGURES) + 1))
+        self.writers = writers
+        self.orchestrator = writers  # its slot among the counters of rows
+        size = 8 * (2 + 3 * (writers + 1) * ROWS + (processes + 1) * len(FIGURES) + writers)
         if not path.exists():
-            path.write_bytes(bytes(self.size))
+            path.write_bytes(bytes(size))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), self.size)
+            self._map = mmap.mmap(file.fileno(), size)
         self._cells = memoryview(self._map).cast("q")
-        at = 4
+        at = 2
         self._areas = {}
         for name in ("strict", "floor", "intent"):
             self._areas[name] = at
-            at += (processes + 1) * ROWS
+            at += (writers + 1) * ROWS
         self._figures = at
         self._backends = at + (processes + 1) * len(FIGURES)
 
@@ -96,25 +101,18 @@ class Board:
         """Return the newest counter of each row that any process has published."""
         start = self._areas[area]
         cells = self._cells
-        return list(
-            map(
-                max,
-                *(
-                    cells[start + slot * ROWS : start + (slot + 1) * ROWS].tolist()
-                    for slot in range(self.processes + 1)
-                ),
-            )
-        )
+        slots = range(start, start + (self.writers + 1) * ROWS, ROWS)
+        return list(map(max, *[cells[slot : slot + ROWS].tolist() for slot in slots]))
 
     def ceilings(self) -> list[int]:
         """Return the newest counter of each row that may have been committed by now."""
         return list(map(max, self.all("intent"), self.all("strict")))
 
     def count(self, slot: int, name: str, by: int = 1) -> None:
-        self._cells[self._figures + slot * len(FIGURES) + FIGURES.index(name)] += by
+        self._cells[self._figures + slot * len(FIGURES) + PLACES[name]] += by
 
     def figure(self, name: str) -> int:
-        at = self._figures + FIGURES.index(name)
+        at = self._figures + PLACES[name]
         return sum(self._cells[at + slot * len(FIGURES)] for slot in range(self.processes + 1))
 
     def figures(self) -> dict[str, int]:

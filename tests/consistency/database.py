@@ -1,6 +1,7 @@
 """The harness's own database: made, filled, and asked what was committed."""
 
 import time
+from collections.abc import Callable
 
 import psycopg
 from psycopg import sql
@@ -9,17 +10,26 @@ from tests.consistency.board import ROWS
 from tests.consistency.rules import AMOUNT, IMMORTAL, ITEMS, SHELVES, look_of
 
 NAME = "consistency"
+TEMPLATE = "consistency_filled"
 GONE_SECONDS = 20.0
 
 
-def create(url: str) -> str:
-    """Make an empty database on a server, and return its address."""
+def create(url: str, fill_at: Callable[[str], None]) -> str:
+    """Make the database on a server, and return its address. `fill_at` fills the one that it is copied from, once."""
     with psycopg.connect(url, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+            fill_at(_at(url, TEMPLATE))
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(NAME)))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(copy.format(sql.Identifier(NAME), sql.Identifier(TEMPLATE)))
         # Writers lock several rows in no order: let a deadlock end soon.
         connection.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '50ms'").format(sql.Identifier(NAME)))
-    return url.rpartition("/")[0] + "/" + NAME
+    return _at(url, NAME)
+
+
+def _at(url: str, name: str) -> str:
+    return f"{url.rpartition('/')[0]}/{name}"
 
 
 def fill() -> None:

@@ -14,7 +14,8 @@ FAULTS = ("kill", "failover", "evict", "snapshot", "locks")
 ROOM = 2_000_000  # bytes above what a server uses at the beginning
 BACKLOG = 65_536  # bytes; as it grows to its size, it takes memory from the entries
 BALLAST = 20_000  # bytes of a value that the harness writes itself, so that memory is always short
-BALLAST_STEP = 8  # of them at each step
+LOOK = 0.5  # seconds between two looks at the servers' memory
+BALLAST_STEP = 20  # of them at each look
 
 
 def nodes(regions: LocalRegions, names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -41,10 +42,12 @@ class Faults:
         self.evicted: dict[str, int] = {}  # by the server and its process
         self._limited: set[tuple[str, int]] = set()
         self._next = time.monotonic() + every
+        self._next_look = 0.0
 
     def step(self) -> None:
         """Do what is due."""
-        if "evict" in self.wanted:
+        if "evict" in self.wanted and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK
             self._keep_small()
         if "failover" in self.wanted and time.monotonic() >= self._next:
             self._next = time.monotonic() + self.random.uniform(0.5, 1.5) * self.every

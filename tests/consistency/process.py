@@ -41,7 +41,7 @@ def main(task: dict[str, Any]) -> None:
     from tests.consistency.writing import Writer
 
     directory = Path(task["directory"])
-    board = Board(directory / "board", task["processes"])
+    board = Board(directory / "board", task["processes"], task["writers"])
     STRATEGIES[task["strategy"]]()
     pause_loaders(random.Random(task["seed"]), *task["pause"])
     reports = Reports(board, task["slot"], directory)

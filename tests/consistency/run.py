@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.consistency import database
 from tests.consistency.board import ROWS, WINDOW, Board
-from tests.consistency.faults import Faults
+from tests.consistency.faults import Faults, client, nodes
 from tests.consistency.reports import read_all
 from tests.consistency.rules import IMMORTAL
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
@@ -70,8 +70,8 @@ class Run:
         self.random = random.Random(options.seed)
         self.processes = options.writers + options.readers
         self.home = regions.environment(options.regions[0])
-        self.url = database.create(self.home["DATABASE_URL"])
-        self.board = Board(directory / "board", self.processes)
+        self.url = database.create(self.home["DATABASE_URL"], self.fill)
+        self.board = Board(directory / "board", self.processes, options.writers)
         self.faults = Faults(regions, options.regions, set(options.faults), options.seed, options.kill_every)
         self.kills = 0
         self.settled: list[tuple[float, list[int]]] = []  # from when on what was found after a kill is promised
@@ -85,7 +85,6 @@ class Run:
             **{name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "DATABASE_"))},
             **{name: value for name, value in servers.items() if not name.startswith("DATABASE_")},
             "DJANGO_SETTINGS_MODULE": "tests.consistency.settings",
-            "HARNESS_DATABASE": self.url,
             "HARNESS_REGIONS": ",".join(options.regions),
             "HARNESS_WAIT_REPLICAS": str(options.wait_replicas),
             "HARNESS_ON_UNREACHABLE": options.on_unreachable,
@@ -100,6 +99,7 @@ class Run:
             "role": "writer" if slot < options.writers else "reader",
             "directory": str(self.directory),
             "processes": self.processes,
+            "writers": options.writers,
             "slot": slot,
             "seed": seed,
             "strategy": options.strategy,
@@ -114,27 +114,20 @@ class Run:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.consistency.process", json.dumps(task)],
                 cwd=CHECKOUT,
-                env=self.environment(slot),
+                env=self.environment(slot) | {"HARNESS_DATABASE": self.url},
                 stdout=log,
                 stderr=log,
             )
 
-    def fill(self) -> None:
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import django; django.setup(); from tests.consistency import database; database.fill()",
-            ],
-            cwd=CHECKOUT,
-            env=self.environment(0),
-            check=True,
-        )
-        self.regions.wait_linked()
+    def fill(self, url: str) -> None:
+        """Fill a new database, through caches that nobody else uses."""
+        code = "import django; django.setup(); from tests.consistency import database; database.fill()"
+        environment = self.environment(0) | {"HARNESS_DATABASE": url}
+        subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, check=True)
 
     def run(self) -> Outcome:
         """Run to the end. Raise HarnessFailed where a process ended that nobody has killed."""
-        self.fill()
+        self.forget_entries()
         self.publish(database.counters(self.url), promised=True)
         with self.running() as running:
             self.wait_connected(running)
@@ -160,6 +153,14 @@ class Run:
         while self.board.figure("connected") < self.processes:
             self.replace_dead(running)
             time.sleep(STEP)
+
+    def forget_entries(self) -> None:
+        """Empty the caches: an earlier run's entries are of another database."""
+        self.regions.wait_linked()
+        for row in nodes(self.regions, self.options.regions):
+            if row["role"] == "primary":
+                with client(row) as server:
+                    server.flushall()
 
     def done(self, began: float) -> bool:
         if self.options.stop_at_stale and self.board.figure("stale"):
@@ -213,9 +214,9 @@ class Run:
 
     def publish(self, found: list[int], *, promised: bool) -> None:
         for row, counter in enumerate(found):
-            self.board.publish("strict", self.processes, row, counter)
+            self.board.publish("strict", self.board.orchestrator, row, counter)
             if promised:
-                self.board.publish("floor", self.processes, row, counter)
+                self.board.publish("floor", self.board.orchestrator, row, counter)
 
     def progress(self, seconds: float) -> str:
         figures = self.board.figures()

@@ -1,0 +1,130 @@
+"""What a region has missed reaches it before its entries are used again: queued invalidations, marks that ran out."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.db.transaction import atomic
+
+from cacheops import queue
+from cacheops.conf import conf
+from cacheops.exceptions import CommandRefused
+from cacheops.invalidation import Announcement, Changes
+from cacheops.models import QueuedInvalidation
+from cacheops.regions import regions
+from cacheops.stores.breaker import CircuitState
+from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
+from tests.testapp.cached import is_hit
+from tests.testapp.models import Book
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
+
+
+def title() -> str:
+    return Book.objects.get(pk=1).title
+
+
+def write_unseen(name: str, *tables: str) -> None:
+    """Commit what a writer would have that could not reach the region: the row, and the tables in the queue."""
+    settings = connection.get_connection_params()
+    names = {name: settings[name] for name in ("host", "port", "user", "dbname") if name in settings}
+    with psycopg.connect(**names) as other:
+        other.execute("UPDATE testapp_book SET title = %s WHERE id = 1", [name])
+        for table in tables:
+            other.execute(
+                'INSERT INTO cacheops_queuedinvalidation (region, "table", created_at) VALUES (%s, %s, now())',
+                [regions.local.name, table],
+            )
+
+
+@pytest.fixture
+def _queue(books: None) -> Any:
+    yield
+    QueuedInvalidation.objects.all().delete()
+
+
+@pytest.mark.usefixtures("_queue")
+class TestQueue:
+    @pytest.fixture
+    def one_region(self, settings: Any) -> str:
+        """Only servers that others share can miss something."""
+        settings.CACHEOPS_REGIONS = ("us-east-1",)
+        settings.CACHEOPS_LOCAL_REGION = "us-east-1"
+        return "redis"
+
+    def test_a_long_queue_is_replayed_to_its_end(self, monkeypatch):
+        monkeypatch.setattr(queue, "BATCH", 2)
+        assert title() == "Title 0"
+        write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
+        regions.local.suspect()
+        assert title() == "new"
+
+    def test_a_long_queue_is_replayed_to_its_end_within_a_transaction(self, monkeypatch):
+        monkeypatch.setattr(queue, "BATCH", 2)
+        assert title() == "Title 0"
+        write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
+        regions.local.suspect()
+        with atomic():
+            assert title() == "new"
+
+    def test_what_a_failover_has_undone_is_replayed_again(self):
+        """The invalidation was applied to a primary that is lost, and the one that took over has not heard of it."""
+        assert title() == "Title 0"
+        assert is_hit("default", title)
+        store = regions.local.store
+        kept = {key: store.servers.run(key, "DUMP", key) for keys in store.scan(conf.prefix) for key in keys}
+        write_unseen("new", "testapp_book")
+        regions.local.suspect()
+        with atomic():  # the queue's rows stay: they are deleted only outside of transactions
+            assert title() == "new"
+        for key, value in kept.items():
+            store.servers.run(key, "RESTORE", key, 60_000, value, "REPLACE")
+        store._wire.forget()  # the connections to the old primary are gone
+        assert title() == "new"
+
+
+def test_a_condition_first_used_after_a_mark_ran_out(settings):
+    """The writer took longer than its mark may stand, and does not know of the entry: it gives up the whole table."""
+    settings.CACHEOPS_MARK_SECONDS = 0.05
+    gate = Gate()
+
+    def found() -> int:
+        return Book.objects.filter(pages=777).count()
+
+    def write():
+        at_commit(before=gate)
+        Book.objects.filter(pk=1).update(pages=777)
+
+    assert title()
+    writer = Actor(write)
+    gate.wait()
+    from tests.clients import until
+
+    until(lambda: found() == 0 and is_hit("default", found), "the mark has run out")
+    gate.open()
+    writer.result()
+    assert found() == 1
+
+
+def test_a_refusal_is_an_answer(settings, monkeypatch):
+    """A region that refuses a mark when it is tried again has answered: it is asked again the next time."""
+    settings.CACHEOPS_BREAKER_THRESHOLD = 1
+    settings.CACHEOPS_BREAKER_RECOVERY = 0.0
+    region = regions.local
+    region.failed(ConnectionError("the region was away"))
+    assert region.breaker.state is not CircuitState.CLOSED
+    changes = Changes()
+    changes.add_table("testapp_book", "test")
+
+    def refuse(*args: Any) -> Any:
+        def answer() -> Any:
+            raise CommandRefused("out of memory")
+
+        return answer
+
+    with monkeypatch.context() as full, atomic():
+        full.setattr(region.store, "mark_begin", refuse)
+        Announcement("default", changes).mark()
+    assert region.breaker.state is CircuitState.CLOSED
+    QueuedInvalidation.objects.all().delete()
