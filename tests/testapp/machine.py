@@ -1,0 +1,214 @@
+"""Queries, writes and transactions drawn at random; each cached answer is compared with the database's."""
+
+import contextlib
+import datetime as dt
+import uuid
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, connections, transaction
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, Subquery, Sum
+from django.test import override_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from cacheops.orm.options import bypassed
+from tests.testapp import world
+from tests.testapp.compare import plain
+from tests.testapp.models import Author, Book, Loan, Status
+from tests.testapp.queries import attempt, reads_for
+from tests.testapp.world import NOON
+from tests.testapp.writes import writes_for
+
+AUTHORS, BOOKS, SHELVES = st.sampled_from([1, 2, 3]), st.integers(1, 9), st.sampled_from([1, 2, 3, None])
+STATUSES = st.sampled_from(list(Status))
+PAGES = st.sampled_from([None, 100, 200])
+MOMENTS = st.integers(-3, 6).map(lambda weeks: NOON + dt.timedelta(weeks=weeks, minutes=weeks))
+COLUMNS: dict[str, st.SearchStrategy[Any]] = {
+    "author_id": AUTHORS,
+    "shelf_id": SHELVES,
+    "status": STATUSES,
+    "pages": PAGES,
+    "published": st.none() | MOMENTS,
+    "title": st.sampled_from(["Title 1", "Title 2", "new"]),
+}
+
+
+def equal(column: str) -> st.SearchStrategy[Q]:
+    values = COLUMNS[column]
+    one = values.map(lambda value: Q(**{column: value}))
+    known = values.filter(lambda value: value is not None)
+    several = st.lists(known, min_size=0, max_size=3).map(lambda found: Q(**{f"{column}__in": found}))
+    null = st.booleans().map(lambda is_null: Q(**{f"{column}__isnull": is_null}))
+    return one | several | null
+
+
+ACROSS = st.sampled_from(
+    [
+        Q(author__name="Ada"),
+        Q(author__country="de"),
+        Q(author__country__name="frfr"),
+        Q(author__mentor__name="Ada"),
+        Q(author__mentor=None),
+        Q(shelf__label="shelf 2"),
+        Q(tags__name="new"),
+        Q(tags=None),
+        Q(loans__reader=3),
+        Q(loans__returned=False),
+        Q(notes__text="good"),
+        Q(Exists(Loan.objects.filter(book=OuterRef("pk"), reader__name="Cyd"))),
+        Q(pages__gt=F("author_id") * 60),
+        Q(pk__in=[1, 2, 3]),
+        Q(pk=4),
+    ]
+)
+RANGES = st.tuples(MOMENTS, MOMENTS).map(
+    lambda ends: Q(published__gte=min(ends), published__lt=max(ends)) | Q(published__range=(min(ends), max(ends)))
+)
+SPANS = st.tuples(MOMENTS, MOMENTS).map(lambda ends: Q(published__gt=min(ends), published__lte=max(ends)))
+CONDITIONS: st.SearchStrategy[Q] = st.recursive(
+    st.sampled_from(sorted(COLUMNS)).flatmap(equal) | ACROSS | RANGES | SPANS,
+    lambda inner: (
+        st.tuples(inner, inner).map(lambda pair: pair[0] & pair[1])
+        | st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1])
+        | inner.map(lambda one: ~one)
+    ),
+    max_leaves=4,
+)
+
+SHAPES: dict[str, Any] = {
+    "list": lambda books: list(books.order_by("pk").distinct()),
+    "slice": lambda books: list(books.order_by("-status", "pk")[1:4]),
+    "by_author": lambda books: list(books.order_by("author__name", "-pk").values_list("pk", flat=True)),
+    "values": lambda books: list(books.order_by("pk").values("title", "author__name", "shelf__label")),
+    "only": lambda books: list(books.order_by("pk").only("title")),
+    "get": lambda books: attempt(lambda: books.get()),
+    "first": lambda books: books.first(),
+    "count": lambda books: books.count(),
+    "count_distinct": lambda books: books.distinct().count(),
+    "exists": lambda books: books.exists(),
+    "aggregate": lambda books: books.aggregate(Max("pages"), Sum("price"), n=Count("pk", distinct=True)),
+    "grouped": lambda books: list(books.values("status").annotate(n=Count("pk", distinct=True)).order_by("status")),
+    "related": lambda books: list(books.select_related("author__country", "shelf").order_by("pk")),
+    "prefetched": lambda books: list(books.prefetch_related("tags", "loans__reader").order_by("pk")),
+    "iterator": lambda books: list(books.order_by("pk").iterator(chunk_size=2)),
+    "union": lambda books: list(
+        books.order_by().values_list("pk").union(Book.objects.filter(pages=100).values_list("pk")).order_by("id")
+    ),
+    "authors_of": lambda books: list(
+        Author.objects.using(books.db).filter(books__in=books.values("pk")).order_by("pk").distinct()
+    ),
+    "newest_of_authors": lambda books: list(
+        Author.objects.using(books.db)
+        .annotate(newest=Subquery(books.filter(author=OuterRef("pk")).order_by("-pk").values("title")[:1]))
+        .order_by("pk")
+    ),
+}
+
+
+class OrmMachine(RuleBasedStateMachine):
+    """Subclasses name a database, and a region for the cache."""
+
+    database = "default"
+    region = ""
+    examples = 0
+
+    @initialize()
+    def begin(self) -> None:
+        type(self).examples += 1
+        self.settings = override_settings(
+            CACHEOPS_PREFIX=f"m-{uuid.uuid4().hex[:12]}",
+            CACHEOPS_REGIONS=(self.region,),
+            CACHEOPS_LOCAL_REGION=self.region,
+            CACHEOPS_WAIT_REPLICAS=0,
+        )
+        self.settings.enable()
+        self.blocks: list[transaction.Atomic] = []
+        self.asked: list[tuple[Q, str]] = []
+        world.empty(self.database)
+        world.fill(self.database)
+
+    def compare(self, condition: Q, shape: str) -> None:
+        def read() -> Any:
+            return plain(SHAPES[shape](Book.objects.using(self.database).filter(condition)))
+
+        cached = read()
+        with bypassed():
+            assert cached == read(), (condition, shape)
+
+    @rule(condition=CONDITIONS, shape=st.sampled_from(sorted(SHAPES)))
+    def ask(self, condition: Q, shape: str) -> None:
+        self.asked = [*self.asked[-7:], (condition, shape)]
+        self.compare(condition, shape)
+
+    @rule(name=st.sampled_from(sorted(reads_for("sqlite"))))
+    def ask_by_name(self, name: str) -> None:
+        read = reads_for("sqlite")[name]
+        cached = plain(read(self.database))
+        with bypassed():
+            assert cached == plain(read(self.database)), name
+
+    @rule(data=st.data())
+    def ask_again(self, data: st.DataObject) -> None:
+        if self.asked:
+            self.compare(*data.draw(st.sampled_from(self.asked)))
+
+    def write(self, run: Any) -> None:
+        """Write, in a savepoint where a block is open; what the database refuses is undone. Then ask all again."""
+        guard = transaction.atomic(using=self.database) if self.blocks else contextlib.nullcontext()
+        with contextlib.suppress(DatabaseError, ObjectDoesNotExist), guard:
+            run()
+        for condition, shape in self.asked:
+            self.compare(condition, shape)
+
+    @rule(values=st.fixed_dictionaries({}, optional=COLUMNS), condition=CONDITIONS)
+    def update(self, values: dict[str, Any], condition: Q) -> None:
+        books = Book.objects.using(self.database).filter(condition)
+        if values:
+            self.write(lambda: books.update(**values))
+
+    @rule(pk=BOOKS, values=st.fixed_dictionaries({}, optional=COLUMNS), some=st.booleans())
+    def save(self, pk: int, values: dict[str, Any], some: bool) -> None:
+        def run() -> None:
+            book = Book.objects.using(self.database).get(pk=pk)
+            for name, value in values.items():
+                setattr(book, name, value)
+            book.save(update_fields=list(values) if some else None)
+
+        self.write(run)
+
+    @rule(values=st.fixed_dictionaries(COLUMNS), count=st.integers(1, 3))
+    def insert(self, values: dict[str, Any], count: int) -> None:
+        books = Book.objects.using(self.database)
+        self.write(lambda: books.bulk_create([Book(**values) for _ in range(count)]))
+
+    @rule(condition=CONDITIONS)
+    def delete(self, condition: Q) -> None:
+        self.write(lambda: Book.objects.using(self.database).filter(condition).delete())
+
+    @rule(name=st.sampled_from(sorted(writes_for("sqlite"))))
+    def write_by_name(self, name: str) -> None:
+        self.write(lambda: writes_for("sqlite")[name](self.database))
+
+    @precondition(lambda self: len(self.blocks) < 3)
+    @rule()
+    def open_block(self) -> None:
+        block = transaction.atomic(using=self.database)
+        block.__enter__()
+        self.blocks.append(block)
+
+    @precondition(lambda self: self.blocks)
+    @rule(keep=st.booleans())
+    def close_block(self, keep: bool) -> None:
+        if not keep:
+            transaction.set_rollback(True, using=self.database)
+        self.blocks.pop().__exit__(None, None, None)
+        for condition, shape in self.asked:
+            self.compare(condition, shape)
+
+    def teardown(self) -> None:
+        while self.blocks:
+            self.blocks.pop().__exit__(None, None, None)
+        world.empty(self.database)
+        self.settings.disable()
+        assert not connections[self.database].in_atomic_block
