@@ -89,6 +89,7 @@ class Announcement:
         self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
         self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
         self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
+        self._missed: Sequence[Region] = ()  # whose invalidations are in the queue
 
     def mark(self) -> None:
         """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
@@ -160,6 +161,8 @@ class Announcement:
     def _failed(self, region: Region, error: StoreError) -> None:
         if isinstance(error, StoreUnavailable):
             region.failed(error)
+        else:
+            region.answered()
         logger.warning("Region %s could not be told of a write: %s", region.name, error)
 
     def _not_told(self, missed: Sequence[Region]) -> None:
@@ -172,7 +175,7 @@ class Announcement:
             )
         for region in missed:
             queue.add(self.database, region.name, sorted(self.changes.tables))
-            region.suspect()
+        self._missed = missed
         counters.queued += len(self.changes.tables) * len(missed)
 
     def clear(self) -> None:
@@ -184,6 +187,8 @@ class Announcement:
             region = regions[name]
             if region.breaker.allows():
                 region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
+        for region in self._missed:
+            region.suspect()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
             cache_invalidated.send(
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
@@ -218,6 +223,8 @@ def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
             except StoreError as error:
                 if isinstance(error, StoreUnavailable):
                     region.failed(error)
+                else:
+                    region.answered()
                 continue
             region.answered()
             region.learn(keys, schemes)

@@ -39,18 +39,21 @@ def add(database: str, region: str, tables: Sequence[str]) -> None:
 
 def replay_queue(region: "Region", databases: Sequence[str]) -> None:
     """Invalidate in a region what it has missed of some databases. Raise StoreUnavailable where it does not answer."""
+    if region.is_connected_anew():  # perhaps to a server that has lost what was applied
+        region.replayed.clear()
     for database in databases:
         if connections[database].needs_rollback:
             return  # the query that follows fails anyway; the next one looks again
-        found = waiting(database, region.name)
-        if found:
+        last = 0
+        while found := waiting(database, region.name, last):
             _replay(region, database, found)
+            last = found[-1][0]
         region.queue_was_checked(database)
     region.has_connected()
 
 
-def waiting(database: str, region: str) -> list[tuple[int, str]]:
-    """Return the queue's rows for a region: key and table.
+def waiting(database: str, region: str, last: int) -> list[tuple[int, str]]:
+    """Return the queue's next rows for a region, after the key `last`: key and table.
 
     It asks the driver itself: the look is ours, not a query of the caller's, who may count or forbid them.
     """
@@ -63,7 +66,10 @@ def waiting(database: str, region: str) -> list[tuple[int, str]]:
             _with_queue[database] = cursor.fetchone()[0] is not None
             if not _with_queue[database]:
                 return []  # not migrated yet
-        cursor.execute(f'SELECT id, "table" FROM {TABLE} WHERE region = {mark} ORDER BY id LIMIT {BATCH}', (region,))
+        cursor.execute(
+            f'SELECT id, "table" FROM {TABLE} WHERE region = {mark} AND id > {mark} ORDER BY id LIMIT {BATCH}',
+            (region, last),
+        )
         return [(row[0], row[1]) for row in cursor.fetchall()]
 
 

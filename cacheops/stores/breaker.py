@@ -54,9 +54,10 @@ class CacheCircuitBreaker:
         with self._lock:
             if self._opened_at is None:
                 return True
-            if self._probing or self._clock() - self._opened_at < self.recovery_timeout:
+            if self._clock() - self._opened_at < self.recovery_timeout:
                 return False
-            self._probing = True
+            # Should this caller never tell, another may try after the same time.
+            self._probing, self._opened_at = True, self._clock()
             return True
 
     def succeeded(self) -> bool:

@@ -123,12 +123,16 @@ class MemoryStore(Store):
             now = self._clock()
             for table in tables:
                 self._registry(table.keys).writers.pop(writer, None)
+                late = 0
                 for key in table.key_list():
                     marks = self._marks.pop(key, {})
-                    expired += marks.pop(writer, 0.0) <= now
+                    late += marks.pop(writer, 0.0) <= now
                     if self._alive(marks):
                         self._marks[key] = self._alive(marks)
                     self._drop(key)
+                if late:  # readers may have leased under conditions that the writer does not know of
+                    self._drop(table.keys.generation)
+                expired += late
         return lambda: expired
 
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
@@ -139,7 +143,8 @@ class MemoryStore(Store):
 
     def scan(self, prefix: str) -> Iterator[list[str]]:
         with self._lock:
-            found = [key for key in self._values if key.startswith(prefix) and self._get(key) is not None]
+            now = self._clock()
+            found = [key for key, value in self._values.items() if key.startswith(prefix) and value.expires_at > now]
         yield found
 
     def sizes(self, keys: Sequence[str]) -> list[int]:

@@ -130,22 +130,19 @@ class RedisStore(Store):
         return schemes
 
     def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
-        commands = [CLEAR.command([table.keys.registry, *table.key_list()], writer) for table in tables]
+        commands = [clear_command(table, writer) for table in tables]
         answer = self._wire.begin(commands, [table.keys.registry for table in tables])
         marked = sum(len(table.key_list()) for table in tables)
         return lambda: marked - sum(answer())
 
     def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: Told[int]) -> None:
         for table in tables:
-            keys = table.key_list()
-            marked = len(keys)
+            marked = len(table.key_list())
 
             def heard(answers: list[Any] | StoreError, marked: int = marked) -> None:
                 told(answers if isinstance(answers, StoreError) else marked - answers[0])
 
-            self._wire.leave(
-                [CLEAR.command([table.keys.registry, *keys], writer)], [table.keys.registry], heard, mend=True
-            )
+            self._wire.leave([clear_command(table, writer)], [table.keys.registry], heard, mend=True)
 
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         commands = [INVALIDATE.command(table.key_list()) for table in tables]
@@ -169,6 +166,10 @@ class RedisStore(Store):
             {"server": figures.server, **node.info()}
             for figures, node in zip(self.servers.figures(), self.servers.nodes(), strict=True)
         ]
+
+
+def clear_command(table: MarkedTable, writer: bytes) -> Command:
+    return CLEAR.command([table.keys.registry, table.keys.generation, *table.key_list()], writer)
 
 
 def fill_commands(entry: str, payload: bytes, ttl: float, loader: str) -> list[Command]:

@@ -54,8 +54,7 @@ class Actor:
         finally:
             connection.close()
             for region in regions:
-                if region.store.remote:
-                    region.store._wire.forget()  # this thread's sockets, or Python warns of them
+                region.store.close()  # this thread's sockets, or Python warns of them
 
     def result(self) -> Any:
         """Return what the function returned; raise what it raised."""

@@ -9,11 +9,12 @@ from django.db.transaction import atomic
 
 from cacheops import queue
 from cacheops.conf import conf
-from cacheops.exceptions import CommandRefused
+from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.invalidation import Announcement, Changes
 from cacheops.models import QueuedInvalidation
 from cacheops.regions import regions
-from cacheops.stores.breaker import CircuitState
+from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
+from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
@@ -36,6 +37,10 @@ def write_unseen(name: str, *tables: str) -> None:
                 'INSERT INTO cacheops_queuedinvalidation (region, "table", created_at) VALUES (%s, %s, now())',
                 [regions.local.name, table],
             )
+
+
+def unanswered() -> Any:
+    raise StoreUnavailable("no answer")
 
 
 @pytest.fixture
@@ -68,6 +73,24 @@ class TestQueue:
         with atomic():
             assert title() == "new"
 
+    def test_a_writer_sees_its_own_queued_write(self, monkeypatch):
+        """Others looked at the queue after the mark and before the commit, when nothing was there to be seen."""
+        assert title() == "Title 0"
+        gate, store = Gate(), regions.local.store
+        monkeypatch.setattr(store, "mark_begin", lambda *args: unanswered)
+        monkeypatch.setattr(store, "clear_soon", lambda *args: None)
+
+        def write() -> str:
+            at_commit(before=gate)
+            Book.objects.filter(pk=1).update(title="new")
+            return title()
+
+        writer = Actor(write)
+        gate.wait()
+        assert title() == "Title 0"
+        gate.open()
+        assert writer.result() == "new"
+
     def test_what_a_failover_has_undone_is_replayed_again(self):
         """The invalidation was applied to a primary that is lost, and the one that took over has not heard of it."""
         assert title() == "Title 0"
@@ -80,7 +103,7 @@ class TestQueue:
             assert title() == "new"
         for key, value in kept.items():
             store.servers.run(key, "RESTORE", key, 60_000, value, "REPLACE")
-        store._wire.forget()  # the connections to the old primary are gone
+        store.close()  # the connections to the old primary are gone
         assert title() == "new"
 
 
@@ -99,12 +122,21 @@ def test_a_condition_first_used_after_a_mark_ran_out(settings):
     assert title()
     writer = Actor(write)
     gate.wait()
-    from tests.clients import until
-
     until(lambda: found() == 0 and is_hit("default", found), "the mark has run out")
     gate.open()
     writer.result()
     assert found() == 1
+
+
+def test_a_probe_that_never_tells_is_followed_by_another():
+    """Its caller failed by something else, such as an error of the database."""
+    now = [0.0]
+    breaker = CacheCircuitBreaker(failure_threshold=1, recovery_timeout=10.0, clock=lambda: now[0])
+    breaker.failed()
+    now[0] = 10.0
+    assert [breaker.allows(), breaker.allows(), breaker.state] == [True, False, CircuitState.HALF_OPEN]
+    now[0] = 20.0
+    assert [breaker.allows(), breaker.allows()] == [True, False]
 
 
 def test_a_refusal_is_an_answer(settings, monkeypatch):
