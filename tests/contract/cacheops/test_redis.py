@@ -1,0 +1,110 @@
+"""What only servers have: slots, times to live, round trips, replicas."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.keys import TableKeys
+from cacheops.regions import store_for
+from cacheops.stores.redis import RedisStore
+from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
+
+REGIONS = ["us-west-2", "us-east-1"]
+
+
+class Trips:
+    """Counts what is sent to servers: one packet and its answers are one round trip. Stands before their sockets."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self.count = 0
+        for node in store.servers.primaries():
+            line = store._wire.line(node)
+            line._socket = Counted(line._socket, self)
+
+
+class Counted:
+    def __init__(self, socket: Any, trips: Trips) -> None:
+        self._socket, self._trips = socket, trips
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def sendall(self, data: bytes) -> None:
+        self._trips.count += 1
+        self._socket.sendall(data)
+
+
+@pytest.fixture(params=REGIONS)
+def servers_store(request: Any) -> Iterator[RedisStore]:
+    store = store_for(request.param)
+    assert isinstance(store, RedisStore)
+    yield store
+    store.close()
+
+
+def test_a_look_up_of_one_table_is_one_round_trip(servers_store: RedisStore) -> None:
+    reader = Reader(servers_store, query(new_table(), "a=1", "b=2", "c=3"))
+    reader.fill()
+    trips = Trips(servers_store)
+    assert reader.hits()
+    assert trips.count == 1
+
+
+@pytest.mark.parametrize("entries", [1, 300])
+def test_an_invalidation_costs_the_same_however_many_entries_depend_on_it(
+    entries: int, servers_store: RedisStore
+) -> None:
+    keys, writer = new_table(), new_writer()
+    readers = [Reader(servers_store, query(keys, "a=1"), digest=str(number)) for number in range(entries)]
+    for reader in readers:
+        reader.fill()
+    trips = Trips(servers_store)
+    servers_store.mark([write(keys, "a=1")], writer, TTL)
+    servers_store.clear([write(keys, "a=1")], writer)
+    assert trips.count == 2
+    assert not any(reader.hits() for reader in readers)
+
+
+def test_tables_lie_in_different_slots_and_one_tables_keys_in_one() -> None:
+    store = store_for("us-east-1")
+    assert isinstance(store, RedisStore)
+    tables = [TableKeys.of("contract", "default", f"table_{number}") for number in range(40)]
+    assert len({store.servers.node_of(keys.registry) for keys in tables}) == 2
+    for keys in tables:
+        names = [keys.registry, keys.generation, keys.tag("a=1"), keys.entry("x"), keys.loader("x")]
+        assert len({store.servers.node_of(name) for name in names}) == 1
+    store.close()
+
+
+def lives(store: RedisStore, key: str) -> int:
+    """Return the milliseconds that a key lives, -1 for ever, -2 where there is none."""
+    return store._wire.call([("PTTL", key)])[0]
+
+
+def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store: RedisStore) -> None:
+    keys = new_table()
+    reader = Reader(servers_store, query(keys, "a=1", "a=2"))
+    reader.fill()
+    reader.lease(hold=TTL)
+    servers_store.mark([write(keys, "a=1")], new_writer(), TTL)
+    assert lives(servers_store, keys.registry) == -1
+    assert lives(servers_store, keys.tag("a=1")) == -1
+    for key in (reader.entry, reader.loader, keys.generation, keys.tag("a=2")):
+        assert 0 < lives(servers_store, key) <= 1000 * (TTL + 60)
+    servers_store.delete([keys.registry, keys.tag("a=1")])
+
+
+def test_a_mark_waits_for_the_replicas_that_it_was_told_to_wait_for(servers_store: RedisStore) -> None:
+    patient = RedisStore(servers_store.name, servers_store.servers, wait_replicas=1, wait_seconds=5.0)
+    keys, writer = new_table(), new_writer()
+    patient.mark([write(keys, "a=1")], writer, TTL)
+    assert patient.replicated()
+    patient.clear([write(keys, "a=1")], writer)
+    impossible = RedisStore(servers_store.name, servers_store.servers, wait_replicas=9, wait_seconds=0.01)
+    with pytest.raises(StoreUnavailable, match="replicas"):
+        impossible.mark([write(keys, "a=1")], writer, TTL)
+    impossible.clear([write(keys, "a=1")], writer)
+    patient.close()
+    impossible.close()

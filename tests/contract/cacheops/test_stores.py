@@ -1,0 +1,7 @@
+"""The contract that ships with the engine, on each of its own stores."""
+
+from cacheops.testing.store_contract import StoreContract
+
+
+class TestStores(StoreContract):
+    pass
