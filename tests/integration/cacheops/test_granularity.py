@@ -1,0 +1,130 @@
+"""A write leaves an entry alone whose conditions its rows match neither before nor after."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from tests.testapp.cached import is_hit
+from tests.testapp.queries import Readers
+from tests.testapp.world import NOON
+from tests.testapp.writes import changed, run
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+Step = Callable[[Readers], Any]
+
+# Book 2: author 1, shelf 2, status "out", 100 pages. (read, write, whether the write leaves the entry)
+CASES: dict[str, tuple[Step, Step, bool]] = {
+    "key_of_another": (lambda db: db.Book.get(pk=1), lambda db: changed(db.Book.get(pk=2), pages=5), True),
+    "its_own_key": (lambda db: db.Book.get(pk=2), lambda db: changed(db.Book.get(pk=2), pages=5), False),
+    "key_not_there": (lambda db: db.Book.filter(pk=500).first(), lambda db: db.Book.filter(pk=1).update(pages=1), True),
+    "value_of_another": (
+        lambda db: list(db.Book.filter(status="draft")),
+        lambda db: db.Book.filter(pk=2).update(pages=5),
+        True,
+    ),
+    "value_before": (
+        lambda db: list(db.Book.filter(status="out")),
+        lambda db: db.Book.filter(pk=2).update(status="gone"),
+        False,
+    ),
+    "value_after": (
+        lambda db: list(db.Book.filter(status="gone")),
+        lambda db: db.Book.filter(pk=2).update(status="gone"),
+        False,
+    ),
+    "value_neither": (
+        lambda db: list(db.Book.filter(status="draft")),
+        lambda db: db.Book.filter(pk=2).update(status="gone"),
+        True,
+    ),
+    "number": (lambda db: list(db.Book.filter(pages=200)), lambda db: db.Book.filter(pk=2).update(pages=300), True),
+    "two_conditions": (
+        lambda db: list(db.Book.filter(status="out", author_id=3)),
+        lambda db: db.Book.filter(pk=2).update(pages=5),
+        True,
+    ),
+    "in": (lambda db: list(db.Book.filter(pk__in=[1, 3])), lambda db: changed(db.Book.get(pk=2), pages=5), True),
+    "in_one_of": (
+        lambda db: list(db.Book.filter(pk__in=[1, 2])),
+        lambda db: changed(db.Book.get(pk=2), pages=5),
+        False,
+    ),
+    "or": (
+        lambda db: list(db.Book.filter(pk=1) | db.Book.filter(pages=200)),
+        lambda db: db.Book.filter(pk=2).update(title="x"),
+        True,
+    ),
+    "null": (lambda db: list(db.Book.filter(shelf=None)), lambda db: db.Book.filter(pk=2).update(title="x"), True),
+    "to_null": (lambda db: list(db.Book.filter(shelf=None)), lambda db: db.Book.filter(pk=2).update(shelf=None), False),
+    "range": (
+        lambda db: list(db.Book.filter(published__gte=NOON, published__lt=NOON + dt.timedelta(hours=2))),
+        lambda db: db.Book.create(title="later", author_id=1, published=NOON + dt.timedelta(days=9)),
+        True,
+    ),
+    "in_the_range": (
+        lambda db: list(db.Book.filter(published__gte=NOON, published__lt=NOON + dt.timedelta(hours=2))),
+        lambda db: db.Book.create(title="then", author_id=1, published=NOON + dt.timedelta(hours=1)),
+        False,
+    ),
+    "joined_by_its_own_condition": (
+        lambda db: list(db.Book.filter(author__name="Ada", status="out")),
+        lambda db: db.Author.filter(name="Bob").update(born=None),
+        True,
+    ),
+    "joined_and_matching": (
+        lambda db: list(db.Book.filter(author__name="Ada")),
+        lambda db: db.Author.filter(name="Ada").update(name="Eve"),
+        False,
+    ),
+    "created_elsewhere": (
+        lambda db: list(db.Book.filter(author_id=2)),
+        lambda db: db.Book.create(title="new", author_id=1),
+        True,
+    ),
+    "bulk_created_elsewhere": (
+        lambda db: list(db.Author.filter(country="de")),
+        lambda db: db.Author.bulk_create([type(db.Author.first())(name=f"n{n}", country_id="fr") for n in range(3)]),
+        True,
+    ),
+    "deleted_elsewhere": (
+        lambda db: list(db.Book.filter(author_id=3)),
+        lambda db: db.Book.filter(pk=2).delete(),
+        True,
+    ),
+    "count": (lambda db: db.Book.filter(author_id=2).count(), lambda db: db.Book.filter(pk=2).update(pages=1), True),
+    "parent_of_another_child": (
+        lambda db: list(db.Library.filter(city="Ulm")),
+        lambda db: db.Place.filter(city="Köln").update(name="x"),
+        True,
+    ),
+    "another_table": (lambda db: list(db.Book.all()), lambda db: db.Note.create(text="x", about=db.Book.first()), True),
+    "raw_sql_names_the_table": (
+        lambda db: db.Book.get(pk=1),
+        lambda db: run(db, "UPDATE testapp_book SET pages = 1 WHERE id = 2"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_an_entry_outlives_the_writes_that_do_not_concern_it(name: str, library: str) -> None:
+    read, write, stays = CASES[name]
+    db = Readers(library)
+    read(db)
+    assert is_hit(library, lambda: read(db))
+    write(db)
+    assert is_hit(library, lambda: read(db)) == stays
+
+
+def test_a_transaction_that_is_rolled_back_costs_a_reload_at_most(library: str) -> None:
+    db = Readers(library)
+    db.Book.get(pk=1)
+    with transaction.atomic(using=library):
+        db.Book.filter(pk=1).update(title="never")
+        transaction.set_rollback(True, using=library)
+    assert is_hit(library, lambda: db.Book.get(pk=1))
+    assert not connections[library].in_atomic_block
