@@ -2,20 +2,25 @@
 
 import argparse
 import contextlib
+import json
 import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks import comparison, extras, report, servers
-from benchmarks.environments import BY_NAME, CLUSTER, FOLDER, PEERS, PLAIN
+from benchmarks import chart, comparison, extras, report, servers
+from benchmarks.environments import BY_NAME, CLUSTER, FOLDER, PEERS, PLAIN, ROOT
 from benchmarks.processes import PeerProcess
 
-WRITES = ("save", "save status", "bulk_create", "update")
+PAGE = ROOT / "docs" / "performance.md"
 
 
 def main() -> None:
     arguments = parsed()
+    if arguments.from_json:
+        publish(json.loads(arguments.from_json.read_text()))
+        return
     if PLAIN.name not in arguments.peers:
         arguments.peers.insert(0, PLAIN.name)
     with servers.running(fsync=arguments.fsync) as started, processes(started, arguments.peers) as peers:
@@ -24,8 +29,16 @@ def main() -> None:
         described = {**started.described, "load": f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"}
     data = report.as_data(timings, figures, {**described, "rounds": str(arguments.rounds)})
     report.write_json(data, arguments.json)
-    text = "\n\n".join([report.table(data), report.times(data), *([report.other(figures)] if figures else [])])
-    print(text)
+    print(report.text(data))
+    if arguments.publish:
+        publish(data)
+
+
+def publish(data: dict[str, Any]) -> None:
+    """Write the tables into the page, and draw the chart beside it."""
+    report.put_into(PAGE, report.text(data))
+    chart.write(data, PAGE.parent / "images" / "performance.svg")
+    print(f"Written: {PAGE.relative_to(ROOT)} and its chart.")
 
 
 def parsed() -> argparse.Namespace:
@@ -36,6 +49,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="decides the peers' order")
     parser.add_argument("--fsync", action="store_true", help="PostgreSQL as it is installed")
     parser.add_argument("--only-times", action="store_true", help="leave out bytes, dependents and reads lost")
+    parser.add_argument("--publish", action="store_true", help="write the result into docs/performance.md")
+    parser.add_argument("--from-json", type=Path, help="measure nothing: publish an earlier result")
     parser.add_argument("--json", type=Path, default=FOLDER / "result.json")
     return parser.parse_args()
 
