@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import django
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
@@ -320,7 +321,6 @@ READS: dict[str, Callable[[Readers], Any]] = {
     # --- related objects
     "select_related": lambda db: list(db.Book.select_related("author__country", "shelf").order_by("pk")),
     "select_related_used": lambda db: related_of(list(db.Book.select_related("author__country").order_by("pk"))),
-    "select_related_all": lambda db: list(db.Loan.select_related().order_by("pk")),
     "select_related_reverse": lambda db: list(db.Author.select_related("biography").order_by("pk")),
     "prefetch": lambda db: list(db.Author.prefetch_related("books__tags").order_by("pk")),
     "prefetch_object": lambda db: list(
@@ -353,6 +353,9 @@ READS: dict[str, Callable[[Readers], Any]] = {
     "proxy": lambda db: list(db.ShortBook.filter(pages=100).order_by("pk")),
     "proxy_get": lambda db: db.ShortBook.get(pk=2),
 }
+
+if django.VERSION < (6, 1):  # where it was deprecated
+    READS["select_related_all"] = lambda db: list(db.Loan.select_related().order_by("pk"))
 
 ON_POSTGRES = {"distinct_on": lambda db: list(db.Book.order_by("author", "-rating").distinct("author"))}
 

@@ -39,7 +39,8 @@ def test_a_fragment_is_rendered_once_for_each_variant() -> None:
 
 def test_a_fragment_follows_its_sample() -> None:
     Location.objects.create(name="Harbor", code="harbor")
-    source = '{% cached_as places 60 "list" %}{% for place in places %}{{ place }} {{ counter }}{% endfor %}{% endcached_as %}'
+    listed = "{% for place in places %}{{ place }} {{ counter }}{% endfor %}"
+    source = '{% cached_as places 60 "list" %}' + listed + "{% endcached_as %}"
     counter = Counter()
     for expected in ("Harbor 1", "Harbor 1"):
         assert render(source, places=Location.objects.all(), counter=counter) == expected
