@@ -17,12 +17,12 @@ from cacheops.conf import conf, on_change
 from cacheops.engine import fetch
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
-from cacheops.orm.options import NOCACHE, QueryOptions, is_bypassed, options_of, set_options
+from cacheops.orm.options import NOCACHE, QueryOptions, bypassed, is_bypassed, options_of, set_options
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.orm.reading import CachingCompiler, request_for
 from cacheops.orm.tables import compared_as
 from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import LEVELS, OPERATIONS, operations, profile_of
+from cacheops.profiles import LEVELS, OPERATIONS, Profile, operations, profile_of
 from cacheops.rows import Row
 
 M = TypeVar("M", bound=models.Model)
@@ -186,18 +186,57 @@ class CachedQuerySet(models.QuerySet[M]):
             and not self._known_related_objects  # type: ignore[attr-defined]
         )
 
-    def _short_get(self, name: str, value: Any) -> M | None:
-        """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
-        model = self.model
-        profile = profile_of(model)
+    def count(self) -> int:
+        if self._result_cache is None:
+            found = self._short_count()
+            if found is not None:
+                return found
+        return super().count()
+
+    def _short_count(self) -> int | None:
+        """Return the number of rows without building an aggregation, None where the long way must be gone.
+
+        It depends on what the rows depend on. With other tables than the model's own that may be too much.
+        """
+        profile, database, query = self._profile("count"), self.db, self.query
+        compiler = query.get_compiler(using=database)
+        if profile is None or not isinstance(compiler, CachingCompiler):
+            return None
+        try:
+            fingerprint = Fingerprint(query)
+        except NoFingerprint:
+            return None
+        plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
+        if plan.template is None or len(plan.template.tables) != 1:
+            return None
+        transaction = transaction_of(connections[database])
+        if transaction.has_snapshot() or transaction.has_written(plan.template):
+            return None
+        label = f"{self.model._meta.label_lower}:count"
+        request = request_for(plan, fingerprint.parameters, database, profile, label)
+        return None if request is None else fetch(request, self._load_count)[0][0]
+
+    def _load_count(self) -> list[Row]:
+        with bypassed():
+            return [(super().count(),)]
+
+    def _profile(self, op: str) -> Profile | None:
+        """Return the profile of this query, None where it says that an operation is not cached."""
+        profile = profile_of(self.model)
         if profile is None or not conf.enabled or is_bypassed():
             return None
         options = options_of(self.query)
         if options is not None:
             profile = options.over(profile)
-        if "get" not in profile.ops or profile.level == "bypass" or profile.timeout <= 0:
+        cached = op in profile.ops and profile.level != "bypass" and profile.timeout > 0
+        return profile if cached else None
+
+    def _short_get(self, name: str, value: Any) -> M | None:
+        """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
+        model, database = self.model, self.db
+        profile = self._profile("get")
+        if profile is None:
             return None
-        database = self.db
         plan = get_plan(self, name, value)
         if plan is None or type(value) is not plan.kind:
             return None
