@@ -7,6 +7,7 @@ condition of some query; they are read under the rows' locks, in the same transa
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, Model
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql.compiler import SQLCompiler
@@ -84,7 +85,10 @@ class CapturingDelete(CapturingCompiler):
                 else:
                     self.transaction.changed_rows(self.table, NO_VALUES, "delete")
                 return super().execute_sql(result_type, **kwargs)  # type: ignore[misc]
-            sql, params = self.as_sql()  # type: ignore[attr-defined]
+            try:
+                sql, params = self.as_sql()  # type: ignore[attr-defined]
+            except EmptyResultSet:  # its conditions match nothing, as an empty IN does
+                return None
             count, rows = self.run_returning(sql, params, fields)
             self.transaction.changed_rows(self.table, rows, "delete")
             return count if result_type == ROW_COUNT else None
@@ -111,9 +115,12 @@ class CapturingUpdate(CapturingCompiler):
             return count
 
     def _update(self) -> int | None:
-        """Run the statement of this table; None where there is nothing to set in it."""
+        """Run the statement of this table; None where there is nothing to set in it, or no row that could match."""
         fields = self.wanted_fields()
-        sql, params = self.as_sql()  # type: ignore[attr-defined]
+        try:
+            sql, params = self.as_sql()  # type: ignore[attr-defined]
+        except EmptyResultSet:
+            return None
         if not sql:
             return None
         if not fields:

@@ -72,7 +72,7 @@ def attempt(read: Callable[[], Any]) -> Any:
     """Return the result, or the name of what was raised."""
     try:
         return read()
-    except (ObjectDoesNotExist, MultipleObjectsReturned) as error:
+    except (ObjectDoesNotExist, MultipleObjectsReturned, IndexError) as error:
         return type(error).__qualname__
 
 
