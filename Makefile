@@ -10,13 +10,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 DJANGO ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+EXAMPLES ?= 5000
 READS ?= 5000000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint types contract check format soak faults regions-down clean
+.PHONY: help run test bench lint types contract check format soak soak-orm faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minute
 				--regions us-east-1,us-west-2 --readers 3 --writers 2 --reads 1000000 --seconds 120 || exit 1; \
 		done; \
 	done
+
+soak-orm: $(VENV)/.installed-dev ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
+	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest tests/integration/cacheops/test_machine.py -x
 
 bench: $(VENV)/.installed-dev ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

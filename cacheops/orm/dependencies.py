@@ -5,6 +5,8 @@ query depends on the tags of its conditions: equality, IN, IS NULL, and ranges w
 understood is left out, and the tag is wider; wider is safe.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -23,6 +25,25 @@ from cacheops.tags import WHOLE_TABLE, NoToken, bucket, named, named_by, token
 MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
 RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
 MAX_BUCKETS = 48
+
+SOURCE = re.compile(r'\b(?:FROM|JOIN) "((?:[^"]|"")+)"(?: "?(\w+))?')
+AFTER_SOURCE = frozenset(
+    (
+        "ON",
+        "WHERE",
+        "INNER",
+        "LEFT",
+        "GROUP",
+        "HAVING",
+        "ORDER",
+        "LIMIT",
+        "OFFSET",
+        "UNION",
+        "INTERSECT",
+        "EXCEPT",
+        "WINDOW",
+    )
+)
 
 EXACT = frozenset({lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact})
 IN = frozenset({lookups.In, related_lookups.RelatedIn})
@@ -155,25 +176,36 @@ def buckets_of(lower: int, upper: int, parameters: Sequence[Any]) -> tuple[int, 
 # --- the analysis of a query, once a shape ---------------------------------------------------------------------------
 
 
-def template_of(query: Query, places: dict[int, int], all_tables: frozenset[str]) -> Template:
+def template_of(query: Query, places: dict[int, int], all_tables: frozenset[str], sql: str) -> Template:
     """Return the template of a compiled query.
 
-    `places` are the parameters' places by the id of their lookup; `all_tables` are the tables that its SQL names: one
-    that the analysis has not met counts as a whole.
+    `places` are the parameters' places by the id of their lookup; `all_tables` are the tables that its SQL names. One
+    that the analysis has not met counts as a whole, under any of its aliases: Django compiles parts of combined queries
+    as copies, and what an order joins to a copy is in the SQL only.
     """
     found: dict[str, list[Equalities]] = {}
+    met: Counter[tuple[str, str]] = Counter()
     for part in queries_in(query):
         terms = disjunction(part.where, places)
         for alias, source in part.alias_map.items():
             if part.alias_refcount.get(alias, 0) == 0:
                 continue
+            met[source.table_name, alias] += 1
             for term in terms:
                 found.setdefault(source.table_name, []).append(equalities(part, alias, term))
-    for table in all_tables - set(found):
+    unmet = sources_in(sql) - met
+    for table in all_tables - found.keys() | {table for table, _ in unmet}:
         found[table] = [Equalities(table, (), ())]
     base = next((table for table in _base_tables(query) if table in found), min(found, default=""))
     order = sorted(found, key=lambda table: (table != base, table))
     return Template(tuple((table, tuple(dict.fromkeys(found[table]))) for table in order))
+
+
+def sources_in(sql: str) -> Counter[tuple[str, str]]:
+    """Return the tables in the FROM clauses of a statement, each with its alias (or its own name), and how often."""
+    return Counter(
+        (table, table if not alias or alias.upper() in AFTER_SOURCE else alias) for table, alias in SOURCE.findall(sql)
+    )
 
 
 def _base_tables(query: Query) -> Iterator[str]:

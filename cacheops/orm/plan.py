@@ -87,7 +87,7 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     tables = frozenset(name.replace('""', '"') for name in QUOTED.findall(sql)) & models_by_table().keys()
     if VOLATILE.search(QUOTED.sub('""', sql)) or not all(is_tracked(table) for table in tables):
         return UNCACHEABLE
-    template = template_of(compiler.query, fingerprint.places, tables)
+    template = template_of(compiler.query, fingerprint.places, tables, sql)
     if not template.tables or not all(is_tracked(table) for table, _ in template.tables):
         return UNCACHEABLE
     return Plan(
