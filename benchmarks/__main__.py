@@ -25,10 +25,13 @@ def main() -> None:
         arguments.peers.insert(0, PLAIN.name)
     with servers.running(fsync=arguments.fsync) as started, processes(started, arguments.peers) as peers:
         timings = comparison.compare(peers, started, arguments.operations, arguments.rounds, arguments.seed)
-        figures = {} if arguments.only_times else extras.measure(peers, started)
-        described = {**started.described, "load": f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"}
-    data = report.as_data(timings, figures, {**described, "rounds": str(arguments.rounds)})
-    report.write_json(data, arguments.json)
+        load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+        described = {**started.described, "load": load, "rounds": str(arguments.rounds)}
+        data = report.as_data(timings, {}, described)
+        report.write_json(data, arguments.json)  # what follows takes minutes
+        if not arguments.only_times:
+            data["extras"] = extras.measure(peers, started)
+            report.write_json(data, arguments.json)
     print(report.text(data))
     if arguments.publish:
         publish(data)

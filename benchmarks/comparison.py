@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.environments import PLAIN
+from benchmarks.environments import CLUSTER, PLAIN
 from benchmarks.processes import PeerProcess
 from benchmarks.servers import Servers
 
@@ -87,7 +87,9 @@ def compare(
 
 def empty(process: PeerProcess, servers: Servers) -> None:
     """Empty the peer's cache."""
-    if process.peer != PLAIN:
+    if process.peer == CLUSTER:
+        process.ask("empty_region")
+    elif process.peer != PLAIN:
         servers.redis(process.peer.database).flushdb()
 
 

@@ -51,6 +51,14 @@ class Worker:
             self.floor.fill()
         return {}
 
+    def empty_region(self) -> dict[str, Any]:
+        """Delete every key of our region: a cluster has many servers."""
+        from cacheops.regions import regions
+
+        for keys in list(regions.local.store.scan("")):
+            regions.local.store.delete(keys)
+        return {}
+
     def warm(self, operation: str, count: int) -> dict[str, Any]:
         """Run an operation untimed, twice; return the SQL statements of the second time, each."""
         chosen = self.operations[operation]
