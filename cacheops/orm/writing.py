@@ -167,6 +167,8 @@ class CapturingUpdate(CapturingCompiler):
         named = fields if key in fields else [*fields, key]
         query.add_fields([field.name for field in named])
         query.select_for_update = self.connection.features.has_select_for_update
+        # Its own rows alone: those that it joins are not written, and an outer join's far side can't be locked.
+        query.select_for_update_of = ("self",) if self.connection.features.has_select_for_update_of else ()
         compiler = query.get_compiler(self.using)
         rows = [row for chunk in compiler.execute_sql(MULTI) for row in chunk]
         return self.converted(named, rows)
