@@ -143,9 +143,11 @@ class Fingerprint:
                 del self.places[id(node)]
                 return (name_of(type(node)), left, ("L", *[self._node(item) for item in items]), extra)
             self.parameters.append(items)
-            return (name_of(type(node)), left, "list", extra)
+            # An empty list is compiled away, and what stands beside it.
+            return (name_of(type(node)), left, any(item is not None for item in items), extra)
         self.parameters.append(right)
-        return (name_of(type(node)), left, type(right).__name__, extra)
+        # True and False make different SQL: IS NULL, or IS NOT NULL.
+        return (name_of(type(node)), left, right if type(right) is bool else type(right).__name__, extra)
 
     def _expression(self, node: Any) -> Shape:
         return (name_of(type(node)), self._state(node))

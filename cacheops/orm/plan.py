@@ -31,6 +31,7 @@ VOLATILE = re.compile(
     re.IGNORECASE,
 )
 ZONED = re.compile(r"AT TIME ZONE|django_(datetime|time)_", re.IGNORECASE)
+DATED = "functions.datetime."  # `__year` makes its bounds in the active time zone, which the SQL does not show
 QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
@@ -97,7 +98,7 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
         compiler.col_count,
         template,
         shape_name(fingerprint.shape, frozenset(table for table, _ in template.tables)),
-        ZONED.search(sql) is not None,
+        ZONED.search(sql) is not None or DATED in repr(fingerprint.shape),
         converted_columns(compiler),
     )
 

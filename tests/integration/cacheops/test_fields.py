@@ -95,11 +95,17 @@ def test_postgresqls_own_types_come_back_as_from_the_database(library: str) -> N
     assert plain(read()) == from_database(read)
 
 
-def test_the_active_time_zone_belongs_to_a_query_that_uses_it(library: str) -> None:
-    def days() -> list[Any]:
-        return list(Book.objects.using(library).filter(published__hour__gte=23).order_by("pk").values_list("pk"))
+ZONED = [{"published__hour__gte": 23}, {"published__year": 2025}, {"published__date": dt.date(2025, 12, 31)}]
 
-    Book.objects.using(library).filter(pk=1).update(published=dt.datetime(2026, 1, 1, 23, 30, tzinfo=dt.UTC))
+
+@pytest.mark.parametrize("condition", ZONED)
+def test_the_active_time_zone_belongs_to_a_query_that_uses_it(condition: dict[str, Any], library: str) -> None:
+    books = Book.objects.using(library)
+    books.filter(pk=1).update(published=dt.datetime(2025, 12, 31, 23, 30, tzinfo=dt.UTC))
+
+    def days() -> list[Any]:
+        return list(books.filter(**condition).order_by("pk").values_list("pk"))
+
     for zone in ("UTC", "Asia/Tokyo", "UTC"):
         with timezone.override(zone):
             assert plain(days()) == from_database(days)

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.db.models import Q
+from django.utils import timezone
 
+from cacheops.orm.options import bypassed
 from tests.testapp.cached import is_hit
 from tests.testapp.queries import Readers
 from tests.testapp.world import NOON
@@ -128,3 +131,28 @@ def test_a_transaction_that_is_rolled_back_costs_a_reload_at_most(library: str) 
         transaction.set_rollback(True, using=library)
     assert is_hit(library, lambda: db.Book.get(pk=1))
     assert not connections[library].in_atomic_block
+
+
+def test_is_null_and_is_not_null_are_not_one_shape(library: str) -> None:
+    """Found by the state machine: the dependencies of the first were those of the second."""
+    db = Readers(library)
+    list(db.Book.filter(pages__isnull=True))
+    before = list(db.Book.filter(pages__isnull=False))
+    db.Book.create(title="new", author_id=1, pages=100)
+    assert len(db.Book.filter(pages__isnull=False)) == len(before) + 1
+
+
+def test_an_empty_list_and_a_full_one_are_not_one_shape(library: str) -> None:
+    """What is compiled away for the first must not be missing from the second's plan."""
+    db = Readers(library)
+
+    def days(keys: list[int]) -> list[Any]:
+        matching = Q(pk__in=keys, published__hour__gte=12) | Q(pk=1)
+        return list(db.Book.filter(matching).order_by("pk").values_list("pk", flat=True))
+
+    days([])
+    for zone in ("UTC", "Asia/Tokyo"):
+        with timezone.override(zone), bypassed():
+            expected = days([2, 3, 4])
+        with timezone.override(zone):
+            assert days([2, 3, 4]) == expected
