@@ -38,6 +38,8 @@ class Flight:
 class Line:
     """One connection, of one thread. Answers come in the order of the commands: who waits reads those before, too."""
 
+    closed = True  # until it has connected
+
     def __init__(self, connection: Any) -> None:
         connection.connect()
         self._connection = connection
@@ -45,6 +47,10 @@ class Line:
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._flights: deque[Flight] = deque()
         self.closed = False
+
+    def __del__(self) -> None:
+        if not self.closed:  # its thread has ended
+            self.close()
 
     def send(self, commands: Sequence[Command], heard: Heard | None = None) -> Flight:
         """Send commands. Raise the driver's ConnectionError or TimeoutError."""
