@@ -10,7 +10,7 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption
 
 OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
-LEVELS = frozenset({"fresh", "stale_ok", "bypass"})
+LEVELS = frozenset({"fresh", "bypass"})
 DEFAULT_TIMEOUT = 300.0  # seconds; the specification's default
 
 # Written at times of their own, by Django or by us, and never worth caching.
@@ -19,13 +19,12 @@ UNTRACKED = frozenset({"sessions.session", "migrations.migration", "cacheops.que
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model's policy. `timeout` and `stale_seconds` in seconds."""
+    """A model's policy. `timeout` in seconds."""
 
     ops: frozenset[str] = frozenset()
     timeout: float = DEFAULT_TIMEOUT
     lock: bool = True  # one loader, the others wait for it
     level: str = "fresh"
-    stale_seconds: float = 0.0  # how old an invalidated entry may be served, at level stale_ok
 
 
 def operations(value: Any) -> frozenset[str]:
@@ -42,11 +41,11 @@ def operations(value: Any) -> frozenset[str]:
 
 def profile_from(options: Mapping[str, Any]) -> Profile:
     """Return the profile that a setting describes. Raise InvalidOption that says what is wrong with it."""
-    known = {"ops", "timeout", "lock", "level", "stale_ok"}
+    known = {"ops", "timeout", "lock", "level"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)}: no option of a profile. Use: {', '.join(sorted(known))}.")
-    level = options.get("level", "stale_ok" if options.get("stale_ok") else "fresh")
+    level = options.get("level", "fresh")
     if level not in LEVELS:
         raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
     return Profile(
@@ -54,7 +53,6 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
         timeout=conf.ttl.get_ttl(options.get("timeout", DEFAULT_TIMEOUT)),
         lock=bool(options.get("lock", True)),
         level=level,
-        stale_seconds=float(options.get("stale_ok", 0.0)),
     )
 
 

@@ -119,7 +119,6 @@ class CachedQuerySet(models.QuerySet[M]):
         timeout: float | str | None = None,
         lock: bool | None = None,
         level: str | None = None,
-        stale_ok: float | None = None,
     ) -> Self:
         """Cache this query: all operations, or those named; seconds or a strategy's name; `level` as in profiles.
 
@@ -132,14 +131,11 @@ class CachedQuerySet(models.QuerySet[M]):
             )
         if level is not None and level not in LEVELS:
             raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
-        if level is None and stale_ok is not None:
-            level = "stale_ok"
         options = QueryOptions(
             ops=OPERATIONS if ops is None else operations(ops),
             timeout=None if timeout is None else conf.ttl.get_ttl(timeout),
             lock=lock,
             level=level,
-            stale_seconds=stale_ok,
         )
         return self._with_options(options)
 

@@ -22,7 +22,6 @@ class QueryOptions:
     timeout: float | None = None
     lock: bool | None = None
     level: str | None = None
-    stale_seconds: float | None = None
 
     def over(self, profile: Profile) -> Profile:
         """Return a profile with these options."""
