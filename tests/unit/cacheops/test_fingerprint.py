@@ -27,6 +27,7 @@ def sql_of(books: Any) -> tuple[str, Any]:
     return sql, repr(parameters)
 
 
+@pytest.mark.django_db  # a generic relation asks for its content type
 @settings(max_examples=300, deadline=None)
 @given(CONDITIONS, ORDERS, CUTS, COLUMNS, st.booleans(), st.booleans())
 def test_queries_of_one_fingerprint_have_one_sql(
