@@ -8,7 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 # Another Django than the pinned one, e.g. DJANGO=6.1.3; CI tests it on Python 3.12 and newer.
 DJANGO ?=
-PYTEST_ARGS ?=
+# As many workers as there are cores, each on servers of its own; more than four are more servers than most can bear.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 BENCH_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
@@ -25,7 +26,7 @@ help: ## list these commands
 run: $(VENV)/.installed-run ## start the local regions and serve the platform on http://127.0.0.1:8000 (PORT=… changes it)
 	@exec $(BIN)/python manage.py serve --port $(PORT)
 
-test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses)
+test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-dev ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)

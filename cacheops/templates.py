@@ -1,7 +1,7 @@
 """CacheopsLibrary: make a block tag of your own from a function that returns a decorator."""
 
 from collections.abc import Callable
-from inspect import getfullargspec, unwrap
+from inspect import getfullargspec, signature, unwrap
 from typing import Any
 
 from django.template import Context, Library, Node, NodeList
@@ -9,6 +9,8 @@ from django.template.base import FilterExpression, Parser, Token
 from django.template.library import parse_bits
 
 Decorator = Callable[[Callable[[], str]], Callable[[], str]]
+# Django 6.1 has its caller take the context off the parameters.
+TAKES_CONTEXT = "takes_context" in signature(parse_bits).parameters
 
 
 class CacheopsLibrary(Library):
@@ -28,10 +30,12 @@ class CacheopsLibrary(Library):
             parser.delete_first_token()
             spec = getfullargspec(unwrap(func))
             bits = token.split_contents()[1:]
-            parse: Any = parse_bits  # its stub lacks an argument
+            named = {"takes_context": takes_context} if TAKES_CONTEXT else {}
+            params = spec.args if TAKES_CONTEXT or not takes_context else spec.args[1:]
+            parse: Any = parse_bits
             args, kwargs = parse(
-                parser, bits, spec.args, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs,
-                spec.kwonlydefaults, takes_context, name,
+                parser, bits, params, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs, spec.kwonlydefaults,
+                name=name, **named,
             )  # fmt: skip
             return DecoratorNode(func, takes_context, nodelist, args, kwargs)
 

@@ -1,6 +1,6 @@
 """A pytest plugin, loaded before Django's settings are: starts the servers and names them in the environment.
 
-The suite runs as a process of us-east-1, on the local regions with their databases. What the environment already names
+Each process that runs tests has servers of its own. It runs as a process of us-east-1, on the local regions with their databases. What the environment already names
 is used as it is: DATABASE_URL, REDIS_URL_US_EAST_1.
 """
 
@@ -8,7 +8,11 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, Options
@@ -38,5 +42,11 @@ def stop(regions: LocalRegions, pid: int) -> None:
         shutil.rmtree(regions.directory, ignore_errors=True)
 
 
-if not {"DATABASE_URL", "REDIS_URL_US_EAST_1"} <= os.environ.keys():
-    start()
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[Any]:
+    """Start them before pytest-django loads the settings: in each worker of pytest-xdist, not in what directs these."""
+    named = {"DATABASE_URL", "REDIS_URL_US_EAST_1"} <= os.environ.keys()
+    directs = getattr(early_config.known_args_namespace, "numprocesses", 0) and "PYTEST_XDIST_WORKER" not in os.environ
+    if not named and not directs:
+        start()
+    return (yield)

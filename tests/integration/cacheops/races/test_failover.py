@@ -35,6 +35,7 @@ def pair(
     world.empty("default")
     world.fill("default")
     yield breakable_regions
+    settings.CACHEOPS_WAIT_REPLICAS = 0  # the killed node may not be back yet
     world.empty("default")
 
 
