@@ -1,7 +1,7 @@
 """A pytest plugin, loaded before Django's settings are: starts the servers and names them in the environment.
 
-Each process that runs tests has servers of its own. It runs as a process of us-east-1, on the local regions with their databases. What the environment already names
-is used as it is: DATABASE_URL, REDIS_URL_US_EAST_1.
+Each process that runs tests has servers of its own, and runs as a process of us-east-1, on the local regions with their
+databases. What the environment already names is used as it is: DATABASE_URL, REDIS_URL_US_EAST_1.
 """
 
 import atexit
