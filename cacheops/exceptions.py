@@ -10,6 +10,7 @@ CacheopsError
 ├── EntryError              a cache entry can't be written or read
 │   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
 │   └── UnencodableValue    a value that would not come back equal: the result is not cached
+├── InvalidKey              a key, or a part of one, that no cache can take; also a ValueError
 ├── InvalidationRefused     the write was not committed, because a region could not be told of it (`strict`)
 └── InvalidOption           a setting that cannot work; also Django's ImproperlyConfigured
 """
@@ -63,3 +64,7 @@ class UnencodableValue(EntryError):
 
 class InvalidationRefused(CacheopsError):
     """A region could not be told of a write, and the setting is `strict`: the transaction was rolled back."""
+
+
+class InvalidKey(CacheopsError, ValueError):
+    """A key that is no text, too long, or holds what a key can't; the message says what to write instead."""
