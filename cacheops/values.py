@@ -11,10 +11,31 @@ from django.db import models
 from django.http import HttpResponse
 from django.utils.safestring import mark_safe
 
+from cacheops import rows
 from cacheops.exceptions import CorruptEntry, UnencodableValue
+from cacheops.keys import shortened
 
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _CONTAINERS: dict[type, str] = {list: "list", tuple: "tuple", set: "set", frozenset: "frozenset"}
+
+
+def encoded(value: Any) -> bytes:
+    """Return a value's bytes: an entry of one row and column. Raise UnencodableValue for what would not come back."""
+    try:
+        return rows.encode([(pack(value),)], b"", 0.0, 0.0, 0.0)
+    except (UnencodableValue, RecursionError) as error:
+        raise UnencodableValue(
+            f"{shortened(value)} can't be cached ({error}): store plain values, dates, decimals, UUIDs, model "
+            "instances, and lists, sets and dictionaries of them."
+        ) from error
+
+
+def decoded(payload: bytes) -> Any:
+    """Return the value that `encoded` was given. Raise CorruptEntry for other bytes."""
+    found = rows.decode(payload).rows()
+    if len(found) != 1 or len(found[0]) != 1:
+        raise CorruptEntry("The bytes of a cached value hold rows of a query.")
+    return unpack(found[0][0])
 
 
 def pack(value: Any) -> Any:

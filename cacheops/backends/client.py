@@ -13,8 +13,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django_redis.client import DefaultClient
 from django_redis.util import CacheKey
 
+from cacheops.backends.common import MISSING
 from cacheops.backends.keys import escaped
-from cacheops.exceptions import InvalidOption
+from cacheops.exceptions import CorruptEntry, InvalidOption
 from cacheops.stores import driver
 from cacheops.stores.options import ServerOptions
 
@@ -109,7 +110,14 @@ class RegionClient(DefaultClient):
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         nkey = self.make_key(key, version)
         value = self.servers.run(nkey, "GET", nkey, read=True)
-        return default if value is None else self.decode(value)
+        return default if value is None else self._decoded(value, default)
+
+    def _decoded(self, value: bytes, default: Any) -> Any:
+        """Return a value; the default for bytes that TypedSerializer does not know: an earlier release's, say."""
+        try:
+            return self.decode(value)
+        except CorruptEntry:
+            return default
 
     def set(
         self,
@@ -200,8 +208,9 @@ class RegionClient(DefaultClient):
 
     def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
         names = {self.make_key(key, version): key for key in keys}
-        values = self.servers.values(list(names))
-        return {names[nkey]: self.decode(value) for nkey, value in zip(names, values, strict=True) if value is not None}
+        held = zip(names, self.servers.values(list(names)), strict=True)
+        found = {names[nkey]: self._decoded(value, MISSING) for nkey, value in held if value is not None}
+        return {key: value for key, value in found.items() if value is not MISSING}
 
     def set_many(
         self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None

@@ -4,7 +4,7 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.cache.backends.locmem import LocMemCache
@@ -45,6 +45,10 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
             self._set(new, pickled)
             self._expire_info[new] = expiry
         return version + delta
+
+    def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int:  # type: ignore[override]
+        """Delete keys and return how many there were."""
+        return sum(self.delete(key, version) for key in keys)
 
     def clear(self) -> None:
         """Delete this alias' keys, all versions; those of other prefixes stay."""

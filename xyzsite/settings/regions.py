@@ -76,6 +76,7 @@ def region_cache(env: environ.Env, region: str) -> dict[str, Any]:
             "RETRY_BACKOFF_BASE": env.float("REDIS_RETRY_BACKOFF_BASE", default=0.01),
             "RETRY_BACKOFF_CAP": env.float("REDIS_RETRY_BACKOFF_CAP", default=0.5),
             "RETRY_BUDGET": env.float("REDIS_RETRY_BUDGET", default=5),
+            "SERIALIZER": "cacheops.backends.TypedSerializer",  # no pickle: who can write there could run code here
             "DECODE_RESPONSES": env.bool("REDIS_DECODE_RESPONSES", default=False),
             "CA_CERTS": env.str("REDIS_CA_CERTS", default=""),
         },

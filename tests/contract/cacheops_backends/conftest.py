@@ -42,6 +42,7 @@ def entry(request) -> dict[str, Any]:
         return {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": prefix, "KEY_PREFIX": prefix}
     region, _, user = kind.partition(" as ")
     found = project.CACHES[region] | {"KEY_PREFIX": prefix}
+    found["OPTIONS"] = found["OPTIONS"] | {"SERIALIZER": "django_redis.serializers.pickle.PickleSerializer"}
     if user:
         request.getfixturevalue("app_user")
         found["OPTIONS"] = found["OPTIONS"] | {"USERNAME": USER, "PASSWORD": PASSWORD}
