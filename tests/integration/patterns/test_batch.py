@@ -76,7 +76,7 @@ def test_bad_ttls_are_named(batch: BatchCacheOperations, ttl: Any) -> None:
         batch.batch_set({"key": 1}, ttl=ttl)
 
 
-@pytest.mark.parametrize("value", [object(), lambda: 1, {"deep": [object()]}], ids=str)
+@pytest.mark.parametrize("value", [object(), lambda: 1, {"deep": [object()]}], ids=["object", "function", "nested"])
 def test_values_that_would_not_come_back_are_named_and_nothing_is_stored(
     batch: BatchCacheOperations, value: Any
 ) -> None:
