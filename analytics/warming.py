@@ -1,13 +1,15 @@
 """Which summaries are worth making before anybody asks."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from analytics.overview import overview_recipe
 from analytics.selectors import DEVICE_COUNT, Selection
-from analytics.summaries import Question, Recipe, analytics_recipe
+from analytics.summaries import Question, Recipe, analytics_recipe, stored
 from analytics.windows import DEFAULT_SPAN, SPANS, common_zone
+from cacheops.warming import Value, Values
 from locations.models import Location, Membership
 
 # The specification's common queries; and what the analytics page opens with.
@@ -39,3 +41,20 @@ def recipes() -> Iterator[Recipe[Any]]:
         for metric, span in COMMON:
             selection = Selection(metric, (location.pk,))
             yield analytics_recipe(Question(selection, SPANS[span], location.timezone))
+
+
+def keys() -> list[str]:
+    """Return the keys of all recipes, those for most people first."""
+    return [recipe.key for recipe in recipes()]
+
+
+def works(wanted: Sequence[str]) -> Iterator[Values]:
+    """Yield what to fill for some of the keys."""
+    chosen = frozenset(wanted)
+    yield Values([Value(recipe.key, partial(made, recipe)) for recipe in recipes() if recipe.key in chosen])
+
+
+def made(recipe: Recipe[Any]) -> tuple[str, float]:
+    """Return a summary as it is stored, and its seconds to live."""
+    summary = recipe.make()
+    return stored(summary), recipe.ttl(summary)

@@ -78,8 +78,13 @@ class Conf:
 
     @cached_property
     def timeout(self) -> float:
-        """How long to wait for a region's servers, in seconds. A healthy one answers in under a millisecond."""
-        return self._get("CACHEOPS_TIMEOUT", 0.25)
+        """How long to wait for the own region's servers, in seconds. A healthy one answers in under a millisecond."""
+        return self._get("CACHEOPS_TIMEOUT", 0.05)
+
+    @cached_property
+    def remote_timeout(self) -> float:
+        """How long a write waits for another region's servers, in seconds: a continent is 70 ms wide."""
+        return self._get("CACHEOPS_REMOTE_TIMEOUT", 0.25)
 
     @cached_property
     def breaker_threshold(self) -> int:
@@ -111,6 +116,31 @@ class Conf:
         return self._get("CACHEOPS_MAX_MARKS", 500)
 
     @cached_property
+    def flush_batch(self) -> int:
+        """How many buffered writes a worker brings to the database at a time."""
+        return self._get("CACHEOPS_FLUSH_BATCH", 100)
+
+    @cached_property
+    def flush_seconds(self) -> float:
+        """How long a buffered write waits for a batch to be full."""
+        return self._get("CACHEOPS_FLUSH_SECONDS", 30.0)
+
+    @cached_property
+    def flush_retry_seconds(self) -> float:
+        """After how long a write is tried again that was refused, or whose worker died; it doubles with each time."""
+        return self._get("CACHEOPS_FLUSH_RETRY_SECONDS", 10.0)
+
+    @cached_property
+    def flush_attempts(self) -> int:
+        """How often a write that the database refuses is tried until it becomes a dead letter."""
+        return self._get("CACHEOPS_FLUSH_ATTEMPTS", 5)
+
+    @cached_property
+    def buffer_bound(self) -> int:
+        """How many writes may wait; then BufferFull is raised. 50,000 of 200 bytes take some 15 MB."""
+        return self._get("CACHEOPS_BUFFER_BOUND", 50_000)
+
+    @cached_property
     def jitter(self) -> float:
         """The share of a TTL that is random."""
         return self._get("CACHEOPS_JITTER", 0.1)
@@ -119,6 +149,11 @@ class Conf:
     def early_refresh(self) -> float:
         """XFetch's beta: above 1 refreshes earlier, 0 never."""
         return self._get("CACHEOPS_EARLY_REFRESH", 1.0)
+
+    @cached_property
+    def usage_sample(self) -> int:
+        """One in so many look-ups is noted, so that warming knows what is used; 0 notes none."""
+        return self._get("CACHEOPS_USAGE_SAMPLE", 16)
 
     @cached_property
     def ttl(self) -> TTLManager:

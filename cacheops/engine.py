@@ -7,7 +7,9 @@ is invalidated meanwhile leaves an entry that no reader accepts.
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from cacheops import rows as codec
@@ -15,7 +17,7 @@ from cacheops import tally
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import counters
+from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters
 from cacheops.profiles import Profile
 from cacheops.queue import replay_queue
 from cacheops.regions import Region, regions
@@ -23,6 +25,7 @@ from cacheops.rows import Entry, Row
 from cacheops.stores.base import Refusal, Store, TableTags
 from cacheops.tags import WHOLE_TABLE
 from cacheops.ttl import jittered, refresh_early
+from cacheops.usage import usage
 
 logger = logging.getLogger("cacheops")
 
@@ -41,6 +44,7 @@ class Request(NamedTuple):
     profile: Profile
     label: str  # model and operation, for the counters
     databases: tuple[str, ...] = ()  # whose rows the result is made of: their queues count
+    life: "Callable[[Sequence[Row]], float] | None" = None  # seconds that a result is kept; None: the profile's timeout
 
     @property
     def keys(self) -> TableKeys:
@@ -53,15 +57,29 @@ class Request(NamedTuple):
             found += table.key_list()
         return found
 
+    def seconds(self, loaded: Sequence[Row]) -> float:
+        """Return how long a result is kept: 0 for not at all."""
+        return self.profile.timeout if self.life is None else self.life(loaded)
+
     def coarse(self) -> "Request":
         """Return the same request, depending on whole tables."""
         tables = tuple(TableTags(table.keys, (WHOLE_TABLE,), (WHOLE_TABLE,)) for table in self.tables)
         return self._replace(tables=tables)
 
 
+Reader = Callable[[Request, Loader], Sequence[Row]]
+_reader: ContextVar[Reader | None] = ContextVar("cacheops_reader", default=None)
+
+
 def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> Sequence[Row]:
     """Return the rows of a cached read: from the local region's store, else from `load`, in the way of `miss`."""
+    reader = _reader.get()
+    if reader is not None:
+        return reader(request, load)
     region = regions.local
+    usage.left -= 1
+    if usage.left < 0:
+        usage.sample(region, request.tables)
     if region.full and any(
         (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
     ):
@@ -71,9 +89,11 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
     try:
         found = _look_up(region, request)
     except StoreUnavailable as error:
+        counters.read(request.label, errors=1)
         region.failed(error)
         return _bypass(request, load)
     except CommandRefused as error:
+        counters.read(request.label, errors=1)
         region.answered()
         logger.error("Region %s refused a look-up: %s", region.name, error)
         return _bypass(request, load)
@@ -83,8 +103,24 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
     return (miss or Miss)(region, request, load).rows()
 
 
-def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
-    """Return the rows of a valid entry, None for a miss."""
+def current_reader() -> Reader | None:
+    """Return who answers cached reads in the place of the store, if anybody."""
+    return _reader.get()
+
+
+@contextmanager
+def read_by(reader: Reader) -> Iterator[None]:
+    """Let another answer the cached reads within the block, in this thread or task: what warms entries does."""
+    token = _reader.set(reader)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def _look_up(region: Region, request: Request, waiting: bool = False) -> Sequence[Row] | None:
+    """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
+    started = time.perf_counter()
     keys = request.key_list()
     if region.queue_is_due(request.databases):
         replay_queue(region, request.databases)
@@ -94,16 +130,20 @@ def _look_up(region: Region, request: Request) -> Sequence[Row] | None:
         values = region.store.read(keys)
     entry = valid_entry(request, values)
     if entry is None:
+        if not waiting:
+            why = "absent" if values[0] is None else "outdated"
+            counters.read_timed(request.label, LOOK_UP, time.perf_counter() - started, **{why: 1})
         return None
     if due_early(entry):
+        counters.read_timed(request.label, LOOK_UP, time.perf_counter() - started, early=1)
         return None
     try:
         found = entry.rows()
     except CorruptEntry:
-        counters.corrupt += 1
+        counters.read(request.label, corrupt=1)
         return None
     tally.count(hits=1)
-    counters.hit(request.label)
+    counters.hit(request.label, time.perf_counter() - started)
     return found
 
 
@@ -123,7 +163,7 @@ def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | Non
     try:
         entry = codec.decode(payload)
     except CorruptEntry:
-        counters.corrupt += 1
+        counters.read(request.label, corrupt=1)
         return None
     try:
         current = b"".join(values[1:])  # type: ignore[arg-type]
@@ -134,7 +174,7 @@ def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | Non
 
 def _bypass(request: Request, load: Loader) -> Sequence[Row]:
     tally.count(bypasses=1)
-    counters.bypass(request.label)
+    counters.read(request.label, bypasses=1)
     return load()
 
 
@@ -161,7 +201,7 @@ class Miss:
         if leased is Refusal.BUSY:
             return self._wait()
         tally.count(misses=1)
-        counters.miss(self.request.label)
+        counters.read(self.request.label, misses=1)
         return self._load_and_fill(leased)
 
     def _lease(self) -> bytes | Refusal:
@@ -194,7 +234,7 @@ class Miss:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_WAIT)
             try:
-                found = _look_up(self.region, self.request)
+                found = _look_up(self.region, self.request, waiting=True)
                 if found is not None:
                     return found
                 leased = self._lease()
@@ -204,7 +244,7 @@ class Miss:
                 break
             if leased is not Refusal.BUSY:
                 tally.count(misses=1)
-                counters.miss(self.request.label)
+                counters.read(self.request.label, misses=1)
                 return self._load_and_fill(leased)
         return _bypass(self.request, self.load)
 
@@ -215,34 +255,41 @@ class Miss:
         except BaseException:
             self._release()
             raise
-        self._fill(loaded, versions, time.perf_counter() - started)
+        load_seconds = time.perf_counter() - started
+        counters.read_timed(self.request.label, LOAD, load_seconds)
+        self._fill(loaded, versions, load_seconds)
         return loaded
 
     def _fill(self, loaded: Sequence[Row], versions: bytes | Refusal, load_seconds: float) -> None:
         assert isinstance(versions, bytes)
-        ttl = jittered(self.request.profile.timeout, conf.jitter)
+        started = time.perf_counter()
+        ttl = jittered(self.request.seconds(loaded), conf.jitter)
+        if ttl <= 0:
+            return self._release()
         now = time.time()
         try:
             payload = codec.encode(loaded, versions, now, now + ttl, load_seconds)
         except UnencodableValue as error:
-            counters.unencodable += 1
+            counters.read(self.request.label, unencodable=1)
             logger.warning("%s is not cached: %s", self.request.label, error)
             return self._release()
         if len(payload) > conf.max_entry_bytes:
-            counters.too_large += 1
+            counters.read(self.request.label, too_large=1)
             return self._release()
         size = len(payload)
         entry = self.request.keys.entry(self.request.digest)
         self.store.fill_soon(entry, payload, ttl, self._loader_key(), lambda error: self._filled(size, error))
+        counters.read_timed(self.request.label, FILL, time.perf_counter() - started)  # the answer is not waited for
         return None
 
     def _filled(self, size: int, error: StoreError | None) -> None:
         if error is None:
-            counters.fill(self.request.label, size)
+            counters.read(self.request.label, fills=1, bytes=size)
         elif isinstance(error, StoreUnavailable):
+            counters.read(self.request.label, errors=1)
             self.region.failed(error)
         else:
-            counters.refused_fills += 1
+            counters.read(self.request.label, refused_fills=1)
             logger.warning("Region %s refused a fill: %s", self.region.name, error)
 
     def _release(self) -> None:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -57,15 +57,42 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 def encode(rows: Sequence[Row], versions: bytes, made_at: float, expires_at: float, load_seconds: float) -> bytes:
     """Return the bytes of an entry. Raise UnencodableValue for a value that would not come back equal."""
+    return sealed(encode_rows(rows), versions, made_at, expires_at, load_seconds)
+
+
+class EncodedRows(NamedTuple):
+    """Rows as bytes: what entries of one result share, whatever versions their readers leased."""
+
+    types: str
+    raw: msgspec.Raw
+
+
+def encode_rows(rows: Sequence[Row]) -> EncodedRows:
+    """Return the rows as bytes. Raise UnencodableValue for a value that would not come back equal."""
+    return _encoded(rows, column_types(rows))
+
+
+def encode_each(rows: Sequence[Row]) -> list[EncodedRows]:
+    """Return each of many rows of the same columns as the result of a query of its own. Raise UnencodableValue."""
     types = column_types(rows)
+    if "x" in types:  # one row's value may make it so: the others need not suffer
+        return [encode_rows([row]) for row in rows]
+    return [_encoded([row], types) for row in rows]
+
+
+def _encoded(rows: Sequence[Row], types: str) -> EncodedRows:
     if "x" in types:
         extended = [index for index, letter in enumerate(types) if letter == "x"]
         rows = [_with_extended(row, extended) for row in rows]
     try:
-        raw = msgspec.Raw(_encoder.encode(rows))
+        return EncodedRows(types, msgspec.Raw(_encoder.encode(rows)))
     except (TypeError, OverflowError, UnicodeEncodeError) as error:
         raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
-    body = _encoder.encode(Entry(versions, made_at, expires_at, load_seconds, types, raw))
+
+
+def sealed(encoded: EncodedRows, versions: bytes, made_at: float, expires_at: float, load_seconds: float) -> bytes:
+    """Return the bytes of an entry of encoded rows."""
+    body = _encoder.encode(Entry(versions, made_at, expires_at, load_seconds, *encoded))
     return _HEAD.pack(FORMAT, zlib.crc32(body)) + body
 
 

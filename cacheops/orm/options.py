@@ -1,6 +1,6 @@
 """What one query, or one block of code, asks of the cache beyond its model's profile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -53,3 +53,21 @@ def bypassed() -> Iterator[None]:
 
 def is_bypassed() -> bool:
     return _bypassed.get()
+
+
+_sources: ContextVar[Mapping[str, str]] = ContextVar("cacheops_sources", default={})
+
+
+@contextmanager
+def loaded_from(sources: Mapping[str, str]) -> Iterator[None]:
+    """Load what a database is asked for from another alias within the block: a replica that holds the same rows."""
+    token = _sources.set(sources)
+    try:
+        yield
+    finally:
+        _sources.reset(token)
+
+
+def source_of(database: str) -> str:
+    """Return the alias from which a database's rows are loaded."""
+    return _sources.get().get(database, database)

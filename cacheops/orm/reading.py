@@ -13,7 +13,7 @@ from cacheops.engine import Request, fetch
 from cacheops.keys import TableKeys
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.instances import quickened
-from cacheops.orm.options import is_bypassed, options_of
+from cacheops.orm.options import bypassed, is_bypassed, options_of, source_of
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
@@ -89,8 +89,13 @@ class CachingCompiler:
         return quickened(found)
 
     def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
-        """Return the rows from the database."""
-        found = super().execute_sql(result_type)  # type: ignore[misc]
+        """Return the rows from the database, or from the replica that stands for it."""
+        source = source_of(self.using)
+        if source == self.using:
+            found = super().execute_sql(result_type)  # type: ignore[misc]
+        else:
+            with bypassed():
+                found = self.query.get_compiler(using=source).execute_sql(result_type)
         if result_type == SINGLE:
             return [] if found is None else [tuple(found)]
         return [row for chunk in found for row in chunk]

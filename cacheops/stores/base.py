@@ -5,7 +5,7 @@ StoreUnavailable when there is no answer, CommandRefused when the answer is no.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -49,6 +49,21 @@ class MarkedTable:
 
     def key_list(self) -> list[str]:
         return ([self.keys.generation] if self.whole else []) + [self.keys.tag(name) for name in sorted(self.tags)]
+
+
+class Wanted(NamedTuple):
+    """One of many entries to be leased at once: its key, and what it depends on."""
+
+    entry: str
+    tables: tuple[TableTags, ...]
+
+
+class Sealed(NamedTuple):
+    """One of many entries to be stored at once; `ttl` in seconds."""
+
+    entry: str
+    payload: bytes
+    ttl: float
 
 
 class Store(ABC):
@@ -129,6 +144,29 @@ class Store(ABC):
         except StoreError as error:
             told(error)
 
+    def lock_many(self, loaders: Sequence[str], hold: float) -> list[bool]:
+        """Take the locks of several entries for `hold` seconds; say of each whether it was free."""
+        return [self.lock(loader, hold) for loader in loaders]
+
+    @abstractmethod
+    def lock(self, loader: str, hold: float) -> bool:
+        """Take an entry's lock for `hold` seconds, without a lease; say whether it was free."""
+
+    def release_many(self, loaders: Sequence[str]) -> None:
+        """Let the locks of several entries go."""
+        for loader in loaders:
+            self.release(loader)
+
+    def fill_many_soon(self, sealed: "Sequence[Sealed]", loaders: Sequence[str], told: "Told[None]") -> None:
+        """Store entries and let their locks go without waiting: `told` hears once, of all, as in `fill_soon`."""
+        try:
+            self.fill_many(sealed)
+            self.release_many(loaders)
+        except StoreError as error:
+            told(error)
+        else:
+            told(None)
+
     def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: "Told[int]") -> None:
         """Clear without waiting for the answer: `told` hears how many marks had run out, or of the error.
 
@@ -139,6 +177,22 @@ class Store(ABC):
             told(self.clear(tables, writer))
         except StoreError as error:
             told(error)
+
+    def lease_many(self, wanted: Sequence[Wanted], ttl: float) -> list[tuple[bytes | Refusal, bytes | None]]:
+        """Return for each entry what `lease` returns, and the bytes that are stored now. No loader's lock is taken."""
+        return [(self.lease(one.tables, "", ttl, 0.0), self.read([one.entry])[0]) for one in wanted]
+
+    @abstractmethod
+    def fill_many(self, sealed: Sequence[Sealed]) -> None:
+        """Store entries, one round trip a server. Where a server refuses one, others may be stored all the same."""
+
+    @abstractmethod
+    def note_use(self, key: str, counts: Mapping[str, int], most: int, ttl: float) -> None:
+        """Add to the counts under a key, of which the `most` highest are kept, for `ttl` seconds. Nobody waits."""
+
+    @abstractmethod
+    def used(self, keys: Sequence[str], most: int) -> list[list[tuple[str, float]]]:
+        """Return the names with the `most` highest counts under each key, highest first."""
 
     def mark(self, tables: Sequence[MarkedTable], writer: bytes, seconds: float) -> list[frozenset[str]]:
         return self.mark_begin(tables, writer, seconds)()

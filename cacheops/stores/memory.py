@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags
+from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
 from cacheops.tags import new_version
 
 MAX_SCHEMES = 64  # as in lua/lease.lua
@@ -42,6 +42,7 @@ class MemoryStore(Store):
         self._bytes = 0
         self._marks: dict[str, dict[bytes, float]] = {}  # tag's key -> writer -> deadline
         self._registries: dict[str, _Registry] = {}
+        self._uses: dict[str, tuple[float, Counter[str]]] = {}  # key -> when it ends, counts
 
     def schemes(self, keys: TableKeys) -> frozenset[str]:
         with self._lock:
@@ -94,8 +95,24 @@ class MemoryStore(Store):
         with self._lock:
             self._set(entry, payload, ttl)
             self._drop(loader)
-            while self._bytes > self.max_bytes:
-                self._drop(next(iter(self._values)))
+            self._make_room()
+
+    def fill_many(self, sealed: Sequence[Sealed]) -> None:
+        with self._lock:
+            for one in sealed:
+                self._set(one.entry, one.payload, one.ttl)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        while self._bytes > self.max_bytes:
+            self._drop(next(iter(self._values)))
+
+    def lock(self, loader: str, hold: float) -> bool:
+        with self._lock:
+            if self._get(loader) is not None:
+                return False
+            self._set(loader, b"1", hold)
+            return True
 
     def release(self, loader: str) -> None:
         with self._lock:
@@ -138,6 +155,24 @@ class MemoryStore(Store):
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         with self._lock:
             return sum(self._drop(key) for table in tables for key in table.key_list())
+
+    # --- use --------------------------------------------------------------------------------------------------------
+
+    def note_use(self, key: str, counts: Mapping[str, int], most: int, ttl: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._uses = {name: held for name, held in self._uses.items() if held[0] > now}
+            held = self._uses.get(key, (0.0, Counter()))[1] + Counter(counts)
+            self._uses[key] = (now + ttl, Counter(dict(held.most_common(most))))
+
+    def used(self, keys: Sequence[str], most: int) -> list[list[tuple[str, float]]]:
+        with self._lock:
+            now = self._clock()
+            held = [self._uses.get(key, (0.0, Counter[str]())) for key in keys]
+            return [
+                [(name, float(count)) for name, count in counts.most_common(most)] if ends > now else []
+                for ends, counts in held
+            ]
 
     # --- looking after it -------------------------------------------------------------------------------------------
 

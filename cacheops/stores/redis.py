@@ -1,34 +1,21 @@
 """The store on a region's Redis servers: a cluster, or a primary with its replicas."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags, Told
+from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, Told, Wanted
 from cacheops.stores.driver import Command, Servers
+from cacheops.stores.many import ManyLeases, route_of
+from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, SCRIPTS
 from cacheops.stores.wire import Wire
 from cacheops.tags import VERSION_BYTES, new_version
 
 SCAN_BATCH = 500  # keys looked at in a round trip
+MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it answers nobody else
 TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
-
-
-class Script:
-    """One Lua file; its KEYS and ARGV are described in it."""
-
-    def __init__(self, name: str) -> None:
-        self.source = (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    def command(self, keys: Sequence[str], *arguments: Any) -> Command:
-        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
-
-
-LEASE, MARK, CLEAR, INVALIDATE = SCRIPTS = [Script(name) for name in ("lease", "mark", "clear", "invalidate")]
 
 
 class RedisStore(Store):
@@ -67,7 +54,7 @@ class RedisStore(Store):
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         first = keys[0]
         table = first[: first.index("}") + 1]
-        if all(key.startswith(table) for key in keys):
+        if len(keys) <= MAX_RUN and all(key.startswith(table) for key in keys):
             return self._wire.ask(("MGET", *keys), first)
         found = self._wire.call([("MGET", *run) for run in runs_of_tables(keys)])
         return [value for values in found for value in values]
@@ -90,6 +77,13 @@ class RedisStore(Store):
                 return refusal
         return b"".join(answers)
 
+    def lease_many(self, wanted: Sequence[Wanted], ttl: float) -> list[tuple[bytes | Refusal, bytes | None]]:
+        if not wanted:
+            return []
+        leases = ManyLeases(wanted)
+        commands = leases.commands(round((ttl + TAG_MARGIN) * 1000))
+        return leases.leased(self._wire.call(commands, [route_of(command) for command in commands]))
+
     def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
         self._wire.call(fill_commands(entry, payload, ttl, loader))
 
@@ -99,8 +93,33 @@ class RedisStore(Store):
             commands, [entry, entry], lambda heard: told(heard if isinstance(heard, StoreError) else None), mend=False
         )
 
+    def fill_many(self, sealed: Sequence[Sealed]) -> None:
+        if sealed:
+            self._wire.call([set_command(one) for one in sealed])
+
+    def fill_many_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: Told[None]) -> None:
+        commands: list[Command] = [set_command(one) for one in sealed]
+        commands += [("DEL", loader) for loader in loaders]
+        self._wire.leave(
+            commands,
+            [command[1] for command in commands],
+            lambda heard: told(heard if isinstance(heard, StoreError) else None),
+            mend=False,
+        )
+
+    def lock(self, loader: str, hold: float) -> bool:
+        return self.lock_many([loader], hold)[0]
+
+    def lock_many(self, loaders: Sequence[str], hold: float) -> list[bool]:
+        milliseconds = round(hold * 1000)
+        answers = self._wire.call([("SET", loader, "1", "NX", "PX", milliseconds) for loader in loaders])
+        return [answer is not None for answer in answers]
+
     def release(self, loader: str) -> None:
-        self._wire.call([("DEL", loader)])
+        self.release_many([loader])
+
+    def release_many(self, loaders: Sequence[str]) -> None:
+        self._wire.call([("DEL", loader) for loader in loaders])
 
     # --- writers ----------------------------------------------------------------------------------------------------
 
@@ -148,6 +167,19 @@ class RedisStore(Store):
         commands = [INVALIDATE.command(table.key_list()) for table in tables]
         return sum(self._wire.call(commands, [command[3] for command in commands]))
 
+    # --- use --------------------------------------------------------------------------------------------------------
+
+    def note_use(self, key: str, counts: Mapping[str, int], most: int, ttl: float) -> None:
+        commands: list[Command] = [("ZINCRBY", key, count, name) for name, count in counts.items()]
+        commands += [("ZREMRANGEBYRANK", key, 0, -most - 1), ("PEXPIRE", key, round(ttl * 1000))]
+        self._wire.leave(commands, [key] * len(commands), lambda heard: None, mend=False)
+
+    def used(self, keys: Sequence[str], most: int) -> list[list[tuple[str, float]]]:
+        found = self._wire.call([("ZREVRANGE", key, 0, most - 1, "WITHSCORES") for key in keys])
+        return [
+            [(name.decode(), float(count)) for name, count in zip(row[::2], row[1::2], strict=True)] for row in found
+        ]
+
     # --- looking after it -------------------------------------------------------------------------------------------
 
     def scan(self, prefix: str) -> Iterator[list[str]]:
@@ -172,8 +204,12 @@ def clear_command(table: MarkedTable, writer: bytes) -> Command:
     return CLEAR.command([table.keys.registry, table.keys.generation, *table.key_list()], writer)
 
 
+def set_command(one: Sealed) -> Command:
+    return ("SET", one.entry, one.payload, "PX", max(1, round(one.ttl * 1000)))
+
+
 def fill_commands(entry: str, payload: bytes, ttl: float, loader: str) -> list[Command]:
-    return [("SET", entry, payload, "PX", max(1, round(ttl * 1000))), ("DEL", loader)]
+    return [set_command(Sealed(entry, payload, ttl)), ("DEL", loader)]
 
 
 _REFUSALS = {refusal.value.encode(): refusal for refusal in Refusal}
@@ -183,7 +219,7 @@ def runs_of_tables(keys: Sequence[str]) -> list[Sequence[str]]:
     """Return the keys in runs of one table each, which lie in one slot each; their order stays."""
     ends = [index for index, (key, after) in enumerate(pairwise(keys), 1) if table_of(key) != table_of(after)]
     bounds = [0, *ends, len(keys)]
-    return [keys[start:end] for start, end in pairwise(bounds)]
+    return [keys[at : min(at + MAX_RUN, end)] for start, end in pairwise(bounds) for at in range(start, end, MAX_RUN)]
 
 
 def table_of(key: str) -> str:

@@ -1,0 +1,171 @@
+"""Fill many entries of a region at once: lease all, load, then store all, each in one round trip a server.
+
+The order is the protocol's, as a single reader's is: every version is leased before the database is asked. No entry is
+locked, so nobody waits for a filling; who loads the same entry meanwhile stores the same, or what is newer.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from cacheops import rows as codec
+from cacheops.conf import conf
+from cacheops.engine import Request
+from cacheops.exceptions import CommandRefused, CorruptEntry, StoreUnavailable
+from cacheops.monitoring.counters import counters
+from cacheops.queue import replay_queue
+from cacheops.regions import Region
+from cacheops.rows import EncodedRows, Entry
+from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.stores.breaker import CircuitOpen
+from cacheops.ttl import jittered
+
+T = TypeVar("T")
+FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
+
+
+class Held(Enum):
+    """Why an entry is not filled."""
+
+    PENDING = "pending"  # a writer is about to change what it depends on: its readers fill it later
+
+
+# The versions under which an entry may be filled; or the one that is there, if it is warm; or why there is none.
+Leased: TypeAlias = bytes | Entry | Held
+
+
+class Filling(NamedTuple):
+    """One entry to be stored: its rows, under the versions that were leased before they were loaded."""
+
+    request: Request
+    versions: bytes
+    rows: EncodedRows
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How many entries were stored, and their bytes; `refused` are too large for an entry."""
+
+    entries: int = 0
+    bytes: int = 0
+    refused: int = 0
+
+
+def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
+    """Return for each request the versions of its tags, or its entry where that is warm, or why it is not to be filled.
+
+    Raise StoreUnavailable where the region does not answer, CommandRefused where it does not let us.
+    """
+    if not requests:
+        return []
+    wanted = [coarsened(region, request) for request in requests]
+    found = _asked(region, lambda: _lease(region, wanted))
+    full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
+    if full:
+        for index in full:
+            region.full.update((table.keys.base, scheme) for table in wanted[index].tables for scheme in table.schemes)
+        again = _asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
+        for index, leased in zip(full, again, strict=True):
+            found[index] = leased
+    for request in wanted:
+        for table in request.tables:
+            region.has_registered(table.keys, table.schemes)
+    now = time.time()
+    return [_verdict(request, *leased, now) for request, leased in zip(requests, found, strict=True)]
+
+
+def coarsened(region: Region, request: Request) -> Request:
+    """Return the request as readers of this region make it: of whole tables where one had no room for its scheme."""
+    if region.full and any(
+        (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
+    ):
+        return request.coarse()
+    return request
+
+
+def _lease(region: Region, requests: Sequence[Request]) -> list[tuple[bytes | Refusal, bytes | None]]:
+    databases = tuple({database for request in requests for database in request.databases})
+    if region.queue_is_due(databases):
+        replay_queue(region, databases)
+    longest = max(request.profile.timeout for request in requests)
+    wanted = [Wanted(request.keys.entry(request.digest), request.tables) for request in requests]
+    return region.store.lease_many(wanted, longest)
+
+
+def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
+    if isinstance(versions, Refusal):
+        return Held.PENDING
+    return _warm_entry(request, payload, versions, now) or versions
+
+
+def _warm_entry(request: Request, payload: bytes | None, versions: bytes, now: float) -> Entry | None:
+    if payload is None:
+        return None
+    try:
+        entry = codec.decode(payload)
+    except CorruptEntry:
+        return None
+    warm = entry.versions == versions and entry.expires_at - now > request.profile.timeout * FRESH_SHARE
+    return entry if warm else None
+
+
+def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
+    """Say for each request whether its entry is warm. Changes nothing; raises as `lease_many`."""
+    now = time.time()
+
+    def look() -> list[bool]:
+        keys = [coarsened(region, request).key_list() for request in requests]
+        values = iter(region.store.read([key for some in keys for key in some]) if keys else ())
+        found = []
+        for request, some in zip(requests, keys, strict=True):
+            payload, *tags = islice(values, len(some))
+            versions = b"" if None in tags else b"".join(tag for tag in tags if tag)
+            found.append(_warm_entry(request, payload, versions, now) is not None)
+        return found
+
+    return _asked(region, look)
+
+
+def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
+    """Store entries. `load_seconds` is what the database took for one of them. Raises as `lease_many`."""
+    now = time.time()
+    sealed, sizes = [], []
+    for request, versions, rows in fillings:
+        ttl = jittered(request.profile.timeout, conf.jitter)
+        payload = codec.sealed(rows, versions, now, now + ttl, load_seconds)
+        if len(payload) > conf.max_entry_bytes:
+            counters.read(request.label, too_large=1)
+            continue
+        sealed.append(Sealed(request.keys.entry(request.digest), payload, ttl))
+        sizes.append((request.label, len(payload)))
+    if sealed:
+        _asked(region, lambda: region.store.fill_many(sealed))
+    _count(sizes)
+    return Filled(len(sealed), sum(size for _, size in sizes), len(fillings) - len(sealed))
+
+
+def _count(sizes: Sequence[tuple[str, int]]) -> None:
+    by_label: dict[str, list[int]] = {}
+    for label, size in sizes:
+        by_label.setdefault(label, []).append(size)
+    for label, found in by_label.items():
+        counters.read(label, fills=len(found), bytes=sum(found))
+
+
+def _asked(region: Region, ask: Callable[[], T]) -> T:
+    """Return what a region answers; its breaker hears of it."""
+    if not region.breaker.allows():
+        raise CircuitOpen(f"{region.name} did not answer lately, and is not asked again yet.")
+    try:
+        found = ask()
+    except StoreUnavailable as error:
+        region.failed(error)
+        raise
+    except CommandRefused:
+        region.answered()
+        raise
+    region.answered()
+    return found

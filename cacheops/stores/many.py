@@ -1,0 +1,92 @@
+"""Many leases at once on Redis: a script call a table, and the entries that are there, in one round trip a server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cacheops.keys import TableKeys
+from cacheops.stores.base import Refusal, Wanted
+from cacheops.stores.driver import Command
+from cacheops.stores.scripts import LEASE_MANY
+from cacheops.tags import new_version
+
+# Keys in one call: a script stops its server, and so many tags take it well under a millisecond.
+SCRIPT_KEYS = 500
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What all queries together ask of one table; dictionaries for their order."""
+
+    keys: TableKeys
+    tags: dict[str, None] = field(default_factory=dict)
+    schemes: dict[str, None] = field(default_factory=dict)
+
+    def parts(self) -> list[list[str]]:
+        tags = list(self.tags)
+        return [tags[start : start + SCRIPT_KEYS] for start in range(0, len(tags), SCRIPT_KEYS)] or [[]]
+
+
+class ManyLeases:
+    """The commands that lease many queries' tags, and the reading of their answers."""
+
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self._wanted = wanted
+        self._keys = [[table.key_list() for table in one.tables] for one in wanted]
+        self._tables: dict[str, _Asked] = {}
+        self._entries: dict[str, list[int]] = {}  # by the slot's table
+        for index, one in enumerate(wanted):
+            self._entries.setdefault(one.tables[0].keys.base, []).append(index)
+            for table, keys in zip(one.tables, self._keys[index], strict=True):
+                asked = self._tables.get(table.keys.base)
+                if asked is None:
+                    asked = self._tables[table.keys.base] = _Asked(table.keys)
+                asked.tags.update(dict.fromkeys(keys[1:]))
+                asked.schemes.update(dict.fromkeys(table.schemes))
+
+    def commands(self, lives: int) -> list[Command]:
+        """Return the scripts' calls, then a look at each table's entries. `lives` in milliseconds."""
+        version = new_version()
+        found = [
+            LEASE_MANY.command([asked.keys.registry, asked.keys.generation, *part], version, lives, *asked.schemes)
+            for asked in self._tables.values()
+            for part in asked.parts()
+        ]
+        looks = (("MGET", *[self._wanted[index].entry for index in places]) for places in self._entries.values())
+        return [*found, *looks]
+
+    def leased(self, answers: Sequence[Any]) -> list[tuple[bytes | Refusal, bytes | None]]:
+        """Return for each query its versions or why there are none, and its entry's bytes."""
+        told = iter(answers)
+        versions: dict[str, bytes] = {}
+        refused: dict[tuple[str, str], Refusal] = {}
+        for base, asked in self._tables.items():
+            for part in asked.parts():
+                answer = next(told)
+                for scheme, verdict in zip(asked.schemes, answer, strict=False):
+                    if verdict:
+                        refused[base, scheme] = Refusal(verdict.decode())
+                start = len(asked.schemes)
+                versions.setdefault(asked.keys.generation, answer[start])
+                versions.update(zip(part, answer[start + 1 :], strict=True))
+        payloads: list[bytes | None] = [None] * len(self._wanted)
+        for places in self._entries.values():
+            for index, payload in zip(places, next(told), strict=True):
+                payloads[index] = payload
+        return [(self._one(index, versions, refused), payloads[index]) for index in range(len(self._wanted))]
+
+    def _one(self, index: int, versions: dict[str, bytes], refused: dict[tuple[str, str], Refusal]) -> bytes | Refusal:
+        if refused:
+            for table in self._wanted[index].tables:
+                for scheme in table.schemes:
+                    refusal = refused.get((table.keys.base, scheme))
+                    if refusal is not None:
+                        return refusal
+        found = [versions[key] for keys in self._keys[index] for key in keys]
+        return b"".join(found) if all(found) else Refusal.PENDING
+
+
+def route_of(command: Command) -> str:
+    """Return a key whose server a command goes to."""
+    key: str = command[1] if command[0] == "MGET" else command[3]
+    return key

@@ -1,0 +1,26 @@
+"""Fill regions before anybody asks: `manage.py warm_cache`, and the parts of which it is made.
+
+An app registers what it wants warmed, in its `ready()`:
+
+    register_warmer("devices", works, model=Device, help="current data, pages, 24 h summaries")
+
+where `works(keys)` returns for some primary keys of the model what to fill: `Rows`, `Reads`, `Values`.
+"""
+
+from cacheops.warming.registry import Warmer, register_warmer
+from cacheops.warming.runs import Outcome, WarmingRun, recent_runs
+from cacheops.warming.values import Value, Values
+from cacheops.warming.works import Reads, Rows, Work
+
+__all__ = [
+    "Outcome",
+    "Reads",
+    "Rows",
+    "Value",
+    "Values",
+    "Warmer",
+    "WarmingRun",
+    "Work",
+    "recent_runs",
+    "register_warmer",
+]

@@ -1,0 +1,130 @@
+"""The regions that are warmed together: a thread for each, one load for all of them."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
+
+from django.db import connections
+
+from cacheops.engine import Request
+from cacheops.exceptions import StoreError
+from cacheops.filling import Filling, Held, Leased, fill_many, lease_many, look_many
+from cacheops.orm.options import loaded_from
+from cacheops.regions import Region, regions
+from cacheops.rows import EncodedRows
+from cacheops.warming.replica import Source
+from cacheops.warming.runs import Outcome
+
+logger = logging.getLogger("cacheops")
+
+T = TypeVar("T")
+
+
+class Crew:
+    """Asks all regions at once, and keeps what came of it. One that fails is left out of that step, and counted."""
+
+    def __init__(self, names: Sequence[str], source: Source, *, dry_run: bool = False) -> None:
+        self.names = tuple(names)
+        self.source = source
+        self.dry_run = dry_run
+        self.outcomes = {name: Outcome() for name in names}
+        self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=f"warm-{name}") for name in names}
+
+    def each(self, act: Callable[[Region], T], entries: int, among: Sequence[str] | None = None) -> dict[str, T]:
+        """Return what `act` returns for each region; where one fails, so many entries count as failed."""
+        asked = {name: self._threads[name].submit(_in, name, act) for name in (self.names if among is None else among)}
+        found: dict[str, T] = {}
+        for name, answer in asked.items():
+            try:
+                found[name] = answer.result()
+            except StoreError as error:
+                self.failed(name, entries, error)
+        return found
+
+    def failed(self, name: str, entries: int, error: object) -> None:
+        outcome = self.outcomes[name]
+        if not outcome.error:
+            logger.warning("Region %s is not warmed: %s", name, error)
+        outcome.failed += entries
+        outcome.error = str(error)
+
+    def skipped(self, entries: int) -> None:
+        """Count entries that no region takes."""
+        for outcome in self.outcomes.values():
+            outcome.skipped += entries
+
+    def lease(self, requests: Sequence[Request]) -> dict[str, list[Leased]]:
+        """Lease requests in every region, and count what need not or can't be filled."""
+        leased = self.each(lambda region: lease_many(region, requests), len(requests))
+        for name, found in leased.items():
+            outcome = self.outcomes[name]
+            for one in found:
+                if one is Held.PENDING:
+                    outcome.skipped += 1
+                elif not isinstance(one, bytes):
+                    outcome.already_warm += 1
+        return leased
+
+    def look(self, requests: Sequence[Request]) -> None:
+        """Count what a run would do with requests."""
+        for name, found in self.each(lambda region: look_many(region, requests), len(requests)).items():
+            self.outcomes[name].already_warm += sum(found)
+            self.outcomes[name].warmed += len(found) - sum(found)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Load from where it is right to. Entered after the leases."""
+        with loaded_from(self.source.sources()):
+            yield
+
+    def fill(
+        self,
+        requests: Sequence[Request],
+        leased: Mapping[str, Sequence[Leased]],
+        rows: Sequence[EncodedRows | None],
+        load_seconds: float,
+    ) -> None:
+        """Store what was loaded where it was leased; `rows` None are left out, and count as skipped."""
+        fillings: dict[str, list[Filling]] = {}
+        for name, found in leased.items():
+            mine = fillings[name] = []
+            for request, versions, encoded in zip(requests, found, rows, strict=True):
+                if isinstance(versions, bytes):
+                    if encoded is None:
+                        self.outcomes[name].skipped += 1
+                    else:
+                        mine.append(Filling(request, versions, encoded))
+        sent = {
+            name: self._threads[name].submit(_in, name, partial(fill_many, fillings=mine, load_seconds=load_seconds))
+            for name, mine in fillings.items()
+            if mine
+        }
+        for name, answer in sent.items():
+            outcome = self.outcomes[name]
+            try:
+                filled = answer.result()
+            except StoreError as error:
+                self.failed(name, len(fillings[name]), error)
+                continue
+            outcome.warmed += filled.entries
+            outcome.bytes += filled.bytes
+            outcome.skipped += filled.refused
+
+    def close(self) -> None:
+        """End the threads, with what they hold open."""
+        for name, thread in self._threads.items():
+            thread.submit(_close, name).result()
+            thread.shutdown()
+
+
+def _in(name: str, act: Callable[[Region], T]) -> T:
+    return act(regions[name])  # made here: a cluster that does not answer raises already then
+
+
+def _close(name: str) -> None:
+    with suppress(StoreError):
+        regions[name].store.close()
+    connections.close_all()

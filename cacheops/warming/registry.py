@@ -1,0 +1,109 @@
+"""What can be warmed: the targets that apps have registered, and every model that is cached."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from cacheops.exceptions import InvalidOption
+from cacheops.profiles import profile_of
+from cacheops.queryset import CachedQuerySet, get_plan
+from cacheops.warming.replica import cached_alias
+from cacheops.warming.works import Reads, Rows, Work
+
+Works = Callable[[Sequence[Any]], Iterable[Work]]
+
+
+@dataclass(frozen=True)
+class Warmer:
+    """One target: `works` returns what to fill for some keys. These are a model's, or listed by the warmer itself."""
+
+    name: str
+    works: Works
+    model: type[models.Model] | None = None
+    keys: Callable[[], Iterable[Any]] | None = None  # of a warmer without a model: values that JSON can hold
+    help: str = ""
+
+
+_warmers: dict[str, Warmer] = {}
+
+
+def register_warmer(
+    name: str,
+    works: Works,
+    *,
+    model: type[models.Model] | None = None,
+    keys: Callable[[], Iterable[Any]] | None = None,
+    help: str = "",
+) -> Warmer:
+    """Let `warm_cache NAME` fill what `works` returns, for a model's rows, the hottest first, or for keys of its own.
+
+    Raise InvalidOption where neither or both are given. A name registered before is replaced.
+    """
+    if (model is None) == (keys is None):
+        raise InvalidOption(f"The warmer {name!r} needs either a model or a list of keys.")
+    warmer = _warmers[name] = Warmer(name, works, model, keys, help)
+    return warmer
+
+
+def registered() -> list[Warmer]:
+    return list(_warmers.values())
+
+
+def find_warmers(names: Sequence[str]) -> list[Warmer]:
+    """Return the warmers of these names, or of models' labels; all registered ones for no name.
+
+    Raise InvalidOption for a name that is neither, with those that are like it.
+    """
+    if not names:
+        return registered()
+    return list(dict.fromkeys(_find(name) for name in names))
+
+
+def _find(name: str) -> Warmer:
+    if name in _warmers:
+        return _warmers[name]
+    for model in cached_models():
+        if name.lower() == model._meta.label_lower:
+            return model_warmer(model)
+    known = [*_warmers, *(model._meta.label for model in cached_models())]
+    by_lower = {one.lower(): one for one in known}
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3)]
+    near += [one for one in known if one.lower().endswith(f".{name.lower()}") and one not in near]
+    advice = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(_warmers)}, and every cached model."
+    raise InvalidOption(f"{name!r} is nothing that can be warmed. {advice}")
+
+
+def cached_models() -> Iterator[type[models.Model]]:
+    """Yield the models whose `get` is cached."""
+    for model in apps.get_models():
+        profile = profile_of(model)
+        if profile is not None and "get" in profile.ops and model._meta.managed:
+            yield model
+
+
+def model_warmer(model: type[models.Model]) -> Warmer:
+    """Return the warmer of a model's rows, by primary key and by each of its unique fields."""
+    return Warmer(model._meta.label, lambda keys: [rows_of(model, keys)], model, help="its rows")
+
+
+def rows_of(model: type[models.Model], keys: Sequence[Any], by: Sequence[str] | None = None) -> Work:
+    """Return the work that fills `get` of a model's rows: as rows, or one by one where `get` has no short path."""
+    unique = [
+        field.name for field in model._meta.concrete_fields if field.unique and not field.primary_key and not field.null
+    ]
+    using = cached_alias(model)
+    manager = model._default_manager.using(using)
+    if keys and _has_short_get(manager, keys[0]):
+        return Rows(model, keys, using, unique if by is None else by)
+    return Reads([partial(manager.get, pk=key) for key in keys])
+
+
+def _has_short_get(manager: Any, key: Any) -> bool:
+    """Say whether a manager's `get(pk=…)` is that of all rows, and made of a plan."""
+    fresh = CachedQuerySet._is_fresh(manager.all())
+    return fresh and get_plan(CachedQuerySet(manager.model, using=manager.db), "pk", key) is not None

@@ -1,0 +1,140 @@
+"""A warming run: target by target, batch by batch, in all regions at once, at a rate, from where it stopped."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Any, Protocol
+
+from cacheops.exceptions import InvalidOption
+from cacheops.warming.crew import Crew
+from cacheops.warming.registry import Warmer
+from cacheops.warming.replica import Source, cached_alias, replica_of
+from cacheops.warming.runs import (
+    Checkpoint,
+    Outcome,
+    WarmingRun,
+    forget_checkpoint,
+    record_run,
+    save_checkpoint,
+)
+from cacheops.warming.scope import Scope, done, plain_key
+
+BATCH = 500  # keys; their entries are leased by one script call, which takes a server about a millisecond
+SAVE_SECONDS = 1.0  # between two checkpoints
+
+
+class Report(Protocol):
+    """Hears how a run goes."""
+
+    def target(self, name: str, total: int, before: int) -> None:
+        """A target begins: so many keys, so many of them done by an earlier run."""
+
+    def step(self, keys: int, outcomes: dict[str, Outcome]) -> None:
+        """So many more keys are done; what has come of all entries until now."""
+
+
+class Pace:
+    """Holds a rate: `wait` returns when so many entries, in each region, are due since the start."""
+
+    def __init__(
+        self,
+        rate: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if rate is not None and rate <= 0:
+            raise InvalidOption(f"--rate is {rate:g}: it must be above 0 entries a second.")
+        self._rate, self._clock, self._sleep = rate, clock, sleep
+        self._started = clock()
+
+    def wait(self, entries: int) -> None:
+        if self._rate is not None:
+            early = self._started + entries / self._rate - self._clock()
+            if early > 0:
+                self._sleep(early)
+
+    @property
+    def batch(self) -> int:
+        """Keys at a time: fewer where a whole batch would be many seconds' worth."""
+        return BATCH if self._rate is None else max(1, min(BATCH, int(self._rate / 4)))
+
+
+class Runner:
+    """One run of the warmers over regions."""
+
+    def __init__(
+        self,
+        warmers: Sequence[Warmer],
+        checkpoint: Checkpoint,
+        scope: Scope,
+        report: Report,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.warmers = warmers
+        self.checkpoint = checkpoint
+        self.scope = scope
+        self.report = report
+        self.dry_run = dry_run
+        self.pace = Pace(rate)
+        self._saved_at = time.monotonic()
+        names = tuple(warmer.name for warmer in warmers)
+        self.run = WarmingRun(time.time(), names, scope.text, outcomes={name: Outcome() for name in checkpoint.regions})
+
+    def __call__(self) -> WarmingRun:
+        """Run to the end, and keep what came of it. An interruption leaves a checkpoint, and is raised again."""
+        started = time.monotonic()
+        try:
+            for warmer in self.warmers[self.checkpoint.target :]:
+                self._warm(warmer)
+                self.checkpoint.next_target()
+            failed = any(outcome.failed for outcome in self.run.outcomes.values())
+            self.run.status = "failed" if failed else "done"
+            if not self.dry_run:
+                forget_checkpoint(self.checkpoint.regions)
+        except BaseException:
+            self.run.status = "interrupted"
+            if not self.dry_run:
+                save_checkpoint(self.checkpoint)
+            raise
+        finally:
+            self.run.seconds = time.monotonic() - started
+            if not self.dry_run:
+                record_run(self.run)
+        return self.run
+
+    def _warm(self, warmer: Warmer) -> None:
+        checkpoint, scope = self.checkpoint, self.scope
+        scope.start(warmer, checkpoint)
+        if checkpoint.hot is not None:
+            checkpoint.hot = [plain_key(key) for key in checkpoint.hot]
+        before = checkpoint.hot_done + checkpoint.others_done
+        self.report.target(warmer.name, scope.count(warmer, checkpoint), before)
+        with closing(self._crew(warmer)) as crew:
+            crew.outcomes = self.run.outcomes
+            for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch):
+                for work in warmer.works(keys):
+                    work.warm(crew)
+                    self.pace.wait(max(outcome.total for outcome in self.run.outcomes.values()))
+                done(checkpoint, warmer, keys)
+                self.report.step(len(keys), self.run.outcomes)
+                self._save_now_and_then()
+            self.run.source = crew.source.used
+
+    def _crew(self, warmer: Warmer) -> Crew:
+        model = warmer.model
+        replica = None if model is None else replica_of(model)
+        source = Source("default" if model is None else cached_alias(model), replica)
+        return Crew(self.checkpoint.regions, source, dry_run=self.dry_run)
+
+    def _save_now_and_then(self) -> None:
+        if not self.dry_run and time.monotonic() - self._saved_at >= SAVE_SECONDS:
+            save_checkpoint(self.checkpoint)
+            self._saved_at = time.monotonic()
+
+
+def batches(keys: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(islice(keys, size)):
+        yield batch

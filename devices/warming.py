@@ -1,0 +1,43 @@
+"""Warming devices: their rows, and what their pages read, with the 24 h summaries."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from analytics.selectors import Selection, buckets
+from analytics.windows import DEFAULT_SPAN, SPANS, window_for
+from cacheops import bypassed
+from cacheops.warming import Reads, Work
+from cacheops.warming.registry import rows_of
+from devices.models import Device
+from devices.selectors import device_by_serial, readings_of
+from devices.views import RECENT_READINGS
+from xyzsite.models import User
+from xyzsite.warming import people_at, reading_primary
+
+SUMMARY_SPANS = ("24h", DEFAULT_SPAN.code)  # the specification's, and what a device's page opens with
+CALLS = 500  # in one batch: their entries are leased together
+
+
+def works(keys: Sequence[int]) -> Iterator[Work]:
+    """Yield what to fill for devices."""
+    yield rows_of(Device, keys, by=("serial",))
+    with bypassed(), reading_primary():
+        devices = list(Device.objects.select_related("location").filter(pk__in=keys))
+    people = people_at({device.location_id for device in devices})
+    calls = [partial(page, user, device.serial) for device in devices for user in people[device.location_id]]
+    for start in range(0, len(calls), CALLS):
+        yield Reads(calls[start : start + CALLS])
+
+
+def page(user: User, serial: str) -> None:
+    """Read what a device's page and the API's read for one person."""
+    with reading_primary():
+        device = device_by_serial(user, serial)
+        list(readings_of(device)[:RECENT_READINGS])
+        zone = ZoneInfo(device.location.timezone)
+        for span in dict.fromkeys(SUMMARY_SPANS):
+            window, _ = window_for(SPANS[span], zone, device.last_seen, None, timezone.now())
+            buckets(Selection(device.metric, device_id=device.pk), window)
