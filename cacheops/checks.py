@@ -9,9 +9,11 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from cacheops.conf import conf
-from cacheops.exceptions import InvalidOption
+from cacheops.exceptions import InvalidOption, StoreError
+from cacheops.patterns import write_behind
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
+from cacheops.stores.buffer import NoBuffer
 
 
 @register(Tags.caches)
@@ -119,3 +121,26 @@ def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="cacheops.E009",
         )
     ]
+
+
+@register(Tags.caches)
+def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What write-behind buffers can't be evicted, and has a copy on a replica."""
+    found: list[CheckMessage] = []
+    for cache in write_behind.registered.values():
+        try:
+            buffer = cache.buffer
+            problem = "" if isinstance(buffer, NoBuffer) else buffer.problem()
+        except (InvalidOption, StoreError):
+            continue  # other checks tell of it
+        if problem:
+            found.append(
+                Warning(
+                    f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
+                    f"{problem}.",
+                    hint="Use maxmemory-policy volatile-lru, under which what has no time to live stays, and a replica "
+                    "for each primary (CACHEOPS_WAIT_REPLICAS).",
+                    id="cacheops.W004",
+                )
+            )
+    return found

@@ -11,6 +11,11 @@ CacheopsError
 │   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
 │   └── UnencodableValue    a value that would not come back equal: the result is not cached
 ├── InvalidKey              a key, or a part of one, that no cache can take; also a ValueError
+├── WriteBehindError        a write that was to be buffered was not
+│   ├── NotBuffered         the database is written instead
+│   │   ├── NotReplicated   its replicas did not confirm in time: a fail-over could lose it
+│   │   └── NoWorker        no flush_writes runs that would take it
+│   └── BufferFull          too many writes wait for the database: send it again later
 ├── InvalidationRefused     the write was not committed, because a region could not be told of it (`strict`)
 └── InvalidOption           a setting that cannot work; also Django's ImproperlyConfigured
 """
@@ -68,3 +73,25 @@ class InvalidationRefused(CacheopsError):
 
 class InvalidKey(CacheopsError, ValueError):
     """A key that is no text, too long, or holds what a key can't; the message says what to write instead."""
+
+
+class WriteBehindError(CacheopsError):
+    """A write that was to be buffered was not."""
+
+
+class NotBuffered(WriteBehindError):
+    """The buffer did not take a write, so the database is written instead; the message says why."""
+
+
+class NotReplicated(NotBuffered):
+    """The replicas did not confirm a write in time. It may be in the buffer all the same."""
+
+
+class NoWorker(NotBuffered):
+    """No worker has come lately that would bring the buffer's writes to the database."""
+
+
+class BufferFull(WriteBehindError):
+    """As many writes wait for the database as the buffer may hold. Send it again after `retry_after` seconds."""
+
+    retry_after = 5  # workers that keep up empty a full buffer in less; those that do not need the pause

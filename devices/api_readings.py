@@ -7,6 +7,8 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from analytics.windows import SPANS
+from cacheops.exceptions import BufferFull
+from cacheops.patterns.write_behind import Acknowledged
 from devices.api import RANKS, Serial, require, visible_device
 from devices.api_schemas import (
     ReadingIn,
@@ -17,9 +19,10 @@ from devices.api_schemas import (
     RecordedOut,
     SerialReadingIn,
 )
+from devices.buffering import accept_readings
 from devices.models import Device
 from devices.selectors import readings_of
-from devices.services import InvalidReadings, NewReading, Recorded, record_readings
+from devices.services import InvalidReadings, NewReading, Recorded
 from locations.models import Membership, Role
 from xyzsite.api_auth import ApiRequest
 from xyzsite.api_errors import ApiError, responses
@@ -49,35 +52,50 @@ def list_readings(request: ApiRequest, serial: Serial, query: Query[ReadingsQuer
 
 @router.post(
     "/devices/{serial}/readings",
-    response={200: RecordedOut, 201: RecordedOut, **responses(400, 401, 403, 404, 413, 415, 422)},
+    response={
+        200: RecordedOut,
+        201: RecordedOut,
+        202: RecordedOut,
+        **responses(400, 401, 403, 404, 413, 415, 422, 429),
+    },
     summary="Post a reading",
 )
 def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status:
     """For operators and managers of the device's location, and staff.
 
-    201 `stored`; 200 `known` where the device has a reading of this metric at this moment, so that a client which got
-    no answer can send again.
+    202 `accepted` once it is safe in the region's buffer; lists show it when it is in the database, within the minute.
+    Where it cannot be buffered, it is written at once: 201 `stored`, or 200 `known` where the device has a reading of
+    this metric at this moment. A client that got no answer can send again.
     """
     device = visible_device(request, serial)
     require(request, device.location, Role.OPERATOR)
-    recorded = record([new_reading(device, body)], prefix="")
-    return Status(201, {"result": "stored"}) if recorded.new else Status(200, {"result": "known"})
+    reading = new_reading(device, body)
+    acknowledged = accept([reading], prefix="")
+    status, result = 202, "accepted"
+    if acknowledged.result is not None:
+        status, result = (201, "stored") if acknowledged.result.new else (200, "known")
+    return Status(status, {"id": reading.id, "result": result})
 
 
 @router.post(
     "/readings",
-    response={200: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422)},
+    response={200: RecordedManyOut, 202: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422, 429)},
     summary="Post many readings",
 )
-def post_readings(request: ApiRequest, body: ReadingsIn) -> dict[str, int]:
+def post_readings(request: ApiRequest, body: ReadingsIn) -> Status:
     """Up to 1,000 readings of any devices, all or none: where one is wrong, nothing is stored.
 
     `fields` then tells each one's place: `readings.3.value`. Correct or drop those, and send the rest again.
+    202 where they are accepted, 200 where they could not be buffered and are in the database.
     """
     devices = devices_by_serial(request.auth, body.readings)
     require_operator(request.auth, body.readings, devices)
-    recorded = record([new_reading(devices[item.serial], item) for item in body.readings], prefix="readings.{index}.")
-    return {"stored": recorded.new, "known": recorded.known}
+    readings = [new_reading(devices[item.serial], item) for item in body.readings]
+    acknowledged = accept(readings, prefix="readings.{index}.")
+    accepted = len(readings) if acknowledged.buffered else 0
+    recorded = acknowledged.result or Recorded(new=0, known=0)
+    counts = {"accepted": accepted, "stored": recorded.new, "known": recorded.known}
+    return Status(202 if accepted else 200, {**counts, "ids": [reading.id for reading in readings]})
 
 
 def devices_by_serial(user: User, items: Sequence[SerialReadingIn]) -> dict[str, Device]:
@@ -116,10 +134,12 @@ def new_reading(device: Device, item: ReadingIn) -> NewReading:
     return NewReading(device.pk, item.metric or device.metric, item.value, item.taken_at, item.unit or "")
 
 
-def record(readings: list[NewReading], prefix: str) -> Recorded:
-    """Store readings; raise ApiError with the fields at fault, each after `prefix`, which may hold {index}."""
+def accept(readings: list[NewReading], prefix: str) -> Acknowledged[Recorded]:
+    """Make readings safe. Raise ApiError: 429, or the fields at fault, each after `prefix`, which may hold {index}."""
     try:
-        return record_readings(readings)
+        return accept_readings(readings)
     except InvalidReadings as error:
         fields = {prefix.format(index=item.index) + item.field: [item.reason] for item in error.errors}
         raise ApiError(422, fields=fields) from error
+    except BufferFull as error:
+        raise ApiError(429, headers={"Retry-After": str(error.retry_after)}) from error

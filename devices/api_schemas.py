@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from ninja import Field, Schema
 from pydantic import AfterValidator, ConfigDict, FiniteFloat, JsonValue, StringConstraints
@@ -170,15 +171,19 @@ class ReadingsIn(Strict):
 
 
 class RecordedOut(Schema):
-    """What became of one reading."""
+    """What became of one reading. All three are final: it is not lost, and not stored twice."""
 
-    result: Literal["stored", "known"] = Field(
-        description="`known`: this device had a reading of this metric at this moment; it is left as it was."
+    id: UUID = Field(description="The reading's: one for this device, metric and moment, however often it is sent.")
+    result: Literal["accepted", "stored", "known"] = Field(
+        description="`accepted`: safe in the region's replicated buffer, and soon in the database. `stored`: in the "
+        "database. `known`: this device had a reading of this metric at this moment; it is left as it was."
     )
 
 
 class RecordedManyOut(Schema):
-    """What became of many readings."""
+    """What became of many readings: all were accepted, or each was stored or known."""
 
+    accepted: int = Field(description="How many are safe in the region's buffer, and soon stored or known.")
     stored: int = Field(description="How many were new.", examples=[2])
     known: int = Field(description="How many were there before, or came twice; they are left as they were.")
+    ids: list[UUID] = Field(description="The readings' ids, in the order in which they were sent.")

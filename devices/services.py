@@ -1,13 +1,14 @@
 """Writes: recording readings, creating and changing devices. Who may do so is decided before these are called."""
 
 import math
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
@@ -23,6 +24,9 @@ MAX_AHEAD = timedelta(hours=1)
 # 32,766 parameters).
 DEVICES_A_STATEMENT = 200
 READINGS_A_STATEMENT = 1000
+
+# The name space of readings' ids (RFC 9562, version 5).
+READING_IDS = uuid.UUID("3f0c5a52-6f2e-5d7a-9a55-5a0a4f6c1f0e")
 
 # What a device's owner may change; `last_seen` and `current_value` follow from readings.
 CHANGEABLE = frozenset({"location", "name", "kind", "metric", "status", "metadata", "installed"})
@@ -46,6 +50,12 @@ class NewReading:
     def moment(self) -> Moment:
         """What makes a reading the same as another."""
         return self.device_id, self.metric, self.taken_at
+
+    @property
+    def id(self) -> uuid.UUID:
+        """The reading's id: that of its moment, so that a reading that is sent again is the same, wherever it is."""
+        moment = self.taken_at.astimezone(UTC).isoformat()
+        return uuid.uuid5(READING_IDS, f"{self.device_id} {self.metric} {moment}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +90,21 @@ def record_readings(readings: Iterable[NewReading]) -> Recorded:
     A reading that is already there (same device, metric and moment) is left as it is. A device's `last_seen` and
     `current_value` advance when a reading of its own metric is newer. Raises InvalidReadings.
     """
-    batch = list(readings)
-    refuse(check_reading(index, reading, timezone.now()) for index, reading in enumerate(batch))
+    batch = checked(readings)
+    try:
+        return record_checked(batch)
+    except IntegrityError:  # a writer that takes no locks came in between: its readings stay
+        return record_checked(batch, ignore_conflicts=True)
+
+
+def checked(readings: Iterable[NewReading]) -> list[NewReading]:
+    """Return the readings. Raise InvalidReadings where one is wrong by itself."""
+    batch, now = list(readings), timezone.now()
+    refuse(check_reading(index, reading, now) for index, reading in enumerate(batch))
+    return batch
+
+
+def record_checked(batch: Sequence[NewReading], ignore_conflicts: bool = False) -> Recorded:
     # One order for all writers: two of them that meet wait for each other, and never in a circle.
     fresh = dict(sorted(first_of_each(batch).items()))
     with transaction.atomic():
@@ -92,7 +115,7 @@ def record_readings(readings: Iterable[NewReading]) -> Recorded:
         )
         for moment in known_moments(list(fresh.values())):
             del fresh[moment]
-        insert(fresh.values())
+        insert(fresh.values(), ignore_conflicts)
         advance_devices(newest_of(fresh.values()))
     return Recorded(new=len(fresh), known=len(batch) - len(fresh))
 
@@ -163,7 +186,7 @@ def known_moments(readings: Sequence[NewReading]) -> Iterator[Moment]:
     """Yield the moments that are stored already. `readings` are sorted by moment, each moment once."""
     for chunk in chunks(readings, READINGS_A_STATEMENT):
         wanted = {reading.moment for reading in chunk}
-        stored = Reading.objects.filter(
+        stored = Reading.objects.nocache().filter(  # nobody asks for the same moments again
             device_id__in={device for device, _, _ in wanted},
             metric__in={metric for _, metric, _ in wanted},
             taken_at__in={taken_at for _, _, taken_at in wanted},
@@ -171,8 +194,8 @@ def known_moments(readings: Sequence[NewReading]) -> Iterator[Moment]:
         yield from wanted.intersection(stored.values_list("device_id", "metric", "taken_at"))
 
 
-def insert(readings: Iterable[NewReading]) -> None:
-    """Store readings. A writer that takes no locks, such as an import, may come first: its readings stay."""
+def insert(readings: Iterable[NewReading], ignore_conflicts: bool) -> None:
+    """Store readings. Without `ignore_conflicts` all are new, and the cache forgets only what they belong to."""
     Reading.objects.bulk_create(
         (
             Reading(
@@ -185,7 +208,7 @@ def insert(readings: Iterable[NewReading]) -> None:
             for reading in readings
         ),
         batch_size=READINGS_A_STATEMENT,
-        ignore_conflicts=True,
+        ignore_conflicts=ignore_conflicts,
     )
 
 

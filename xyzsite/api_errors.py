@@ -34,6 +34,7 @@ KINDS = {
     413: Kind("too_large", "The body is too large: send less at a time."),
     415: Kind("unsupported_media_type", "Send the body as JSON, with the header `Content-Type: application/json`."),
     422: Kind("invalid", "Some values are wrong: correct the fields named here and send it again."),
+    429: Kind("too_many_requests", "Too much waits to be stored: send it again after the seconds in Retry-After."),
 }
 
 

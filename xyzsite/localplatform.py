@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from xyzsite.localregions.exceptions import ProgramMissing
 from xyzsite.localregions.manager import LocalRegions
@@ -18,6 +19,7 @@ from xyzsite.settings.regions import variable
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # for the site to answer: a slow laptop's first import of everything
 STOP_SECONDS = 10.0  # for a process to end by itself before it is ended
+LOOK_SECONDS = 0.5  # how often the processes are looked after
 
 Say = Callable[[str], None]
 
@@ -41,6 +43,7 @@ class LocalPlatform:
         self.regions = LocalRegions(base_dir / "var" / "regions")
         self.environment = dict(os.environ)
         self._site: subprocess.Popen[bytes] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
         self._own_regions = False
 
     def run(self) -> None:
@@ -51,6 +54,7 @@ class LocalPlatform:
         try:
             self._start_regions()
             self._prepare()
+            self._start_worker()
             self._serve()
         except Stopped:
             self.say("\nStopping …")
@@ -97,18 +101,28 @@ class LocalPlatform:
         if show:
             self.say(done.stdout.strip())
 
+    def _start_worker(self) -> None:
+        """Start flush_writes, without which readings are not buffered; without servers there is nothing for it."""
+        if variable("REDIS_URL", self.region) in self.environment:
+            command = [sys.executable, str(self.base_dir / "manage.py"), "flush_writes"]
+            self._worker = self._process(command, stdout=subprocess.DEVNULL)
+
+    def _process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a process in a group of its own: Ctrl-C reaches only this one, which ends the others in order."""
+        environment = {"DJANGO_SETTINGS_MODULE": "xyzsite.settings.local", **self.environment}
+        return subprocess.Popen(command, env=environment, start_new_session=True, **options)
+
     def _serve(self) -> None:
         command = [sys.executable, "-m", "gunicorn", "xyzsite.wsgi", "--bind", f"{HOST}:{self.port}"]
         command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--log-level", "warning"]
-        # A process group of its own: Ctrl-C reaches only this process, which ends the others in order.
-        self._site = subprocess.Popen(
-            command,
-            env={"DJANGO_SETTINGS_MODULE": "xyzsite.settings.local", **self.environment},
-            start_new_session=True,
-        )
+        self._site = self._process(command)
         self._wait_for_site()
         self.say(f"\nThe platform runs on http://{HOST}:{self.port} in {self.region}. Ctrl-C ends it.")
-        code = self._site.wait()
+        while (code := self._site.poll()) is None:
+            if self._worker is not None and self._worker.poll() is not None:
+                self.say(f"flush_writes ended by itself, with status {self._worker.returncode}: starting another.")
+                self._start_worker()
+            time.sleep(LOOK_SECONDS)
         raise PlatformError(f"The web server ended by itself, with status {code}.")
 
     def _wait_for_site(self) -> None:
@@ -124,15 +138,31 @@ class LocalPlatform:
         raise PlatformError(f"The web server did not answer within {START_SECONDS:.0f} s.")
 
     def _end(self) -> None:
-        if self._site is not None and self._site.poll() is None:
-            self._site.terminate()
-            try:
-                self._site.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._site.kill()
-                self._site.wait()
+        end(self._site)
+        end(self._worker)
         if self._own_regions:  # a start that was broken off ends with this process, its owner
+            if self._worker is not None:
+                self._flush()
             self.regions.down()
+
+    def _flush(self) -> None:
+        """Bring to the database what is buffered: these servers keep nothing when they end."""
+        try:
+            self._manage("flush_writes", "--once", says="Stored what was buffered")
+        except PlatformError as error:
+            self.say(str(error))
+
+
+def end(process: "subprocess.Popen[bytes] | None") -> None:
+    """End a process: ask it, then make it."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,149 @@
+"""manage.py flush_writes: a worker that brings buffered writes to the database."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections, transaction
+
+from cacheops.exceptions import StoreError
+from cacheops.patterns.flushing import UNREACHABLE, Flusher
+from cacheops.patterns.write_behind import dead_letters, registered
+from cacheops.stores.buffer import NoBuffer
+
+POLL_SECONDS = 0.5  # a write becomes due within tens of seconds; each look is one round trip
+PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring buffered writes to the database until stopped: in batches of CACHEOPS_FLUSH_BATCH, or what is "
+        "CACHEOPS_FLUSH_SECONDS old. Run as many as you like, in each region; end one with SIGTERM, or kill it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--once", action="store_true", help="write everything that waits now, and end")
+        what.add_argument("--state", action="store_true", help="show what waits")
+        what.add_argument("--dead", action="store_true", help="list the dead letters")
+        what.add_argument("--retry-dead", action="store_true", help="write the dead letters again; those that go, end")
+
+    def handle(self, *args: Any, once: bool, state: bool, dead: bool, retry_dead: bool, **options: Any) -> None:
+        if dead:
+            self._list_dead()
+        elif retry_dead:
+            self._retry_dead()
+        elif state:
+            self._said(self._show_state)
+        elif once:
+            self._said(self._flush_all)
+        else:
+            self._work()
+
+    def _said(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (StoreError, *UNREACHABLE) as error:
+            raise CommandError(str(error)) from error
+
+    # --- the worker -------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if not buffers_exist():
+            self._log(f"There is nothing to do: {NoBuffer().problem()}, so nothing is buffered.")
+            return
+        stopped = threading.Event()
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            stopped.set()  # the batch in hand is finished first
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        flushers = [Flusher(cache) for cache in registered.values()]
+        names = ", ".join(registered)
+        self._log(f"Bringing {names} to the database.")
+        failures = 0
+        while not stopped.is_set():
+            try:
+                reach_database()
+                taken = sum([flusher.flush_due() for flusher in flushers])
+            except (StoreError, *UNREACHABLE) as error:
+                pause = PAUSES[min(failures, len(PAUSES) - 1)]
+                failures += 1
+                self.stderr.write(f"Trying again in {pause} s: {error}")
+                connections["default"].close()
+                stopped.wait(pause)
+                continue
+            failures = 0
+            if not taken:
+                stopped.wait(POLL_SECONDS)
+        for flusher in flushers:
+            self._leave(flusher)
+        self._log("Stopped.")
+
+    def _leave(self, flusher: Flusher) -> None:
+        try:
+            flusher.leave()
+        except StoreError as error:  # its name is forgotten later, by another
+            self.stderr.write(str(error))
+
+    # --- by hand ----------------------------------------------------------------------------------------------------
+
+    def _flush_all(self) -> None:
+        for cache in registered.values():
+            flusher = Flusher(cache)
+            began = time.monotonic()
+            taken = flusher.flush_all()
+            flusher.leave()
+            self._log(f"{cache.name}: wrote {taken} in {time.monotonic() - began:.1f} s.")
+
+    def _show_state(self) -> None:
+        for cache in registered.values():
+            found = cache.state()
+            self.stdout.write(
+                f"{found.name} in {found.region}: {found.depth} wait, the oldest for {found.oldest_seconds:.0f} s; "
+                f"{found.taken} taken; {found.workers} workers; {found.dead} dead letters"
+                + (f"; not buffering: {found.problem}" if found.problem else "")
+            )
+
+    def _list_dead(self) -> None:
+        for letter in dead_letters():
+            self.stdout.write(f"{letter.created_at:%Y-%m-%d %H:%M:%S} {letter.region} {letter}\n    {letter.payload}")
+        self.stdout.write(f"{dead_letters().count()} dead letters.")
+
+    def _retry_dead(self) -> None:
+        written = 0
+        for letter in dead_letters().filter(buffer__in=registered):
+            cache = registered[letter.buffer]
+            try:
+                with transaction.atomic():
+                    cache.writer([cache.decode(letter.payload.encode())])
+                    letter.delete()
+            except cache.refusals as error:
+                self.stderr.write(f"{letter.entry} is still refused: {error}")
+            else:
+                written += 1
+        self.stdout.write(f"Wrote {written}; {dead_letters().count()} dead letters remain.")
+
+    def _log(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def buffers_exist() -> bool:
+    """Say whether anything may be buffered in this region; a region that does not answer yet may have buffers."""
+    try:
+        return not all(isinstance(cache.buffer, NoBuffer) for cache in registered.values())
+    except StoreError:
+        return True
+
+
+def reach_database() -> None:
+    """Connect where the connection was lost, before anything is taken. Raise OperationalError."""
+    connection = connections["default"]
+    connection.close_if_unusable_or_obsolete()
+    connection.ensure_connection()

@@ -1,0 +1,167 @@
+"""Write-behind: a write is acknowledged once it is safe in the region's buffer; workers bring it to the database.
+
+Safe means in a Redis stream and on its replicas. Where that can't be had, the database is written at once. What a
+buffered write becomes, and when, is `manage.py flush_writes`' (cacheops/patterns/flushing.py).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from django.apps import apps
+from django.db import DatabaseError
+
+from cacheops.conf import conf, on_change
+from cacheops.exceptions import NotBuffered, StoreError, StoreUnavailable
+from cacheops.regions import Region, regions
+from cacheops.stores.breaker import CircuitOpen
+from cacheops.stores.buffer import Buffer
+from cacheops.stores.stream import buffer_of
+
+logger = logging.getLogger("cacheops")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(Generic[Result]):
+    """How a write was made safe: in the buffer, or in the database, with `reason` and what the writer returned."""
+
+    buffered: bool
+    reason: str = ""  # why the database was written; "" when the write was buffered
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBehindState:
+    """What waits for the database, in this process's region."""
+
+    name: str
+    region: str
+    depth: int  # writes that are acknowledged and not in the database yet
+    oldest_seconds: float  # age of the oldest of them; 0.0 where there is none
+    taken: int  # of them, those that workers have: being written, or to be tried again
+    workers: int  # that were seen within the last minute
+    dead: int  # dead letters, of all regions
+    problem: str  # why writes go to the database at once; "" when they are buffered
+
+
+class WriteBehindCache(Generic[Item, Result]):
+    """Buffers items of one type; `writer` brings them to the database, all or none.
+
+    The writer must be idempotent, as an item may come to it more than once: after a lost answer, a dead worker, a
+    fail-over. What it raises of `refusals`, or of the database's errors but the operational ones, means that an item is
+    bad: it is isolated, tried again, and becomes a dead letter.
+
+    `item_type` is a dataclass of types that msgspec knows; items are kept as JSON, and come back typed. `accepted`
+    hears of items that were buffered, before they are in the database.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        item_type: type[Item],
+        writer: Callable[[Sequence[Item]], Result],
+        refusals: tuple[type[Exception], ...] = (),
+        accepted: Callable[[Sequence[Item]], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.writer = writer
+        # What says that an item is bad. (The database's operational errors say that it is the database: see flushing.)
+        self.refusals: tuple[type[Exception], ...] = (DatabaseError, msgspec.DecodeError, *refusals)
+        self._accepted = accepted
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(item_type)
+        self._buffers: dict[tuple[str, str], Buffer] = {}
+        self._lock = threading.Lock()
+        on_change(self._buffers.clear)
+        registered[name] = self
+
+    def write(self, item: Item) -> Acknowledged[Result]:
+        """Make one item safe; see `write_many`."""
+        return self.write_many([item])
+
+    def write_many(self, items: Sequence[Item]) -> Acknowledged[Result]:
+        """Make items safe, all or none, in the buffer or else in the database, and say which.
+
+        A buffered item is written even where the caller's transaction is rolled back. Raise BufferFull where too many
+        wait; and whatever the writer raises.
+        """
+        reason = self._buffer_all(items)
+        if reason:
+            return Acknowledged(False, reason, self.writer(items))
+        if self._accepted is not None:
+            self._accepted(items)
+        return Acknowledged(True)
+
+    def _buffer_all(self, items: Sequence[Item]) -> str:
+        """Put items into the buffer; return why they are not there, "" when they are."""
+        region = regions.local
+        try:
+            if not region.breaker.allows():
+                raise CircuitOpen("the region's servers did not answer lately")
+            problem = self.buffer.problem()
+            if not problem:
+                self.buffer.append([self.encode(item) for item in items], conf.buffer_bound)
+        except NotBuffered as error:
+            problem = str(error)
+        except StoreError as error:
+            return self._away(region, error)
+        region.answered()
+        return problem
+
+    def _away(self, region: Region, error: StoreError) -> str:
+        if isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):
+            region.failed(error)
+        return str(error)
+
+    @property
+    def buffer(self) -> Buffer:
+        """The local region's. Raise StoreUnavailable where a cluster was never reached yet."""
+        place = (conf.local_region, conf.prefix)
+        found = self._buffers.get(place)
+        if found is None:
+            with self._lock:
+                base = f"{conf.prefix}:{{write-behind.{self.name}}}:"
+                found = self._buffers.get(place) or buffer_of(regions.local.store, base, conf.wait_seconds)
+                self._buffers[place] = found
+        return found
+
+    def encode(self, item: Item) -> bytes:
+        return self._encoder.encode(item)
+
+    def decode(self, payload: bytes) -> Item:
+        """Return the item. Raise msgspec's DecodeError for bytes that are none."""
+        return self._decoder.decode(payload)
+
+    def state(self) -> WriteBehindState:
+        """Return what waits. Raise StoreUnavailable where the region does not answer."""
+        figures = self.buffer.figures()
+        return WriteBehindState(
+            name=self.name,
+            region=conf.local_region,
+            depth=figures.depth,
+            oldest_seconds=figures.oldest,
+            taken=figures.taken,
+            workers=figures.workers,
+            dead=dead_letters().filter(buffer=self.name).count(),
+            problem=self.buffer.problem() or ("" if figures.workers else "no worker runs (manage.py flush_writes)"),
+        )
+
+
+registered: dict[str, WriteBehindCache[Any, Any]] = {}  # by name; each is made once, where its writer is
+
+
+def state() -> tuple[WriteBehindState, ...]:
+    """Return the state of every write-behind cache of the project. Raise StoreUnavailable as `state` does."""
+    return tuple(cache.state() for cache in registered.values())
+
+
+def dead_letters() -> Any:
+    """Return the dead letters, oldest first, as a queryset."""
+    model: Any = apps.get_model("cacheops", "DeadLetter")
+    return model.objects.all()

@@ -1,0 +1,116 @@
+"""The buffer on Redis: a stream of which each write is given out until it is done."""
+
+import time
+
+import pytest
+
+from cacheops.exceptions import BufferFull, NoWorker
+from cacheops.stores.buffer import Buffer, BufferFigures
+from cacheops.stores.stream import RedisBuffer
+
+LONG = 3600.0  # seconds that no test lasts
+
+
+def payloads(count: int) -> list[bytes]:
+    return [str(number).encode() for number in range(count)]
+
+
+def test_writes_come_out_in_order_and_once(buffer: Buffer) -> None:
+    buffer.append(payloads(5), bound=100)
+    first = buffer.take("one", 3, 0, LONG)
+    second = buffer.take("two", 3, 0, LONG)
+    assert [one.payload for one in first + second] == payloads(5)
+    assert buffer.take("three", 3, 0, LONG) == []
+
+
+def test_a_batch_waits_until_it_is_full_or_old(buffer: Buffer) -> None:
+    buffer.append(payloads(2), bound=100)
+    assert buffer.take("one", 3, LONG, LONG) == []
+    buffer.append(payloads(1), bound=100)
+    assert len(buffer.take("one", 3, LONG, LONG)) == 3
+    buffer.append(payloads(1), bound=100)
+    assert buffer.take("one", 3, LONG, LONG) == []  # those that are taken do not fill it
+    time.sleep(0.02)
+    assert len(buffer.take("one", 3, 0.01, LONG)) == 1
+
+
+def test_what_is_not_done_is_given_to_another(buffer: Buffer) -> None:
+    buffer.append(payloads(2), bound=100)
+    (kept, left) = buffer.take("dead", 2, 0, LONG)
+    buffer.done([kept.id])
+    assert buffer.take("heir", 2, 0, LONG) == []
+    (again,) = buffer.take("heir", 2, 0, 0)
+    assert (again.id, again.payload, again.deliveries) == (left.id, left.payload, 2)
+
+
+def test_each_time_it_waits_twice_as_long(buffer: Buffer) -> None:
+    buffer.append(payloads(1), bound=100)
+    for _ in range(4):
+        assert buffer.take("one", 1, 0, 0)
+    time.sleep(0.02)
+    assert buffer.take("one", 1, 0, 0.01) == []  # after four deliveries it waits for 8 times 0.01 s
+    time.sleep(0.08)
+    assert [one.deliveries for one in buffer.take("one", 1, 0, 0.01)] == [5]
+
+
+def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
+    """More than one page of writes that are to be tried much later, then one that is due."""
+    buffer.append(payloads(150), bound=1000)
+    for _ in range(4):
+        assert len(buffer.take("bad", 150, 0, 0)) == 150
+    buffer.append([b"good"], bound=1000)
+    assert len(buffer.take("dead", 1, 0, 0.05)) == 1
+    time.sleep(0.06)
+    assert [one.payload for one in buffer.take("heir", 10, LONG, 0.05)] == [b"good"]
+
+
+def test_done_leaves_nothing(buffer: Buffer) -> None:
+    buffer.append(payloads(3), bound=100)
+    buffer.done([one.id for one in buffer.take("one", 3, 0, LONG)])
+    assert buffer.figures()._replace(workers=0) == BufferFigures()
+    assert buffer.take("one", 3, 0, 0) == []
+
+
+def test_a_full_buffer_takes_nothing_of_what_is_too_much(buffer: Buffer) -> None:
+    buffer.append(payloads(3), bound=4)
+    with pytest.raises(BufferFull, match="4 writes wait"):
+        buffer.append(payloads(2), bound=4)
+    assert buffer.figures().depth == 3
+    buffer.append(payloads(1), bound=4)
+
+
+def test_without_a_worker_nothing_is_taken(buffer: RedisBuffer) -> None:
+    buffer.leave("worker")
+    with pytest.raises(NoWorker):
+        buffer.append(payloads(1), bound=4)
+
+
+def test_a_worker_that_leaves_with_writes_loses_none(buffer: Buffer) -> None:
+    buffer.append(payloads(1), bound=4)
+    assert buffer.take("leaver", 1, 0, LONG)
+    buffer.leave("leaver")
+    assert [one.payload for one in buffer.take("heir", 1, 0, 0)] == payloads(1)
+
+
+def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: RedisBuffer) -> None:
+    buffer.append(payloads(2), bound=100)
+    assert len(buffer.take("one", 1, 0, LONG)) == 1
+    buffer._wire.call([("XGROUP", "DESTROY", buffer.stream, "writers")], [buffer.stream])
+    assert [one.payload for one in buffer.take("one", 5, 0, LONG)] == payloads(2)
+
+
+def test_figures(buffer: Buffer) -> None:
+    buffer.append(payloads(3), bound=100)
+    buffer.take("one", 1, 0, LONG)
+    time.sleep(0.01)
+    found = buffer.figures()
+    assert (found.depth, found.taken, found.workers) == (3, 1, 2)
+    assert 0 < found.oldest < LONG
+
+
+def test_the_stream_has_no_time_to_live(buffer: RedisBuffer) -> None:
+    """It holds what the database has not; all of its keys lie in one slot."""
+    buffer.append(payloads(1), bound=100)
+    ((lives, dies),) = [buffer._wire.call([("PTTL", key) for key in buffer.keys])]
+    assert (lives, dies > 0) == (-1, True)
+    assert len({key.split("}")[0] for key in buffer.keys}) == 1
