@@ -1,10 +1,13 @@
-"""What a sample (a queryset, a model, an instance) depends on, as tables and tags."""
+"""What a sample (a queryset, a model, an instance, RowsOf) depends on, as tables and tags."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any, NamedTuple
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connections, models
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
+from django.db import connections, models, router
 from django.db.models.sql.compiler import SQLCompiler
 
 from cacheops.conf import conf
@@ -12,21 +15,98 @@ from cacheops.exceptions import InvalidOption
 from cacheops.keys import TableKeys
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.plan import plan_for
+from cacheops.orm.tables import has_ranges, is_exact, is_tracked
 from cacheops.orm.transaction import transaction_of
 from cacheops.stores.base import TableTags
+from cacheops.tags import WHOLE_TABLE, NoToken, Part, named_by, scheme_of
+
+Dependency = tuple[str, tuple[str, ...], tuple[str, ...]]  # a table, its tags, their schemes
+
+
+class TimeBucket(NamedTuple):
+    """The time of `seconds` that a moment lies in, counted off from 1970 in UTC."""
+
+    moment: Any
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+    """Rows of a model by the values of some columns: a sample for which no query is built.
+
+    A condition is a value, a list of values, or for moments and dates a TimeBucket. Names are those of attributes
+    (`device_id`). So RowsOf(Reading, {"device_id": [1, 2], "taken_at": TimeBucket(noon, 3600)}) stands for the readings
+    of two devices in one hour. `using` is the database; by default the one that reads of the model go to.
+    """
+
+    model: type[models.Model]
+    conditions: Mapping[str, Any]
+    using: str | None = None
+
+    @property
+    def database(self) -> str:
+        return self.using or router.db_for_read(self.model)
+
+    def dependency(self) -> Dependency:
+        """Return the table, tags and scheme. Raise InvalidOption for conditions that no tag can have."""
+        widths = tuple(
+            (name, value.seconds if isinstance(value, TimeBucket) else None) for name, value in self.conditions.items()
+        )
+        scheme, texts, parts = _scheme(self.model, widths)
+        try:
+            tokens = [[part.token(value) for value in _values(self.conditions[name])] for name, part in parts]
+        except NoToken:
+            return self.model._meta.db_table, (WHOLE_TABLE,), (WHOLE_TABLE,)
+        names = tuple([named_by(scheme, texts, row) for row in product(*tokens)])
+        return self.model._meta.db_table, names, (scheme,)
+
+
+def _values(condition: Any) -> Any:
+    if isinstance(condition, TimeBucket):
+        return (condition.moment,)
+    return condition if isinstance(condition, list | tuple | set | frozenset) else (condition,)
+
+
+@lru_cache(maxsize=1024)
+def _scheme(
+    model: type[models.Model], widths: tuple[tuple[str, int | None], ...]
+) -> tuple[str, tuple[str, ...], tuple[tuple[str, Part], ...]]:
+    """Return the scheme of conditions, its columns' texts, and each condition's name with its part, in its order."""
+    table = model._meta.db_table
+    found: dict[str, tuple[str, Part]] = {}
+    for name, width in widths:
+        try:
+            column = str(model._meta.get_field(name).column)  # type: ignore[union-attr]
+        except (FieldDoesNotExist, AttributeError):
+            raise InvalidOption(
+                f"{model._meta.label} has no column for {name!r}: name one of its own fields."
+            ) from None
+        if not (is_exact(table, column) if width is None else has_ranges(table, column)):
+            raise InvalidOption(
+                f"{model._meta.label}.{name} can't stand in RowsOf{'' if width is None else ' with a TimeBucket'}: its "
+                "equality in the database is not that of Python. Leave it out; wider is safe."
+            )
+        found[column] = (name, Part(column, width))
+    scheme = scheme_of({column: part.width for column, (_, part) in found.items()})
+    return scheme, tuple(scheme.split(",")), tuple(found[column] for column in sorted(found))
 
 
 def sample_tables(samples: Iterable[Any]) -> tuple[TableTags, ...]:
     """Return the tables and tags of samples, each table once. Raise InvalidOption for one that can't be followed."""
     found: dict[TableKeys, tuple[set[str], set[str]]] = {}
     for sample in samples:
-        queryset = queryset_of(sample)
-        for table, tags, schemes in _dependencies(queryset):
-            keys = TableKeys.of(conf.prefix, queryset.db, table)
+        database = database_of(sample)
+        for table, tags, schemes in _dependencies(sample):
+            keys = TableKeys.of(conf.prefix, database, table)
             names, kinds = found.setdefault(keys, (set(), set()))
             names.update(tags)
             kinds.update(schemes)
     return tuple(TableTags(keys, tuple(sorted(tags)), tuple(sorted(kinds))) for keys, (tags, kinds) in found.items())
+
+
+def database_of(sample: Any) -> str:
+    """Return the alias of the database that a sample is read from."""
+    return sample.database if isinstance(sample, RowsOf) else queryset_of(sample).db
 
 
 def queryset_of(sample: Any) -> "models.QuerySet[Any]":
@@ -40,7 +120,13 @@ def queryset_of(sample: Any) -> "models.QuerySet[Any]":
     raise InvalidOption(f"{sample!r} is no sample: use a queryset, a model or an instance.")
 
 
-def _dependencies(queryset: "models.QuerySet[Any]") -> Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+def _dependencies(sample: Any) -> Iterable[Dependency]:
+    if isinstance(sample, RowsOf):
+        table = sample.model._meta.db_table
+        if not is_tracked(table):
+            raise InvalidOption(f"{sample.model._meta.label} has the profile None: it can't be a sample.")
+        return (sample.dependency(),)
+    queryset = queryset_of(sample)
     query = queryset.query.clone()
     compiler: SQLCompiler = query.get_compiler(using=queryset.db)
     try:
@@ -58,11 +144,10 @@ def _dependencies(queryset: "models.QuerySet[Any]") -> Iterable[tuple[str, tuple
 def written_in_transaction(samples: Iterable[Any]) -> bool:
     """Say whether an open transaction has changed what a sample reads, or sees a snapshot: then nothing is cached."""
     for sample in samples:
-        queryset = queryset_of(sample)
-        connection: Any = connections[queryset.db]
+        connection: Any = connections[database_of(sample)]
         transaction = transaction_of(connection)
         if not hasattr(connection, "cacheops_snapshots") or transaction.has_snapshot():
             return True
-        if transaction.changes and any(table in transaction.changes.tables for table, *_ in _dependencies(queryset)):
+        if transaction.changes and any(table in transaction.changes.tables for table, *_ in _dependencies(sample)):
             return True
     return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, Model
+from django.db.models.constants import OnConflict
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import MULTI, ROW_COUNT
@@ -188,9 +189,14 @@ class CapturingUpdate(CapturingCompiler):
 class CapturingInsert(CapturingCompiler):
     """INSERT: the values are the objects' own, and the database's for keys and defaults."""
 
+    returning_fields: Any = None
+
     def execute_sql(self, returning_fields: Any = None) -> Any:
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
+            if fields and not returning_fields and self._skips_known():
+                self.transaction.changed_rows(self.table, self._insert_new(fields), "insert")
+                return []
             returned = super().execute_sql(returning_fields)  # type: ignore[misc]
             rows = self._inserted(fields, returning_fields or [], returned)
             if rows is None:
@@ -198,6 +204,20 @@ class CapturingInsert(CapturingCompiler):
             else:
                 self.transaction.changed_rows(self.table, rows, "insert")
             return returned
+
+    def _skips_known(self) -> bool:
+        """Say whether rows that are there already are left as they are, and the statement can say which were not."""
+        return self.query.on_conflict == OnConflict.IGNORE and self.connection.features.can_return_rows_from_bulk_insert
+
+    def _insert_new(self, fields: Sequence[Any]) -> list[Values]:
+        """Insert what is not there yet; return the rows that were inserted: the others have changed nothing."""
+        self.returning_fields = fields
+        rows: list[Any] = []
+        with self.connection.cursor() as cursor:
+            for sql, params in self.as_sql():  # type: ignore[attr-defined]
+                cursor.execute(sql, params)
+                rows += cursor.fetchall()
+        return self.converted(fields, rows)
 
     def _inserted(self, fields: Sequence[Any], asked: Sequence[Any], returned: Any) -> list[Values] | None:
         """Return the inserted rows' values; None where a value is not known, or a row may have been there already."""

@@ -105,6 +105,21 @@ CASES: dict[str, tuple[Step, Step, bool]] = {
         True,
     ),
     "another_table": (lambda db: list(db.Book.all()), lambda db: db.Note.create(text="x", about=db.Book.first()), True),
+    "new_row_of_another_ignoring_conflicts": (
+        lambda db: list(db.Book.filter(author_id=2)),
+        lambda db: db.Book.bulk_create([db.Book.model(title="new", author_id=1)], ignore_conflicts=True),
+        True,
+    ),
+    "new_row_of_its_own_ignoring_conflicts": (
+        lambda db: list(db.Book.filter(author_id=2)),
+        lambda db: db.Book.bulk_create([db.Book.model(title="new", author_id=2)], ignore_conflicts=True),
+        False,
+    ),
+    "known_row_ignoring_conflicts": (
+        lambda db: list(db.Book.filter(author_id=1)),
+        lambda db: db.Book.bulk_create([db.Book.model(pk=1, title="new", author_id=1)], ignore_conflicts=True),
+        True,
+    ),
     "raw_sql_names_the_table": (
         lambda db: db.Book.get(pk=1),
         lambda db: run(db, "UPDATE testapp_book SET pages = 1 WHERE id = 2"),

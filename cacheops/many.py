@@ -1,0 +1,254 @@
+"""The cached read of many entries at once: one look-up, one lease, one load and one fill for all of them.
+
+For each entry the order is the protocol's, as in cacheops/engine.py: its versions are leased before the database is
+asked. A reader fills what it has loaded before it waits for what others load, so that no two wait for each other.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from cacheops import rows as codec
+from cacheops import tally
+from cacheops.conf import conf
+from cacheops.engine import FIRST_WAIT, LONGEST_WAIT, Request, current_reader, due_early, valid_entry
+from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
+from cacheops.monitoring.counters import LOAD, LOOK_UP, counters
+from cacheops.queue import replay_queue
+from cacheops.regions import Region, regions
+from cacheops.rows import Entry, Row
+from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.ttl import jittered
+
+logger = logging.getLogger("cacheops")
+
+Rows = Sequence[Row]
+LoadMany = Callable[[Sequence[int]], Sequence[Rows]]
+
+
+def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
+    """Return the rows of many cached reads, in their order; all requests have one label.
+
+    What the local region's store lacks comes from `load`, which is given the places of those requests and returns their
+    rows in the same order. It is called once; a second time only for what another reader was loading, and did not fill.
+    """
+    if not requests:
+        return []
+    reader = current_reader()
+    if reader is not None:
+        return [reader(request, lambda place=place: load([place])[0]) for place, request in enumerate(requests)]  # type: ignore[misc]
+    return _Batch(regions.local, requests, load).rows()
+
+
+class _Batch:
+    """One reader's way through many entries. A place is a request's number."""
+
+    def __init__(self, region: Region, requests: Sequence[Request], load: LoadMany) -> None:
+        self.region = region
+        self.store = region.store
+        self.load = load
+        self.label = requests[0].label
+        self.requests = [self._roomy(request) for request in requests]
+        self.databases = tuple({name for request in requests for name in request.databases})
+        self.found: list[Rows | None] = [None] * len(requests)
+
+    def _roomy(self, request: Request) -> Request:
+        """Return the request, coarse where its table is known to have no room for its schemes."""
+        full = self.region.full
+        if full and any((table.keys.base, scheme) in full for table in request.tables for scheme in table.schemes):
+            return request.coarse()
+        return request
+
+    def rows(self) -> list[Rows]:
+        if self.region.breaker.allows():
+            try:
+                missing = self._look_up(range(len(self.requests)))
+                self.region.answered()
+                self._wait(self._load_free(missing))
+            except StoreUnavailable as error:
+                counters.read(self.label, errors=1)
+                self.region.failed(error)
+            except CommandRefused as error:
+                counters.read(self.label, errors=1)
+                self.region.answered()
+                logger.error("Region %s refused a read of many entries: %s", self.region.name, error)
+        left = [place for place, rows in enumerate(self.found) if rows is None]
+        if left:
+            tally.count(bypasses=len(left))
+            counters.read(self.label, bypasses=len(left))
+            self._load(left)
+        return [rows for rows in self.found if rows is not None]
+
+    # --- look up ----------------------------------------------------------------------------------------------------
+
+    def _look_up(self, places: Iterable[int], waiting: bool = False) -> list[int]:
+        """Take the valid entries of these places; return the places that have none."""
+        started = time.perf_counter()
+        wanted = list(places)
+        values = self._values(wanted)
+        missing = []
+        for place in wanted:
+            request = self.requests[place]
+            entry = valid_entry(request, [values[key] for key in request.key_list()])
+            if entry is None or due_early(entry) or not self._take(place, entry):
+                missing.append(place)
+        hits = len(wanted) - len(missing)
+        tally.count(hits=hits)
+        seconds = time.perf_counter() - started
+        if hits:
+            counters.read_timed(self.label, LOOK_UP, seconds, hits=hits)
+        elif not waiting:
+            counters.read_timed(self.label, LOOK_UP, seconds)
+        return missing
+
+    def _values(self, places: Sequence[int]) -> dict[str, bytes | None]:
+        """Return the values of all keys of these places. Those of one table stand side by side: one MGET a table."""
+        by_table: dict[str, dict[str, None]] = {}
+        for place in places:
+            request = self.requests[place]
+            by_table.setdefault(request.keys.base, {})[request.keys.entry(request.digest)] = None
+            for table in request.tables:
+                by_table.setdefault(table.keys.base, {}).update(dict.fromkeys(table.key_list()))
+        keys = [key for own in by_table.values() for key in own]
+        if self.region.queue_is_due(self.databases):
+            replay_queue(self.region, self.databases)
+        values = self.store.read(keys)
+        if self.region.is_connected_anew():  # while reading: another server may have answered
+            replay_queue(self.region, self.databases)
+            values = self.store.read(keys)
+        return dict(zip(keys, values, strict=True))
+
+    def _take(self, place: int, entry: Entry) -> bool:
+        try:
+            self.found[place] = entry.rows()
+        except CorruptEntry:
+            counters.read(self.label, corrupt=1)
+            return False
+        return True
+
+    # --- load and fill ----------------------------------------------------------------------------------------------
+
+    def _load_free(self, missing: Sequence[int]) -> list[int]:
+        """Load and fill what nobody else is loading; return the places that somebody is."""
+        if not missing:
+            return []
+        locks = [self._loader(place) for place in missing]
+        free = self.store.lock_many(locks, conf.loader_seconds)
+        own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
+        held = [lock for lock, is_free in zip(locks, free, strict=True) if is_free]
+        if own:
+            try:
+                sealed = self._loaded(own)
+            except BaseException:
+                self._release(held)
+                raise
+            self.store.fill_many_soon(sealed, held, lambda error: self._filled(sealed, error))
+        return [place for place, is_free in zip(missing, free, strict=True) if not is_free]
+
+    def _loaded(self, places: Sequence[int]) -> list[Sealed]:
+        """Lease, load, and return what is to be stored. A writer is pending on the rest: that is not stored."""
+        versions = self._lease(places)
+        wanted = [place for place in places if self.found[place] is None]
+        tally.count(hits=len(places) - len(wanted), misses=len(wanted))
+        counters.read(self.label, misses=len(wanted))
+        seconds = self._load(wanted)
+        return [one for place in wanted if place in versions for one in self._sealed(place, versions[place], seconds)]
+
+    def _lease(self, places: Sequence[int]) -> dict[int, bytes]:
+        """Return the versions under which each place may be filled; take what was filled in the meantime."""
+        answers = self._lease_once(places)
+        full = [place for place in places if answers[place][0] is Refusal.FULL]
+        if full:
+            for place in full:
+                request = self.requests[place]
+                self.region.full.update((table.keys.base, s) for table in request.tables for s in table.schemes)
+                self.requests[place] = request.coarse()
+            answers |= self._lease_once(full)
+        versions = {}
+        for place in places:
+            leased, payload = answers[place]
+            if isinstance(leased, bytes):
+                versions[place] = leased
+                self._take_newer(place, leased, payload)
+        return versions
+
+    def _lease_once(self, places: Sequence[int]) -> dict[int, tuple[bytes | Refusal, bytes | None]]:
+        wanted = [Wanted(self._entry(place), self.requests[place].tables) for place in places]
+        ttl = max(self.requests[place].profile.timeout for place in places)
+        answers = dict(zip(places, self.store.lease_many(wanted, ttl), strict=True))
+        for place, (leased, _) in answers.items():
+            if isinstance(leased, bytes):
+                for table in self.requests[place].tables:
+                    self.region.has_registered(table.keys, table.schemes)
+        return answers
+
+    def _take_newer(self, place: int, leased: bytes, payload: bytes | None) -> None:
+        if payload is None:
+            return
+        try:
+            entry = codec.decode(payload)
+        except CorruptEntry:
+            return
+        if entry.versions == leased and not due_early(entry):
+            self._take(place, entry)
+
+    def _load(self, places: Sequence[int]) -> float:
+        """Load these places; return the seconds that it took."""
+        started = time.perf_counter()
+        if places:
+            for place, rows in zip(places, self.load(places), strict=True):
+                self.found[place] = rows
+            counters.read_timed(self.label, LOAD, time.perf_counter() - started)
+        return time.perf_counter() - started
+
+    def _sealed(self, place: int, versions: bytes, load_seconds: float) -> list[Sealed]:
+        """Return the entry to be stored, or nothing for one that can't be, or is not to be."""
+        loaded = self.found[place]
+        assert loaded is not None
+        ttl = jittered(self.requests[place].seconds(loaded), conf.jitter)
+        if ttl <= 0:
+            return []
+        now = time.time()
+        try:
+            payload = codec.encode(loaded, versions, now, now + ttl, load_seconds)
+        except UnencodableValue as error:
+            counters.read(self.label, unencodable=1)
+            logger.warning("%s is not cached: %s", self.label, error)
+            return []
+        if len(payload) > conf.max_entry_bytes:
+            counters.read(self.label, too_large=1)
+            return []
+        return [Sealed(self._entry(place), payload, ttl)]
+
+    def _filled(self, sealed: Sequence[Sealed], error: StoreError | None) -> None:
+        if error is None:
+            counters.read(self.label, fills=len(sealed), bytes=sum(len(one.payload) for one in sealed))
+        elif isinstance(error, StoreUnavailable):
+            counters.read(self.label, errors=1)
+            self.region.failed(error)
+        else:
+            counters.read(self.label, refused_fills=1)
+            logger.warning("Region %s refused a fill: %s", self.region.name, error)
+
+    def _release(self, locks: Sequence[str]) -> None:
+        try:
+            self.store.release_many(locks)
+        except StoreError as error:  # they run out by themselves
+            logger.debug("Loaders' locks were not released: %s", error)
+
+    # --- wait -------------------------------------------------------------------------------------------------------
+
+    def _wait(self, busy: list[int]) -> None:
+        """Look again until others have filled these places; load what they have left. Give up after their time."""
+        deadline = time.monotonic() + conf.loader_seconds
+        pause = FIRST_WAIT
+        while busy and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_WAIT)
+            busy = self._load_free(self._look_up(busy, waiting=True))
+
+    def _entry(self, place: int) -> str:
+        return self.requests[place].keys.entry(self.requests[place].digest)
+
+    def _loader(self, place: int) -> str:
+        return self.requests[place].keys.loader(self.requests[place].digest)
