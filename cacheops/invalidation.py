@@ -107,9 +107,12 @@ class Announcement:
         """Send the marks to each region, then hear each one's answer: its schemes, by table."""
         waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
         for region, tables in wanted.items():
-            if region.breaker.allows():
+            if region.breaker.allows(urgent=True):
                 self._remember(region, tables)
-                waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
+                try:
+                    waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
+                except StoreError as error:
+                    self._failed(region, error)
         reached = {}
         for region, answer in waiting.items():
             try:
@@ -185,7 +188,7 @@ class Announcement:
         """
         for name, tables in self._marked.items():
             region = regions[name]
-            if region.breaker.allows():
+            if region.breaker.allows(urgent=True):
                 region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
         for region in self._missed:
             region.suspect()  # only now do others see what was queued

@@ -15,21 +15,23 @@ from cacheops.exceptions import InvalidOption
 from cacheops.keys import TableKeys
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store
-from cacheops.stores.breaker import CacheCircuitBreaker
+from cacheops.stores.breaker import CacheCircuitBreaker, circuit_of
 from cacheops.stores.memory import MemoryStore
+from cacheops.stores.options import PAUSE
 
 logger = logging.getLogger("cacheops")
 
+WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
 QUEUE_CHECK_SECONDS = 1.0  # how often a process looks for invalidations that its region has missed
 
 
 class Region:
     """One region's store, its breaker, and what this process knows of its tables."""
 
-    def __init__(self, name: str, store: Store) -> None:
+    def __init__(self, name: str, store: Store, breaker: CacheCircuitBreaker | None = None) -> None:
         self.name = name
         self.store = store
-        self.breaker = CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
+        self.breaker = breaker or CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
         self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
@@ -104,7 +106,8 @@ class RegionHandler:
             with self._lock:
                 region = self._regions.get(name)
                 if region is None:
-                    region = self._regions[name] = Region(name, store_for(name))
+                    store = store_for(name)
+                    region = self._regions[name] = Region(name, store, breaker_for(name, store))
         return region
 
     @property
@@ -120,6 +123,17 @@ class RegionHandler:
             for region in self._regions.values():
                 region.store.close()
             self._regions.clear()
+
+
+def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
+    """Return the circuit that a region's store shares with the cache of its alias; None for a store in memory."""
+    from cacheops.stores.redis import RedisStore
+
+    if not isinstance(store, RedisStore):
+        return None
+    return circuit_of(
+        store.servers.options.urls, settings.CACHES[alias].get("OPTIONS", {}).get("PAUSE_AFTER_FAILURE", PAUSE)
+    )
 
 
 def store_for(alias: str) -> Store:
@@ -139,13 +153,15 @@ def store_for(alias: str) -> Store:
         cluster = import_string(given["CLIENT_CLASS"]).cluster
         location = config["LOCATION"]
         urls = location.split(",") if isinstance(location, str) else location
+        timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
         options = replace(
             ServerOptions.from_settings(urls, given, cluster=cluster),
-            socket_timeout=conf.timeout,
-            socket_connect_timeout=conf.timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
             decode_responses=False,
         )
-        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), conf.wait_seconds)
+        wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)
     if issubclass(backend, MemoryCache):
         return MemoryStore(alias)
     raise InvalidOption(

@@ -17,6 +17,9 @@ import pytest
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, Options
 
+# Seconds. A machine that runs the suite is busier than one that serves pages.
+PATIENCE = dict.fromkeys(("REDIS_SOCKET_TIMEOUT", "REDIS_SOCKET_CONNECT_TIMEOUT", "REDIS_RETRY_BUDGET"), "1")
+
 # Where the suite's regions are, for tests that break them; absent when the environment named its own.
 DIRECTORY = "XYZ_TEST_REGIONS"
 
@@ -47,6 +50,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[Any]:
     """Start them before pytest-django loads the settings: in each worker of pytest-xdist, not in what directs these."""
     named = {"DATABASE_URL", "REDIS_URL_US_EAST_1"} <= os.environ.keys()
     directs = getattr(early_config.known_args_namespace, "numprocesses", 0) and "PYTEST_XDIST_WORKER" not in os.environ
+    for name, seconds in PATIENCE.items():
+        os.environ.setdefault(name, seconds)
     if not named and not directs:
         start()
     return (yield)

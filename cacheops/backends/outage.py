@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from cacheops.exceptions import StoreUnavailable
+from cacheops.stores.breaker import CacheCircuitBreaker, circuit_of
 from cacheops.stores.driver import Servers
 from cacheops.stores.options import ServerOptions
 
@@ -22,17 +23,16 @@ DELETE_BATCH = 1000  # keys looked at in one round trip of a clear
 
 
 class Outage:
-    """The state of one region's servers, shared by all threads of the process."""
+    """What the process owes one region's servers, shared by all threads. When to ask, the servers' circuit says."""
 
     _known: ClassVar[dict[tuple[ServerOptions, float], "Outage"]] = {}
     _registry_lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, name: str, pause: float) -> None:
+    def __init__(self, addresses: tuple[str, ...], pause: float) -> None:
         self.failing = False
-        self._name = name
+        self._addresses = addresses
         self._pause = pause
         self._lock = threading.Lock()
-        self._next_try = 0.0
         self._failures = 0
         self._began = self._logged = 0.0
         self._owed: set[str] = set()
@@ -42,35 +42,26 @@ class Outage:
     def of(cls, options: ServerOptions, pause: float) -> "Outage":
         """Return the state of these servers; `pause` is in seconds."""
         with cls._registry_lock:
-            name = options.urls[0].rpartition("@")[2]  # no password in the log
-            return cls._known.setdefault((options, pause), cls(name, pause))
+            return cls._known.setdefault((options, pause), cls(options.urls, pause))
 
-    def may_ask(self) -> bool:
-        """Tell whether this caller should ask. While the servers are failing, one caller in each pause does."""
-        if not self.failing:
-            return True
-        now = time.monotonic()
-        with self._lock:
-            if now < self._next_try:
-                return False
-            self._next_try = now + self._pause
-            return True
+    @property
+    def circuit(self) -> CacheCircuitBreaker:
+        """The servers' circuit, which the engine's store has part in: what one has found out spares the other."""
+        return circuit_of(self._addresses, self._pause)
 
     def failed(self, error: StoreUnavailable) -> None:
         """Note that no answer came; say so in the log, once a minute."""
+        self.circuit.failed()
         now = time.monotonic()
         with self._lock:
             if not self.failing:
                 self.failing, self._began, self._failures = True, now, 0
                 self._logged = now - LOG_EVERY
             self._failures += 1
-            self._next_try = now + self._pause
             if now - self._logged < LOG_EVERY:
                 return
             self._logged = now
-        logger.warning(
-            "Cache %s: going on without it, %d calls unanswered so far: %s", self._name, self._failures, error
-        )
+        logger.warning("Cache %s: going on without it, %d calls unanswered so far: %s", self, self._failures, error)
 
     def owe(self, keys: Iterable[str], whole_alias: str) -> None:
         """Remember keys whose old values must not be served again; `whole_alias` is the pattern of all its keys."""
@@ -95,11 +86,11 @@ class Outage:
     def answered(self) -> None:
         """Note that the servers answer; the outage ends unless other threads owe more by now."""
         with self._lock:
-            if not self.failing:
-                return
-            if self._owed or self._owed_patterns:
-                self._next_try = 0.0
+            if not self.failing or self._owed or self._owed_patterns:
                 return
             self.failing = False
             lasted = time.monotonic() - self._began
-        logger.warning("Cache %s: answers again after %.1f s", self._name, lasted)
+        logger.warning("Cache %s: answers again after %.1f s", self, lasted)
+
+    def __str__(self) -> str:
+        return self._addresses[0].rpartition("@")[2]  # no password in the log

@@ -10,8 +10,9 @@ from django_redis.cache import RedisCache
 from cacheops.backends.client import RegionClient
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.outage import Outage
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.stores.driver import PoolFigures
+from cacheops.stores.options import PAUSE
 from cacheops.tally import count
 
 UNANSWERED: Any = object()
@@ -31,7 +32,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
         super().__init__(server, params)
         options = params.get("OPTIONS", {})
         self._ignore_exceptions = options.get("IGNORE_EXCEPTIONS", True)
-        self._pause = options.get("PAUSE_AFTER_FAILURE", 1.0)  # seconds
+        self._pause = options.get("PAUSE_AFTER_FAILURE", PAUSE)
 
     @cached_property
     def _outage(self) -> Outage:
@@ -42,7 +43,8 @@ class RegionCache(RegionCacheMixin, RedisCache):
         if not self._ignore_exceptions:
             return getattr(self.client, method)(*args, **kwargs)
         outage = self._outage
-        if not outage.may_ask():
+        circuit = outage.circuit
+        if not circuit.allows():
             return UNANSWERED
         try:
             if outage.failing:
@@ -51,6 +53,10 @@ class RegionCache(RegionCacheMixin, RedisCache):
         except StoreUnavailable as error:
             outage.failed(error)
             return UNANSWERED
+        except CommandRefused:
+            circuit.succeeded()  # an answer, if not the one that was wanted
+            raise
+        circuit.succeeded()
         if outage.failing:
             outage.answered()
         return answer

@@ -36,7 +36,7 @@ class Wire:
             if self._local.broken:
                 self._mend()
             answer = self.line(self._node_of(route)).ask(command)
-        except errors.DRIVER_ERRORS as error:
+        except errors.FAILURES as error:
             return self._again([command], [route], error)[0]
         if isinstance(answer, Exception):
             return self._again([command], [route], answer)[0]
@@ -59,14 +59,14 @@ class Wire:
                 (line, line.send([commands[index] for index in group]), group)
                 for line, group in self._groups(commands, routes)
             ]
-        except errors.DRIVER_ERRORS as error:
+        except errors.FAILURES as error:
             failure = error  # the name of an except clause ends with it
             return lambda: self._again(commands, routes, failure)
 
         def answers() -> list[Any]:
             try:
                 return gathered(sent, len(commands))
-            except errors.DRIVER_ERRORS as error:
+            except errors.FAILURES as error:
                 return self._again(commands, routes, error)
 
         return answers
@@ -81,7 +81,7 @@ class Wire:
             for line, group in self._groups(commands, routes):
                 some, where = [commands[index] for index in group], [routes[index] for index in group]
                 line.send(some, self._listener(some, where, told, mend))
-        except errors.DRIVER_ERRORS as error:
+        except errors.FAILURES as error:
             self._local.broken.append((commands, routes, told) if mend else (error, told))
             self._mend()
 
@@ -113,16 +113,18 @@ class Wire:
             if not errors.is_transient(error) and not errors.lacks_script(error):
                 break
             self.forget()
+            if errors.is_timeout(error):  # a frozen server costs one time-out, not three
+                self._nodes.clear()
+                self.servers.refresh_soon()  # another may be primary by the next call
+                break
             if attempt > 1 or errors.has_moved(error):
                 self._nodes.clear()
                 self.servers.refresh()
-            if errors.is_timeout(error):
-                break  # a frozen server costs one time-out, not three
             try:
                 groups = self._groups(commands, routes)
                 sent = [(line, line.send([commands[index] for index in group]), group) for line, group in groups]
                 return gathered(sent, len(commands))
-            except errors.DRIVER_ERRORS as again:
+            except errors.FAILURES as again:
                 error = again
         raise errors.translate(error) from error
 
@@ -192,7 +194,7 @@ def gathered(sent: Sequence[tuple[Line, Flight, list[int]]], size: int) -> list[
                 answers[index] = answer
                 if isinstance(answer, Exception):
                     failure = failure or answer
-        except errors.DRIVER_ERRORS as error:
+        except errors.FAILURES as error:
             failure = failure or error  # nothing more comes on this line; the others must still be read
     if failure is not None:
         raise failure

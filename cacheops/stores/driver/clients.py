@@ -18,11 +18,12 @@ from redis.lock import Lock
 from redis.observability.attributes import DB_CLIENT_CONNECTION_STATE, ConnectionState
 from redis.retry import Retry
 
-from cacheops.exceptions import LockLost, LockNotAcquired
+from cacheops.exceptions import LockLost, LockNotAcquired, StoreUnavailable
 from cacheops.stores.driver.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.stores.options import ServerOptions
 
-PROBE_TIMEOUT = 0.5  # seconds for a server to say that it lives, when looking for one that knows the layout
+# Seconds for a server to say that it lives, when looking for one that knows the layout; less where calls may take less.
+PROBE_TIMEOUT = 0.5
 
 
 class RegionRedis(redis.Redis):
@@ -64,15 +65,20 @@ class RegionCluster(RedisCluster):
     def __init__(self, options: ServerOptions) -> None:
         addresses = [(parts["host"], parts.get("port", 6379)) for parts in map(parse_url, options.urls)]
         self._start = [ClusterNode(host, port) for host, port in addresses]
+        addresses = [(node.host, node.port) for node in self._start]  # as the driver writes them
         self._mapped = dict(options.address_map)
         self._refreshing = threading.Lock()
         self._refreshed_at = time.monotonic()
+        self._probe_timeout = min(PROBE_TIMEOUT, options.socket_timeout)
         self.policy = RetryPolicy(options)
         settings = connection_settings(options)
+        self._sample = redis.ConnectionPool.from_url(options.urls[0], **settings)  # says how to connect, to probe
+        living = self._first_to_answer(self._start)  # the driver would ask one after the other, frozen ones too
+        if living is None:
+            raise StoreUnavailable(f"None of the {len(self._start)} start nodes of the cluster answers.")
         try:
             super().__init__(
-                url=options.urls[0],
-                startup_nodes=self._start[1:],
+                url=options.urls[addresses.index((living.host, living.port))],
                 # partial: the cluster client drops a health_check_interval that is given to it
                 connection_pool_class=partial(
                     BlockingConnectionPool, health_check_interval=options.health_check_interval
@@ -93,7 +99,9 @@ class RegionCluster(RedisCluster):
         except NoScriptError:
             raise
         except DRIVER_ERRORS as error:
-            return self.policy.call(lambda: self.once(*args, **options), self.refresh, error, started)
+            return self.policy.call(
+                lambda: self.once(*args, **options), self.refresh, error, started, self.refresh_soon
+            )
 
     def once(self, *args: Any, **options: Any) -> Any:
         """Run a command without our retries and errors; redirections are followed."""
@@ -115,6 +123,11 @@ class RegionCluster(RedisCluster):
                     self.nodes_manager.initialize()
             self._refreshed_at = time.monotonic()
 
+    def refresh_soon(self) -> None:
+        """Refresh in the background: who has waited for a frozen server shall not wait for the others, too."""
+        if not self._refreshing.locked():
+            threading.Thread(target=self.refresh, name="cacheops-refresh", daemon=True).start()
+
     def _first_to_answer(self, nodes: Collection[ClusterNode]) -> ClusterNode | None:
         """Ask all at once: in a region that swallows everything, one after the other would take seconds."""
         asking = ThreadPoolExecutor(len(nodes), thread_name_prefix="cacheops-probe")
@@ -125,10 +138,9 @@ class RegionCluster(RedisCluster):
             asking.shutdown(wait=False)
 
     def _answers(self, node: ClusterNode) -> bool:
-        pool = self.get_redis_connection(self.get_default_node() or node).connection_pool
-        limits = {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}
-        kwargs = pool.connection_kwargs | limits | {"host": node.host, "port": node.port}
-        connection = pool.connection_class(**kwargs)
+        limits = {"socket_timeout": self._probe_timeout, "socket_connect_timeout": self._probe_timeout}
+        kwargs = self._sample.connection_kwargs | limits | {"host": node.host, "port": node.port}
+        connection = self._sample.connection_class(**kwargs)
         try:
             connection.connect()
             connection.send_command("PING", check_health=False)

@@ -31,6 +31,7 @@ REDIRECTED = (AskError, TryAgainError)  # also MOVED: another server has the key
 TIMED_OUT = (TimeoutError,)
 MOVING = (ClusterDownError, ReadOnlyError)  # a failover under way
 DRIVER_ERRORS = (RedisError, RedisClusterException)
+FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout nobody could tell
 
 
 def is_transient(error: Exception) -> bool:
@@ -61,6 +62,8 @@ def lacks_script(error: Exception) -> bool:
 
 def translate(error: Exception) -> StoreError:
     """Return our error for one of the driver's; raise it with `from error`."""
+    if isinstance(error, StoreError):
+        return error
     if is_transient(error):
         return StoreUnavailable(f"The region's servers do not answer: {error}")
     return CommandRefused(f"The region's server refused: {error}")
@@ -74,18 +77,27 @@ class RetryPolicy:
         self._budget = options.retry_budget
         self._backoff = ExponentialWithJitterBackoff(cap=options.retry_backoff_cap, base=options.retry_backoff_base)
 
-    def call(self, attempt: Callable[[], T], recover: Callable[[], None], first: Exception, started: float) -> T:
+    def call(
+        self,
+        attempt: Callable[[], T],
+        recover: Callable[[], None],
+        first: Exception,
+        started: float,
+        recover_soon: Callable[[], None] | None = None,
+    ) -> T:
         """Return what `attempt` returns after its `first` failure; `started` is that of the first try (monotonic).
 
-        `recover` runs after every failure, the last one too, so that the next caller finds things mended.
+        `recover` runs before each further try. After the last one runs `recover_soon`, or `recover` where it is quick:
+        the next caller finds things mended, and this one does not wait for it.
         Raises StoreUnavailable when tries or time are used up, CommandRefused when trying again does not help.
         """
         error, failures = first, 1
         while is_transient(error):
-            recover()
             pause = self._backoff.compute(failures)
             if failures > self._retries or time.monotonic() + pause - started > self._budget:
+                (recover_soon or recover)()
                 break
+            recover()
             time.sleep(pause)
             try:
                 return attempt()

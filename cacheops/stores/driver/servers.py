@@ -11,6 +11,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import AskError, ResponseError
 
+from cacheops.exceptions import StoreUnavailable
 from cacheops.stores.driver.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis, pool_figures
 from cacheops.stores.driver.errors import (
     DRIVER_ERRORS,
@@ -62,6 +63,10 @@ class Servers(ABC):
     def refresh(self) -> None:
         """Learn anew who serves what, or connect anew, after a failure. Raises nothing: the next try will."""
 
+    def refresh_soon(self) -> None:
+        """Do the same without making the caller wait."""
+        self.refresh()
+
     @abstractmethod
     def node_of(self, key: str, read: bool = False) -> redis.Redis:
         """Return a client of the server that takes the writes of `key`, or (`read`) of one that READ_FROM allows."""
@@ -88,7 +93,9 @@ class Servers(ABC):
         try:
             self._send(commands, waiting, answers, read)
         except DRIVER_ERRORS as error:
-            self.policy.call(lambda: self._send(commands, waiting, answers, read), self.refresh, error, started)
+            self.policy.call(
+                lambda: self._send(commands, waiting, answers, read), self.refresh, error, started, self.refresh_soon
+            )
 
     def scan(self, pattern: str, batch: int) -> Iterator[list[bytes]]:
         """Yield the keys that match, from every primary, about `batch` looked at in each round trip."""
@@ -162,11 +169,33 @@ class PairServers(Servers):
 class ClusterServers(Servers):
     """A cluster: each key has its server, which the client knows and learns anew when it changes."""
 
-    client: RegionCluster
-
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
-        self.client = RegionCluster(options)
+        self._client: RegionCluster | None = None
+        self._connecting = threading.Lock()
+        self._failure: tuple[float, StoreUnavailable] | None = None  # when it was last tried in vain, and why
+
+    @property
+    def client(self) -> RegionCluster:  # type: ignore[override]
+        """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where nobody answers.
+
+        Threads that come while one asks share its answer.
+        """
+        if self._client is None:
+            came_at = time.monotonic()
+            with self._connecting:
+                if self._client is None:
+                    if self._failure is not None and self._failure[0] >= came_at:
+                        raise StoreUnavailable(*self._failure[1].args)
+                    self._client = self._connected()
+        return self._client
+
+    def _connected(self) -> RegionCluster:
+        try:
+            return RegionCluster(self.options)
+        except StoreUnavailable as error:
+            self._failure = (time.monotonic(), error)
+            raise
 
     def run(self, key: str, *command: Any, read: bool = False) -> Any:
         started = time.monotonic()
@@ -176,7 +205,11 @@ class ClusterServers(Servers):
             return self.client.execute_command(*command, **RAW)
         except DRIVER_ERRORS as error:
             return self.policy.call(
-                lambda: self.node_of(key, read).execute_command(*command, **RAW), self.refresh, error, started
+                lambda: self.node_of(key, read).execute_command(*command, **RAW),
+                self.refresh,
+                error,
+                started,
+                self.refresh_soon,
             )
 
     def node_of(self, key: str, read: bool = False) -> redis.Redis:
@@ -200,7 +233,12 @@ class ClusterServers(Servers):
         keep_failed(waiting, answers)
 
     def refresh(self) -> None:
-        self.client.refresh()
+        if self._client is not None:  # else it asks when it is used
+            self._client.refresh()
+
+    def refresh_soon(self) -> None:
+        if self._client is not None:
+            self._client.refresh_soon()
 
 
 class _Sent:
@@ -268,13 +306,9 @@ class _Registry:
 
 
 def servers(options: ServerOptions) -> Servers:
-    """Return the servers for these options, the same object each time.
-
-    Raises StoreUnavailable when a cluster's layout is not known yet and none of its servers answers.
-    """
-    found = _Registry.known.get(options)
-    if found is None:
-        made = ClusterServers(options) if options.cluster else PairServers(options)  # unlocked: it may take seconds
-        with _Registry.lock:
-            found = _Registry.known.setdefault(options, made)
+    """Return the servers for these options, the same object each time. Nothing is sent yet."""
+    with _Registry.lock:
+        found = _Registry.known.get(options)
+        if found is None:
+            found = _Registry.known[options] = ClusterServers(options) if options.cluster else PairServers(options)
     return found

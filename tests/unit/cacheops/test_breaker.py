@@ -1,10 +1,13 @@
 """The circuit breaker, with a clock of the test's."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from cacheops.exceptions import CommandRefused, StoreUnavailable
+from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
 from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
 
 
@@ -97,3 +100,64 @@ def test_the_fallbacks_own_error_is_no_failure_of_the_store(breaker: CacheCircui
         with pytest.raises(ValueError):
             breaker.call(away, broken)
     assert breaker.state is CircuitState.CLOSED
+
+
+@pytest.fixture
+def pausing(clock: Clock) -> CacheCircuitBreaker:
+    return CacheCircuitBreaker(failure_threshold=3, recovery_timeout=60.0, clock=clock, pause=1.0)
+
+
+def test_with_a_pause_a_page_of_many_look_ups_waits_once(pausing: CacheCircuitBreaker, clock: Clock) -> None:
+    assert pausing.allows()
+    pausing.failed()
+    assert not any(pausing.allows() for _ in range(100))
+    assert pausing.state is CircuitState.CLOSED
+    clock.now = 1.0
+    assert [pausing.allows() for _ in range(3)] == [True, False, False]
+
+
+def test_failures_under_way_at_one_time_count_once(pausing: CacheCircuitBreaker, clock: Clock) -> None:
+    for now in (0.0, 1.0):
+        clock.now = now
+        assert pausing.allows()
+        assert fail(pausing, 8) == [False] * 8  # eight threads had asked
+    assert pausing.state is CircuitState.CLOSED
+    clock.now = 2.0
+    assert pausing.allows()
+    assert pausing.failed()
+    assert (pausing.state, pausing.retry_in) == (CircuitState.OPEN, 60.0)
+
+
+def test_an_invalidation_does_not_wait_for_a_pause_but_for_an_open_circuit(
+    pausing: CacheCircuitBreaker, clock: Clock
+) -> None:
+    pausing.failed()
+    assert pausing.allows(urgent=True)
+    clock.now = 1.0
+    pausing.failed()
+    clock.now = 2.0
+    pausing.failed()
+    assert not pausing.allows(urgent=True)
+    clock.now = 62.0
+    assert [pausing.allows(urgent=True) for _ in range(2)] == [True, False]
+
+
+def test_one_of_many_threads_probes() -> None:
+    breaker = CacheCircuitBreaker(failure_threshold=1, recovery_timeout=0.01)
+    breaker.failed()
+    time.sleep(0.02)
+    breaker.recovery_timeout = 60.0
+    together = threading.Barrier(16)
+
+    def ask(_: int) -> bool:
+        together.wait()
+        return breaker.allows()
+
+    with ThreadPoolExecutor(16) as threads:
+        assert sum(threads.map(ask, range(16))) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"failure_threshold": 0}, {"recovery_timeout": -1.0}, {"pause": -1.0}])
+def test_what_can_not_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match="CACHEOPS_BREAKER_THRESHOLD"):
+        CacheCircuitBreaker(**wrong)
