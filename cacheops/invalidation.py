@@ -6,6 +6,7 @@ database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE =
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from cacheops import queue
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidationRefused, StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import counters
+from cacheops.monitoring.counters import MARK, PENDING, counters
 from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
@@ -88,6 +89,7 @@ class Announcement:
         self.writer = os.urandom(VERSION_BYTES)
         self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
         self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
+        self._began = time.perf_counter()
         self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
         self._missed: Sequence[Region] = ()  # whose invalidations are in the queue
 
@@ -105,6 +107,7 @@ class Announcement:
 
     def _mark_round(self, wanted: Mapping[Region, dict[str, MarkedTable]]) -> dict[Region, dict[str, frozenset[str]]]:
         """Send the marks to each region, then hear each one's answer: its schemes, by table."""
+        started = time.perf_counter()
         waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
         for region, tables in wanted.items():
             if region.breaker.allows(urgent=True):
@@ -121,6 +124,7 @@ class Announcement:
                 self._failed(region, error)
                 continue
             region.answered()
+            counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
             reached[region] = dict(zip(wanted[region], schemes, strict=True))
         return reached
 
@@ -166,6 +170,7 @@ class Announcement:
             region.failed(error)
         else:
             region.answered()
+        counters.told(region.name, errors=1)
         logger.warning("Region %s could not be told of a write: %s", region.name, error)
 
     def _not_told(self, missed: Sequence[Region]) -> None:
@@ -178,8 +183,8 @@ class Announcement:
             )
         for region in missed:
             queue.add(self.database, region.name, sorted(self.changes.tables))
+            counters.told(region.name, queued=len(self.changes.tables))
         self._missed = missed
-        counters.queued += len(self.changes.tables) * len(missed)
 
     def clear(self) -> None:
         """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass.
@@ -193,9 +198,17 @@ class Announcement:
         for region in self._missed:
             region.suspect()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
+            self._count(table, change)
             cache_invalidated.send(
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
             )
+
+    def _count(self, table: str, change: TableChange) -> None:
+        marked = [held[table] for held in self._marked.values() if table in held]
+        tags = max((len(each.tags) for each in marked), default=0)
+        whole = int(change.whole or any(each.whole for each in marked))
+        seconds = time.perf_counter() - self._began
+        counters.timed(f"w|{table}|{change.source}", PENDING, seconds, writes=1, tags=tags, whole=whole)
 
     def _cleared(self, region: Region, late: int | StoreError) -> None:
         if isinstance(late, StoreError):
@@ -203,7 +216,7 @@ class Announcement:
             return
         region.answered()
         if late:
-            counters.late_marks += late
+            counters.told(region.name, late_marks=late)
             logger.error(
                 "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
             )

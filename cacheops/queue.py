@@ -81,7 +81,7 @@ def _replay(region: "Region", database: str, found: Sequence[tuple[int, str]]) -
         region.store.invalidate(
             [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
         )
-        counters.replayed += len(tables)
+        counters.told(region.name, replayed=len(tables))
         region.replayed.update(key for key, _ in fresh)
     # Not within a transaction: others would wait for the rows that it locks.
     if not connections[database].in_atomic_block and region.store.replicated():

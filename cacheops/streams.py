@@ -59,7 +59,7 @@ class _StreamedMiss(Miss):
                     room -= len(kept[-1])
                 except UnencodableValue as error:
                     logger.warning("%s is not cached: %s", self.request.label, error)
-                    counters.unencodable += 1
+                    counters.read(self.request.label, unencodable=1)
                     room = -1
             yield part
         if room >= 0:

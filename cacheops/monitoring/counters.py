@@ -1,44 +1,203 @@
-"""What this process has counted since it started. Adding is all that happens on a read's way."""
+"""What this process counts. On a read's way one item is appended to a list; everything else happens later.
 
+Appending is atomic, so nothing is lost between threads. The list is folded into sums when somebody asks for them (the
+flusher every few seconds), or when it has grown long. Sums are kept by series:
+
+    r|MODEL:OPERATION   reads: hits, misses, …; durations of look-ups (l), loads (d) and fills (f)
+    w|TABLE|SOURCE      invalidations: writes, tags, whole tables; how long they were pending (k)
+    t|REGION            what a region was told, or was not: marks (m), queued, replayed, late marks
+    e|NAME              events of other parts, such as warming runs
+
+A fork's child starts from nothing: what its parent has counted, its parent flushes.
+"""
+
+import os
+import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from cacheops.monitoring.histogram import Histogram, bucket_of
+
+Counts: TypeAlias = dict[str, int]
+Sums: TypeAlias = dict[str, Counts]  # by series
+
+ROOM = 5_000  # items before the list is folded on a reader's way: some 500 kB
+MOST_SERIES = 2_000  # a name made from data must not fill memory, here nor in the region
+OTHER = "other"  # the rest of them
+
+LOOK_UP, LOAD, FILL, PENDING, MARK = "l", "d", "f", "k", "m"  # names of durations
 
 
-@dataclass(slots=True)
+def nobody() -> None:
+    """Listen to nothing."""
+
+
 class Counters:
-    """Labels are "app.model:operation". Increments may be lost between threads; these are statistics."""
+    """Adds up what happens in this process. `take` hands over what was counted since the last time."""
 
-    hits: Counter[str] = field(default_factory=Counter)  # answered by a valid entry
-    misses: Counter[str] = field(default_factory=Counter)  # loaded under a lease
-    bypasses: Counter[str] = field(default_factory=Counter)  # loaded past the cache: a writer pending, no store
-    fills: Counter[str] = field(default_factory=Counter)  # entries stored
-    bytes: Counter[str] = field(default_factory=Counter)  # of those entries
-    corrupt: int = 0  # payloads that were no entries: each was a miss
-    unencodable: int = 0  # results with values that the format can't hold
-    too_large: int = 0  # results above the limit
-    refused_fills: int = 0  # entries that the server did not take: full, or read-only
-    late_marks: int = 0  # marks that had run out before their writer cleared them
-    queued: int = 0  # tables whose invalidation went into the queue, a region being unreachable
-    replayed: int = 0  # tables invalidated from the queue
-
-    def hit(self, label: str) -> None:
-        self.hits[label] += 1
-
-    def miss(self, label: str) -> None:
-        self.misses[label] += 1
-
-    def bypass(self, label: str) -> None:
-        self.bypasses[label] += 1
-
-    def fill(self, label: str, size: int) -> None:
-        self.fills[label] += 1
-        self.bytes[label] += size
+    def __init__(self) -> None:
+        self.on_first: Callable[[], None] = nobody  # called at the first item of each process: starts the flusher
+        self.reset()
 
     def reset(self) -> None:
         """Start from nothing."""
-        fresh = Counters()
-        for name in self.__slots__:
-            setattr(self, name, getattr(fresh, name))
+        self._lock = threading.Lock()
+        self._log: list[tuple[str, float | Mapping[str, int]]] = []
+        self._room = 0  # the first item makes room
+        self._totals: Sums = {}
+        self._fresh: Sums = {}
+
+    # --- on the way of readers and writers --------------------------------------------------------------------------
+
+    def hit(self, label: str, seconds: float) -> None:
+        """Count a look-up that a valid entry answered."""
+        log = self._log
+        log.append((label, seconds))
+        if len(log) > self._room:
+            self._long()
+
+    def add(self, series: str, counts: Mapping[str, int]) -> None:
+        """Add whole numbers to a series, under names that say what they are."""
+        log = self._log
+        log.append((series, counts))
+        if len(log) > self._room:
+            self._long()
+
+    def read(self, label: str, **counts: int) -> None:
+        """Count what happened to a read of a model and operation."""
+        self.add(f"r|{label}", counts)
+
+    def read_timed(self, label: str, name: str, seconds: float, **counts: int) -> None:
+        """Count what happened to a read, and how long it took: LOOK_UP, LOAD or FILL."""
+        self.timed(f"r|{label}", name, seconds, **counts)
+
+    def timed(self, series: str, name: str, seconds: float, **counts: int) -> None:
+        """Count in a series, with a duration under its name."""
+        self.add(series, {**counts, f"{name}:{bucket_of(seconds)}": 1, f"{name}:us": round(seconds * 1e6)})
+
+    def told(self, region: str, **counts: int) -> None:
+        """Count what a region heard of writes."""
+        self.add(f"t|{region}", counts)
+
+    def event(self, name: str, **counts: int) -> None:
+        """Count what another part did: `counters.event("warming", runs=1, warmed=500)`."""
+        self.add(f"e|{name}", counts)
+
+    def _long(self) -> None:
+        if self._room:
+            self._fold()
+        else:
+            self._room = ROOM
+            self.on_first()
+
+    # --- later ------------------------------------------------------------------------------------------------------
+
+    def take(self) -> Sums:
+        """Return what was counted since the last call."""
+        self._fold()
+        with self._lock:
+            taken, self._fresh = self._fresh, {}
+        return taken
+
+    def totals(self) -> Sums:
+        """Return what was counted since this process started; do not change it."""
+        self._fold()
+        return self._totals
+
+    def _fold(self) -> None:
+        with self._lock:
+            size = len(self._log)
+            batch = self._log[:size]
+            del self._log[:size]  # what others append meanwhile comes after
+            hits: dict[str, list[float]] = {}
+            for series, what in batch:
+                if isinstance(what, float):
+                    hits.setdefault(series, []).append(what)
+                else:
+                    self._add(series, what)
+            for label, durations in hits.items():
+                packed = Histogram.of(durations).packed(LOOK_UP)
+                self._add(f"r|{label}", {"hits": len(durations), **packed})
+
+    def _add(self, series: str, counts: Mapping[str, int]) -> None:
+        if series not in self._totals and len(self._totals) >= MOST_SERIES:
+            series = f"{series.partition('|')[0]}|{OTHER}"
+        for sums in (self._totals, self._fresh):
+            add_counts(sums.setdefault(series, {}), counts)
+
+    # --- sums of this process ---------------------------------------------------------------------------------------
+
+    def by_label(self, name: str) -> Counter[str]:
+        """Return one count of all reads, by model and operation."""
+        return Counter(
+            {
+                series[2:]: counts[name]
+                for series, counts in self.totals().items()
+                if series.startswith("r|") and name in counts
+            }
+        )
+
+    def total(self, name: str) -> int:
+        """Return one count over all series."""
+        return sum(counts.get(name, 0) for counts in self.totals().values())
+
+    @property
+    def hits(self) -> Counter[str]:
+        """Reads answered by a valid entry."""
+        return self.by_label("hits")
+
+    @property
+    def misses(self) -> Counter[str]:
+        """Reads loaded under a lease."""
+        return self.by_label("misses")
+
+    @property
+    def bypasses(self) -> Counter[str]:
+        """Reads loaded past the cache: a writer pending, no store."""
+        return self.by_label("bypasses")
+
+    @property
+    def fills(self) -> Counter[str]:
+        """Entries stored."""
+        return self.by_label("fills")
+
+    @property
+    def bytes(self) -> Counter[str]:
+        """Bytes of those entries."""
+        return self.by_label("bytes")
+
+    @property
+    def refused_fills(self) -> int:
+        """Entries that the server did not take: full, or read-only."""
+        return self.total("refused_fills")
+
+    @property
+    def late_marks(self) -> int:
+        """Marks that had run out before their writer cleared them."""
+        return self.total("late_marks")
+
+    @property
+    def queued(self) -> int:
+        """Tables whose invalidation went into the queue, a region being unreachable."""
+        return self.total("queued")
+
+    @property
+    def replayed(self) -> int:
+        """Tables invalidated from the queue."""
+        return self.total("replayed")
+
+
+def add_counts(sums: Counts, counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        sums[name] = sums.get(name, 0) + count
+
+
+def add_sums(sums: Sums, others: Mapping[str, Mapping[str, int]]) -> None:
+    """Add series by series."""
+    for series, counts in others.items():
+        add_counts(sums.setdefault(series, {}), counts)
 
 
 counters = Counters()
+os.register_at_fork(after_in_child=counters.reset)
