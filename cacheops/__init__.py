@@ -24,6 +24,7 @@ _HOMES = {
     "invalidate_obj": "cacheops.manual",
     "no_invalidation": "cacheops.manual",
     "regions": "cacheops.regions",
+    "stale_ok": "cacheops.profiles",
 }
 
 __all__ = sorted(_HOMES)

@@ -18,6 +18,7 @@ from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters
+from cacheops.outdated import ask_to_note, outdated_rows
 from cacheops.profiles import Profile
 from cacheops.queue import replay_queue
 from cacheops.regions import Region, regions
@@ -68,7 +69,9 @@ class Request(NamedTuple):
 
 
 Reader = Callable[[Request, Loader], Sequence[Row]]
+ManyReader = Callable[[Sequence[Request], Callable[[Sequence[int]], Sequence[Sequence[Row]]]], list[Sequence[Row]]]
 _reader: ContextVar[Reader | None] = ContextVar("cacheops_reader", default=None)
+_many_reader: ContextVar[ManyReader | None] = ContextVar("cacheops_many_reader", default=None)
 
 
 def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> Sequence[Row]:
@@ -103,19 +106,20 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
     return (miss or Miss)(region, request, load).rows()
 
 
-def current_reader() -> Reader | None:
-    """Return who answers cached reads in the place of the store, if anybody."""
-    return _reader.get()
+def many_reader() -> ManyReader | None:
+    """Return who answers reads of many entries in the place of the store, if anybody."""
+    return _many_reader.get()
 
 
 @contextmanager
-def read_by(reader: Reader) -> Iterator[None]:
-    """Let another answer the cached reads within the block, in this thread or task: what warms entries does."""
-    token = _reader.set(reader)
+def read_by(reader: Reader, many: ManyReader) -> Iterator[None]:
+    """Let others answer the cached reads within the block, in this thread or task: what warms entries does."""
+    token, many_token = _reader.set(reader), _many_reader.set(many)
     try:
         yield
     finally:
         _reader.reset(token)
+        _many_reader.reset(many_token)
 
 
 def _look_up(region: Region, request: Request, waiting: bool = False) -> Sequence[Row] | None:
@@ -196,13 +200,29 @@ class Miss:
         except CommandRefused as error:
             logger.error("Region %s refused a lease: %s", self.region.name, error)
             return _bypass(self.request, self.load)
-        if leased is Refusal.PENDING:
-            return _bypass(self.request, self.load)
-        if leased is Refusal.BUSY:
-            return self._wait()
+        if isinstance(leased, Refusal):
+            outdated = self._outdated()
+            if outdated is not None:
+                return outdated
+            return self._wait() if leased is Refusal.BUSY else _bypass(self.request, self.load)
         tally.count(misses=1)
         counters.read(self.request.label, misses=1)
         return self._load_and_fill(leased)
+
+    def _outdated(self) -> Sequence[Row] | None:
+        """Return the rows of an entry that is outdated, but not for longer than the profile takes."""
+        if not self.request.profile.stale:
+            return None
+        entry = self.request.keys.entry(self.request.digest)
+        try:
+            found = outdated_rows(self.region, entry, self.request.tables, self.request.profile.stale)
+        except StoreError as error:
+            logger.debug("An outdated entry was not read: %s", error)
+            return None
+        if found is not None:
+            tally.count(hits=1)
+            counters.read(self.request.label, stale=1)
+        return found
 
     def _lease(self) -> bytes | Refusal:
         leased = self._lease_once()
@@ -216,11 +236,13 @@ class Miss:
 
     def _lease_once(self) -> bytes | Refusal:
         profile = self.request.profile
-        hold = conf.loader_seconds if profile.lock else 0.0
+        hold = conf.loader_seconds if profile.one_loads else 0.0
         leased = self.store.lease(self.request.tables, self._loader_key(), profile.timeout, hold)
         if isinstance(leased, bytes):
             for table in self.request.tables:
                 self.region.has_registered(table.keys, table.schemes)
+            if profile.stale:
+                ask_to_note(self.region, self.request.tables, profile.stale)
         return leased
 
     def _loader_key(self) -> str:
@@ -293,7 +315,7 @@ class Miss:
             logger.warning("Region %s refused a fill: %s", self.region.name, error)
 
     def _release(self) -> None:
-        if not self.request.profile.lock:
+        if not self.request.profile.one_loads:
             return
         try:
             self.store.release(self._loader_key())

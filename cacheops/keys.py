@@ -4,6 +4,7 @@
     PREFIX:{DB.TABLE}:t:NAME     a tag; the generation is the tag with the reserved name "*"
     PREFIX:{DB.TABLE}:r          the table's registry: schemes and pending writers
     PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
+    PREFIX:{DB.TABLE}:o          versions that were replaced lately, where readers take outdated entries
 
 DB is the database's alias, so that two databases may hold tables of one name. Tags and registries carry no version of
 the code: during a rollout both versions must see each other's writes. Entries do: their digest begins with it.
@@ -30,10 +31,12 @@ class TableKeys:
 
     base: str
     registry: str = field(init=False, compare=False)
+    outdated: str = field(init=False, compare=False)
     generation: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "registry", f"{self.base}r")
+        object.__setattr__(self, "outdated", f"{self.base}o")
         object.__setattr__(self, "generation", f"{self.base}t:{GENERATION}")
 
     @staticmethod
@@ -157,6 +160,11 @@ class CacheKeyBuilder:
     def user_session_key(user_id: int, session_id: str) -> str:
         """Return the key of a session of a user."""
         return f"user:{checked_id(user_id)}:session:{word(session_id)}"
+
+    @staticmethod
+    def anonymous_session_key(session_id: str) -> str:
+        """Return the key of a session of nobody known."""
+        return f"anonymous:session:{word(session_id)}"
 
     @staticmethod
     def analytics_key(metric: str, time_window: str, filters: object = None) -> str:

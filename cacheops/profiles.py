@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 
@@ -10,7 +10,8 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption
 
 OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
-LEVELS = frozenset({"fresh", "bypass"})
+LEVELS = frozenset({"fresh", "stale_ok", "bypass"})
+MOST_STALE = 3600.0  # seconds; for longer, too many replaced versions would be remembered
 DEFAULT_TIMEOUT = 300.0  # seconds; the specification's default
 
 # Written at times of their own, by Django or by us, and never worth caching.
@@ -25,6 +26,40 @@ class Profile:
     timeout: float = DEFAULT_TIMEOUT
     lock: bool = True  # one loader, the others wait for it
     level: str = "fresh"
+    stale: float = 0.0  # how long after its invalidation an entry may be served while one reader loads it anew
+
+    @property
+    def one_loads(self) -> bool:
+        return self.lock or self.stale > 0
+
+
+class Level(NamedTuple):
+    """A level by its name, with seconds where it has some."""
+
+    name: str
+    seconds: float = 0.0
+
+
+def stale_ok(seconds: float) -> Level:
+    """Return the level at which an entry may be served until `seconds` after its invalidation, while it is loaded anew.
+
+    Raise InvalidOption for a time that is not above 0 and up to an hour.
+    """
+    return level_from(Level("stale_ok", seconds))
+
+
+def level_from(value: Any) -> Level:
+    """Return a level from its name, or a name and seconds. Raise InvalidOption that says what is wrong with it."""
+    name, seconds = (value, 0.0) if isinstance(value, str) else value
+    if name not in LEVELS:
+        raise InvalidOption(f"{name!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
+    if name != "stale_ok":
+        return Level(name)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_STALE:
+        raise InvalidOption(
+            f"stale_ok needs seconds, above 0 and up to {MOST_STALE:.0f}, and has {seconds!r}: write stale_ok(30)."
+        )
+    return Level(name, float(seconds))
 
 
 def operations(value: Any) -> frozenset[str]:
@@ -45,14 +80,13 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
     unknown = sorted(set(options) - known)
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)}: no option of a profile. Use: {', '.join(sorted(known))}.")
-    level = options.get("level", "fresh")
-    if level not in LEVELS:
-        raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
+    level = level_from(options.get("level", "fresh"))
     return Profile(
         ops=operations(options.get("ops", ())),
         timeout=conf.ttl.get_ttl(options.get("timeout", DEFAULT_TIMEOUT)),
         lock=bool(options.get("lock", True)),
-        level=level,
+        level=level.name,
+        stale=level.seconds,
     )
 
 

@@ -22,7 +22,7 @@ from cacheops.orm.plan import Plan, plan_for
 from cacheops.orm.reading import CachingCompiler, request_for
 from cacheops.orm.tables import compared_as
 from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import LEVELS, OPERATIONS, Profile, operations, profile_of
+from cacheops.profiles import OPERATIONS, Level, Profile, level_from, operations, profile_of
 from cacheops.rows import Row
 
 M = TypeVar("M", bound=models.Model)
@@ -118,9 +118,11 @@ class CachedQuerySet(models.QuerySet[M]):
         ops: str | Iterable[str] | None = None,
         timeout: float | str | None = None,
         lock: bool | None = None,
-        level: str | None = None,
+        level: str | Level | None = None,
     ) -> Self:
-        """Cache this query: all operations, or those named; seconds or a strategy's name; `level` as in profiles.
+        """Cache this query: all operations, or those named; `timeout` in seconds, or a strategy's name.
+
+        `level` is "fresh", "bypass", or stale_ok(seconds).
 
         Raise InvalidOption for an unknown name, or where the model is kept out of the cache (profile None).
         """
@@ -129,13 +131,13 @@ class CachedQuerySet(models.QuerySet[M]):
                 f"{self.model._meta.label} has the profile None in CACHEOPS: its writes invalidate nothing, so no read "
                 "of it can be cached. Give it a profile; {} is enough."
             )
-        if level is not None and level not in LEVELS:
-            raise InvalidOption(f"{level!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
+        asked = None if level is None else level_from(level)
         options = QueryOptions(
             ops=OPERATIONS if ops is None else operations(ops),
             timeout=None if timeout is None else conf.ttl.get_ttl(timeout),
             lock=lock,
-            level=level,
+            level=asked.name if asked else None,
+            stale=asked.seconds if asked else None,
         )
         return self._with_options(options)
 

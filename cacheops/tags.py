@@ -28,6 +28,11 @@ def new_version() -> bytes:
     return os.urandom(VERSION_BYTES)
 
 
+def versions_in(joined: bytes) -> list[bytes]:
+    """Return the versions of a lease, one by one."""
+    return [joined[start : start + VERSION_BYTES] for start in range(0, len(joined), VERSION_BYTES)]
+
+
 class NoToken(ValueError):
     """A value that has no exact token: its condition is left out, and the tag is wider."""
 

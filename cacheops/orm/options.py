@@ -22,6 +22,7 @@ class QueryOptions:
     timeout: float | None = None
     lock: bool | None = None
     level: str | None = None
+    stale: float | None = None
 
     def over(self, profile: Profile) -> Profile:
         """Return a profile with these options."""
@@ -55,7 +56,7 @@ def is_bypassed() -> bool:
     return _bypassed.get()
 
 
-_sources: ContextVar[Mapping[str, str]] = ContextVar("cacheops_sources", default={})
+_sources: ContextVar[Mapping[str, str] | None] = ContextVar("cacheops_sources", default=None)
 
 
 @contextmanager
@@ -70,4 +71,4 @@ def loaded_from(sources: Mapping[str, str]) -> Iterator[None]:
 
 def source_of(database: str) -> str:
     """Return the alias from which a database's rows are loaded."""
-    return _sources.get().get(database, database)
+    return (_sources.get() or {}).get(database, database)

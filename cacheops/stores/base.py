@@ -102,6 +102,17 @@ class Store(ABC):
         """Let an entry's lock go without filling it."""
 
     @abstractmethod
+    def note_outdated(self, keys: TableKeys, seconds: float) -> None:
+        """Remember for how long a table's entries have been outdated, for so many seconds."""
+
+    @abstractmethod
+    def outdated_for(self, tables: Sequence[TableTags], versions: bytes) -> float | None:
+        """Return for how many seconds an entry with these versions has been outdated, None where it is not known.
+
+        `versions` are joined as `lease` joins them. 0: the entry is valid.
+        """
+
+    @abstractmethod
     def mark_begin(
         self, tables: Sequence[MarkedTable], writer: bytes, seconds: float
     ) -> Callable[[], list[frozenset[str]]]:

@@ -5,11 +5,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from cacheops.keys import TableKeys
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
-from cacheops.tags import new_version
+from cacheops.tags import new_version, versions_in
 
 MAX_SCHEMES = 64  # as in lua/lease.lua
 
@@ -18,6 +19,8 @@ MAX_SCHEMES = 64  # as in lua/lease.lua
 class _Registry:
     schemes: set[str] = field(default_factory=set)
     writers: dict[bytes, float] = field(default_factory=dict)  # name -> deadline
+    remember: float = 0.0  # seconds for which replaced versions are noted
+    replaced: dict[bytes, float] = field(default_factory=dict)  # version -> when a writer marked its tag
 
 
 @dataclass(slots=True)
@@ -130,9 +133,43 @@ class MemoryStore(Store):
                 registry = self._registry(table.keys)
                 registry.writers = self._alive(registry.writers) | {writer: deadline}
                 schemes.append(frozenset(registry.schemes))
+                self._note_replaced(registry, table)
                 for key in table.key_list():
                     self._marks[key] = self._alive(self._marks.get(key, {})) | {writer: deadline}
         return lambda: schemes
+
+    def note_outdated(self, keys: TableKeys, seconds: float) -> None:
+        with self._lock:
+            registry = self._registries.get(keys.base)
+            if registry is not None:
+                registry.remember = max(registry.remember, seconds)
+
+    def outdated_for(self, tables: Sequence[TableTags], versions: bytes) -> float | None:
+        left = iter(versions_in(versions))
+        age = 0.0
+        with self._lock:
+            for table in tables:
+                replaced = self._registries.get(table.keys.base, _Registry()).replaced
+                tags = table.key_list()
+                for key, version in zip(tags, islice(left, len(tags)), strict=True):
+                    if key not in self._marks and self._get(key) == version:
+                        continue
+                    if version not in replaced:
+                        return None
+                    age = max(age, self._clock() - replaced[version])
+        return age
+
+    def _note_replaced(self, registry: _Registry, table: MarkedTable) -> None:
+        if not registry.remember:
+            return
+        now = self._clock()
+        registry.replaced = {
+            version: since for version, since in registry.replaced.items() if since >= now - registry.remember
+        }
+        for key in table.key_list():
+            version = None if key in self._marks else self._get(key)
+            if version is not None:
+                registry.replaced.setdefault(version, now)
 
     def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
         expired = 0

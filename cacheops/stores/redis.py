@@ -1,7 +1,7 @@
 """The store on a region's Redis servers: a cluster, or a primary with its replicas."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from cacheops.exceptions import StoreError, StoreUnavailable
@@ -9,9 +9,9 @@ from cacheops.keys import TableKeys
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, Told, Wanted
 from cacheops.stores.driver import Command, Servers
 from cacheops.stores.many import ManyLeases, route_of
-from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, SCRIPTS
+from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
 from cacheops.stores.wire import Wire
-from cacheops.tags import VERSION_BYTES, new_version
+from cacheops.tags import VERSION_BYTES, new_version, versions_in
 
 SCAN_BATCH = 500  # keys looked at in a round trip
 MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it answers nobody else
@@ -106,6 +106,18 @@ class RedisStore(Store):
             lambda heard: told(heard if isinstance(heard, StoreError) else None),
             mend=False,
         )
+
+    def note_outdated(self, keys: TableKeys, seconds: float) -> None:
+        self._wire.call([NOTE.command([keys.registry], round(seconds * 1000))], [keys.registry])
+
+    def outdated_for(self, tables: Sequence[TableTags], versions: bytes) -> float | None:
+        left = iter(versions_in(versions))
+        commands = []
+        for table in tables:
+            tags = table.key_list()
+            commands.append(OUTDATED.command([table.keys.outdated, *tags], *islice(left, len(tags))))
+        ages = self._wire.call(commands, [command[3] for command in commands])
+        return None if min(ages) < 0 else max(ages) / 1000
 
     def lock(self, loader: str, hold: float) -> bool:
         return self.lock_many([loader], hold)[0]

@@ -6,6 +6,9 @@
 -- ARGV[1]   the writer's name, 8 bytes
 -- ARGV[2]   how long the mark may stand, in milliseconds
 --
+-- Where readers take outdated entries (note.lua), the versions that this mark replaces are noted in a sorted set beside the
+-- registry, in the same slot. One version may stand in several tags: the first moment counts.
+--
 -- Returns the table's schemes. Pending tags and the registry carry no time to live, so that no volatile eviction
 -- policy takes them while a writer counts on them; a dead writer's mark ends at its deadline.
 
@@ -14,13 +17,15 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local mine = ARGV[1] .. string.format('%016d', now + tonumber(ARGV[2]))
 
 local registered = redis.call('HGETALL', KEYS[1])
-local schemes = {}
+local schemes, remember, replaced = {}, nil, {}
 for at = 1, #registered, 2 do
     local field = registered[at]
     if string.sub(field, 1, 2) == 's:' then
         schemes[#schemes + 1] = string.sub(field, 3)
     elseif string.sub(field, 1, 2) == 'w:' and tonumber(registered[at + 1]) <= now then
         redis.call('HDEL', KEYS[1], field)
+    elseif field == 'o' then
+        remember = tonumber(registered[at + 1])
     end
 end
 redis.call('HSET', KEYS[1], 'table', '1', 'w:' .. ARGV[1], now + tonumber(ARGV[2]))
@@ -42,7 +47,18 @@ for at = 3, #KEYS do
                 writers = writers .. string.sub(value, from, from + 23)
             end
         end
+    elseif value and remember then
+        replaced[#replaced + 1] = now
+        replaced[#replaced + 1] = value
     end
     redis.call('SET', KEYS[at], 'p' .. writers)
+end
+if #replaced > 0 then
+    local log = string.sub(KEYS[1], 1, -2) .. 'o'
+    for at = 1, #replaced, 1000 do
+        redis.call('ZADD', log, 'NX', unpack(replaced, at, math.min(at + 999, #replaced)))
+    end
+    redis.call('ZREMRANGEBYSCORE', log, '-inf', now - remember)
+    redis.call('PEXPIRE', log, remember)
 end
 return schemes
