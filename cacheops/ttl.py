@@ -3,8 +3,11 @@
 import math
 import random
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 from cacheops.exceptions import InvalidOption
+from cacheops.keys import checked_key
+from cacheops.values import encoded
 
 # The specification's strategies.
 TTL_STRATEGIES: dict[str, int] = {
@@ -18,8 +21,18 @@ TTL_STRATEGIES: dict[str, int] = {
 MAX_TTL = 30 * 86400  # a month: longer, and a forgotten entry is never seen to be wrong
 
 
+class Cache(Protocol):
+    """What sliding needs of a cache: RegionCache and MemoryCache have it."""
+
+    def set(self, key: str, value: Any, timeout: float | None) -> Any: ...
+
+    def extend(self, key: str, limit: float, factor: float) -> bool: ...
+
+
 class TTLManager:
-    """The strategies of one project: the specification's, and those that its settings add or change."""
+    """The strategies of one project: the specification's, and those that CACHEOPS_TTL_STRATEGIES adds or changes."""
+
+    TTL_STRATEGIES = TTL_STRATEGIES
 
     def __init__(self, strategies: Mapping[str, float] | None = None) -> None:
         self.strategies: dict[str, float] = {**TTL_STRATEGIES, **(strategies or {})}
@@ -39,6 +52,29 @@ class TTLManager:
                 raise InvalidOption(f"{data_type!r} is no TTL strategy. Use seconds, or one of: {known}.")
             return self.strategies[data_type]
         return checked_ttl(data_type, "the TTL")
+
+    def set_with_smart_ttl(
+        self, cache: Cache, key: str, value: Any, data_type: str | float, custom_ttl: float | None = None
+    ) -> bool:
+        """Store a value for as long as its kind of data is kept; return whether it was stored.
+
+        Raise as `get_ttl` does, InvalidKey for a bad key, UnencodableValue for a value that would not come back.
+        """
+        ttl = self.get_ttl(data_type, custom_ttl)
+        encoded(value)  # also where the cache would take more
+        return cache.set(checked_key(key), value, ttl) is not False
+
+    def extend_ttl_on_access(
+        self, cache: Cache, key: str, data_type: str | float, extension_factor: float = 0.5
+    ) -> bool:
+        """Lengthen what an entry has left by a share of it, up to its strategy's TTL; return whether it is there.
+
+        Sliding expiry in one step on the server: two readers do not undo each other's, and a longer TTL that was
+        chosen for the entry is never shortened. Raise as `get_ttl` does, InvalidKey, InvalidOption for a bad factor.
+        """
+        if isinstance(extension_factor, bool) or not 0 <= extension_factor < math.inf:
+            raise InvalidOption(f"extension_factor is {extension_factor!r}; it must be a number of 0 or more.")
+        return cache.extend(checked_key(key), self.get_ttl(data_type), 1 + extension_factor)
 
 
 def checked_ttl(seconds: float, what: str) -> float:

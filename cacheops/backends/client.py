@@ -46,6 +46,16 @@ return 1
 """
 
 
+# KEYS[1] a key, ARGV[1] the most milliseconds that it may have left, ARGV[2] the factor by which to lengthen what it
+# has. Never shortens, and leaves a key alone that does not expire. Returns 1 where the key is there.
+EXTEND = """
+local left = redis.call('PTTL', KEYS[1])
+local longer = math.min(tonumber(ARGV[1]), math.floor(left * tonumber(ARGV[2])))
+if left > 0 and longer > left then redis.call('PEXPIRE', KEYS[1], longer) end
+return left == -2 and 0 or 1
+"""
+
+
 class RegionClient(DefaultClient):
     """What PairClient and ClusterClient share; use one of them."""
 
@@ -156,6 +166,15 @@ class RegionClient(DefaultClient):
         if expiry is None:  # PERSIST alone says no of a key that never expires, though it is there
             return bool(self.servers.run_many([("EXISTS", nkey), ("PERSIST", nkey)])[0])
         return bool(self.servers.run(nkey, "PEXPIRE", nkey, expiry))
+
+    def get_and_touch(self, key: str, timeout: float, default: Any = None, version: int | None = None) -> Any:
+        nkey = self.make_key(key, version)
+        value = self.servers.run(nkey, "GETEX", nkey, "PX", self._milliseconds(timeout))
+        return default if value is None else self._decoded(value, default)
+
+    def extend(self, key: str, limit: float, factor: float, version: int | None = None) -> bool:
+        nkey = self.make_key(key, version)
+        return bool(self.servers.run(nkey, "EVAL", EXTEND, 1, nkey, self._milliseconds(limit), factor))
 
     def ttl(self, key: str, version: int | None = None) -> int | None:
         """Return the seconds left; None for a key that never expires, 0 for one that is not there."""

@@ -33,6 +33,25 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
         count(hits=1)
         return value
 
+    def get_and_touch(self, key: Any, timeout: float, default: Any = None, version: int | None = None) -> Any:
+        """Return a key's value, and let it live for `timeout` seconds from now."""
+        value = self.get(key, MISSING, version=version)
+        if value is MISSING:
+            return default
+        self.touch(key, timeout, version)
+        return value
+
+    def extend(self, key: Any, limit: float, factor: float, version: int | None = None) -> bool:
+        """Lengthen what a key has left by a factor, up to `limit` seconds, in one step; return whether it is there."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            if self._has_expired(made):
+                return False
+            expiry, now = self._expire_info[made], time.time()
+            if expiry is not None:
+                self._expire_info[made] = max(expiry, now + min(limit, (expiry - now) * factor))
+            return True
+
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         """Move a value to another version of its key, with its expiry."""
         version = self.version if version is None else version

@@ -66,7 +66,13 @@ class RegionCache(RegionCacheMixin, RedisCache):
         self._outage.owe(made, self.client.whole_alias())
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
-        value = self._ask("get", key, MISSING, version)
+        return self._counted(self._ask("get", key, MISSING, version), default)
+
+    def get_and_touch(self, key: str, timeout: float, default: Any = None, version: int | None = None) -> Any:
+        """Return a key's value, and let it live for `timeout` seconds from now, in one step."""
+        return self._counted(self._ask("get_and_touch", key, timeout, MISSING, version), default)
+
+    def _counted(self, value: Any, default: Any) -> Any:
         if value is MISSING:
             count(misses=1)
             return default
@@ -132,6 +138,10 @@ class RegionCache(RegionCacheMixin, RedisCache):
 
     def touch(self, key: str, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return self._ask("touch", key, timeout, version) is True
+
+    def extend(self, key: str, limit: float, factor: float, version: int | None = None) -> bool:
+        """Lengthen what a key has left by a factor, up to `limit` seconds, in one step; return whether it is there."""
+        return self._ask("extend", key, limit, factor, version) is True
 
     def incr(self, key: str, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
         """Add `delta`. Raises ValueError when the key is not there, unless ignore_key_check: it counts from 0 then."""

@@ -25,7 +25,7 @@ REGIONS = {
 # Seconds. A page waits for its own region's cache, which answers in under a millisecond, and once only (docs/decisions/
 # 0009). Other regions are far, and asked by commands and the panel.
 LOCAL_WAIT = 0.05
-FAR_WAIT = 5.0
+FAR_WAIT = 1.0
 
 
 def variable(name: str, region: str) -> str:
