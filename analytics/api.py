@@ -106,7 +106,7 @@ def locations_out(rows: Any, measured: bool) -> list[dict[str, Any]]:
         figures_out(row, measured)
         | {"code": named[row.location_id].code, "name": named[row.location_id].name, "devices": row.devices}
         for row in rows
-        if row.location_id in named  # a summary may be older than a location's end
+        if row.location_id in named  # it may have gone since the readings were summed up
     ]
 
 

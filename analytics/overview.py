@@ -1,21 +1,31 @@
-"""The overview: how each region and location does, and what needs attention."""
+"""The overview: how each region and location does, and what needs attention.
 
+What it shows of a location is made of its devices' rows, which are kept by location: a new reading costs one query, for
+the locations that have news, and all who may see a location share them.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import NamedTuple
 
-from django.db.models import Avg, F
 from django.utils import timezone
 
-from analytics.summaries import REAL_TIME_TTL, Recipe, served, summary_key
 from analytics.windows import common_zone
-from devices.models import Device, DeviceQuerySet, Status
-from devices.selectors import newest_reading_time, present_for, silent
+from cacheops.keys import CacheKeyBuilder
+from cacheops.orm.samples import RowsOf
+from cacheops.patterns import AsideEntry, CacheAsideManager
+from devices.models import Device, Status
+from devices.selectors import is_silent, present_for
 from locations.models import Location
-from locations.selectors import DeviceCounts, device_counts
+from locations.selectors import DeviceCounts
 from xyzsite.models import Region
 
 HEADLINES = ("temperature", "humidity", "pm25")  # what a location shows first, as far as it measures them
 ATTENTION_ROWS = 8
+TROUBLED = frozenset({Status.OFFLINE, Status.MAINTENANCE})
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -77,64 +87,93 @@ class Overview:
         return self.present < self.made_at
 
 
-def overview_recipe(location_ids: tuple[int, ...] | None) -> Recipe[Overview]:
-    """Return how the overview of the locations is had; None: of all."""
-    return Recipe(
-        summary_key("overview", location_ids), Overview, lambda: survey(location_ids), lambda _: REAL_TIME_TTL
-    )
+class DeviceRow(NamedTuple):
+    """What the overview needs of a device."""
+
+    name: str
+    serial: str
+    status: str
+    metric: str
+    current_value: float | None
+    last_seen: datetime | None
 
 
-def overview(location_ids: tuple[int, ...] | None) -> Overview:
-    """Return the overview of the locations (None: of all), from the region's cache where it holds one."""
-    return served(overview_recipe(location_ids))
+kept = CacheAsideManager("device_data", rows=True)
 
 
-def survey(location_ids: tuple[int, ...] | None) -> Overview:
-    now = timezone.now()
-    places = Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids)
-    devices = Device.objects.all() if location_ids is None else Device.objects.filter(location_id__in=location_ids)
-    locations = location_states(list(places))
-    present = present_for(newest_reading_time(devices), now)
-    quiet = silent(devices, present)
-    troubled = quiet | devices.filter(status__in=(Status.OFFLINE, Status.MAINTENANCE))
-    counts = total_counts([location.counts for location in locations])
-    silent_count = quiet.count()
+def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) -> Overview:
+    """Return the overview of the locations, None for all, at a moment: by default the present one."""
+    now = now or timezone.now()
+    places = list(Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids))
+    devices = device_rows([place.pk for place in places])
+    present = present_for(_newest([row for rows in devices.values() for row in rows]), now)
+    locations = [location_state(place, devices[place.pk]) for place in places]
+    troubled = [
+        device_state(place, row)
+        for place in places
+        for row in devices[place.pk]
+        if row.status in TROUBLED or is_silent(row.status, row.last_seen, present)
+    ]
+    troubled.sort(key=lambda state: state.serial)
+    troubled.sort(key=lambda state: state.last_seen or LONG_AGO, reverse=True)
     return Overview(
         regions=_regions(locations),
-        counts=counts,
-        silent=silent_count,
-        attention=_attention(troubled),
-        attention_total=silent_count + counts.offline + counts.maintenance,
+        counts=total_counts([location.counts for location in locations]),
+        silent=sum(state.reason == "silent" for state in troubled),
+        attention=tuple(troubled[:ATTENTION_ROWS]),
+        attention_total=len(troubled),
         present=present,
         made_at=now,
     )
 
 
-def location_states(locations: list[Location]) -> list[LocationState]:
-    """Return the state of each location, in two queries for all."""
-    ids = [location.pk for location in locations]
-    counts, values = device_counts(ids), current_values(ids)
-    return [
-        LocationState(place.name, place.code, place.region, place.timezone, counts[place.pk], values.get(place.pk, {}))
-        for place in locations
-    ]
+def device_rows(location_ids: Sequence[int]) -> dict[int, list[DeviceRow]]:
+    """Return the devices of each location: from one look-up, and one query for the locations that have news."""
+    keys = {CacheKeyBuilder.location_devices_key(pk): pk for pk in location_ids}
+    entries = [AsideEntry(key, [RowsOf(Device, {"location_id": pk})]) for key, pk in keys.items()]
+
+    def load(missing: list[str]) -> Mapping[str, list[tuple[object, ...]]]:
+        found: dict[int, list[tuple[object, ...]]] = {keys[key]: [] for key in missing}
+        rows = Device.objects.nocache().filter(location_id__in=list(found)).order_by("pk")
+        for location, *row in rows.values_list("location_id", *DeviceRow._fields):
+            found[location].append(tuple(row))
+        return {key: found[keys[key]] for key in missing}
+
+    held = kept.get_or_set_many(entries, load)
+    return {keys[key]: [DeviceRow(*row) for row in rows] for key, rows in held.items()}
 
 
-def current_values(location_ids: list[int]) -> dict[int, dict[str, float]]:
-    """Return by location and metric the mean of the active devices' current values, in the metric's unit."""
-    rows = (
-        Device.objects.filter(location_id__in=location_ids, status=Status.ACTIVE, current_value__isnull=False)
-        .order_by()
-        .values_list("location_id", "metric")
-        .annotate(Avg("current_value"))
+def location_state(place: Location, devices: Sequence[DeviceRow]) -> LocationState:
+    counts = {status: sum(row.status == status for row in devices) for status in Status.values}
+    return LocationState(
+        place.name,
+        place.code,
+        place.region,
+        place.timezone,
+        DeviceCounts(**counts, last_seen=_newest(devices)),
+        mean_values(devices),
     )
-    values: dict[int, dict[str, float]] = {}
-    for location_id, metric, value in rows:
-        values.setdefault(location_id, {})[metric] = value
-    return values
 
 
-def total_counts(counts: list[DeviceCounts]) -> DeviceCounts:
+def current_values(location_ids: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Return by location and metric the mean of the active devices' current values, in the metric's unit."""
+    return {pk: mean_values(devices) for pk, devices in device_rows(location_ids).items()}
+
+
+def mean_values(devices: Sequence[DeviceRow]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for row in devices:
+        if row.status == Status.ACTIVE and row.current_value is not None:
+            values.setdefault(row.metric, []).append(row.current_value)
+    return {metric: fmean(found) for metric, found in values.items()}
+
+
+def device_state(place: Location, row: DeviceRow) -> DeviceState:
+    reason = "silent" if row.status == Status.ACTIVE else row.status
+    return DeviceState(row.name, row.serial, place.name, place.code, place.timezone, reason, row.last_seen)
+
+
+def total_counts(counts: Sequence[DeviceCounts]) -> DeviceCounts:
     """Return the counts added up, with the newest of the times."""
     seen = [count.last_seen for count in counts if count.last_seen is not None]
     return DeviceCounts(
@@ -143,25 +182,13 @@ def total_counts(counts: list[DeviceCounts]) -> DeviceCounts:
     )
 
 
-def _regions(locations: list[LocationState]) -> tuple[RegionState, ...]:
+def _newest(devices: Sequence[DeviceRow]) -> datetime | None:
+    return max((row.last_seen for row in devices if row.last_seen is not None), default=None)
+
+
+def _regions(locations: Sequence[LocationState]) -> tuple[RegionState, ...]:
     states = []
     for region in Region.values:
         own = tuple(location for location in locations if location.region == region)
         states.append(RegionState(region, total_counts([location.counts for location in own]), own))
     return tuple(states)
-
-
-def _attention(troubled: DeviceQuerySet) -> tuple[DeviceState, ...]:
-    rows = troubled.select_related("location").order_by(F("last_seen").desc(nulls_last=True), "serial")
-    return tuple(
-        DeviceState(
-            name=device.name,
-            serial=device.serial,
-            location=device.location.name,
-            location_code=device.location.code,
-            timezone=device.location.timezone,
-            reason="silent" if device.status == Status.ACTIVE else device.status,
-            last_seen=device.last_seen,
-        )
-        for device in rows[:ATTENTION_ROWS]
-    )

@@ -6,7 +6,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from analytics.selectors import DEVICE_COUNT, Bucket
+from analytics.figures import Bucket
+from analytics.selectors import DEVICE_COUNT
 from analytics.windows import Window
 from devices.metrics import METRICS
 

@@ -45,7 +45,7 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
     _, question = asked(request)
     summary = analytics_summary(question)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    name = f"{summary.metric}-{summary.span}-{summary.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
+    name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     unit = METRICS[summary.metric].unit if summary.metric in METRICS else "devices"
     zone = summary.window.zone

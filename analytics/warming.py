@@ -1,16 +1,18 @@
-"""Which summaries are worth making before anybody asks."""
+"""Which figures are worth having in the cache before anybody asks."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
-from analytics.overview import overview_recipe
+from django.utils import timezone
+
+from analytics.overview import overview
 from analytics.selectors import DEVICE_COUNT, Selection
-from analytics.summaries import Question, Recipe, analytics_recipe, stored
+from analytics.summaries import Question, analytics_summary
 from analytics.windows import DEFAULT_SPAN, SPANS, common_zone
-from cacheops.warming import Value, Values
+from cacheops.warming import Reads
 from locations.models import Location, Membership
+from xyzsite.warming import reading_primary
 
 # The specification's common queries; and what the analytics page opens with.
 COMMON = (("temperature", "1h"), ("humidity", "1h"), (DEVICE_COUNT, "24h"), ("temperature", DEFAULT_SPAN.code))
@@ -29,32 +31,38 @@ def scopes() -> list[Scope]:
     return [None, *(scope for scope, _ in usual)]
 
 
-def recipes() -> Iterator[Recipe[Any]]:
-    """Yield the overview and the common analytics of every scope, and the common analytics of every location."""
+def questions() -> dict[str, Question]:
+    """Return the common questions of every scope and of every location by a name, those for most people first."""
     zones = dict(Location.objects.values_list("pk", "timezone"))
-    for scope in scopes():
-        yield overview_recipe(scope)
-        zone = common_zone(zones[pk] for pk in (zones if scope is None else scope))
-        for metric, span in COMMON:
-            yield analytics_recipe(Question(Selection(metric, scope), SPANS[span], zone))
-    for location in Location.objects.filter(active=True):
-        for metric, span in COMMON:
-            selection = Selection(metric, (location.pk,))
-            yield analytics_recipe(Question(selection, SPANS[span], location.timezone))
+    asked = {scope: common_zone(zones[pk] for pk in (zones if scope is None else scope)) for scope in scopes()}
+    asked |= {(pk,): zone for pk, zone in Location.objects.filter(active=True).values_list("pk", "timezone")}
+    return {
+        f"{metric} {span} {named(scope)}": Question(Selection(metric, scope), SPANS[span], zone)
+        for scope, zone in asked.items()
+        for metric, span in COMMON
+    }
+
+
+def named(scope: Scope) -> str:
+    return "everywhere" if scope is None else ",".join(map(str, scope))
 
 
 def keys() -> list[str]:
-    """Return the keys of all recipes, those for most people first."""
-    return [recipe.key for recipe in recipes()]
+    """Return the names of all that can be warmed: overviews of scopes, and questions."""
+    return [*(f"overview {named(scope)}" for scope in scopes()), *questions()]
 
 
-def works(wanted: Sequence[str]) -> Iterator[Values]:
-    """Yield what to fill for some of the keys."""
+def works(wanted: Sequence[str]) -> Iterator[Reads]:
+    """Yield what to fill for some of the names."""
     chosen = frozenset(wanted)
-    yield Values([Value(recipe.key, partial(made, recipe)) for recipe in recipes() if recipe.key in chosen])
+    now = timezone.now()  # the same for all, so that they ask for the same units
+    calls: dict[str, Callable[[], object]] = {
+        f"overview {named(scope)}": partial(overview, scope) for scope in scopes()
+    }
+    calls |= {name: partial(analytics_summary, question, now) for name, question in questions().items()}
+    yield Reads([partial(primary, call) for name, call in calls.items() if name in chosen])
 
 
-def made(recipe: Recipe[Any]) -> tuple[str, float]:
-    """Return a summary as it is stored, and its seconds to live."""
-    summary = recipe.make()
-    return stored(summary), recipe.ttl(summary)
+def primary(call: Callable[[], object]) -> None:
+    with reading_primary():
+        call()

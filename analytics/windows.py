@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -36,15 +35,6 @@ DEFAULT_SPAN = SPANS["24h"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """Buckets of one length, `step`, from `start` up to `end`, in UTC: what one SQL query can count off."""
-
-    start: datetime
-    end: datetime
-    step: timedelta
-
-
-@dataclass(frozen=True)
 class Window:
     """The time from `start` up to, not including, `end`, both in `zone` and on the edges of buckets."""
 
@@ -61,21 +51,6 @@ class Window:
         first = self.start.astimezone(UTC)
         buckets = range(self.span.length // self.span.bucket)
         return [(first + number * self.span.bucket).astimezone(self.zone) for number in buckets]
-
-    def runs(self) -> list["Run"]:
-        """Return the window cut where the length of its buckets changes: one run, or three around a clock change."""
-        edges = [moment.astimezone(UTC) for moment in (*self.starts(), self.end)]
-        runs: list[Run] = []
-        for start, end in pairwise(edges):
-            if runs and runs[-1].step == end - start:
-                runs[-1] = Run(runs[-1].start, end, end - start)
-            else:
-                runs.append(Run(start, end, end - start))
-        return runs
-
-    def closed(self, now: datetime) -> bool:
-        """Whether the window lies in the past, so that only late readings could change it."""
-        return self.end <= now
 
     def earlier(self) -> "Window":
         return window_until(self.span, self.start.astimezone(UTC) - timedelta(microseconds=1), self.zone)

@@ -94,9 +94,9 @@ def present_for(newest: datetime | None, now: datetime, live_within: timedelta =
     return now
 
 
-def silent(devices: DeviceQuerySet, present: datetime) -> DeviceQuerySet:
-    """Return the active devices that have sent nothing for SILENT_AFTER before the present, or never."""
-    return devices.filter(Q(last_seen=None) | Q(last_seen__lt=present - SILENT_AFTER), status=Status.ACTIVE)
+def is_silent(status: str, last_seen: datetime | None, present: datetime) -> bool:
+    """Say whether a device is active, but has sent nothing for SILENT_AFTER before the present, or never."""
+    return status == Status.ACTIVE and (last_seen is None or last_seen < present - SILENT_AFTER)
 
 
 def newest_reading_time(devices: DeviceQuerySet) -> datetime | None:

@@ -8,8 +8,9 @@ from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from analytics.buckets import Group
+from analytics.figures import Bucket, merged
 from analytics.forms import span_from, until_from
-from analytics.selectors import Bucket, Selection, buckets
 from analytics.series import chart
 from analytics.windows import SPANS, shown_until, window_for
 from devices.metrics import METRICS
@@ -37,11 +38,11 @@ def device(request: PageRequest, serial: str) -> HttpResponse:
 
 
 def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[str, Any]:
-    """Return what the chart's part of the page shows. Read anew each time: a new reading is seen at once."""
+    """Return what the chart's part of the page shows."""
     span = span_from(request.GET)
     zone = ZoneInfo(found.location.timezone)
     window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
-    held = buckets(Selection(found.metric, device_id=found.pk), window)
+    held = merged(found.metric, [Group((found.pk,))], window, now).buckets
     newest_shown = found.last_seen is None or window.end > found.last_seen
     return {
         "spans": SPANS.values(),

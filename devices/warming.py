@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from analytics.selectors import Selection, buckets
+from analytics.buckets import Group
+from analytics.figures import merged
 from analytics.windows import DEFAULT_SPAN, SPANS, window_for
 from cacheops import bypassed
 from cacheops.warming import Reads, Work
@@ -38,6 +39,7 @@ def page(user: User, serial: str) -> None:
         device = device_by_serial(user, serial)
         list(readings_of(device)[:RECENT_READINGS])
         zone = ZoneInfo(device.location.timezone)
+        now = timezone.now()
         for span in dict.fromkeys(SUMMARY_SPANS):
-            window, _ = window_for(SPANS[span], zone, device.last_seen, None, timezone.now())
-            buckets(Selection(device.metric, device_id=device.pk), window)
+            window, _ = window_for(SPANS[span], zone, device.last_seen, None, now)
+            merged(device.metric, [Group((device.pk,))], window, now)

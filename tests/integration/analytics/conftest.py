@@ -4,18 +4,12 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.cache import caches
 
 from devices.models import Device, Kind, Reading, Status
 from locations.models import Location
 
 # Around the night when New York's clocks go back: the hardest month for buckets.
 NEWEST = datetime(2016, 11, 20, 17, 42, 11, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _empty_cache() -> None:
-    caches["default"].clear()
 
 
 @pytest.fixture

@@ -1,16 +1,19 @@
-"""What the database computes, against the same sums by hand."""
+"""What is merged from sums, against the same figures by hand."""
 
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from analytics.selectors import DEVICE_COUNT, Selection, buckets, figures_by_location, newest_moment, selected_readings
+from analytics.figures import Merged
+from analytics.selectors import DEVICE_COUNT, Selection, newest_moment, partial_rows
+from analytics.summaries import selected
 from analytics.windows import DAY, SPANS, Window, window_until
 from devices.models import Reading
 from tests.integration.analytics.conftest import NEWEST
@@ -56,7 +59,11 @@ def expected_figures(readings: list[Reading], selection: Selection) -> tuple[flo
     return sum(values) / len(values), min(values), max(values), len(values), devices
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu"])
+def found(selection: Selection, window: Window) -> Merged:
+    return selected(selection, window, NEWEST)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
 def test_buckets_are_exact(zone: str, readings: list[Reading]) -> None:
     for name, span in product(SELECTIONS, SPANS.values()):
         window = window_until(span, NEWEST, ZoneInfo(zone))
@@ -69,11 +76,11 @@ def check_buckets(name: str, selection: Selection, window: Window, readings: lis
     for reading in readings:
         if fits(reading, selection, window):
             groups[bucket_of(reading, window, edges)].append(reading)
-    found = buckets(selection, window)
-    starts = [bucket.start.date() if window.span.bucket == DAY else bucket.start.timestamp() for bucket in found]
+    held = found(selection, window).buckets
+    starts = [bucket.start.date() if window.span.bucket == DAY else bucket.start.timestamp() for bucket in held]
     assert starts == sorted(groups)
-    assert bool(found) == (name != "nowhere"), name
-    for bucket, start in zip(found, starts, strict=True):
+    assert bool(held) == (name != "nowhere"), name
+    for bucket, start in zip(held, starts, strict=True):
         figures = (bucket.average, bucket.minimum, bucket.maximum, bucket.count, bucket.devices)
         assert figures == pytest.approx(expected_figures(groups[start], selection), abs=1e-9)
 
@@ -89,9 +96,9 @@ def check_locations(selection: Selection, window: Window, readings: list[Reading
     for reading in readings:
         if fits(reading, selection, window):
             groups[reading.device.location_id].append(reading)
-    found = figures_by_location(selection, window)
-    assert [row.location_id for row in found] == sorted(groups)
-    for row in found:
+    rows = found(selection, window).locations
+    assert [row.location_id for row in rows] == sorted(groups)
+    for row in rows:
         figures = (row.average, row.minimum, row.maximum, row.count, row.devices)
         assert figures == pytest.approx(expected_figures(groups[row.location_id], selection), abs=1e-9)
 
@@ -102,12 +109,25 @@ def test_the_newest_moment_is_the_selections_own(readings: list[Reading]) -> Non
     assert newest_moment(Selection(DEVICE_COUNT, kind="hygrometer")) == NEWEST
 
 
-@pytest.mark.parametrize("selection", [Selection("temperature"), Selection(DEVICE_COUNT)])
-def test_a_time_range_is_found_through_an_index(selection: Selection, readings: list[Reading]) -> None:
-    rows = selected_readings(selection, NEWEST.replace(hour=0), NEWEST)
+@pytest.mark.parametrize("metric", ["temperature", DEVICE_COUNT])
+def test_a_time_range_is_found_through_an_index(metric: str, readings: list[Reading]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        partial_rows(metric, [reading.device_id for reading in readings[:1]], [(NEWEST.replace(hour=0), NEWEST)], 3600)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # So few rows are read fastest without an index: what matters here is that one can serve.
             cursor.execute("SET LOCAL enable_seqscan = off")
-        plan = rows.explain()
-    assert re.search(r"Index Cond: .*taken_at >=|USING INDEX \w+ \(.*taken_at>", plan), plan
+            cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}".replace("%", "%%"))
+        plan = str(cursor.fetchall())
+    assert re.search(r"Index Cond: .*taken_at >=|USING (COVERING )?INDEX \w+ \(.*taken_at>", plan), plan
+
+
+def test_a_moment_belongs_to_its_step_up_to_its_last_microsecond(readings: list[Reading]) -> None:
+    device = readings[0].device
+    last = NEWEST.replace(year=2015, minute=59, second=59, microsecond=999_999)
+    Reading.objects.create(device=device, metric="temperature", value=1, unit="", taken_at=last)
+    hour = last.replace(minute=0, second=0, microsecond=0)
+    rows = partial_rows("temperature", [device.pk], [(hour, hour + 2 * timedelta(hours=1))], 3600)
+    assert [row[1] * 3600 for row in rows] == [hour.timestamp()]
