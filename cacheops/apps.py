@@ -8,3 +8,6 @@ class CacheopsConfig(AppConfig):
 
     def ready(self) -> None:
         from cacheops import checks  # noqa: F401 - registers them
+        from cacheops.monitoring import flush
+
+        flush.install()

@@ -42,6 +42,16 @@ class Conf:
     def _prefix(self) -> str | Callable[[], str]:
         return self._get("CACHEOPS_PREFIX", "co")
 
+    @property
+    def metrics_prefix(self) -> str:
+        """The beginning of the keys of metrics, which are of all tenants: CACHEOPS_PREFIX, or "co" for a callable."""
+        return self._prefix if isinstance(self._prefix, str) else "co"
+
+    @cached_property
+    def metrics_seconds(self) -> float:
+        """How often a process tells its region what it has counted; 0: only when asked to."""
+        return self._get("CACHEOPS_METRICS_SECONDS", 5.0)
+
     @cached_property
     def regions(self) -> tuple[str, ...]:
         """The CACHES aliases in which entries live; each is one region."""

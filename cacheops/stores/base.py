@@ -143,7 +143,7 @@ class Store(ABC):
 
     @abstractmethod
     def info(self) -> list[dict[str, Any]]:
-        """Return what each node tells of itself."""
+        """Return what each node tells of itself, under Redis's names; an `error` where it tells nothing."""
 
     def close(self) -> None:  # noqa: B027 - a store in memory holds nothing open
         """Close what this thread holds open: the store is not used again."""

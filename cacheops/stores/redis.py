@@ -206,10 +206,7 @@ class RedisStore(Store):
         return sum(self.servers.run_many([("UNLINK", key) for key in keys]))
 
     def info(self) -> list[dict[str, Any]]:
-        return [
-            {"server": figures.server, **node.info()}
-            for figures, node in zip(self.servers.figures(), self.servers.nodes(), strict=True)
-        ]
+        return self.servers.infos()
 
 
 def clear_command(table: MarkedTable, writer: bytes) -> Command:

@@ -11,7 +11,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import AskError, ResponseError
 
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.stores.driver.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis, pool_figures
 from cacheops.stores.driver.errors import (
     DRIVER_ERRORS,
@@ -112,6 +112,21 @@ class Servers(ABC):
     def figures(self) -> list[PoolFigures]:
         """Return the figures of the pool of each server."""
         return [pool_figures(node) for node in self.nodes()]
+
+    def infos(self) -> list[dict[str, Any]]:
+        """Return what each server tells of itself (INFO), and the figures of its pool.
+
+        A server that does not answer, or may not tell, has its `error` instead.
+        """
+        return [info_of(node) for node in self.nodes()]
+
+    def slow_log(self, most: int) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Return each server's slowest commands, newest first, `most` of each; none of one that does not answer."""
+        found = []
+        for node in self.nodes():
+            with contextlib.suppress(*DRIVER_ERRORS, StoreError):
+                found.append((pool_figures(node).server, node.slowlog_get(most)))
+        return found
 
     def lock(self, name: str, **options: Any) -> RegionLock:
         """Return a lock that all processes of the region share; its options are those of the driver's lock."""
@@ -239,6 +254,16 @@ class ClusterServers(Servers):
     def refresh_soon(self) -> None:
         if self._client is not None:
             self._client.refresh_soon()
+
+
+def info_of(node: redis.Redis) -> dict[str, Any]:
+    pool = pool_figures(node)
+    held = {"server": pool.server, "pool_limit": pool.limit, "pool_idle": pool.idle, "pool_in_use": pool.in_use}
+    try:
+        answer: dict[str, Any] = node.info()
+    except (*DRIVER_ERRORS, StoreError) as error:
+        return {**held, "error": str(error)}
+    return {**answer, **held}
 
 
 class _Sent:
