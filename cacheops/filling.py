@@ -61,7 +61,7 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
     """
     if not requests:
         return []
-    wanted = [coarsened(region, request) for request in requests]
+    wanted = [coarsened(region, request) for request in requests] if region.full else list(requests)
     found = _asked(region, lambda: _lease(region, wanted))
     full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
     if full:
@@ -70,28 +70,28 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
         again = _asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
         for index, leased in zip(full, again, strict=True):
             found[index] = leased
-    for request in wanted:
-        for table in request.tables:
-            region.has_registered(table.keys, table.schemes)
+    for keys, schemes in {(table.keys, table.schemes) for request in wanted for table in request.tables}:
+        region.has_registered(keys, schemes)
     now = time.time()
-    return [_verdict(request, *leased, now) for request, leased in zip(requests, found, strict=True)]
+    return [
+        versions if payload is None and type(versions) is bytes else _verdict(request, versions, payload, now)
+        for request, (versions, payload) in zip(requests, found, strict=True)
+    ]
 
 
 def coarsened(region: Region, request: Request) -> Request:
     """Return the request as readers of this region make it: of whole tables where one had no room for its scheme."""
-    if region.full and any(
-        (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
-    ):
+    if any((table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes):
         return request.coarse()
     return request
 
 
 def _lease(region: Region, requests: Sequence[Request]) -> list[tuple[bytes | Refusal, bytes | None]]:
-    databases = tuple({database for request in requests for database in request.databases})
+    databases = tuple({name for names in {request.databases for request in requests} for name in names})
     if region.queue_is_due(databases):
         replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
-    wanted = [Wanted(request.keys.entry(request.digest), request.tables) for request in requests]
+    wanted = [Wanted(request.tables[0].keys.entry(request.digest), request.tables) for request in requests]
     return region.store.lease_many(wanted, longest)
 
 
@@ -131,28 +131,22 @@ def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
 
 def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
     """Store entries. `load_seconds` is what the database took for one of them. Raises as `lease_many`."""
-    now = time.time()
-    sealed, sizes = [], []
+    now, jitter, most = time.time(), conf.jitter, conf.max_entry_bytes
+    sealed: list[Sealed] = []
+    sizes: dict[str, list[int]] = {}
     for request, versions, rows in fillings:
-        ttl = jittered(request.profile.timeout, conf.jitter)
+        ttl = jittered(request.profile.timeout, jitter)
         payload = codec.sealed(rows, versions, now, now + ttl, load_seconds)
-        if len(payload) > conf.max_entry_bytes:
+        if len(payload) > most:
             counters.read(request.label, too_large=1)
-            continue
-        sealed.append(Sealed(request.keys.entry(request.digest), payload, ttl))
-        sizes.append((request.label, len(payload)))
+        else:
+            sealed.append(Sealed(request.tables[0].keys.entry(request.digest), payload, ttl))
+            sizes.setdefault(request.label, []).append(len(payload))
     if sealed:
         _asked(region, lambda: region.store.fill_many(sealed))
-    _count(sizes)
-    return Filled(len(sealed), sum(size for _, size in sizes), len(fillings) - len(sealed))
-
-
-def _count(sizes: Sequence[tuple[str, int]]) -> None:
-    by_label: dict[str, list[int]] = {}
-    for label, size in sizes:
-        by_label.setdefault(label, []).append(size)
-    for label, found in by_label.items():
+    for label, found in sizes.items():
         counters.read(label, fills=len(found), bytes=sum(found))
+    return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
 
 
 def _asked(region: Region, ask: Callable[[], T]) -> T:

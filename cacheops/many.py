@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cacheops import rows as codec
 from cacheops import tally
 from cacheops.conf import conf
-from cacheops.engine import FIRST_WAIT, LONGEST_WAIT, Request, current_reader, due_early, valid_entry
+from cacheops.engine import FIRST_WAIT, LONGEST_WAIT, Request, due_early, many_reader, valid_entry
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.monitoring.counters import LOAD, LOOK_UP, counters
 from cacheops.queue import replay_queue
@@ -34,9 +34,9 @@ def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
     """
     if not requests:
         return []
-    reader = current_reader()
+    reader = many_reader()
     if reader is not None:
-        return [reader(request, lambda place=place: load([place])[0]) for place, request in enumerate(requests)]  # type: ignore[misc]
+        return reader(requests, load)
     return _Batch(regions.local, requests, load).rows()
 
 

@@ -77,7 +77,11 @@ def encode_each(rows: Sequence[Row]) -> list[EncodedRows]:
     types = column_types(rows)
     if "x" in types:  # one row's value may make it so: the others need not suffer
         return [encode_rows([row]) for row in rows]
-    return [_encoded([row], types) for row in rows]
+    encode, raw = _encoder.encode, msgspec.Raw
+    try:
+        return [EncodedRows(types, raw(encode((row,)))) for row in rows]
+    except (TypeError, OverflowError, UnicodeEncodeError) as error:
+        raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
 
 
 def _encoded(rows: Sequence[Row], types: str) -> EncodedRows:

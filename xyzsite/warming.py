@@ -55,6 +55,3 @@ def pages(user: User) -> None:
         list(locations_for(user))
         page = location_page(user, LocationFilter())
         device_counts([location.pk for location in page])
-
-
-

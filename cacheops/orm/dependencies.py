@@ -20,7 +20,7 @@ from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, OR, WhereNode
 
 from cacheops.orm.tables import compared_as, fields_by_column, has_ranges, is_exact
-from cacheops.tags import WHOLE_TABLE, NoToken, bucket, named, named_by, token
+from cacheops.tags import MAX_NAME, WHOLE_TABLE, NoToken, bucket, named, named_by, token
 
 MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
 RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
@@ -91,6 +91,10 @@ class SingleTag(NamedTuple):
 
     def name(self, parameters: Sequence[Any]) -> str:
         """Return the tag's name. Raise NoToken."""
+        if len(self.places) == 1:
+            name = f"{self.scheme}={token(parameters[self.places[0]])}"
+            if len(name) <= MAX_NAME:
+                return name
         return named_by(self.scheme, self.columns, [token(parameters[place]) for place in self.places])
 
 
@@ -104,6 +108,11 @@ class Template:
     def __post_init__(self) -> None:
         single = tuple(terms[0].single_tag() if len(terms) == 1 else None for _, terms in self.tables)
         object.__setattr__(self, "_single", single)
+
+    def only_tag(self) -> tuple[str, SingleTag] | None:
+        """Return the only table and how to make its only tag, None where there are more."""
+        single = self._single[0]
+        return None if single is None or len(self.tables) != 1 else (self.tables[0][0], single)
 
     def tags(self, parameters: Sequence[Any], most: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
         """Yield each table with the names of its tags and their schemes; at most `most` tags a table."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cacheops.keys import TableKeys
-from cacheops.stores.base import Refusal, Wanted
+from cacheops.stores.base import Refusal, Sealed, Wanted
 from cacheops.stores.driver import Command
-from cacheops.stores.scripts import LEASE_MANY
+from cacheops.stores.scripts import FILL_MANY, LEASE_MANY
 from cacheops.tags import new_version
 
 # Keys in one call: a script stops its server, and so many tags take it well under a millisecond.
@@ -21,6 +21,16 @@ class _Asked:
     keys: TableKeys
     tags: dict[str, None] = field(default_factory=dict)
     schemes: dict[str, None] = field(default_factory=dict)
+
+    _last: tuple[str, ...] | None = None  # schemes: those of a batch are often the very same
+
+    def add(self, keys: Sequence[str], schemes: tuple[str, ...]) -> None:
+        """Add one query: its generation's key, then its tags', and its schemes."""
+        for key in keys[1:]:
+            self.tags[key] = None
+        if schemes is not self._last:
+            self.schemes.update(dict.fromkeys(schemes))
+            self._last = schemes
 
     def parts(self) -> list[list[str]]:
         tags = list(self.tags)
@@ -36,13 +46,16 @@ class ManyLeases:
         self._tables: dict[str, _Asked] = {}
         self._entries: dict[str, list[int]] = {}  # by the slot's table
         for index, one in enumerate(wanted):
-            self._entries.setdefault(one.tables[0].keys.base, []).append(index)
             for table, keys in zip(one.tables, self._keys[index], strict=True):
-                asked = self._tables.get(table.keys.base)
+                base = table.keys.base
+                asked = self._tables.get(base)
                 if asked is None:
-                    asked = self._tables[table.keys.base] = _Asked(table.keys)
-                asked.tags.update(dict.fromkeys(keys[1:]))
-                asked.schemes.update(dict.fromkeys(table.schemes))
+                    asked = self._tables[base] = _Asked(table.keys)
+                asked.add(keys, table.schemes)
+            places = self._entries.get(one.tables[0].keys.base)
+            if places is None:
+                places = self._entries[one.tables[0].keys.base] = []
+            places.append(index)
 
     def commands(self, lives: int) -> list[Command]:
         """Return the scripts' calls, then a look at each table's entries. `lives` in milliseconds."""
@@ -84,6 +97,26 @@ class ManyLeases:
                         return refusal
         found = [versions[key] for keys in self._keys[index] for key in keys]
         return b"".join(found) if all(found) else Refusal.PENDING
+
+
+def fill_many_commands(sealed: Sequence[Sealed]) -> list[Command]:
+    """Return the calls that store entries, one for a table's: a command for each entry takes the client far longer."""
+    tables: dict[str, list[Sealed]] = {}
+    for one in sealed:
+        table = one.entry[: one.entry.index("}")]
+        found = tables.get(table)
+        if found is None:
+            found = tables[table] = []
+        found.append(one)
+    commands = []
+    for entries in tables.values():
+        for start in range(0, len(entries), SCRIPT_KEYS):
+            part = entries[start : start + SCRIPT_KEYS]
+            arguments: list[Any] = []
+            for _, payload, ttl in part:
+                arguments += (payload, max(1, round(ttl * 1000)))
+            commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
+    return commands
 
 
 def route_of(command: Command) -> str:

@@ -8,7 +8,7 @@ from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, Told, Wanted
 from cacheops.stores.driver import Command, Servers
-from cacheops.stores.many import ManyLeases, route_of
+from cacheops.stores.many import ManyLeases, fill_many_commands, route_of
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
 from cacheops.stores.wire import Wire
 from cacheops.tags import VERSION_BYTES, new_version, versions_in
@@ -95,7 +95,8 @@ class RedisStore(Store):
 
     def fill_many(self, sealed: Sequence[Sealed]) -> None:
         if sealed:
-            self._wire.call([set_command(one) for one in sealed])
+            commands = fill_many_commands(sealed)
+            self._wire.call(commands, [route_of(command) for command in commands])
 
     def fill_many_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: Told[None]) -> None:
         commands: list[Command] = [set_command(one) for one in sealed]

@@ -19,6 +19,6 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-LEASE, LEASE_MANY, MARK, CLEAR, INVALIDATE, NOTE, OUTDATED = SCRIPTS = [
-    Script(name) for name in ("lease", "lease_many", "mark", "clear", "invalidate", "note", "outdated")
+LEASE, LEASE_MANY, FILL_MANY, MARK, CLEAR, INVALIDATE, NOTE, OUTDATED = SCRIPTS = [
+    Script(name) for name in ("lease", "lease_many", "fill_many", "mark", "clear", "invalidate", "note", "outdated")
 ]

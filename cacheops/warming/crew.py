@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -11,7 +11,7 @@ from django.db import connections
 
 from cacheops.engine import Request
 from cacheops.exceptions import StoreError
-from cacheops.filling import Filling, Held, Leased, fill_many, lease_many, look_many
+from cacheops.filling import Filled, Filling, Held, Leased, fill_many, lease_many, look_many
 from cacheops.orm.options import loaded_from
 from cacheops.regions import Region, regions
 from cacheops.rows import EncodedRows
@@ -31,6 +31,7 @@ class Crew:
         self.source = source
         self.dry_run = dry_run
         self.outcomes = {name: Outcome() for name in names}
+        self._filling: dict[str, tuple[int, Future[Filled]]] = {}
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=f"warm-{name}") for name in names}
 
     def each(self, act: Callable[[Region], T], entries: int, among: Sequence[str] | None = None) -> dict[str, T]:
@@ -97,24 +98,29 @@ class Crew:
                         self.outcomes[name].skipped += 1
                     else:
                         mine.append(Filling(request, versions, encoded))
-        sent = {
-            name: self._threads[name].submit(_in, name, partial(fill_many, fillings=mine, load_seconds=load_seconds))
-            for name, mine in fillings.items()
-            if mine
-        }
-        for name, answer in sent.items():
+        self._settle()
+        for name, mine in fillings.items():
+            if mine:
+                act = partial(fill_many, fillings=mine, load_seconds=load_seconds)
+                self._filling[name] = len(mine), self._threads[name].submit(_in, name, act)
+
+    def _settle(self) -> None:
+        """Count what came of the fillings under way. The next batch is prepared meanwhile."""
+        filling, self._filling = self._filling, {}
+        for name, (size, answer) in filling.items():
             outcome = self.outcomes[name]
             try:
                 filled = answer.result()
             except StoreError as error:
-                self.failed(name, len(fillings[name]), error)
+                self.failed(name, size, error)
                 continue
             outcome.warmed += filled.entries
             outcome.bytes += filled.bytes
             outcome.skipped += filled.refused
 
     def close(self) -> None:
-        """End the threads, with what they hold open."""
+        """Count what is under way, and end the threads, with what they hold open."""
+        self._settle()
         for name, thread in self._threads.items():
             thread.submit(_close, name).result()
             thread.shutdown()

@@ -20,7 +20,7 @@ from cacheops.warming.runs import (
 )
 from cacheops.warming.scope import Scope, done, plain_key
 
-BATCH = 500  # keys; their entries are leased by one script call, which takes a server about a millisecond
+BATCH = 1000  # keys; the entries of a batch are leased in one round trip a server
 SAVE_SECONDS = 1.0  # between two checkpoints
 
 

@@ -1,10 +1,10 @@
 """What can be filled: a model's rows, as `get` finds them, and whatever else reads through the cache."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models
@@ -12,15 +12,27 @@ from django.db import connections, models
 from cacheops import rows as codec
 from cacheops.engine import Loader, Request, read_by
 from cacheops.exceptions import UnencodableValue
+from cacheops.many import LoadMany
 from cacheops.orm.options import bypassed, source_of
-from cacheops.orm.reading import request_for
+from cacheops.orm.reading import requests_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
-from cacheops.queryset import CachedQuerySet, GetPlan, get_plan
+from cacheops.queryset import CachedQuerySet, get_plan
 from cacheops.rows import EncodedRows, Row
 from cacheops.warming.crew import Crew
 
 MOST_ROUNDS = 50  # reads that one call makes one after the other; more is a loop
+
+
+SPARSENESS = 2  # a range may hold this many times the keys that are wanted: IN takes longer than a few rows
+
+
+class _Name(NamedTuple):
+    """A row's primary key, and the attribute and value by which it is asked for."""
+
+    key: Any
+    attribute: str
+    value: Any
 
 
 class Work(Protocol):
@@ -46,25 +58,38 @@ class Rows:
         profile = self._profile()
         if profile is None:
             crew.skipped(len(self.keys) * (1 + len(self.by)))
-            return None
-        named = self._names()
-        requests: list[Request] = []
-        wanted: list[tuple[Any, str, Any]] = []  # primary key, attribute, its value
-        for attribute, lookup in self._lookups():
-            for key, values in named.items():
-                request = self._request(lookup, values[attribute], profile)
-                if request is not None:
-                    requests.append(request)
-                    wanted.append((key, attribute, values[attribute]))
+            return
+        requests, wanted = self._requests(profile)
         if crew.dry_run:
-            return crew.look(requests)
+            crew.look(requests)
+            return
         leased = crew.lease(requests)
         needed = {
-            wanted[index][0] for found in leased.values() for index, one in enumerate(found) if isinstance(one, bytes)
+            wanted[index].key for found in leased.values() for index, one in enumerate(found) if type(one) is bytes
         }
         if needed:
-            self._fill(crew, requests, wanted, leased, sorted(needed))
-        return None
+            self._fill(crew, requests, wanted, leased, needed)
+
+    def _requests(self, profile: Profile) -> tuple[list[Request], list[_Name]]:
+        """Return what is asked for, and by which name each row is asked for there."""
+        named = self._names()
+        queryset = CachedQuerySet(self.model, using=self.using)
+        label = f"{self.model._meta.label_lower}:get"
+        requests: list[Request] = []
+        wanted: list[_Name] = []
+        for place, (attribute, lookup) in enumerate(self._lookups()):
+            first = next((row[place] for row in named if row[place] is not None), None)
+            plan = None if first is None else get_plan(queryset, lookup, first)
+            if plan is None:
+                continue
+            kind = plan.kind
+            names = [_Name(row[0], attribute, row[place]) for row in named if type(row[place]) is kind]
+            made = requests_for(plan.plan, [name.value for name in names], self.using, profile, label)
+            if None in made:
+                names = [name for name, request in zip(names, made, strict=True) if request is not None]
+            wanted += names
+            requests += [request for request in made if request is not None]
+        return requests, wanted
 
     def _profile(self) -> Profile | None:
         """Return the profile of the model's `get`, None where it is not cached now."""
@@ -80,41 +105,40 @@ class Rows:
         fields = {field.name: field.attname for field in self.model._meta.concrete_fields}
         return [(self.model._meta.pk.attname, "pk"), *((fields[name], name) for name in self.by)]
 
-    def _names(self) -> dict[Any, dict[str, Any]]:
-        """Return the values of the unique fields by primary key: all that must be known before the leases."""
+    def _names(self) -> list[tuple[Any, ...]]:
+        """Return primary keys with the values of the unique fields: all that must be known before the leases."""
         attributes = [attribute for attribute, _ in self._lookups()]
         if len(attributes) == 1:
-            return {key: {attributes[0]: key} for key in self.keys}
+            return [(key,) for key in self.keys]
         with bypassed():
-            found = self.model._base_manager.using(self.using).filter(pk__in=self.keys).values_list(*attributes)
-            by_key = {row[0]: dict(zip(attributes, row, strict=True)) for row in found}
-        return {key: by_key[key] for key in self.keys if key in by_key}
+            found = self._rows_of(self.keys).values_list(*attributes)
+            by_key = {row[0]: row for row in found}
+        return [by_key[key] for key in self.keys if key in by_key]
 
-    def _request(self, lookup: str, value: Any, profile: Profile) -> Request | None:
-        if value is None:
-            return None
-        plan = self._plan(lookup, value)
-        if plan is None or type(value) is not plan.kind:
-            return None
-        return request_for(plan.plan, [value], self.using, profile, f"{self.model._meta.label_lower}:get")
-
-    def _plan(self, lookup: str, value: Any) -> GetPlan | None:
-        return get_plan(CachedQuerySet(self.model, using=self.using), lookup, value)
+    def _rows_of(self, keys: Sequence[Any]) -> CachedQuerySet[Any]:
+        """Return the rows with these keys, and perhaps others: keys that lie close are asked for as a range."""
+        rows: CachedQuerySet[Any] = CachedQuerySet(self.model, using=self.using).order_by()
+        if all(type(key) is int for key in keys):
+            first, last = min(keys), max(keys)
+            if last - first < SPARSENESS * len(keys):
+                return rows.filter(pk__range=(first, last))
+        return rows.filter(pk__in=keys)
 
     def _fill(
         self,
         crew: Crew,
         requests: Sequence[Request],
-        wanted: Sequence[tuple[Any, str, Any]],
+        wanted: Sequence[_Name],
         leased: Mapping[str, Any],
-        keys: Sequence[Any],
+        keys: Set[Any],
     ) -> None:
         started = time.perf_counter()
         with crew.loading():
-            rows = self._load(keys)
+            rows = self._load(sorted(keys))
         seconds = (time.perf_counter() - started) / max(1, len(rows))
         places = {field.attname: place for place, field in enumerate(self.model._meta.concrete_fields)}
         own = places[self.model._meta.pk.attname]
+        rows = [row for row in rows if row[own] in keys]
         encoded = {row[own]: (row, bytes_) for row, bytes_ in zip(rows, encoded_each(rows), strict=True)}
         found: list[EncodedRows | None] = []
         for key, attribute, value in wanted:
@@ -125,7 +149,7 @@ class Rows:
 
     def _load(self, keys: Sequence[Any]) -> list[Row]:
         """Return the rows as the driver gives them, their columns in the order of the plan's: the model's."""
-        query = CachedQuerySet(self.model, using=self.using).filter(pk__in=keys).order_by().query
+        query: Any = self._rows_of(keys).query
         with bypassed():
             compiler: Any = query.get_compiler(using=source_of(self.using))
             return [row for chunk in compiler.execute_sql() for row in chunk]
@@ -149,11 +173,11 @@ def _encoded_or_none(rows: Sequence[Row]) -> EncodedRows | None:
 
 
 class _Needed(BaseException):
-    """Carries a read out of the code that makes it. Not an Exception, so that no `except` on its way stops it."""
+    """Carries reads out of the code that makes them. Not an Exception, so that no `except` on its way stops it."""
 
-    def __init__(self, request: Request, load: Loader) -> None:
-        super().__init__(request.label)
-        self.request = request
+    def __init__(self, requests: Sequence[Request], load: LoadMany) -> None:
+        super().__init__(requests[0].label)
+        self.requests = requests
         self.load = load
 
 
@@ -161,8 +185,9 @@ class _Needed(BaseException):
 class Reads:
     """The entries of whatever some calls read through the cache: they are the callers' own, whatever these do.
 
-    Each call runs until it needs an entry; what all calls need is leased in one round trip a region and loaded; then
-    they run again, from their beginning, with what is known by then. So a call must only read, and be quick.
+    Each call runs until it needs an entry, or many at once; what all calls need is leased in one round trip a region
+    and loaded; then they run again, from their beginning, with what is known by then. So a call must only read, and be
+    quick.
     """
 
     calls: Sequence[Callable[[], object]]
@@ -171,31 +196,41 @@ class Reads:
     def warm(self, crew: Crew) -> None:
         calls = list(self.calls)
         for _ in range(MOST_ROUNDS):
-            needed: dict[str, _Needed] = {}
+            needed: list[_Needed] = []
             calls = [call for call in calls if self._stops(call, needed)]
-            if not calls or not self._answer(crew, list(needed.values())):
+            if not calls or not self._answer(crew, needed):
                 return
         crew.skipped(len(calls))
 
-    def _stops(self, call: Callable[[], object], needed: dict[str, _Needed]) -> bool:
+    def _stops(self, call: Callable[[], object], needed: list[_Needed]) -> bool:
         """Run a call; return whether it needs what is not known."""
         try:
-            with read_by(self._read), suppress(ObjectDoesNotExist):  # deleted meanwhile: known as such
+            with read_by(self._read, self._read_many), suppress(ObjectDoesNotExist):  # it was deleted
                 call()
         except _Needed as read:
-            needed.setdefault(digest_of(read.request), read)
+            needed.append(read)
             return True
         return False
 
     def _read(self, request: Request, load: Loader) -> Sequence[Row]:
-        found = self._known.get(digest_of(request))
-        if found is None:
-            raise _Needed(request, load)
-        return found
+        return self._read_many([request], lambda places: [all_of(load()) for _ in places])[0]
+
+    def _read_many(self, requests: Sequence[Request], load: LoadMany) -> list[Sequence[Row]]:
+        found = [self._known.get(digest_of(request)) for request in requests]
+        lacking = [place for place, rows in enumerate(found) if rows is None]
+        if lacking:
+            raise _Needed(
+                [requests[place] for place in lacking], lambda places: load([lacking[place] for place in places])
+            )
+        return [rows for rows in found if rows is not None]
 
     def _answer(self, crew: Crew, needed: Sequence[_Needed]) -> bool:
         """Make known what is needed, and fill it; return whether any region answers."""
-        requests = [read.request for read in needed]
+        places: dict[str, tuple[int, int]] = {}  # by the read's digest: who needs it, and which of his it is
+        for number, read in enumerate(needed):
+            for place, request in enumerate(read.requests):
+                places.setdefault(digest_of(request), (number, place))
+        requests = [needed[number].requests[place] for number, place in places.values()]
         if crew.dry_run:
             crew.look(requests)
             leased: Mapping[str, Any] = {}
@@ -204,19 +239,21 @@ class Reads:
             if not leased:  # no region answers: what comes after is not asked
                 return False
         started = time.perf_counter()
-        loaded: list[EncodedRows | None] = []
+        loaded: list[EncodedRows | None] = [None] * len(requests)
+        cold: dict[int, list[tuple[int, int]]] = {}  # who needs it: which of his, and which of all
+        for index, (digest, (number, place)) in enumerate(places.items()):
+            warm = [found[index] for found in leased.values()]
+            if warm and all(isinstance(one, codec.Entry) for one in warm):
+                self._known[digest] = warm[0].rows()
+            else:
+                cold.setdefault(number, []).append((place, index))
         with crew.loading():
-            for index, read in enumerate(needed):
-                warm = [found[index] for found in leased.values()]
-                if warm and all(isinstance(one, codec.Entry) for one in warm):
-                    rows = warm[0].rows()
-                    loaded.append(None)
-                else:
-                    rows = all_of(read.load())
-                    loaded.append(_encoded_or_none(rows))
-                self._known[digest_of(read.request)] = rows
+            for number, wanted in cold.items():
+                for (_, index), rows in zip(wanted, needed[number].load([place for place, _ in wanted]), strict=True):
+                    self._known[digest_of(requests[index])] = rows
+                    loaded[index] = _encoded_or_none(rows)
         if not crew.dry_run:
-            crew.fill(requests, leased, loaded, (time.perf_counter() - started) / max(1, len(needed)))
+            crew.fill(requests, leased, loaded, (time.perf_counter() - started) / max(1, len(requests)))
         return True
 
 
