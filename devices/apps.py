@@ -8,6 +8,7 @@ class DevicesConfig(AppConfig):
         from cacheops.warming import register_warmer
         from devices import (
             buffering,  # noqa: F401 - the workers of flush_writes know it from here on
+            current,  # noqa: F401 - from here on, saved devices are written through
             warming,
         )
         from devices.models import Device

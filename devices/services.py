@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
+from devices.current import current_devices
 from devices.metrics import METRICS
 from devices.models import Device, Reading
 from locations.models import Location
@@ -232,6 +233,7 @@ def advance_devices(newest: Newest) -> None:
             last_seen=Case(*(When(own[pair], then=Value(taken_at)) for pair, (taken_at, _) in chunk)),
             current_value=Case(*(When(own[pair], then=Value(value)) for pair, (_, value) in chunk)),
         )
+    current_devices.written({device_id for device_id, _ in newest})
 
 
 def create_device(location: Location, **fields: Any) -> Device:

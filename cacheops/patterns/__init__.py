@@ -2,5 +2,6 @@
 
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.patterns.batch import BatchCacheOperations
+from cacheops.patterns.write_through import WriteThroughCache
 
-__all__ = ["AsideEntry", "CacheAsideManager", "BatchCacheOperations"]
+__all__ = ["AsideEntry", "BatchCacheOperations", "CacheAsideManager", "WriteThroughCache"]

@@ -1,0 +1,192 @@
+"""Write-through: the database first, then the cache of every region. ("Caching patterns", AWS, Database Caching
+Strategies Using Redis)
+
+An entry is versioned by its row's tag (docs/design/invalidation.md): the write itself makes the old entry a miss in all
+regions at the moment of its commit, and the new one is stored under versions that were leased before the row was read.
+So an older value never replaces a newer one, whoever is last: what is stored under old versions is no hit. And a region
+that could not be told of a write takes no old value for a hit when it is back.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from django.db import connections, models, transaction
+
+from cacheops import filling, values
+from cacheops.conf import conf
+from cacheops.engine import Request, fetch
+from cacheops.exceptions import InvalidOption, StoreError, UnencodableValue
+from cacheops.keys import TableKeys, checked_key, digest
+from cacheops.many import fetch_many
+from cacheops.orm.options import bypassed, is_bypassed
+from cacheops.orm.tables import is_tracked
+from cacheops.orm.transaction import transaction_of
+from cacheops.profiles import Profile
+from cacheops.regions import regions
+from cacheops.rows import FORMAT, Row, encode_rows
+from cacheops.stores.base import TableTags
+from cacheops.tags import tag_name
+
+M = TypeVar("M", bound=models.Model)
+logger = logging.getLogger("cacheops")
+
+BATCH = 500  # rows read and stored at a time
+
+
+class WriteThroughCache(Generic[M]):
+    """The rows of one model by primary key (an integer), each an entry in every region.
+
+    `key` makes an entry's key of a primary key, `ttl` is in seconds or a TTL strategy. Every save of an instance, also
+    the admin's, is written through; after an `update()` of a queryset, say so with `written`.
+    """
+
+    def __init__(
+        self, model: type[M], key: Callable[[int], str], ttl: float | str = "device_data", *, using: str = "default"
+    ) -> None:
+        if model._meta.parents:
+            raise InvalidOption(f"{model._meta.label} has its columns in several tables: use a model with one.")
+        self.model = model
+        self.using = using
+        self._key = key
+        self._ttl = ttl
+        self._label = f"{model._meta.label_lower}:current"
+        self._column = str(model._meta.pk.column)
+        columns = [(field.attname, type(field).__name__) for field in model._meta.concrete_fields]
+        self._layout = digest(repr((FORMAT, columns)).encode())[:8]  # two releases with other columns share no entry
+        self._written = _Written()
+        models.signals.post_save.connect(self._saved, sender=model, dispatch_uid=f"cacheops.through.{id(self)}")
+        models.signals.post_delete.connect(self._saved, sender=model, dispatch_uid=f"cacheops.through.{id(self)}")
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    def get(self, pk: int) -> M | None:
+        """Return the row as it is now, from the region's cache where it holds it; None where there is none."""
+        request = self._request(pk)
+        rows = self._rows([pk])[0] if self._must_ask_the_database() else fetch(request, lambda: self._rows([pk])[0])
+        return values.unpack(rows[0][0]) if rows else None
+
+    def get_many(self, pks: Iterable[int]) -> dict[int, M]:
+        """Return the rows that there are, in one round trip a server and at most one query."""
+        wanted = list(dict.fromkeys(pks))
+        requests = [self._request(pk) for pk in wanted]
+        if self._must_ask_the_database():
+            found: Sequence[Sequence[Row]] = self._rows(wanted)
+        else:
+            found = fetch_many(requests, lambda places: self._rows([wanted[place] for place in places]))
+        return {pk: values.unpack(rows[0][0]) for pk, rows in zip(wanted, found, strict=True) if rows}
+
+    # --- writes -------------------------------------------------------------------------------------------------------
+
+    def update(self, pk: int, data: Mapping[str, Any]) -> bool:
+        """Write fields of a row to the database, then to every region; return False where there is no such row.
+
+        Raise ValidationError for bad values, FieldDoesNotExist for an unknown field, and the database's errors as they
+        are: nothing is written then. Within a transaction the caches follow at its commit.
+        """
+        for name in data:
+            self.model._meta.get_field(name)
+        with transaction.atomic(using=self.using):
+            rows = self.model._base_manager.using(self.using).select_for_update(no_key=True, of=("self",))
+            instance = rows.filter(pk=pk).first()
+            if instance is None:
+                return False
+            for name, value in data.items():
+                setattr(instance, name, value)
+            instance.full_clean()
+            if data:
+                instance.save(using=self.using, update_fields=data.keys())
+        return True
+
+    def written(self, pks: Iterable[int]) -> None:
+        """Write these rows through once the open transaction is committed; at once where none is open."""
+        fresh = [pk for pk in pks if pk is not None]
+        if fresh:
+            self._written.pks.update(fresh)
+            transaction.on_commit(self._flush, using=self.using, robust=True)
+
+    def refresh(self, pks: Iterable[int]) -> int:
+        """Store rows as they are now in every region; return how many entries were stored, in all regions together.
+
+        A region that does not answer is left out: it has no hit for what it was not told of. One whose entry is right
+        already is left alone.
+        """
+        wanted = list(dict.fromkeys(pks))
+        if not conf.enabled:
+            return 0
+        return sum(self._refresh(wanted[start : start + BATCH]) for start in range(0, len(wanted), BATCH))
+
+    def _saved(self, *, instance: M, using: str, raw: bool = False, **kwargs: Any) -> None:
+        if using == self.using and not raw:
+            self.written([instance.pk])
+
+    def _flush(self) -> None:
+        pks, self._written.pks = self._written.pks, set()
+        if pks:
+            self.refresh(sorted(pks))
+
+    def _refresh(self, pks: Sequence[int]) -> int:
+        requests = [self._request(pk) for pk in pks]
+        leased: dict[str, Sequence[filling.Leased]] = {}
+        for region in regions:
+            try:
+                leased[region.name] = filling.lease_many(region, requests)
+            except StoreError as error:
+                logger.info("Nothing is written through to %s: %s", region.name, error)
+        started = time.perf_counter()
+        rows = self._rows(pks)
+        seconds = (time.perf_counter() - started) / len(pks)
+        try:
+            encoded = [encode_rows(found) for found in rows]
+        except UnencodableValue as error:
+            logger.warning("%s is not cached: %s", self._label, error)
+            return 0
+        stored = 0
+        for name, leases in leased.items():
+            fillings = [
+                filling.Filling(request, lease, one)
+                for request, lease, one in zip(requests, leases, encoded, strict=True)
+                if isinstance(lease, bytes)
+            ]
+            try:
+                stored += filling.fill_many(regions[name], fillings, seconds).entries
+            except StoreError as error:
+                logger.info("Nothing is written through to %s: %s", name, error)
+        return stored
+
+    # --- entries ------------------------------------------------------------------------------------------------------
+
+    def entry_key(self, pk: int) -> str:
+        """Return the key under which a region holds a row."""
+        request = self._request(pk)
+        return request.keys.entry(request.digest)
+
+    def _request(self, pk: int) -> Request:
+        keys = TableKeys.of(conf.prefix, self.using, self.model._meta.db_table)
+        name = f"{checked_key(self._key(pk))}:{self._layout}"
+        tags = TableTags(keys, (tag_name(self._column, {self._column: pk}),), (self._column,))
+        return Request(name, (tags,), Profile(timeout=conf.ttl.get_ttl(self._ttl)), self._label, (self.using,))
+
+    def _must_ask_the_database(self) -> bool:
+        """Say whether the cache is not to be asked, or not told of writes; or lacks what the open transaction sees."""
+        connection: Any = connections[self.using]
+        table = self.model._meta.db_table
+        if not conf.enabled or is_bypassed() or not hasattr(connection, "cacheops_snapshots") or not is_tracked(table):
+            return True
+        own = transaction_of(connection)
+        return table in own.changes.tables or own.has_snapshot()
+
+    def _rows(self, pks: Sequence[int]) -> list[list[Row]]:
+        """Return the result for each primary key: one row of one value, the packed instance, or none."""
+        with bypassed():
+            found = self.model._base_manager.using(self.using).in_bulk(pks)
+        return [[(values.pack(found[pk]),)] if pk in found else [] for pk in pks]
+
+
+class _Written(threading.local):
+    """Rows that a thread's transaction has written. Those of one that was rolled back go with the next, unharmed."""
+
+    def __init__(self) -> None:
+        self.pks: set[int] = set()
