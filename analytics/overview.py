@@ -1,22 +1,18 @@
 """The overview: how each region and location does, and what needs attention.
 
-What it shows of a location is made of its devices' rows, which are kept by location: a new reading costs one query, for
-the locations that have news, and all who may see a location share them.
+It is made anew for each reader, of the devices that are kept by location (devices/directory.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import NamedTuple
 
 from django.utils import timezone
 
 from analytics.windows import common_zone
-from cacheops.keys import CacheKeyBuilder
-from cacheops.orm.samples import RowsOf
-from cacheops.patterns import AsideEntry, CacheAsideManager
-from devices.models import Device, Status
+from devices.directory import DeviceRow, devices_at, newest_sighting
+from devices.models import Status
 from devices.selectors import is_silent, present_for
 from locations.models import Location
 from locations.selectors import DeviceCounts
@@ -87,26 +83,12 @@ class Overview:
         return self.present < self.made_at
 
 
-class DeviceRow(NamedTuple):
-    """What the overview needs of a device."""
-
-    name: str
-    serial: str
-    status: str
-    metric: str
-    current_value: float | None
-    last_seen: datetime | None
-
-
-kept = CacheAsideManager("device_data", rows=True)
-
-
 def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) -> Overview:
     """Return the overview of the locations, None for all, at a moment: by default the present one."""
     now = now or timezone.now()
     places = list(Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids))
-    devices = device_rows([place.pk for place in places])
-    present = present_for(_newest([row for rows in devices.values() for row in rows]), now)
+    devices = devices_at([place.pk for place in places])
+    present = present_for(newest_sighting([row for rows in devices.values() for row in rows]), now)
     locations = [location_state(place, devices[place.pk]) for place in places]
     troubled = [
         device_state(place, row)
@@ -127,22 +109,6 @@ def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) 
     )
 
 
-def device_rows(location_ids: Sequence[int]) -> dict[int, list[DeviceRow]]:
-    """Return the devices of each location: from one look-up, and one query for the locations that have news."""
-    keys = {CacheKeyBuilder.location_devices_key(pk): pk for pk in location_ids}
-    entries = [AsideEntry(key, [RowsOf(Device, {"location_id": pk})]) for key, pk in keys.items()]
-
-    def load(missing: list[str]) -> Mapping[str, list[tuple[object, ...]]]:
-        found: dict[int, list[tuple[object, ...]]] = {keys[key]: [] for key in missing}
-        rows = Device.objects.nocache().filter(location_id__in=list(found)).order_by("pk")
-        for location, *row in rows.values_list("location_id", *DeviceRow._fields):
-            found[location].append(tuple(row))
-        return {key: found[keys[key]] for key in missing}
-
-    held = kept.get_or_set_many(entries, load)
-    return {keys[key]: [DeviceRow(*row) for row in rows] for key, rows in held.items()}
-
-
 def location_state(place: Location, devices: Sequence[DeviceRow]) -> LocationState:
     counts = {status: sum(row.status == status for row in devices) for status in Status.values}
     return LocationState(
@@ -150,14 +116,14 @@ def location_state(place: Location, devices: Sequence[DeviceRow]) -> LocationSta
         place.code,
         place.region,
         place.timezone,
-        DeviceCounts(**counts, last_seen=_newest(devices)),
+        DeviceCounts(**counts, last_seen=newest_sighting(devices)),
         mean_values(devices),
     )
 
 
 def current_values(location_ids: Sequence[int]) -> dict[int, dict[str, float]]:
     """Return by location and metric the mean of the active devices' current values, in the metric's unit."""
-    return {pk: mean_values(devices) for pk, devices in device_rows(location_ids).items()}
+    return {pk: mean_values(devices) for pk, devices in devices_at(location_ids).items()}
 
 
 def mean_values(devices: Sequence[DeviceRow]) -> dict[str, float]:
@@ -180,10 +146,6 @@ def total_counts(counts: Sequence[DeviceCounts]) -> DeviceCounts:
         **{status: sum(getattr(count, status) for count in counts) for status in Status.values},
         last_seen=max(seen, default=None),
     )
-
-
-def _newest(devices: Sequence[DeviceRow]) -> datetime | None:
-    return max((row.last_seen for row in devices if row.last_seen is not None), default=None)
 
 
 def _regions(locations: Sequence[LocationState]) -> tuple[RegionState, ...]:

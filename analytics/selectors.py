@@ -1,4 +1,4 @@
-"""Reads for analytics: which devices are meant, and what the database sums up of their readings."""
+"""Reads for analytics: which readings are meant, and what the database sums up of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.db.models import BigIntegerField, Count, F, Func, Max, Min, Q, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
 from devices.metrics import METRICS
-from devices.models import Device, Reading
+from devices.models import Reading
 
 DEVICE_COUNT = "device_count"  # not measured but counted: how many devices sent a reading
 
@@ -63,22 +63,3 @@ def partial_rows(metric: str, device_ids: Sequence[int], ranges: Iterable[TimeRa
         .annotate(Count("pk"), Sum("value"), Min("value"), Max("value"))
     )
     return list(rows)
-
-
-def devices_of(location_ids: tuple[int, ...] | None) -> list[tuple[int, int, str]]:
-    """Return (device, location, kind) of all devices at some locations, None for everywhere; by their ids."""
-    rows = Device.objects.all() if location_ids is None else Device.objects.filter(location_id__in=location_ids)
-    return list(rows.order_by("pk").values_list("pk", "location_id", "kind"))
-
-
-def newest_moment(selection: Selection) -> datetime | None:
-    """Return when the selected devices last sent something, None where they never did. Reads devices, not readings."""
-    rows = Device.objects.all()
-    if selection.metric != DEVICE_COUNT:
-        rows = rows.filter(metric=selection.metric)
-    if selection.location_ids is not None:
-        rows = rows.filter(location_id__in=selection.location_ids)
-    if selection.kind:
-        rows = rows.filter(kind=selection.kind)
-    newest: datetime | None = rows.aggregate(newest=Max("last_seen"))["newest"]
-    return newest

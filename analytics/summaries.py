@@ -1,5 +1,6 @@
 """Answers to what an analytics page asks: always as fresh as the database, merged from what is kept of its readings."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,8 +9,10 @@ from django.utils import timezone
 
 from analytics.buckets import Group
 from analytics.figures import Bucket, LocationFigures, Merged, merged
-from analytics.selectors import Selection, devices_of, newest_moment
+from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.windows import Span, Window, shown_until, window_for, window_until
+from devices.directory import DeviceRow, devices_at, newest_sighting
+from locations.models import Location
 
 
 @dataclass(frozen=True)
@@ -77,32 +80,34 @@ def analytics_summary(question: Question, now: datetime | None = None) -> Analyt
     """
     now = now or timezone.now()
     zone, selection = ZoneInfo(question.zone), question.selection
+    devices = devices_at(locations_of(selection))
     if question.until is None:
         window = window_until(question.span, now, zone)
-        found = selected(selection, window, now)
+        found = selected(selection, devices, window, now)
         if found.buckets:
-            return summary(selection, window, found, now, newest=None, present=True)
-    newest = newest_moment(selection)
+            return AnalyticsSummary(selection.metric, window, None, True, found.buckets, found.locations, now)
+    newest = newest_sighting([row for rows in devices.values() for row in rows if is_meant(row, selection)])
     window, present = window_for(question.span, zone, newest, question.until, now)
     if not present:
-        found = selected(selection, window, now)
-    return summary(selection, window, found, now, newest, present)
+        found = selected(selection, devices, window, now)
+    return AnalyticsSummary(selection.metric, window, newest, present, found.buckets, found.locations, now)
 
 
-def selected(selection: Selection, window: Window, now: datetime) -> Merged:
-    """Return what the selected readings within a window come to."""
-    devices = devices_of(selection.location_ids)
-    by_location: dict[int, list[int]] = {}
-    for device, location, _ in devices:
-        by_location.setdefault(location, []).append(device)
-    groups = [Group(tuple(own), location) for location, own in by_location.items()]
+def locations_of(selection: Selection) -> Sequence[int]:
+    if selection.location_ids is None:
+        return list(Location.objects.values_list("pk", flat=True))
+    return selection.location_ids
+
+
+def is_meant(row: DeviceRow, selection: Selection) -> bool:
+    """Say whether a device is of those whose own metric and kind are selected."""
+    return selection.metric in (row.metric, DEVICE_COUNT) and selection.kind in (row.kind, "")
+
+
+def selected(selection: Selection, devices: Mapping[int, Sequence[DeviceRow]], window: Window, now: datetime) -> Merged:
+    """Return what the selected readings of devices, by location, come to within a window."""
+    groups = [Group(tuple(row.pk for row in rows), location) for location, rows in devices.items() if rows]
     if not selection.kind:
         return merged(selection.metric, groups, window, now)
-    only = frozenset(device for device, _, kind in devices if kind == selection.kind)
+    only = frozenset(row.pk for rows in devices.values() for row in rows if row.kind == selection.kind)
     return merged(selection.metric, groups, window, now, only)
-
-
-def summary(
-    selection: Selection, window: Window, found: Merged, now: datetime, newest: datetime | None, present: bool
-) -> AnalyticsSummary:
-    return AnalyticsSummary(selection.metric, window, newest, present, found.buckets, found.locations, now)

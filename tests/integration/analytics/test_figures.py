@@ -12,9 +12,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.figures import Merged
-from analytics.selectors import DEVICE_COUNT, Selection, newest_moment, partial_rows
-from analytics.summaries import selected
+from analytics.selectors import DEVICE_COUNT, Selection, partial_rows
+from analytics.summaries import is_meant, locations_of, selected
 from analytics.windows import DAY, SPANS, Window, window_until
+from devices.directory import devices_at
 from devices.models import Reading
 from tests.integration.analytics.conftest import NEWEST
 
@@ -60,7 +61,7 @@ def expected_figures(readings: list[Reading], selection: Selection) -> tuple[flo
 
 
 def found(selection: Selection, window: Window) -> Merged:
-    return selected(selection, window, NEWEST)
+    return selected(selection, devices_at(locations_of(selection)), window, NEWEST)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
@@ -103,10 +104,18 @@ def check_locations(selection: Selection, window: Window, readings: list[Reading
         assert figures == pytest.approx(expected_figures(groups[row.location_id], selection), abs=1e-9)
 
 
-def test_the_newest_moment_is_the_selections_own(readings: list[Reading]) -> None:
-    assert newest_moment(Selection("temperature")) == NEWEST
-    assert newest_moment(Selection("rain")) is None
-    assert newest_moment(Selection(DEVICE_COUNT, kind="hygrometer")) == NEWEST
+def test_devices_are_meant_by_their_own_metric_and_kind(readings: list[Reading]) -> None:
+    (place,) = {reading.device.location_id for reading in readings if reading.device.location.code == "harbor"}
+    rows = devices_at([place])[place]
+    meant = {
+        name: [row.kind for row in rows if is_meant(row, selection)]
+        for name, selection in {**SELECTIONS, "rain": Selection("rain")}.items()
+    }
+    assert meant["all"] == ["thermometer", "hygrometer"]
+    assert meant["kind"] == ["hygrometer"]
+    assert meant["count of a kind"] == ["particle_counter"]
+    assert len(meant["count"]) == 3
+    assert meant["rain"] == []
 
 
 @pytest.mark.parametrize("metric", ["temperature", DEVICE_COUNT])

@@ -210,13 +210,6 @@ def test_queries_do_not_grow_with_rows(
         member.get(path)
 
 
-@pytest.mark.parametrize(("path", "queries"), [("/", 2), ("/analytics/", 2)])
-def test_a_summary_is_made_once(path: str, queries: int, member: Client, django_assert_max_num_queries) -> None:
-    member.get(path)
-    with django_assert_max_num_queries(queries):
-        member.get(path)
-
-
 def test_every_page_tells_how_it_was_made_and_how_long_it_is(world: World, member: Client) -> None:
     for path in ("/", "/locations/", "/locations/harbor/", "/devices/H-1/", "/analytics/", "/profile/", "/nowhere"):
         answer = member.get(path)
