@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cacheops import rows as codec
 from cacheops import tally
 from cacheops.conf import conf
+from cacheops.controls import controls
 from cacheops.engine import FIRST_WAIT, LONGEST_WAIT, Request, due_early, many_reader, valid_entry
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.monitoring.counters import LOAD, LOOK_UP, counters
@@ -60,7 +61,7 @@ class _Batch:
         return request
 
     def rows(self) -> list[Rows]:
-        if self.region.breaker.allows():
+        if not self._held() and self.region.breaker.allows():
             try:
                 missing = self._look_up(range(len(self.requests)))
                 self.region.answered()
@@ -78,6 +79,9 @@ class _Batch:
             counters.read(self.label, bypasses=len(left))
             self._load(left)
         return [rows for rows in self.found if rows is not None]
+
+    def _held(self) -> bool:
+        return controls.hold(self.databases, [table for request in self.requests for table in request.tables])
 
     # --- look up ----------------------------------------------------------------------------------------------------
 
