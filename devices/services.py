@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
@@ -92,20 +92,6 @@ def record_readings(readings: Iterable[NewReading]) -> Recorded:
     `current_value` advance when a reading of its own metric is newer. Raises InvalidReadings.
     """
     batch = checked(readings)
-    try:
-        return record_checked(batch)
-    except IntegrityError:  # a writer that takes no locks came in between: its readings stay
-        return record_checked(batch, ignore_conflicts=True)
-
-
-def checked(readings: Iterable[NewReading]) -> list[NewReading]:
-    """Return the readings. Raise InvalidReadings where one is wrong by itself."""
-    batch, now = list(readings), timezone.now()
-    refuse(check_reading(index, reading, now) for index, reading in enumerate(batch))
-    return batch
-
-
-def record_checked(batch: Sequence[NewReading], ignore_conflicts: bool = False) -> Recorded:
     # One order for all writers: two of them that meet wait for each other, and never in a circle.
     fresh = dict(sorted(first_of_each(batch).items()))
     with transaction.atomic():
@@ -116,9 +102,16 @@ def record_checked(batch: Sequence[NewReading], ignore_conflicts: bool = False) 
         )
         for moment in known_moments(list(fresh.values())):
             del fresh[moment]
-        insert(fresh.values(), ignore_conflicts)
+        insert(fresh.values())
         advance_devices(newest_of(fresh.values()))
     return Recorded(new=len(fresh), known=len(batch) - len(fresh))
+
+
+def checked(readings: Iterable[NewReading]) -> list[NewReading]:
+    """Return the readings. Raise InvalidReadings where one is wrong by itself."""
+    batch, now = list(readings), timezone.now()
+    refuse(check_reading(index, reading, now) for index, reading in enumerate(batch))
+    return batch
 
 
 def first_of_each(readings: Iterable[NewReading]) -> dict[Moment, NewReading]:
@@ -195,8 +188,8 @@ def known_moments(readings: Sequence[NewReading]) -> Iterator[Moment]:
         yield from wanted.intersection(stored.values_list("device_id", "metric", "taken_at"))
 
 
-def insert(readings: Iterable[NewReading], ignore_conflicts: bool) -> None:
-    """Store readings. Without `ignore_conflicts` all are new, and the cache forgets only what they belong to."""
+def insert(readings: Iterable[NewReading]) -> None:
+    """Store readings. A writer that takes no locks, such as an import, may come first: its readings stay."""
     Reading.objects.bulk_create(
         (
             Reading(
@@ -209,7 +202,7 @@ def insert(readings: Iterable[NewReading], ignore_conflicts: bool) -> None:
             for reading in readings
         ),
         batch_size=READINGS_A_STATEMENT,
-        ignore_conflicts=ignore_conflicts,
+        ignore_conflicts=True,
     )
 
 

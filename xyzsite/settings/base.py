@@ -86,6 +86,12 @@ CACHES = caches_from_environment(env, XYZ_REGION)
 CACHEOPS_REGIONS = regions_with_servers(CACHES, XYZ_REGION)
 CACHEOPS_LOCAL_REGION = XYZ_REGION
 CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
+# Readings wait in a buffer of the region, from which flush_writes brings them to the database.
+CACHEOPS_FLUSH_BATCH = env.int("FLUSH_BATCH", default=100)
+CACHEOPS_FLUSH_SECONDS = env.float("FLUSH_SECONDS", default=30)
+CACHEOPS_FLUSH_RETRY_SECONDS = env.float("FLUSH_RETRY_SECONDS", default=10)
+CACHEOPS_FLUSH_ATTEMPTS = env.int("FLUSH_ATTEMPTS", default=5)
+CACHEOPS_BUFFER_BOUND = env.int("BUFFER_BOUND", default=50_000)
 CACHEOPS = {
     "locations.*": {"ops": "all", "timeout": "static_data"},
     "devices.device": {"ops": "all", "timeout": "device_data"},

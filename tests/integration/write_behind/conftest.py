@@ -26,6 +26,10 @@ class Refused(Exception):
     """What the sink says of a bad item."""
 
 
+class Died(BaseException):
+    """The end of the worker, as far as a test can survive it."""
+
+
 @dataclass
 class Sink:
     """A database, as far as a writer knows one: stores each number once, all of a batch or none."""
@@ -33,12 +37,15 @@ class Sink:
     stored: dict[int, Note] = field(default_factory=dict)
     batches: list[list[int]] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
+    died: bool = False  # the process ends in the midst of the next writes
     failure: Exception | None = None  # raised by the next writes
 
     def write(self, notes: Sequence[Note]) -> int:
         self.batches.append([note.number for note in notes])
         if self.failure is not None:
             raise self.failure
+        if self.died:
+            raise Died
         for note in notes:
             if note.number in self.bad:
                 raise Refused(f"{note.number} is bad")

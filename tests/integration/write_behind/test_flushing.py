@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from cacheops.patterns.flushing import Flusher
 from cacheops.patterns.write_behind import WriteBehindCache, dead_letters
-from tests.integration.write_behind.conftest import Note, Sink
+from tests.integration.write_behind.conftest import Died, Note, Sink
 
 pytestmark = pytest.mark.django_db
 Cache = WriteBehindCache[Note, int]
@@ -119,3 +119,27 @@ def test_a_lost_end_writes_twice_and_stores_once(cache: Cache, sink: Sink) -> No
     Flusher(cache).flush_due()
     assert sink.batches == [[1], [1]]
     assert sorted(sink.stored) == [1]
+
+
+def test_a_worker_that_dies_while_it_writes_leaves_its_batch(cache: Cache, sink: Sink) -> None:
+    write(cache, 1, 2)
+    sink.died = True
+    with pytest.raises(Died):
+        Flusher(cache).flush_due()
+    sink.died = False
+    Flusher(cache).flush_due()
+    assert sorted(sink.stored) == [1, 2]
+    assert cache.state().depth == 0
+
+
+def test_a_worker_that_dies_burying_writes_one_letter(cache: Cache, sink: Sink) -> None:
+    """Between the letter's commit and its word to the buffer."""
+    sink.bad = {3}
+    write(cache, 3)
+    for _ in range(2):
+        cache.buffer.take("dies", 8, 0, 0)
+    (one,) = cache.buffer.take("dies", 8, 0, 0)
+    dead_letters().create(buffer="notes", region=cache.state().region, entry=one.id, payload="", reason="", attempts=3)
+    Flusher(cache).flush_due()
+    assert dead_letters().count() == 1
+    assert cache.state().depth == 0
