@@ -8,6 +8,7 @@ class CacheopsConfig(AppConfig):
 
     def ready(self) -> None:
         from cacheops import checks  # noqa: F401 - registers them
-        from cacheops.monitoring import flush
+        from cacheops.monitoring import flush, parts
 
         flush.install()
+        parts.register()

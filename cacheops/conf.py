@@ -53,6 +53,21 @@ class Conf:
         return self._get("CACHEOPS_METRICS_SECONDS", 5.0)
 
     @cached_property
+    def metrics_token(self) -> str:
+        """The bearer token that lets Prometheus read /metrics; "" lets nobody in by token."""
+        return self._get("CACHEOPS_METRICS_TOKEN", "")
+
+    @cached_property
+    def metrics_networks(self) -> tuple[str, ...]:
+        """The networks from which /metrics may be read without a token, as 10.0.0.0/8; none by default."""
+        return tuple(self._get("CACHEOPS_METRICS_NETWORKS", ()))
+
+    @cached_property
+    def cloudwatch_clusters(self) -> Mapping[str, str]:
+        """The names of the regions' clusters in CloudWatch; a region's own name where none is given."""
+        return self._get("CACHEOPS_CLOUDWATCH_CLUSTERS", {})
+
+    @cached_property
     def regions(self) -> tuple[str, ...]:
         """The CACHES aliases in which entries live; each is one region."""
         return tuple(self._get("CACHEOPS_REGIONS", ("default",)))

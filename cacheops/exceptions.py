@@ -17,6 +17,7 @@ CacheopsError
 │   │   └── NoWorker        no flush_writes runs that would take it
 │   └── BufferFull          too many writes wait for the database: send it again later
 ├── InvalidationRefused     the write was not committed, because a region could not be told of it (`strict`)
+├── PublishFailed           a service did not take the figures that were published to it
 └── InvalidOption           a setting that cannot work; also Django's ImproperlyConfigured
 """
 
@@ -65,6 +66,10 @@ class CorruptEntry(EntryError):
 
 class UnencodableValue(EntryError):
     """A value that the entry format can't hold without loss; the result is returned, but not cached."""
+
+
+class PublishFailed(CacheopsError):
+    """A service did not take the figures that were published to it: they are part of the next period's."""
 
 
 class InvalidationRefused(CacheopsError):

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from cacheops.views import metrics as cache_metrics
 from xyzsite import views
 from xyzsite.api import api
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("profile/", views.profile, name="profile"),
     path("profile/tokens/<int:pk>/revoke/", views.revoke_token, name="revoke_token"),
     path("healthz", views.healthz, name="healthz"),
+    path("metrics", cache_metrics, name="metrics"),
     path("api/", api.urls),
     path("admin/", admin.site.urls),
 ]

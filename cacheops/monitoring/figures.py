@@ -142,6 +142,13 @@ class Usage:
     def total(self) -> Reads:
         return merged(self._counts.values())
 
+    def total_counts(self) -> Counts:
+        """Return the sums behind `total`, by the names under which they were counted."""
+        sums: Counts = {}
+        for counts in self._counts.values():
+            add_counts(sums, counts)
+        return sums
+
     def by_model(self) -> dict[str, Reads]:
         """Return the reads of each model, of all operations."""
         return self._grouped(lambda key: key[0])

@@ -1,6 +1,6 @@
 """CacheMonitor: a region's figures, from its processes and from its servers, for pages and commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,19 +163,15 @@ class CacheMonitor:
             return replace(known, breaker=region.breaker.state, error=str(error))
 
 
-def states() -> list[RegionState]:
-    """Return every region at a glance, in the order of CACHEOPS_REGIONS. Raises nothing for regions that are away."""
+def states(names: Sequence[str] = ()) -> list[RegionState]:
+    """Return regions at a glance, all of them if none is named. Raises nothing for regions that are away."""
     found = []
-    for region in names():
+    for name in names or conf.regions:
         try:
-            found.append(CacheMonitor(region).state())
+            found.append(CacheMonitor(name).state())
         except StoreUnavailable as error:  # a cluster whose layout was never known
-            found.append(RegionState(region, False, False, CircuitState.OPEN, str(error)))
+            found.append(RegionState(name, name == conf.local_region, False, CircuitState.OPEN, str(error)))
     return found
-
-
-def names() -> tuple[str, ...]:
-    return conf.regions
 
 
 def human_bytes(count: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cacheops.exceptions import StoreError
 from cacheops.monitoring.counters import Sums
-from cacheops.monitoring.spans import HOUR, MINUTE, Span, last_spans, span_at
+from cacheops.monitoring.spans import HOUR, MINUTE, last_spans, span_at
 from cacheops.regions import Region
 from cacheops.stores.ledger import Parcel, ledger_of
 
@@ -202,14 +202,6 @@ def rates_between(before: Mapping[str, int], after: Mapping[str, int]) -> NodeRa
         hits=rate("keyspace_hits"),
         misses=rate("keyspace_misses"),
     )
-
-
-def spans_with_nodes(spans: list[Span], sums: list[Sums]) -> list[tuple[Span, dict[str, Mapping[str, int]]]]:
-    """Return for each span the nodes' samples, by server."""
-    return [
-        (span, {series[2:]: counts for series, counts in held.items() if series.startswith("n|")})
-        for span, held in zip(spans, sums, strict=True)
-    ]
 
 
 def slow_command(server: str, logged: Mapping[str, Any]) -> SlowCommand:

@@ -102,6 +102,15 @@ CACHEOPS = {
     "admin.*": {"ops": ("fetch", "count"), "timeout": "real_time"},
 }
 
+# Who may read /metrics besides staff: whoever has the token, or comes from these networks.
+CACHEOPS_METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+CACHEOPS_METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=[])
+CACHEOPS_CLOUDWATCH_CLUSTERS = {  # the replication groups of deploy/elasticache
+    "us-east-1": "xyz-corp-redis-primary",
+    "us-west-2": "xyz-corp-redis-west",
+    "us-east-2": "xyz-corp-redis-central",
+}
+
 # Writes go to "default", the primary database; a second region may name a streaming replica of it for its reads.
 DATABASES = {
     "default": env.db_url_config(env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}")

@@ -1,0 +1,213 @@
+"""The figures of a region for CloudWatch: namespace XYZCorp/Cache, dimension CacheCluster (specification, appendix B).
+
+Counts are what happened since the last publication, not since some start: what was published last is noted in the
+region, so periods follow each other without a gap over restarts, and whatever could not be published is in the next
+period's counts. boto3 is needed (requirements-aws.txt).
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from django.db import DatabaseError
+
+from cacheops.conf import conf
+from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
+from cacheops.monitoring import figures
+from cacheops.monitoring.figures import Reads
+from cacheops.monitoring.monitor import CacheMonitor
+from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.sources import registered_sources
+from cacheops.monitoring.spans import TOTAL, TOTAL_LIVES
+from cacheops.stores.ledger import ledger_of
+
+NAMESPACE = "XYZCorp/Cache"
+DIMENSION = "CacheCluster"
+MOST_METRICS = 500  # a request: PutMetricData takes 1,000 metrics and 1 MB; these are at most 200 kB
+ATTEMPTS = 5  # of botocore, with growing pauses
+CONNECT_SECONDS, READ_SECONDS = 5, 10
+
+COUNTS = (  # metric, count of Reads
+    ("CacheHits", "hits"),
+    ("CacheStaleHits", "stale"),
+    ("CacheMisses", "misses"),
+    ("CacheBypasses", "bypasses"),
+    ("CacheFills", "fills"),
+    ("CacheErrors", "errors"),
+    ("CacheRefusedFills", "refused_fills"),
+)
+
+
+class Published(msgspec.Struct):
+    """What was known at the last publication."""
+
+    at: float  # seconds since the epoch
+    reads: dict[str, int]
+    invalidations: int
+    nodes: dict[str, tuple[int, int]]  # evicted and expired keys of each node, since it started
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """One metric of a cluster at one moment."""
+
+    name: str
+    value: float
+    unit: str  # of CloudWatch: Percent, Milliseconds, Bytes, Count
+
+
+class CloudWatchCacheMetrics:
+    """Publishes one region's figures. `client` is a boto3 client of CloudWatch, made on first use."""
+
+    def __init__(self, cache_monitor: CacheMonitor, client: Any = None, clock: Callable[[], float] = time.time) -> None:
+        self.cache_monitor = cache_monitor
+        self._client = client
+        self._clock = clock
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            self._client = make_client()
+        return self._client
+
+    def publish_metrics(self, cluster_name: str) -> list[Datum]:
+        """Publish what happened since the last time, and how things are; return it.
+
+        Raise PublishFailed where CloudWatch did not take it, StoreUnavailable where the region does not answer.
+        """
+        now = self._known()
+        data = list(self._data(self._last(cluster_name), now))
+        self._put(cluster_name, data, now.at)
+        note = self._note_key(cluster_name)
+        ledger_of(self.cache_monitor.region.store).note(note, msgspec.msgpack.encode(now), TOTAL_LIVES)
+        return data
+
+    def preview(self, cluster_name: str) -> list[Datum]:
+        """Return what `publish_metrics` would publish now."""
+        return list(self._data(self._last(cluster_name), self._known()))
+
+    # --- what is told -----------------------------------------------------------------------------------------------
+
+    def _known(self) -> Published:
+        usage = self.cache_monitor.usage()
+        self._nodes = self.cache_monitor.get_nodes()
+        return Published(
+            at=self._clock(),
+            reads=usage.total_counts(),
+            invalidations=sum(one.writes for one in usage.writes.values()),
+            nodes={node.server: (node.evicted_keys, node.expired_keys) for node in self._nodes if not node.error},
+        )
+
+    def _note_key(self, cluster_name: str) -> str:
+        return f"{TOTAL.base}n:cloudwatch-{cluster_name}"
+
+    def _last(self, cluster_name: str) -> Published | None:
+        noted = ledger_of(self.cache_monitor.region.store).noted(self._note_key(cluster_name))
+        return msgspec.msgpack.decode(noted, type=Published) if noted is not None else None
+
+    def _data(self, last: Published | None, now: Published) -> Iterator[Datum]:
+        if last is not None:
+            yield from period_data(last, now, {node.server for node in self._nodes if node.role != "replica"})
+        yield from state_data(self._nodes)
+        try:
+            opened = figures.breakers(self.cache_monitor.region.name)
+        except CacheopsError:
+            opened = {}
+        yield Datum("CacheOpenBreakers", sum(state.open for state in opened.values()), "Count")
+        yield from source_data()
+
+    def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        stamp = dt.datetime.fromtimestamp(moment, dt.UTC)
+        metrics = [
+            {
+                "MetricName": datum.name,
+                "Value": datum.value,
+                "Unit": datum.unit,
+                "Timestamp": stamp,
+                "Dimensions": [{"Name": DIMENSION, "Value": cluster_name}],
+            }
+            for datum in data
+        ]
+        for start in range(0, len(metrics), MOST_METRICS):
+            try:
+                self.client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS])
+            except (BotoCoreError, ClientError) as error:
+                raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
+
+
+def period_data(last: Published, now: Published, primaries: set[str]) -> Iterator[Datum]:
+    """Yield what happened between two looks. A rate of nothing is not told."""
+    reads = Reads.of(grown(last.reads, now.reads))
+    if reads.hit_rate is not None:
+        yield Datum("CacheHitRate", 100 * reads.hit_rate, "Percent")
+    if reads.look_up.mean is not None:
+        yield Datum("CacheResponseTime", 1000 * reads.look_up.mean, "Milliseconds")
+    for name, histogram in (("CacheLookUp", reads.look_up), ("CacheLoad", reads.load)):
+        for part, value in (("P95", histogram.p95), ("P99", histogram.p99)):
+            if value is not None:
+                yield Datum(name + part, 1000 * value, "Milliseconds")
+    for name, count in COUNTS:
+        yield Datum(name, getattr(reads, count), "Count")
+    yield Datum("CacheFilledBytes", reads.bytes, "Bytes")
+    yield Datum("CacheInvalidations", since(last.invalidations, now.invalidations), "Count")
+    for name, place in (("CacheEvictedKeys", 0), ("CacheExpiredKeys", 1)):
+        told = {server: counts for server, counts in now.nodes.items() if server in primaries}
+        grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in told.items())
+        yield Datum(name, sum(grew), "Count")
+
+
+def state_data(nodes: Sequence[NodeFigures]) -> Iterator[Datum]:
+    """Yield how the nodes are now."""
+    primaries = [node for node in nodes if node.role != "replica" and not node.error]
+    yield Datum("CacheMemoryUsage", sum(node.used_memory for node in primaries), "Bytes")
+    shares = [node.memory_share for node in primaries if node.memory_share is not None]
+    if shares:
+        yield Datum("CacheMemoryShare", 100 * max(shares), "Percent")  # of the fullest
+    lags = [node.lag_bytes for node in nodes if node.lag_bytes is not None]
+    if lags:
+        yield Datum("CacheReplicaLag", max(lags), "Bytes")
+    yield Datum("CacheNodesDown", sum(bool(node.error) for node in nodes), "Count")
+
+
+def source_data() -> Iterator[Datum]:
+    """Yield the figures of registered sources: write_behind's depth is CacheWriteBehindDepth."""
+    for name, source in registered_sources().items():
+        try:
+            found = source()
+        except (CacheopsError, DatabaseError):
+            continue
+        for figure, value in found.items():
+            title = "".join(word.title() for word in f"{name}_{figure}".split("_"))
+            yield Datum(f"Cache{title}", value, "Seconds" if figure.endswith("seconds") else "Count")
+
+
+def grown(last: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """Return by how much each count has grown; what the region has forgotten began again at 0."""
+    forgotten = any(now.get(name, 0) < count for name, count in last.items())
+    return dict(now) if forgotten else {name: count - last.get(name, 0) for name, count in now.items()}
+
+
+def since(last: int, now: int) -> int:
+    return now - last if now >= last else now
+
+
+def cluster_of(region: str) -> str:
+    """Return the name of a region's cluster in CloudWatch."""
+    return conf.cloudwatch_clusters.get(region, region)
+
+
+def make_client() -> Any:
+    """Return a client that tries again by itself. Region, credentials and endpoint are the environment's (AWS_...)."""
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise InvalidOption("CloudWatch needs boto3: pip install -r requirements-aws.txt.") from error
+    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    limits = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
+    return boto3.client("cloudwatch", config=limits)
