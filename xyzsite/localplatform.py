@@ -114,7 +114,9 @@ class LocalPlatform:
 
     def _serve(self) -> None:
         command = [sys.executable, "-m", "gunicorn", "xyzsite.wsgi", "--bind", f"{HOST}:{self.port}"]
-        command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--log-level", "warning"]
+        # A cache in memory is one process's own: two would be stale for each other's writes.
+        workers = 2 if variable("REDIS_URL", self.region) in self.environment else 1
+        command += ["--worker-class", "gthread", "--workers", str(workers), "--threads", "4", "--log-level", "warning"]
         self._site = self._process(command)
         self._wait_for_site()
         self.say(f"\nThe platform runs on http://{HOST}:{self.port} in {self.region}. Ctrl-C ends it.")
