@@ -6,7 +6,8 @@ asked. A reader fills what it has loaded before it waits for what others load, s
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from cacheops import rows as codec
 from cacheops import tally
@@ -136,27 +137,26 @@ class _Batch:
         """Load and fill what nobody else is loading; return the places that somebody is."""
         if not missing:
             return []
-        locks = [self._loader(place) for place in missing]
-        free = self.store.lock_many(locks, conf.loader_seconds)
+        free = self.store.lock_many([self._loader(place) for place in missing], conf.loader_seconds)
         own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
-        held = [lock for lock, is_free in zip(locks, free, strict=True) if is_free]
         if own:
             try:
                 sealed = self._loaded(own)
             except BaseException:
-                self._release(held)
+                self._release(own)
                 raise
-            self.store.fill_many_soon(sealed, held, lambda error: self._filled(sealed, error))
+            self._fill(own, sealed)
         return [place for place, is_free in zip(missing, free, strict=True) if not is_free]
 
-    def _loaded(self, places: Sequence[int]) -> list[Sealed]:
+    def _loaded(self, places: Sequence[int]) -> dict[int, Sealed]:
         """Lease, load, and return what is to be stored. A writer is pending on the rest: that is not stored."""
         versions = self._lease(places)
         wanted = [place for place in places if self.found[place] is None]
         tally.count(hits=len(places) - len(wanted), misses=len(wanted))
         counters.read(self.label, misses=len(wanted))
         seconds = self._load(wanted)
-        return [one for place in wanted if place in versions for one in self._sealed(place, versions[place], seconds)]
+        sealed = {place: self._sealed(place, versions[place], seconds) for place in wanted if place in versions}
+        return {place: one for place, one in sealed.items() if one is not None}
 
     def _lease(self, places: Sequence[int]) -> dict[int, bytes]:
         """Return the versions under which each place may be filled; take what was filled in the meantime."""
@@ -205,24 +205,33 @@ class _Batch:
             counters.read_timed(self.label, LOAD, time.perf_counter() - started)
         return time.perf_counter() - started
 
-    def _sealed(self, place: int, versions: bytes, load_seconds: float) -> list[Sealed]:
-        """Return the entry to be stored, or nothing for one that can't be, or is not to be."""
+    def _sealed(self, place: int, versions: bytes, load_seconds: float) -> Sealed | None:
+        """Return the entry to be stored, None for one that can't be, or is not to be."""
         loaded = self.found[place]
         assert loaded is not None
         ttl = jittered(self.requests[place].seconds(loaded), conf.jitter)
         if ttl <= 0:
-            return []
+            return None
         now = time.time()
         try:
             payload = codec.encode(loaded, versions, now, now + ttl, load_seconds)
         except UnencodableValue as error:
             counters.read(self.label, unencodable=1)
             logger.warning("%s is not cached: %s", self.label, error)
-            return []
+            return None
         if len(payload) > conf.max_entry_bytes:
             counters.read(self.label, too_large=1)
-            return []
-        return [Sealed(self._entry(place), payload, ttl)]
+            return None
+        return Sealed(self._entry(place), payload, ttl)
+
+    def _fill(self, places: Sequence[int], sealed: Mapping[int, Sealed]) -> None:
+        """Store what was loaded, and let the locks of all places go."""
+        by_table: dict[str, list[int]] = {}
+        for place in places:
+            by_table.setdefault(self.requests[place].keys.base, []).append(place)
+        for own in by_table.values():
+            kept = [sealed[place] for place in own if place in sealed]
+            self.store.fill_many_soon(kept, [self._loader(place) for place in own], partial(self._filled, kept))
 
     def _filled(self, sealed: Sequence[Sealed], error: StoreError | None) -> None:
         if error is None:
@@ -234,9 +243,9 @@ class _Batch:
             counters.read(self.label, refused_fills=1)
             logger.warning("Region %s refused a fill: %s", self.region.name, error)
 
-    def _release(self, locks: Sequence[str]) -> None:
+    def _release(self, places: Sequence[int]) -> None:
         try:
-            self.store.release_many(locks)
+            self.store.release_many([self._loader(place) for place in places])
         except StoreError as error:  # they run out by themselves
             logger.debug("Loaders' locks were not released: %s", error)
 
