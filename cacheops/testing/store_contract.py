@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Store, TableTags
+from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
 from cacheops.tags import VERSION_BYTES
 
 Pass = Callable[[float], None]
@@ -189,6 +189,32 @@ class ReadingContract:
         reader.lease(hold=BRIEF)
         pass_time(2 * BRIEF)
         assert isinstance(reader.lease(hold=TTL), bytes)
+
+    def test_locks_of_many_entries_are_taken_and_let_go_one_by_one(self, store: Store, pass_time: Pass) -> None:
+        one, two, three = (new_table().loader(name) for name in ("one", "two", "three"))
+        assert store.lock_many([one, two], TTL) == [True, True]
+        assert store.lock_many([two, three], BRIEF) == [False, True]
+        store.release_many([one])
+        assert store.lock_many([one, two], TTL) == [True, False]
+        pass_time(2 * BRIEF)
+        assert store.lock_many([three], TTL) == [True]
+
+    def test_filling_many_lets_their_locks_go(self, store: Store) -> None:
+        keys = new_table()
+        readers = [Reader(store, query(keys, "a=1"), digest=name) for name in ("one", "two")]
+        loaders = [reader.loader for reader in readers]
+        store.lock_many(loaders, TTL)
+        versions = [reader.lease() for reader in readers]
+        told: list[object] = []
+        sealed = [
+            Sealed(reader.entry, leased, TTL)
+            for reader, leased in zip(readers, versions, strict=True)
+            if isinstance(leased, bytes)
+        ]
+        store.fill_many_soon(sealed, loaders, told.append)
+        assert all(reader.hits() for reader in readers)
+        assert store.lock_many(loaders, TTL) == [True, True]
+        assert told == [None]
 
     def test_an_entry_ends(self, store: Store, pass_time: Pass) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
