@@ -7,6 +7,7 @@ from django.db import IntegrityError
 from ninja import Path, Query, Router, Status
 
 from devices.api_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
+from devices.buffering import as_posted
 from devices.models import Device
 from devices.selectors import DeviceFilter, device_by_serial, device_page
 from devices.services import change_device, create_device
@@ -39,8 +40,8 @@ def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, An
 
 @router.get("/{serial}", response={200: DeviceDetailOut, **responses(401, 404)}, summary="Show a device")
 def show_device(request: ApiRequest, serial: Serial) -> Device:
-    """A device, its current value, and what is noted of it."""
-    return visible_device(request, serial)
+    """A device, its current value, and what is noted of it. An accepted reading is its value at once."""
+    return as_posted(visible_device(request, serial))
 
 
 @router.post(

@@ -13,6 +13,7 @@ from analytics.figures import Bucket, merged
 from analytics.forms import span_from, until_from
 from analytics.series import chart
 from analytics.windows import SPANS, shown_until, window_for
+from devices.buffering import as_posted
 from devices.metrics import METRICS
 from devices.models import Device
 from devices.selectors import device_by_serial, present_for, readings_of
@@ -24,7 +25,7 @@ RECENT_READINGS = 12
 @require_safe
 def device(request: PageRequest, serial: str) -> HttpResponse:
     try:
-        found = device_by_serial(request.user, serial)
+        found = as_posted(device_by_serial(request.user, serial))
     except Device.DoesNotExist:
         # The same for one that is not there and one that the person may not see: neither is told.
         raise Http404("There is no such device.") from None

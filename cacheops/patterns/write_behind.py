@@ -18,10 +18,14 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import NotBuffered, StoreError, StoreUnavailable
 from cacheops.regions import Region, regions
 from cacheops.stores.breaker import CircuitOpen
-from cacheops.stores.buffer import Buffer
+from cacheops.stores.buffer import Buffer, Newest
 from cacheops.stores.stream import buffer_of
 
 logger = logging.getLogger("cacheops")
+
+# How long the newest item of a name is known: until workers have surely come, even if the first of them died.
+NEWEST_FLUSHES = 2
+NEWEST_SECONDS = 60.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,8 +61,9 @@ class WriteBehindCache(Generic[Item, Result]):
     fail-over. What it raises of `refusals`, or of the database's errors but the operational ones, means that an item is
     bad: it is isolated, tried again, and becomes a dead letter.
 
-    `item_type` is a dataclass of types that msgspec knows; items are kept as JSON, and come back typed. `accepted`
-    hears of items that were buffered, before they are in the database.
+    `item_type` is a dataclass of types that msgspec knows; items are kept as JSON, and come back typed. `newest_of`
+    returns an item's name and its order, a text that is higher for newer ones: `newest` then finds what the database
+    does not have yet.
     """
 
     def __init__(
@@ -67,13 +72,13 @@ class WriteBehindCache(Generic[Item, Result]):
         item_type: type[Item],
         writer: Callable[[Sequence[Item]], Result],
         refusals: tuple[type[Exception], ...] = (),
-        accepted: Callable[[Sequence[Item]], None] | None = None,
+        newest_of: Callable[[Item], tuple[str, str]] | None = None,
     ) -> None:
         self.name = name
         self.writer = writer
         # What says that an item is bad. (The database's operational errors say that it is the database: see flushing.)
         self.refusals: tuple[type[Exception], ...] = (DatabaseError, msgspec.DecodeError, *refusals)
-        self._accepted = accepted
+        self._newest_of = newest_of
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(item_type)
         self._buffers: dict[tuple[str, str], Buffer] = {}
@@ -94,9 +99,20 @@ class WriteBehindCache(Generic[Item, Result]):
         reason = self._buffer_all(items)
         if reason:
             return Acknowledged(False, reason, self.writer(items))
-        if self._accepted is not None:
-            self._accepted(items)
         return Acknowledged(True)
+
+    def newest(self, name: str) -> Item | None:
+        """Return the newest buffered item of a name, which may be in the database by now; None where none is known."""
+        region = regions.local
+        if not region.breaker.allows():
+            return None
+        try:
+            payload = self.buffer.newest(name)
+        except StoreError as error:
+            self._away(region, error)
+            return None
+        region.answered()
+        return None if payload is None else self.decode(payload)
 
     def _buffer_all(self, items: Sequence[Item]) -> str:
         """Put items into the buffer; return why they are not there, "" when they are."""
@@ -106,13 +122,26 @@ class WriteBehindCache(Generic[Item, Result]):
                 raise CircuitOpen("the region's servers did not answer lately")
             problem = self.buffer.problem()
             if not problem:
-                self.buffer.append([self.encode(item) for item in items], conf.buffer_bound)
+                payloads = [self.encode(item) for item in items]
+                keep = NEWEST_FLUSHES * conf.flush_seconds + NEWEST_SECONDS
+                self.buffer.append(payloads, conf.buffer_bound, self._newest_items(items, payloads), keep)
         except NotBuffered as error:
             problem = str(error)
         except StoreError as error:
             return self._away(region, error)
         region.answered()
         return problem
+
+    def _newest_items(self, items: Sequence[Item], payloads: Sequence[bytes]) -> list[Newest]:
+        """Return the newest item of each name among these."""
+        if self._newest_of is None:
+            return []
+        found: dict[str, Newest] = {}
+        for item, payload in zip(items, payloads, strict=True):
+            one = Newest(*self._newest_of(item), payload)
+            if one.name not in found or found[one.name].order < one.order:
+                found[one.name] = one
+        return list(found.values())
 
     def _away(self, region: Region, error: StoreError) -> str:
         if isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):

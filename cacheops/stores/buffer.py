@@ -13,6 +13,14 @@ class Taken(NamedTuple):
     deliveries: int  # how often it was given out, this time included
 
 
+class Newest(NamedTuple):
+    """A buffered write that is the newest of its name so far. Orders compare as text."""
+
+    name: str
+    order: str
+    payload: bytes
+
+
 class BufferFigures(NamedTuple):
     """How much a buffer holds. Ages are in seconds, by the server's clock."""
 
@@ -30,12 +38,17 @@ class Buffer(ABC):
         """Say why nothing may be buffered here now; "" where it may."""
 
     @abstractmethod
-    def append(self, payloads: Sequence[bytes], bound: int) -> None:
+    def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
         """Add writes, all or none; return when a replica has them too.
 
-        Raise BufferFull where there would be more than `bound`, NoWorker where nobody would take them, NotReplicated
-        where the replicas did not confirm in time: the writes may be in the buffer all the same.
+        Of each name in `newest`, the one with the highest order is kept for `keep` seconds. Raise BufferFull where
+        there would be more than `bound`, NoWorker where nobody would take them, NotReplicated where the replicas did
+        not confirm in time: the writes may be in the buffer all the same.
         """
+
+    @abstractmethod
+    def newest(self, name: str) -> bytes | None:
+        """Return the newest write of a name; None where there was none lately."""
 
     @abstractmethod
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
@@ -68,8 +81,11 @@ class NoBuffer(Buffer):
     def problem(self) -> str:
         return "the region's cache is in this process's memory, which a crash empties"
 
-    def append(self, payloads: Sequence[bytes], bound: int) -> None:
+    def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
         raise NotImplementedError("Nothing can be buffered here: ask problem() first.")
+
+    def newest(self, name: str) -> bytes | None:
+        return None
 
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         return []

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
 from cacheops.stores.base import Store
-from cacheops.stores.buffer import Buffer, BufferFigures, NoBuffer, Taken
+from cacheops.stores.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
 from cacheops.stores.driver import Servers
 from cacheops.stores.redis import RedisStore
 from cacheops.stores.scripts import Script
@@ -31,6 +31,7 @@ class RedisBuffer(Buffer):
     """`base` is what its keys begin with, hash tag included; `wait_replicas` must confirm within `wait_seconds`."""
 
     def __init__(self, base: str, servers: Servers, wait_replicas: int, wait_seconds: float) -> None:
+        self.base = base
         self.stream = f"{base}s"
         self.keys = [self.stream, f"{base}w"]
         self.wait_replicas = wait_replicas
@@ -54,8 +55,10 @@ class RedisBuffer(Buffer):
         found = MAXMEMORY_POLICY.search(self._wire.call([("INFO", "memory")], [self.stream])[0])
         return found[1].decode() if found else "unknown"
 
-    def append(self, payloads: Sequence[bytes], bound: int) -> None:
-        append = APPEND.command(self.keys, bound, *payloads)
+    def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
+        keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
+        ordered = [part for one in newest for part in (one.order, one.payload)]
+        append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
         outcome, confirmed = self._wire.call([append, self._wait], [self.stream, self.stream])
         if outcome == b"full":
             raise BufferFull(f"{bound} writes wait for the database: send again later, or add workers (flush_writes).")
@@ -64,6 +67,13 @@ class RedisBuffer(Buffer):
         if confirmed < self.wait_replicas:
             self._note("the replicas did not confirm a write lately", HOLD_SECONDS)
             raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
+
+    def newest(self, name: str) -> bytes | None:
+        found = self._wire.ask(("GET", self._newest_key(name)), self.stream)
+        return None if found is None else found.partition(b"\0")[2]
+
+    def _newest_key(self, name: str) -> str:
+        return f"{self.base}n:{name}"
 
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         milliseconds = [round(seconds * 1000) for seconds in (age, retry, WORKER_SECONDS)]

@@ -23,14 +23,15 @@ def test_a_write_is_buffered_and_comes_back_typed(cache: WriteBehindCache[Note, 
     assert sink.batches == []
 
 
-def test_who_listens_hears_of_buffered_writes_only(cache: WriteBehindCache[Note, int], sink: Sink) -> None:
-    heard: list[Note] = []
-    cache._accepted = heard.extend
-    cache.write(NOTE)
-    assert heard == [NOTE]
-    cache.buffer.leave("worker")
-    cache.write(Note(2))
-    assert heard == [NOTE]
+def test_the_newest_item_of_a_name_is_known_before_it_is_stored(cache: WriteBehindCache[Note, int], sink: Sink) -> None:
+    cache._newest_of = lambda note: (note.text, f"{note.number:03}")
+    cache.write(Note(2, "a"))
+    cache.write(Note(1, "a"))  # late: whoever is last, the newest stays
+    cache.write_many([Note(10, "b"), Note(12, "b"), Note(11, "b")])
+    assert [cache.newest(name) for name in ("a", "b", "c")] == [Note(2, "a"), Note(12, "b"), None]
+    assert isinstance(cache.buffer, RedisBuffer)
+    lives = cache.buffer._wire.call([("PTTL", f"{cache.buffer.base}n:a")])
+    assert lives[0] > 0
 
 
 def test_without_a_worker_the_database_is_written(cache: WriteBehindCache[Note, int], sink: Sink) -> None:
