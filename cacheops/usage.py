@@ -8,17 +8,20 @@ So the order of the often used is right, and the counts of the rarely used are t
 it last told its region is lost when it ends.
 """
 
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from cacheops.conf import conf
+from cacheops.conf import conf, on_change
 from cacheops.exceptions import StoreError
 from cacheops.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.tags import WHOLE_TABLE
+
+logger = logging.getLogger("cacheops")
 
 TELL_SECONDS = 10.0  # between two messages of a process to its region
 PROCESS_NAMES = 2000  # that a process holds between two messages
@@ -62,11 +65,18 @@ class Usage:
             region.store.note_use(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
 
 
+    def restart(self) -> None:
+        """Look at the settings at the next look-up: they have changed."""
+        self.left = 0
+
+
 usage = Usage()
+on_change(usage.restart)
 
 
 def hour_key(moment: float) -> str:
-    return f"{conf.prefix}:u:{int(moment // HOUR)}"
+    """Return the key of an hour's counts. A hash tag of its own, as every key of ours has one by which it is routed."""
+    return f"{conf.prefix}:{{usage.{int(moment // HOUR)}}}:u"
 
 
 def used_since(region: Region, since: float) -> Counter[str]:
@@ -81,7 +91,8 @@ def used_since(region: Region, since: float) -> Counter[str]:
     try:
         for hour in region.store.used(keys, HOUR_NAMES):
             found.update({name: round(count) for name, count in hour})
-    except StoreError:
+    except StoreError as error:
+        logger.warning("Region %s does not tell what is used: %s", region.name, error)
         return Counter()
     return found
 

@@ -1,6 +1,7 @@
 """Warming devices: their rows, and what their pages read, with the 24 h summaries."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -28,12 +29,13 @@ def works(keys: Sequence[int]) -> Iterator[Work]:
     with bypassed(), reading_primary():
         devices = list(Device.objects.select_related("location").filter(pk__in=keys))
     people = people_at({device.location_id for device in devices})
-    calls = [partial(page, user, device.serial) for device in devices for user in people[device.location_id]]
+    now = timezone.now()  # the same for all, so that they ask for the same windows
+    calls = [partial(page, user, device.serial, now) for device in devices for user in people[device.location_id]]
     for start in range(0, len(calls), CALLS):
         yield Reads(calls[start : start + CALLS])
 
 
-def page(user: User, serial: str) -> None:
+def page(user: User, serial: str, now: datetime) -> None:
     """Read what a device's page and the API's read for one person."""
     with reading_primary():
         device = device_by_serial(user, serial)
@@ -42,4 +44,4 @@ def page(user: User, serial: str) -> None:
         now = timezone.now()
         for span in dict.fromkeys(SUMMARY_SPANS):
             window, _ = window_for(SPANS[span], zone, device.last_seen, None, now)
-            merged(device.metric, [Group((device.pk,))], window, now)
+            merged(device.metric, [Group(device.pk)], window, now, {device.pk: device.location_id})

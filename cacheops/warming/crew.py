@@ -31,6 +31,7 @@ class Crew:
         self.source = source
         self.dry_run = dry_run
         self.outcomes = {name: Outcome() for name in names}
+        self.asked = 0  # entries that each region was asked for
         self._filling: dict[str, tuple[int, Future[Filled]]] = {}
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=f"warm-{name}") for name in names}
 
@@ -59,6 +60,7 @@ class Crew:
 
     def lease(self, requests: Sequence[Request]) -> dict[str, list[Leased]]:
         """Lease requests in every region, and count what need not or can't be filled."""
+        self.asked += len(requests)
         leased = self.each(lambda region: lease_many(region, requests), len(requests))
         for name, found in leased.items():
             outcome = self.outcomes[name]
@@ -71,6 +73,7 @@ class Crew:
 
     def look(self, requests: Sequence[Request]) -> None:
         """Count what a run would do with requests."""
+        self.asked += len(requests)
         for name, found in self.each(lambda region: look_many(region, requests), len(requests)).items():
             self.outcomes[name].already_warm += sum(found)
             self.outcomes[name].warmed += len(found) - sum(found)
@@ -119,9 +122,10 @@ class Crew:
             outcome.skipped += filled.refused
 
     def close(self) -> None:
-        """Count what is under way, and end the threads, with what they hold open."""
+        """Count what is under way, and end the threads with what they hold open. Closing twice does nothing."""
         self._settle()
-        for name, thread in self._threads.items():
+        threads, self._threads = self._threads, {}
+        for name, thread in threads.items():
             thread.submit(_close, name).result()
             thread.shutdown()
 

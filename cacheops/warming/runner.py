@@ -80,6 +80,7 @@ class Runner:
         self.dry_run = dry_run
         self.pace = Pace(rate)
         self._saved_at = time.monotonic()
+        self._asked = 0  # entries, of each region
         names = tuple(warmer.name for warmer in warmers)
         self.run = WarmingRun(time.time(), names, scope.text, outcomes={name: Outcome() for name in checkpoint.regions})
 
@@ -113,15 +114,15 @@ class Runner:
         before = checkpoint.hot_done + checkpoint.others_done
         self.report.target(warmer.name, scope.count(warmer, checkpoint), before)
         with closing(self._crew(warmer)) as crew:
-            crew.outcomes = self.run.outcomes
+            crew.outcomes, crew.asked = self.run.outcomes, self._asked
             for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch):
                 for work in warmer.works(keys):
                     work.warm(crew)
-                    self.pace.wait(max(outcome.total for outcome in self.run.outcomes.values()))
+                    self.pace.wait(crew.asked)
                 done(checkpoint, warmer, keys)
                 self.report.step(len(keys), self.run.outcomes)
                 self._save_now_and_then()
-            self.run.source = crew.source.used
+            self.run.source, self._asked = crew.source.used, crew.asked
 
     def _crew(self, warmer: Warmer) -> Crew:
         model = warmer.model

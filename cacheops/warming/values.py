@@ -26,6 +26,7 @@ class Values:
 
     def warm(self, crew: Crew) -> None:
         keys = [value.key for value in self.values]
+        crew.asked += len(keys)
         held = crew.each(lambda region: frozenset(caches[region.name].get_many(keys)), len(keys))
         missing = {name: [value for value in self.values if value.key not in found] for name, found in held.items()}
         for name, found in held.items():

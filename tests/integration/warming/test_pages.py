@@ -1,6 +1,5 @@
 """A cold cache, warm_cache, a visit: no page asks the database anything."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +31,7 @@ PAGES = [
 
 
 @pytest.fixture
-def visitors(db: None, settings: Any) -> Iterator[list[Client]]:
+def visitors(db: None, settings: Any) -> list[Client]:
     """Two people, signed in, and a cache that knows nothing else of the world."""
     settings.CACHEOPS_PREFIX = "warmed"
     call_command("invalidate", "all")
@@ -53,7 +52,7 @@ def visitors(db: None, settings: Any) -> Iterator[list[Client]]:
             client.force_login(user)
             client.get("/profile/")  # its session is in the cache, as that of anybody who has been there
             clients.append(client)
-    yield clients
+    return clients
 
 
 def test_a_visit_after_warming_makes_no_query(visitors: list[Client]) -> None:

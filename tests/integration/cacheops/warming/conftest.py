@@ -1,0 +1,34 @@
+"""The library on PostgreSQL, empty caches in all regions, and a crew to warm them with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from cacheops.warming.crew import Crew
+from cacheops.warming.replica import Source
+from tests.testapp import world
+
+HOME = "us-east-1"
+
+
+@pytest.fixture
+def books(_django_db_helper: None, cache: str) -> Iterator[None]:
+    """Fill the library. Book 1 stands on shelf 1, book 2 on shelf 2."""
+    world.empty("default")
+    world.fill("default")
+    yield
+    world.empty("default")
+
+
+@pytest.fixture
+def crew() -> Iterator[Callable[..., Crew]]:
+    """Return a maker of crews for regions: the process's own where none is named."""
+    with ExitStack() as stack:
+
+        def made(*regions: str, kind: type[Crew] = Crew, **options: Any) -> Crew:
+            source = options.pop("source", Source("default", None))
+            return stack.enter_context(closing(kind(regions or (HOME,), source, **options)))
+
+        yield made
