@@ -1,18 +1,20 @@
 """Sums of readings, kept by units of time, of which every window is merged.
 
-A unit is a day or an hour of UTC at one location (or of one device): for each device and step of time in it the count,
-sum, minimum and maximum of its readings. A closed unit is kept for a day, an open one for a minute; both end at once
-when a reading in them is written, moved or deleted, and no other does. What they hold does not depend on who asks, nor
-on the asker's time zone: units are shared by all windows and scopes (docs/decisions/0008-analytics.md).
+A unit is a day or an hour of UTC: for each device and step of time in it the count, sum, minimum and maximum of its
+readings of one metric. A closed unit is kept for a day, an open one for a minute; both end at once when a reading of
+the metric is written, moved or deleted in their time, and no other does. What they hold depends neither on who asks,
+nor on the asker's time zone, nor on where devices stand: units are shared by all windows and people
+(docs/decisions/0008-analytics.md).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
-from analytics.selectors import DEVICE_COUNT, Row, TimeRange, partial_rows
+from analytics.selectors import DEVICE_COUNT, Row, partial_rows
 from analytics.windows import Window
 from cacheops.keys import CacheKeyBuilder
 from cacheops.orm.samples import RowsOf, TimeBucket
@@ -24,7 +26,8 @@ HOUR, DAY = 3600, 86400  # seconds
 # hour since 1972, but for none of our locations; the last step fits any clock.
 STEPS = (HOUR, 900, 60, 1)
 FINEST_IN_DAYS = 900  # seconds: finer steps are kept by hours, as a day of them is long and only its end is asked for
-MOST_RANGES = 8  # of time in one query; beyond, one range that covers all
+MOST_SPANS = 8  # of time, or of devices, in one query; beyond, one that covers all
+GROUP_SIZE = 256  # devices: few entries for a small fleet, and of a large one not much that nobody asked for
 
 kept = CacheAsideManager(rows=True)
 
@@ -44,12 +47,21 @@ class Unit(NamedTuple):
         return datetime.fromtimestamp(self.start, UTC)
 
 
-@dataclass(frozen=True)
-class Group:
-    """Devices whose readings are kept together: those of a location, or one alone (`location_id` None)."""
+class Group(NamedTuple):
+    """Devices whose sums are kept together: `size` ids from `first` on, which is a multiple of it; or one alone."""
 
-    device_ids: tuple[int, ...]
-    location_id: int | None = None
+    first: int
+    size: int = 1
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Return the first id, and the one after the last."""
+        return self.first, self.first + self.size
+
+
+def groups_of(device_ids: Iterable[int]) -> list[Group]:
+    """Return the groups that devices belong to, whoever asks for them."""
+    return [Group(number * GROUP_SIZE, GROUP_SIZE) for number in sorted({pk // GROUP_SIZE for pk in device_ids})]
 
 
 @dataclass(frozen=True)
@@ -64,29 +76,26 @@ class Kept:
     @cached_property
     def key(self) -> str:
         group, unit = self.group, self.unit
-        if group.location_id is None:
+        if group.size == 1:
             end = unit.moment + timedelta(seconds=unit.seconds)
-            data = CacheKeyBuilder.device_data_key(group.device_ids[0], unit.moment, end)
-            return f"{data}:{self.metric}:{self.step}"
-        # By the devices, so that a device that comes or goes asks under another key.
+            return f"{CacheKeyBuilder.device_data_key(group.first, unit.moment, end)}:{self.metric}:{self.step}"
         window = f"{unit.moment:%Y%m%dT%H}-{unit.seconds}-{self.step}"
-        return CacheKeyBuilder.analytics_key(self.metric, window, group.device_ids)
+        return CacheKeyBuilder.analytics_key(self.metric, window, group)
 
     def entry(self, now: int) -> AsideEntry:
-        conditions: dict[str, Any] = {
-            "device_id": self.group.device_ids,
-            "taken_at": TimeBucket(self.unit.moment, self.unit.seconds),
-        }
+        conditions: dict[str, Any] = {"taken_at": TimeBucket(self.unit.moment, self.unit.seconds)}
         if self.metric != DEVICE_COUNT:
             conditions["metric"] = self.metric
+        if self.group.size == 1:
+            conditions["device_id"] = self.group.first
         ttl = "long_term" if self.unit.end <= now else "real_time"
         return AsideEntry(self.key, (RowsOf(Reading, conditions),), ttl)
 
 
-def sums(metric: str, groups: Sequence[Group], window: Window, now: datetime) -> Iterator[tuple[Group, Sequence[Row]]]:
-    """Yield the sums of each group's units that the window touches: all from one look-up, and one query for the rest.
+def sums(metric: str, groups: Sequence[Group], window: Window, now: datetime) -> Iterator[Row]:
+    """Yield the sums of the groups in all units that the window touches: from one look-up, and one query for the rest.
 
-    The rows of units at the window's ends may lie outside of it.
+    The groups are of one size. Some of the rows may lie outside of the window, in the units at its ends.
     """
     step = step_of(window)
     moment = int(now.timestamp())
@@ -95,8 +104,7 @@ def sums(metric: str, groups: Sequence[Group], window: Window, now: datetime) ->
     found = kept.get_or_set_many(
         (one.entry(moment) for one in wanted.values()), lambda keys: loaded([wanted[key] for key in keys])
     )
-    for key, rows in found.items():
-        yield wanted[key].group, rows
+    return chain.from_iterable(found.values())
 
 
 def step_of(window: Window) -> int:
@@ -124,30 +132,29 @@ def units_of(window: Window, step: int, now: int) -> list[Unit]:
 
 def loaded(missing: Sequence[Kept]) -> Mapping[str, Sequence[Row]]:
     """Return the sums that are to be kept, by their keys; from one query for all of them."""
-    step, metric = missing[0].step, missing[0].metric
-    places: dict[tuple[int, Unit], list[Row]] = {}
-    found: dict[str, list[Row]] = {}
-    for one in missing:
-        rows = found[one.key] = []
-        places |= dict.fromkeys(((device, one.unit) for device in one.group.device_ids), rows)
-    devices = sorted({device for device, _ in places})
-    for row in partial_rows(metric, devices, ranges_of({one.unit for one in missing}), step):
-        device, at = row[0], row[1] * step
+    step, metric, size = missing[0].step, missing[0].metric, missing[0].group.size
+    found: dict[str, list[Row]] = {one.key: [] for one in missing}
+    places = {(one.group.first, one.unit): found[one.key] for one in missing}
+    devices = spans_of(one.group.ids for one in missing)
+    times = [
+        (datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))
+        for start, end in spans_of((one.unit.start, one.unit.end) for one in missing)
+    ]
+    for row in partial_rows(metric, devices, times, step):
+        first, at = row[0] // size * size, row[1] * step
         for seconds in (DAY, HOUR):
-            place = places.get((device, Unit(at // seconds * seconds, seconds)))
+            place = places.get((first, Unit(at // seconds * seconds, seconds)))
             if place is not None:
                 place.append(row)
     return found
 
 
-def ranges_of(units: Iterable[Unit]) -> list[TimeRange]:
-    """Return the units as ranges of time: neighbours as one; where that leaves too many, one over all."""
-    ranges: list[list[int]] = []
-    for unit in sorted(units):
-        if ranges and unit.start <= ranges[-1][1]:
-            ranges[-1][1] = max(ranges[-1][1], unit.end)
+def spans_of(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return parts, each from a number up to but not including another: neighbours as one; too many, one over all."""
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted(set(parts)):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         else:
-            ranges.append([unit.start, unit.end])
-    if len(ranges) > MOST_RANGES:
-        ranges = [[ranges[0][0], ranges[-1][1]]]
-    return [(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)) for start, end in ranges]
+            spans.append((start, end))
+    return spans if len(spans) <= MOST_SPANS else [(spans[0][0], spans[-1][1])]

@@ -1,7 +1,7 @@
 """Figures: what readings come to, merged from the sums that are kept of them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -76,21 +76,20 @@ class Merged:
     locations: tuple[LocationFigures, ...]
 
 
-def merged(
-    metric: str, groups: Sequence[Group], window: Window, now: datetime, only: frozenset[int] | None = None
-) -> Merged:
-    """Return what the groups' readings within a window come to; of the devices in `only`, None for all."""
+def merged(metric: str, groups: Sequence[Group], window: Window, now: datetime, locations: Mapping[int, int]) -> Merged:
+    """Return what the readings of devices come to within a window. `locations` holds these devices, and where they are.
+
+    The groups must hold all of the devices, and may hold others.
+    """
     buckets = [Merge() for _ in window.starts()]
-    locations: dict[int, Merge] = {}
+    wholes = {location: Merge() for location in locations.values()}
     places = places_of_steps(window)
-    for group, rows in sums(metric, groups, window, now):
-        whole = locations.setdefault(group.location_id or 0, Merge())
-        for row in rows:
-            place = places.get(row[1])
-            if place is not None and (only is None or row[0] in only):
-                buckets[place].add(row)
-                whole.add(row)
-    return Merged(_buckets(metric, window, buckets), _locations(metric, locations))
+    for row in sums(metric, groups, window, now):
+        place, location = places.get(row[1]), locations.get(row[0])
+        if place is not None and location is not None:
+            buckets[place].add(row)
+            wholes[location].add(row)
+    return Merged(_buckets(metric, window, buckets), _locations(metric, wholes))
 
 
 def places_of_steps(window: Window) -> dict[int, int]:

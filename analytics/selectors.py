@@ -14,7 +14,6 @@ from devices.models import Reading
 DEVICE_COUNT = "device_count"  # not measured but counted: how many devices sent a reading
 
 Row = tuple[int, int, int, float, float, float]  # device, number of the step since 1970, count, sum, lowest, highest
-TimeRange = tuple[datetime, datetime]  # from, up to but not including
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,23 @@ class StepNumber(Func):
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-def partial_rows(metric: str, device_ids: Sequence[int], ranges: Iterable[TimeRange], step: int) -> Sequence[Row]:
-    """Return what the devices' readings come to in each step of so many seconds: one query, past the cache."""
-    within = Q()
-    for start, end in ranges:
+def partial_rows(
+    metric: str, devices: Iterable[tuple[int, int]], times: Iterable[tuple[datetime, datetime]], step: int
+) -> Sequence[Row]:
+    """Return what readings come to for each device and step of so many seconds: one query, past the cache.
+
+    `devices` are ranges of ids, `times` of moments, each without its end.
+    """
+    within, of = Q(), Q()
+    for start, end in times:
         within |= Q(taken_at__gte=start, taken_at__lt=end)
+    for first, after in devices:
+        of |= Q(device_id=first) if after == first + 1 else Q(device_id__gte=first, device_id__lt=after)
     # Every metric is named rather than none, so that the indexes that begin with it serve.
     metrics = list(METRICS) if metric == DEVICE_COUNT else [metric]
     rows = (
         Reading.objects.nocache()
-        .filter(within, device_id__in=device_ids, metric__in=metrics)
+        .filter(within, of, metric__in=metrics)
         .order_by()
         .annotate(number=StepNumber(F("taken_at"), step))
         .values_list("device_id", "number")

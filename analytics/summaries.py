@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from analytics.buckets import Group
+from analytics.buckets import groups_of
 from analytics.figures import Bucket, LocationFigures, Merged, merged
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.windows import Span, Window, shown_until, window_for, window_until
@@ -106,8 +106,7 @@ def is_meant(row: DeviceRow, selection: Selection) -> bool:
 
 def selected(selection: Selection, devices: Mapping[int, Sequence[DeviceRow]], window: Window, now: datetime) -> Merged:
     """Return what the selected readings of devices, by location, come to within a window."""
-    groups = [Group(tuple(row.pk for row in rows), location) for location, rows in devices.items() if rows]
-    if not selection.kind:
-        return merged(selection.metric, groups, window, now)
-    only = frozenset(row.pk for rows in devices.values() for row in rows if row.kind == selection.kind)
-    return merged(selection.metric, groups, window, now, only)
+    locations = {
+        row.pk: location for location, rows in devices.items() for row in rows if selection.kind in (row.kind, "")
+    }
+    return merged(selection.metric, groups_of(locations), window, now, locations)

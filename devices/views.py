@@ -43,7 +43,7 @@ def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[st
     span = span_from(request.GET)
     zone = ZoneInfo(found.location.timezone)
     window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
-    held = merged(found.metric, [Group((found.pk,))], window, now).buckets
+    held = merged(found.metric, [Group(found.pk)], window, now, {found.pk: found.location_id}).buckets
     newest_shown = found.last_seen is None or window.end > found.last_seen
     return {
         "spans": SPANS.values(),

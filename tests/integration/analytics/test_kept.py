@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.buckets import Group
+from analytics.buckets import Group, groups_of
 from analytics.figures import Merged, merged
 from analytics.overview import overview
 from analytics.selectors import DEVICE_COUNT, Selection
@@ -138,20 +138,22 @@ def test_a_late_reading_costs_the_query_of_its_day(world: World) -> None:
     assert queries_of("temperature", "30d") == []  # of the same units
 
 
-def test_a_reading_leaves_other_places_metrics_and_devices_alone(world: World) -> None:
-    asked = [("temperature", world.ridge), ("humidity", world.harbor), ("humidity", None)]
-    for metric, place in [*asked, ("temperature", world.harbor)]:
-        queries_of(metric, "7d", place)
-    other = world.device(world.harbor, "humidity")
+def test_a_reading_leaves_other_metrics_hours_and_devices_alone(world: World) -> None:
+    device, other = (world.device(place, "temperature") for place in (world.harbor, world.ridge))
     window = window_until(SPANS["7d"], NOW, ZoneInfo("UTC"))
-    merged("humidity", [Group((other.pk,))], window, NOW)
-    world.add(world.device(world.harbor, "temperature"), NOW)
-    for metric, place in asked:
-        assert queries_of(metric, "7d", place) == []
-    with CaptureQueriesContext(connection) as queries:
-        merged("humidity", [Group((other.pk,))], window, NOW)
-    assert len(queries) == 0
-    assert len(queries_of("temperature", "7d", world.harbor)) == 1
+
+    def queries_of_device(pk: int) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            merged("temperature", [Group(pk)], window, NOW, {pk: 0})
+        return len(queries)
+
+    for _ in range(2):
+        found = [len(queries_of("humidity", "7d")), queries_of_device(device.pk), queries_of_device(other.pk)]
+        queries_of("temperature", "7d")
+    assert found == [0, 0, 0]
+    world.add(device, NOW)
+    assert [len(queries_of("humidity", "7d")), queries_of_device(other.pk), queries_of_device(device.pk)] == [0, 0, 1]
+    assert len(queries_of("temperature", "7d")) == 1
 
 
 def test_scopes_and_spans_share_what_is_kept(world: World) -> None:
@@ -198,17 +200,15 @@ def test_what_is_kept_comes_in_one_round_trip_a_node(region: str, world: World, 
 
     settings.CACHEOPS_LOCAL_REGION = region
     window = window_until(SPANS["7d"], NOW, ZoneInfo("UTC"))
-    devices = list(Device.objects.order_by("pk").values_list("pk", "location_id"))
-    groups = [
-        Group(tuple(pk for pk, own in devices if own == place.pk), place.pk) for place in (world.harbor, world.ridge)
-    ]
+    locations = dict(Device.objects.order_by("pk").values_list("pk", "location_id"))
+    groups = groups_of(locations)
     for _ in range(2):
-        merged("temperature", groups, window, NOW)
+        merged("temperature", groups, window, NOW, locations)
     trips = Trips(regions.local.store)  # type: ignore[arg-type]
     with tallied() as tally:
-        merged("temperature", groups, window, NOW)
+        merged("temperature", groups, window, NOW, locations)
     assert tally.misses == tally.bypasses == 0
-    assert tally.hits > 20
+    assert tally.hits == 22  # 7 days, 15 hours
     assert trips.count <= {"us-west-2": 1, "us-east-1": 2}[region]
 
 
@@ -293,7 +293,7 @@ class Checked:
         pks = [place.pk for place in self.places]
         if scope == "device":
             device = self.devices[0].pk
-            found = merged(metric, [Group((device,))], window, NOW)
+            found = merged(metric, [Group(device)], window, NOW, {device: 0})
             check(metric, found, window, {"device_id": device}, by_location=False)
             return
         ids = {"everywhere": None, "first": pks[:1], "second": pks[1:], "both": pks, "nowhere": []}[scope]
