@@ -80,8 +80,6 @@ def _regions() -> Iterator[CheckMessage]:
             store_for(region)
         except InvalidOption as error:
             yield Error(str(error), id="cacheops.E006")
-        except Exception as error:  # noqa: BLE001 - a server that is away is no mistake in the settings
-            yield Warning(f"Region {region!r} does not answer: {error}", id="cacheops.W003")
     if conf.local_region not in conf.regions:
         yield Error(
             f"CACHEOPS_LOCAL_REGION is {conf.local_region!r}, which CACHEOPS_REGIONS does not name.",

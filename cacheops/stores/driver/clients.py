@@ -126,14 +126,17 @@ class RegionCluster(RedisCluster):
     def refresh_soon(self) -> None:
         """Refresh in the background: who has waited for a frozen server shall not wait for the others, too."""
         if not self._refreshing.locked():
-            threading.Thread(target=self.refresh, name="cacheops-refresh", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the interpreter ends, and starts no threads any more
+                threading.Thread(target=self.refresh, name="cacheops-refresh", daemon=True).start()
 
     def _first_to_answer(self, nodes: Collection[ClusterNode]) -> ClusterNode | None:
         """Ask all at once: in a region that swallows everything, one after the other would take seconds."""
         asking = ThreadPoolExecutor(len(nodes), thread_name_prefix="cacheops-probe")
-        asked = {asking.submit(self._answers, node): node for node in nodes}
         try:
+            asked = {asking.submit(self._answers, node): node for node in nodes}
             return next((asked[done] for done in as_completed(asked) if done.result()), None)
+        except RuntimeError:  # the interpreter ends, and starts no threads any more
+            return None
         finally:
             asking.shutdown(wait=False)
 
