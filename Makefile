@@ -46,6 +46,7 @@ soak-orm: $(VENV)/.installed-dev ## compare drawn queries, writes and transactio
 
 bench: $(VENV)/.installed-dev ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.warming
 
 lint: $(VENV)/.installed-dev ## check style
 	@$(BIN)/ruff check .

@@ -1,0 +1,121 @@
+"""The contract of a store's many-forms, and of what it keeps of use. Its fixtures are those of `store_contract`."""
+
+import pytest
+
+from cacheops.stores.base import Refusal, Sealed, Store, Wanted
+from cacheops.tags import VERSION_BYTES
+from cacheops.testing.store_contract import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
+
+
+def readers_of(store: Store, *, entries: int) -> list[Reader]:
+    """Return queries of one table, each with a tag of its own."""
+    keys = new_table()
+    return [Reader(store, query(keys, f"a={number}"), digest=str(number)) for number in range(entries)]
+
+
+def lease(store: Store, readers: list[Reader]) -> list[tuple[bytes | Refusal, bytes | None]]:
+    return store.lease_many([Wanted(reader.entry, reader.tables) for reader in readers], TTL)
+
+
+def fill(store: Store, readers: list[Reader], ttl: float = TTL) -> None:
+    found = zip(readers, lease(store, readers), strict=True)
+    store.fill_many([Sealed(reader.entry, versions, ttl) for reader, (versions, _) in found if type(versions) is bytes])
+
+
+class ManyContract:
+    """Lease and fill many entries; count what is used."""
+
+    @pytest.mark.parametrize("entries", [1, 3, 1200])
+    def test_what_was_leased_and_filled_together_is_a_hit(self, store: Store, entries: int) -> None:
+        readers = readers_of(store, entries=entries)
+        fill(store, readers)
+        assert all(reader.hits() for reader in readers)
+
+    def test_nothing_leases_and_fills_nothing(self, store: Store) -> None:
+        assert lease(store, []) == []
+        store.fill_many([])
+
+    def test_a_lease_of_many_is_that_of_one(self, store: Store) -> None:
+        first, second = readers_of(store, entries=2)
+        both = Reader(store, *first.tables, query(new_table(), "b=1", "c=1"))
+        found = [versions for versions, _ in lease(store, [first, second, both])]
+        assert found == [reader.lease() for reader in (first, second, both)]
+        assert isinstance(found[2], bytes)
+        assert len(found[2]) == (2 + 3) * VERSION_BYTES
+
+    def test_it_tells_what_is_stored(self, store: Store) -> None:
+        readers = readers_of(store, entries=3)
+        readers[1].fill()
+        assert [payload is not None for _, payload in lease(store, readers)] == [False, True, False]
+
+    def test_what_was_written_meanwhile_is_a_miss(self, store: Store) -> None:
+        readers = readers_of(store, entries=3)
+        leased = lease(store, readers)
+        keys, writer = readers[0].tables[0].keys, new_writer()
+        store.mark([write(keys, "a=1")], writer, TTL)
+        store.clear([write(keys, "a=1")], writer)
+        store.fill_many([Sealed(one.entry, bytes(found[0]), TTL) for one, found in zip(readers, leased, strict=True)])  # type: ignore[arg-type]
+        assert [reader.hits() for reader in readers] == [True, False, True]
+
+    def test_what_is_marked_is_refused_and_the_rest_is_not(self, store: Store) -> None:
+        readers = readers_of(store, entries=3)
+        lease(store, readers)
+        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL)
+        found = [versions for versions, _ in lease(store, readers)]
+        assert [versions is Refusal.PENDING for versions in found] == [False, True, False]
+
+    def test_a_new_scheme_is_refused_while_a_writer_is_pending(self, store: Store) -> None:
+        readers = readers_of(store, entries=1)
+        keys = readers[0].tables[0].keys
+        lease(store, readers)
+        store.mark([write(keys, "a=9")], new_writer(), TTL)
+        found = lease(store, [*readers, Reader(store, query(keys, "b=1"))])
+        assert isinstance(found[0][0], bytes)
+        assert found[1][0] is Refusal.PENDING
+
+    def test_a_dead_writers_mark_ends(self, store: Store, pass_time: Pass) -> None:
+        readers = readers_of(store, entries=2)
+        store.mark([write(readers[0].tables[0].keys, "a=0")], new_writer(), BRIEF)
+        pass_time(2 * BRIEF)
+        fill(store, readers)
+        assert all(reader.hits() for reader in readers)
+
+    def test_a_table_has_room_for_a_number_of_schemes(self, store: Store) -> None:
+        keys = new_table()
+        readers = [Reader(store, query(keys, f"column{number}=1"), digest=str(number)) for number in range(100)]
+        found = [versions for versions, _ in lease(store, readers)]
+        assert found[-1] is Refusal.FULL
+        assert isinstance(found[0], bytes)
+        assert found.count(Refusal.FULL) == 100 - len(store.schemes(keys))
+
+    def test_a_lost_registry_outdates_every_entry(self, store: Store) -> None:
+        readers = readers_of(store, entries=2)
+        fill(store, readers)
+        registry = readers[0].tables[0].keys.registry
+        if store.delete([registry]) == 0:
+            return  # this store's registries can't be lost
+        lease(store, readers[:1])
+        assert not any(reader.hits() for reader in readers)
+
+    def test_entries_end(self, store: Store, pass_time: Pass) -> None:
+        readers = readers_of(store, entries=2)
+        fill(store, readers, BRIEF)
+        pass_time(2 * BRIEF)
+        assert not any(reader.hits() for reader in readers)
+
+    def test_counts_of_use_add_up_the_highest_first(self, store: Store) -> None:
+        key = f"{new_table().base}u"
+        store.note_use(key, {"rare": 1, "often": 5}, 10, TTL)
+        store.note_use(key, {"often": 2, "new": 3}, 10, TTL)
+        assert store.used([key, f"{key}-none"], 2) == [[("often", 7.0), ("new", 3.0)], []]
+
+    def test_only_the_highest_are_kept(self, store: Store) -> None:
+        key = f"{new_table().base}u"
+        store.note_use(key, {str(number): number + 1 for number in range(20)}, 5, TTL)
+        assert [name for name, _ in store.used([key], 100)[0]] == ["19", "18", "17", "16", "15"]
+
+    def test_counts_end(self, store: Store, pass_time: Pass) -> None:
+        key = f"{new_table().base}u"
+        store.note_use(key, {"one": 1}, 5, BRIEF)
+        pass_time(2 * BRIEF)
+        assert store.used([key], 5) == [[]]
