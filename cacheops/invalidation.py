@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,11 +20,13 @@ from cacheops.monitoring.counters import MARK, PENDING, counters
 from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
-from cacheops.tags import VERSION_BYTES, NoToken, parts_of, tag_names
+from cacheops.tags import VERSION_BYTES, NoToken, columns_of, tag_names
 
 logger = logging.getLogger("cacheops")
 
 Row = Mapping[str, Any]  # column -> value
+
+CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
 
 
 @dataclass(slots=True)
@@ -95,15 +97,19 @@ class Announcement:
 
     def mark(self) -> None:
         """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
+        missed = self.reach()
+        if missed:
+            self._not_told(missed)
+
+    def reach(self) -> list[Region]:
+        """Mark in all regions at once; return those that could not be told."""
         reached = self._mark_round({region: self._first_tables(region) for region in regions})
         second = {region: self._missing(region, answers) for region, answers in reached.items()}
         again = {region: tables for region, tables in second.items() if tables}
         if again:
             told = self._mark_round(again)
             reached = {region: answers for region, answers in reached.items() if region not in again or region in told}
-        missed = [region for region in regions if region not in reached]
-        if missed:
-            self._not_told(missed)
+        return [region for region in regions if region not in reached]
 
     def _mark_round(self, wanted: Mapping[Region, dict[str, MarkedTable]]) -> dict[Region, dict[str, frozenset[str]]]:
         """Send the marks to each region, then hear each one's answer: its schemes, by table."""
@@ -137,8 +143,9 @@ class Announcement:
     def _marked_table(self, table: str, schemes: frozenset[str]) -> MarkedTable:
         needed = self._needed.get((table, schemes))
         if needed is None:
-            tags = self.changes.tables[table].tags(schemes)
-            needed = MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None)
+            change = self.changes.tables[table]
+            tags, closes = change.tags(schemes), len(change.rows) > CLOSING_ROWS
+            needed = MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None, closes=closes)
             self._needed[table, schemes] = needed
         return needed
 
@@ -153,7 +160,7 @@ class Announcement:
             if needed.whole:
                 found[table] = needed
             elif not needed.tags <= marked.tags:
-                found[table] = MarkedTable(needed.keys, needed.tags - marked.tags)
+                found[table] = replace(needed, tags=needed.tags - marked.tags)
         return found
 
     def _remember(self, region: Region, tables: Mapping[str, MarkedTable]) -> None:
@@ -163,7 +170,7 @@ class Announcement:
             if before is None:
                 held[table] = marked
             else:
-                held[table] = MarkedTable(marked.keys, before.tags | marked.tags, before.whole or marked.whole)
+                held[table] = before.joined(marked)
 
     def _failed(self, region: Region, error: StoreError) -> None:
         if isinstance(error, StoreUnavailable):
@@ -176,7 +183,7 @@ class Announcement:
     def _not_told(self, missed: Sequence[Region]) -> None:
         names = ", ".join(region.name for region in missed)
         if conf.on_unreachable == "strict":
-            self.clear()
+            self.withdraw()
             raise InvalidationRefused(
                 f"The write was not committed: its invalidation could not be placed in {names}. Try again when the "
                 "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
@@ -191,10 +198,7 @@ class Announcement:
 
         Nobody waits for it: the commit is done, and a reader that finds a mark still standing reads the database.
         """
-        for name, tables in self._marked.items():
-            region = regions[name]
-            if region.breaker.allows(urgent=True):
-                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
+        self.withdraw()
         for region in self._missed:
             region.suspect()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
@@ -202,6 +206,13 @@ class Announcement:
             cache_invalidated.send(
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
             )
+
+    def withdraw(self) -> None:
+        """Take the marks off, nothing having been changed."""
+        for name, tables in self._marked.items():
+            region = regions[name]
+            if region.breaker.allows(urgent=True):
+                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
 
     def _count(self, table: str, change: TableChange) -> None:
         marked = [held[table] for held in self._marked.values() if table in held]
@@ -228,7 +239,7 @@ def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
     A region not asked yet is asked. A scheme that appears later makes the write mark the whole table: wider is safe.
     """
     keys = TableKeys.of(prefix, database, table)
-    columns: set[str] = set()
+    columns: frozenset[str] = frozenset()
     for region in regions:
         schemes = region.known_schemes(keys)
         if schemes is None:
@@ -244,5 +255,5 @@ def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
                 continue
             region.answered()
             region.learn(keys, schemes)
-        columns.update(part.column for scheme in schemes for part in parts_of(scheme))
-    return frozenset(columns)
+        columns |= columns_of(schemes)
+    return columns

@@ -9,20 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from django.db import connections, models
-from django.db.models.query import MAX_GET_RESULTS, ModelIterable
+from django.db import models
+from django.db.models.query import MAX_GET_RESULTS
 from django.db.models.query_utils import Q
 
 from cacheops.conf import conf, on_change
-from cacheops.engine import fetch
 from cacheops.exceptions import InvalidOption
-from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
-from cacheops.orm.options import NOCACHE, QueryOptions, bypassed, is_bypassed, options_of, set_options
-from cacheops.orm.plan import Plan, plan_for
-from cacheops.orm.reading import CachingCompiler, request_for
+from cacheops.orm.options import NOCACHE, QueryOptions, set_options
+from cacheops.orm.plan import Plan
+from cacheops.orm.reading import CachingCompiler
+from cacheops.orm.short import ShortQuerySet, planned
 from cacheops.orm.tables import compared_as
-from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import OPERATIONS, Level, Profile, level_from, operations, profile_of
+from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.rows import Row
 
 M = TypeVar("M", bound=models.Model)
@@ -88,12 +86,8 @@ def _make_get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> Ge
     compiler = query.get_compiler(using=database)
     if not isinstance(compiler, CachingCompiler):
         return None
-    try:
-        fingerprint = Fingerprint(query)
-    except NoFingerprint:
-        return None
-    plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
-    if plan.template is None or plan.converted is None or fingerprint.parameters != [value] or plan.klass_info is None:
+    plan, parameters, _ = planned(query, database)
+    if plan is None or plan.converted is None or parameters != [value] or plan.klass_info is None:
         return None
     first, last = plan.klass_info["select_fields"][0], plan.klass_info["select_fields"][-1] + 1
     if (first, last) != (0, len(plan.select)) or plan.klass_info.get("related_klass_infos"):
@@ -110,7 +104,7 @@ def get_query(queryset: "CachedQuerySet[Any]", condition: dict[str, Any]) -> Any
     return query
 
 
-class CachedQuerySet(models.QuerySet[M]):
+class CachedQuerySet(ShortQuerySet[M]):
     """A QuerySet that can say how it is cached."""
 
     def cache(
@@ -162,95 +156,22 @@ class CachedQuerySet(models.QuerySet[M]):
                 return found
         return super().get(*args, **kwargs)
 
-    def _is_fresh(self) -> bool:
-        """Say whether this is a manager's queryset, on which nothing was called yet that would change `get`."""
-        query: Any = self.query
-        return (
-            not query.alias_map
-            and not query.where.children
-            and query.high_mark is None
-            and not query.low_mark
-            and query.default_cols
-            and not query.annotations
-            and not query.select_related
-            and not query.deferred_loading[0]
-            and not query.distinct
-            and not query.combinator
-            and not query.select_for_update
-            and not query.extra
-            and not query._filtered_relations
-            and self._iterable_class is ModelIterable
-            and not self._prefetch_related_lookups  # type: ignore[attr-defined]
-            and not self._known_related_objects  # type: ignore[attr-defined]
-        )
-
-    def count(self) -> int:
-        if self._result_cache is None:
-            found = self._short_count()
-            if found is not None:
-                return found
-        return super().count()
-
-    def _short_count(self) -> int | None:
-        """Return the number of rows without building an aggregation, None where the long way must be gone.
-
-        It depends on what the rows depend on. With other tables than the model's own that may be too much.
-        """
-        profile, database, query = self._profile("count"), self.db, self.query
-        compiler = query.get_compiler(using=database)
-        if profile is None or not isinstance(compiler, CachingCompiler):
-            return None
-        try:
-            fingerprint = Fingerprint(query)
-        except NoFingerprint:
-            return None
-        plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
-        if plan.template is None or len(plan.template.tables) != 1:
-            return None
-        transaction = transaction_of(connections[database])
-        if transaction.has_snapshot() or transaction.has_written(plan.template):
-            return None
-        label = f"{self.model._meta.label_lower}:count"
-        request = request_for(plan, fingerprint.parameters, database, profile, label)
-        return None if request is None else fetch(request, self._load_count)[0][0]
-
-    def _load_count(self) -> list[Row]:
-        with bypassed():
-            return [(super().count(),)]
-
-    def _profile(self, op: str) -> Profile | None:
-        """Return the profile of this query, None where it says that an operation is not cached."""
-        profile = profile_of(self.model)
-        if profile is None or not conf.enabled or is_bypassed():
-            return None
-        options = options_of(self.query)
-        if options is not None:
-            profile = options.over(profile)
-        cached = op in profile.ops and profile.level != "bypass" and profile.timeout > 0
-        return profile if cached else None
-
     def _short_get(self, name: str, value: Any) -> M | None:
         """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
         model, database = self.model, self.db
-        profile = self._profile("get")
-        if profile is None:
+        if self._profile("get") is None:
             return None
         plan = get_plan(self, name, value)
         if plan is None or type(value) is not plan.kind:
-            return None
-        transaction = transaction_of(connections[database])
-        template = plan.plan.template
-        assert template is not None
-        if transaction.has_snapshot() or transaction.has_written(template):
-            return None
-        request = request_for(plan.plan, [value], database, profile, f"{model._meta.label_lower}:get")
-        if request is None:
             return None
 
         def load() -> Sequence[Row]:
             return get_query(self, {name: value}).get_compiler(using=database).load_rows()
 
-        found = plan.instances(database, fetch(request, load))
+        rows = self._rows(plan.plan, [value], "get", load)
+        if rows is None:
+            return None
+        found = plan.instances(database, rows)
         if not found:
             raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")  # type: ignore[attr-defined]
         return found[0]

@@ -61,6 +61,12 @@ def parts_of(scheme: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+@lru_cache(maxsize=1024)
+def columns_of(schemes: frozenset[str]) -> frozenset[str]:
+    """Return the columns that stand in any of some schemes."""
+    return frozenset(part.column for scheme in schemes for part in parts_of(scheme))
+
+
 def scheme_of(parts: Mapping[str, int | None]) -> str:
     """Return the scheme of columns with their widths."""
     return ",".join(column if width is None else f"{column}/{width}" for column, width in sorted(parts.items()))
@@ -78,12 +84,25 @@ def tag_name(scheme: str, values: Mapping[str, Any]) -> str:
 def tag_names(scheme: str, rows: Sequence[Mapping[str, Any]], most: int) -> set[str] | None:
     """Return the names of the tags that rows lie in, as `tag_name` does; None where they are more than `most`."""
     parts = parts_of(scheme)
+    if len(parts) == 1:
+        return _names_by_one(scheme, parts[0], {row[parts[0].column] for row in rows}, most)
     columns = [part.column for part in parts]
     values = {tuple([row[column] for column in columns]) for row in rows}  # many rows share a few
     if len(values) > most:
         return None
     texts = scheme.split(",") if scheme else []
     return {named_by(scheme, texts, [part.token(one) for part, one in zip(parts, row, strict=True)]) for row in values}
+
+
+def _names_by_one(scheme: str, part: Part, values: set[Any], most: int) -> set[str] | None:
+    """Return the names for a scheme of one column, which a write of many rows has for each row's own key."""
+    if len(values) > most:
+        return None
+    start = scheme + "="
+    names = [
+        start + (str(value) if type(value) is int and part.width is None else part.token(value)) for value in values
+    ]
+    return {name if len(name) <= MAX_NAME else named(scheme, [name[len(start) :]]) for name in names}
 
 
 def named(scheme: str, tokens: list[str]) -> str:

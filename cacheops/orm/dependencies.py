@@ -19,7 +19,7 @@ from django.db.models.sql.constants import LOUTER
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, OR, WhereNode
 
-from cacheops.orm.tables import compared_as, fields_by_column, has_ranges, is_exact
+from cacheops.orm.tables import compared_as, fields_by_column, has_ranges, is_exact, plain_type
 from cacheops.tags import MAX_NAME, WHOLE_TABLE, NoToken, bucket, named, named_by, token
 
 MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
@@ -319,4 +319,6 @@ def equalities(query: Query, alias: str, term: Term) -> Equalities:
 
 def value_of(table: str, column: str, value: Any) -> Any:
     """Return a column's value as a condition would hold it, from an attribute or a row."""
-    return None if value is None else compared_as(fields_by_column(table)[column]).get_prep_value(value)
+    if value is None or type(value) is plain_type(table, column):
+        return value
+    return compared_as(fields_by_column(table)[column]).get_prep_value(value)

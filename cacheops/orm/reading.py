@@ -131,6 +131,8 @@ class CachingCompiler:
         request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")
         if request is None or transaction.has_written(plan.template):
             return None
+        if transaction.met is not None:
+            transaction.met.append((plan, fingerprint.parameters, self))
         return request, plan
 
 

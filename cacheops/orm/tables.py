@@ -1,5 +1,6 @@
 """What is known of the project's tables: their models, their columns, and which columns may stand in a tag."""
 
+import uuid
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,26 @@ EXACT_FIELDS = frozenset(
         models.TextField,
     }
 )
+# The type of the values that a field's get_prep_value() gives back as they are.
+PLAIN_TYPES: dict[type, type] = {
+    **dict.fromkeys(
+        (
+            models.AutoField,
+            models.BigAutoField,
+            models.SmallAutoField,
+            models.IntegerField,
+            models.BigIntegerField,
+            models.SmallIntegerField,
+            models.PositiveIntegerField,
+            models.PositiveBigIntegerField,
+            models.PositiveSmallIntegerField,
+        ),
+        int,
+    ),
+    **dict.fromkeys((models.CharField, models.SlugField, models.EmailField, models.URLField, models.TextField), str),
+    models.BooleanField: bool,
+    models.UUIDField: uuid.UUID,
+}
 RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
 
 
@@ -110,6 +131,12 @@ def is_exact(table: str, column: str) -> bool:
         return False
     field = compared_as(field)
     return type(field) in EXACT_FIELDS and not getattr(field, "db_collation", None)
+
+
+@lru_cache(maxsize=4096)
+def plain_type(table: str, column: str) -> type | None:
+    """Return the type whose values of a column compare as they are, without being prepared."""
+    return PLAIN_TYPES.get(type(compared_as(fields_by_column(table)[column])))
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,8 @@
 """What a transaction has changed, kept beside its connection until it commits; and the statements that change it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -13,6 +14,7 @@ from cacheops.invalidation import Announcement, Changes, known_columns
 from cacheops.orm.dependencies import Template
 from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_named
 
+Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
 
 READS_ONLY = re.compile(
@@ -44,14 +46,25 @@ def silenced() -> Iterator[None]:
         _silenced.reset(token)
 
 
+def is_silenced() -> bool:
+    return _silenced.get()
+
+
+def nothing() -> None:
+    """Stand for a reference to an instance that is gone."""
+
+
 class Transaction:
     """The open transaction of one connection, or none: then there are no changes."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.changes = Changes()
+        self._begun = True  # False at the start of a transaction that is ours
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
         self._snapshot = False  # it sees one snapshot from its first statement on
+        self.met: list[Any] | None = None  # plans, parameters and compilers of cached reads, while somebody learns them
+        self._saved: tuple[Callable[[], Any], bool] = (nothing, False)
 
     @property
     def database(self) -> str:
@@ -71,36 +84,61 @@ class Transaction:
         changed = self.changes.tables
         return bool(changed) and any(table in changed for table, _ in template.tables)
 
+    @contextmanager
+    def learning(self) -> Iterator[list[Any]]:
+        """Note the plan, the parameters and the compiler of each cached read within the block."""
+        outer, self.met = self.met, []
+        try:
+            yield self.met
+        finally:
+            self.met = outer
+
     # --- told by writers --------------------------------------------------------------------------------------------
 
     def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
         """Note rows by the values of their columns, before or after a change."""
-        if is_tracked(table) and not _silenced.get():
+        if is_tracked(table) and not is_silenced():
             self.changes.add_rows(table, rows, source)
 
     def changed_table(self, table: str, source: str) -> None:
         """Note a change whose rows are not known."""
-        if is_tracked(table) and not _silenced.get():
+        if is_tracked(table) and not is_silenced():
             self.changes.add_table(table, source)
+
+    def note_saved(self, instance: Any, *, named: bool) -> None:
+        """Note an instance that is about to be saved, and whether its columns were named (`update_fields`)."""
+        self._saved = (weakref.ref(instance), named)
+
+    def take_saved(self) -> tuple[Any, bool]:
+        """Return what was noted last, once; None where there is nothing."""
+        (reference, named), self._saved = self._saved, (nothing, False)
+        return reference(), named
 
     @contextmanager
     def orm_statement(self) -> Iterator[None]:
         """Run a compiler's write: within a transaction, so that it is announced before it is committed."""
-        outer = self.in_orm_statement
         if self.connection.get_autocommit() and not self.connection.in_atomic_block:
-            with transaction.atomic(using=self.database, savepoint=False), self._marked_as_orm(outer):
+            with transaction.atomic(using=self.database, savepoint=False), self.watched():
+                self._begun = False
                 yield
         else:
-            with self._marked_as_orm(outer):
+            self._begun = True
+            with self.watched():
                 yield
 
     @contextmanager
-    def _marked_as_orm(self, outer: bool) -> Iterator[None]:
-        self.in_orm_statement = True
+    def watched(self) -> Iterator[None]:
+        """Run statements whose rows the caller captures."""
+        outer, self.in_orm_statement = self.in_orm_statement, True
         try:
             yield
         finally:
             self.in_orm_statement = outer
+
+    def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
+        """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""
+        begins, self._begun = not self._begun, True
+        return self.connection.cacheops_run(statements, begins)
 
     # --- commit and rollback ----------------------------------------------------------------------------------------
 

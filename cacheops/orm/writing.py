@@ -5,6 +5,8 @@ condition of some query; they are read under the rows' locks, in the same transa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -17,12 +19,19 @@ from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
 from cacheops.orm.dependencies import value_of
-from cacheops.orm.tables import fields_by_column, models_by_table
-from cacheops.orm.transaction import Transaction, transaction_of, wanted_columns
+from cacheops.orm.guess import update_as_guessed
+from cacheops.orm.tables import fields_by_column, models_by_table, plain_type
+from cacheops.orm.transaction import Statement, Transaction, transaction_of, wanted_columns
 
 AnyField = Field[Any, Any] if hasattr(Field, "__class_getitem__") else Field
 Values = Mapping[str, Any]  # column -> value
 NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for: what has conditions is not known
+
+
+@lru_cache(maxsize=1024)
+def fields_named(table: str, columns: frozenset[str]) -> list[Any]:
+    """Return the fields of a table's columns, in the model's order."""
+    return [field for column, field in fields_by_column(table).items() if column in columns]
 
 
 class CapturingCompiler:
@@ -45,8 +54,7 @@ class CapturingCompiler:
         table = self.table
         if table not in models_by_table():
             return []
-        columns = wanted_columns(self.using, table)
-        return [field for column, field in fields_by_column(table).items() if column in columns]
+        return fields_named(table, wanted_columns(self.using, table))
 
     def returning(self, fields: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
         """Return a RETURNING clause. (Django 6 has renamed the operation.)"""
@@ -61,9 +69,13 @@ class CapturingCompiler:
         columns = [field.get_col(table) for field in fields]
         compiler: SQLCompiler = Query(self.query.model).get_compiler(self.using)
         converters = compiler.get_converters(columns)
-        plain = compiler.apply_converters(rows, converters) if converters else rows
+        plain = list(compiler.apply_converters(rows, converters) if converters else rows)
         names = [field.column for field in fields]
-        return [{name: value_of(table, name, value) for name, value in zip(names, row, strict=True)} for row in plain]
+        for place, name in enumerate(names):
+            if not {type(row[place]) for row in plain} <= {plain_type(table, name), NoneType}:
+                plain = [[value_of(table, *one) for one in zip(names, row, strict=True)] for row in plain]
+                break
+        return [dict(zip(names, row, strict=True)) for row in plain]
 
     def run_returning(self, sql: str, params: Sequence[Any], fields: Sequence[Any]) -> tuple[int, list[Values]]:
         """Execute a statement with a RETURNING clause for `fields`; return the number of rows, and their values."""
@@ -106,6 +118,8 @@ class CapturingUpdate(CapturingCompiler):
     returning_fields: Any = None
 
     def execute_sql(self, result_type: str) -> Any:
+        if update_as_guessed(self):
+            return 1
         with self.transaction.orm_statement():
             count = self._update()
             aux_counts = [
@@ -129,21 +143,27 @@ class CapturingUpdate(CapturingCompiler):
             with self.connection.cursor() as cursor:
                 cursor.execute(sql, params)
                 return cursor.rowcount
-        before = self._before(fields)
         key = self.query.get_meta().pk
         named = fields if key in fields else [*fields, key]
-        count, after = self.run_returning(sql, params, named)
-        self._note(before, after, key.column)
-        return count
+        locking = self._locking(named) if self._sets_any(fields) else None
+        clause, more = self.returning(named)
+        statements = [locking] if locking else []
+        *before, after = self.transaction.run([*statements, (f"{sql} {clause}", (*params, *more))])
+        self._note(self.converted(named, before[0]) if before else None, self.converted(named, after), key.column)
+        return len(after)
 
     def execute_returning_sql(self, returning_fields: Any) -> Any:
         """As execute_sql, with columns for the caller (Django 6)."""
+        if not returning_fields:
+            return [()] * self.execute_sql(ROW_COUNT)
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
-            before = self._before(fields)
-            asked = list(returning_fields or [])
+            asked = list(returning_fields)
             key = self.query.get_meta().pk
             named = [*fields, key]
+            before = None
+            if self._sets_any(fields):
+                before = self.converted(named, self.transaction.run([self._locking(named)])[0])
             rows = super().execute_returning_sql([*asked, *named])  # type: ignore[misc]
             own: list[Values] = [
                 {
@@ -155,24 +175,22 @@ class CapturingUpdate(CapturingCompiler):
             self._note(before, own, key.column)
             return [tuple(row[: len(asked)]) for row in rows]
 
-    def _before(self, fields: Sequence[Any]) -> list[Values] | None:
-        """Return the rows as they are, locked; None where the statement sets no column of a condition."""
-        set_columns = {field.column for field, _, _ in self.query.values}
-        if not any(field.column in set_columns for field in fields):
-            return None
+    def _sets_any(self, fields: Sequence[Any]) -> bool:
+        columns = {field.column for field, _, _ in self.query.values}
+        return any(field.column in columns for field in fields)
+
+    def _locking(self, named: Sequence[Any]) -> Statement:
+        """Return the SELECT that locks the rows and tells what they are."""
         query = self.query.chain(klass=Query)
         query.clear_ordering(force=True)
         query.select_related = False
         query.clear_select_clause()
-        key = query.get_meta().pk
-        named = fields if key in fields else [*fields, key]
         query.add_fields([field.name for field in named])
         query.select_for_update = self.connection.features.has_select_for_update
         # Its own rows alone: those that it joins are not written, and an outer join's far side can't be locked.
         query.select_for_update_of = ("self",) if self.connection.features.has_select_for_update_of else ()
-        compiler = query.get_compiler(self.using)
-        rows = [row for chunk in compiler.execute_sql(MULTI) for row in chunk]
-        return self.converted(named, rows)
+        sql, parameters = query.get_compiler(self.using).as_sql()
+        return sql, tuple(parameters)
 
     def _note(self, before: list[Values] | None, after: list[Values], key: str) -> None:
         if before is None:

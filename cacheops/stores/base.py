@@ -6,15 +6,19 @@ StoreUnavailable when there is no answer, CommandRefused when the answer is no.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from cacheops.exceptions import StoreError
 from cacheops.keys import TableKeys
+from cacheops.tags import VERSION_BYTES
 
 T = TypeVar("T")
 Told: TypeAlias = Callable[[T | StoreError], None]  # hears an answer, or why there is none
+
+
+MARK_BYTES = 24  # of one writer's mark in a pending tag, after a first letter: its name, its deadline (lua/mark.lua)
 
 
 class Refusal(Enum):
@@ -41,14 +45,29 @@ class TableTags(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarkedTable:
-    """What a writer marks in one table: tags, and with `whole` the generation, on which every entry depends."""
+    """What a writer marks in one table: tags, and with `whole` the generation, on which every entry depends.
+
+    A writer of many rows `closes` the table instead: its tags are deleted, and none that is absent is leased meanwhile.
+    """
 
     keys: TableKeys
     tags: frozenset[str]
     whole: bool = False
+    closes: bool = False
 
     def key_list(self) -> list[str]:
-        return ([self.keys.generation] if self.whole else []) + [self.keys.tag(name) for name in sorted(self.tags)]
+        start = self.keys.base + "t:"
+        return ([self.keys.generation] if self.whole else []) + [start + name for name in self.tags]
+
+    def standing(self) -> list[str]:
+        """Return the keys under which a mark stands until it is cleared."""
+        if self.closes:
+            return [self.keys.generation] if self.whole else []
+        return self.key_list()
+
+    def joined(self, other: "MarkedTable") -> "MarkedTable":
+        """Return the marks of both, of one writer and table."""
+        return replace(self, tags=self.tags | other.tags, whole=self.whole or other.whole)
 
 
 class Wanted(NamedTuple):
@@ -84,6 +103,10 @@ class Store(ABC):
     @abstractmethod
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of an entry's key and its tags' keys, in one round trip where they lie in one slot."""
+
+    def writers(self, tags: Sequence[str]) -> list[int]:
+        """Return by how many writers each tag's key is marked, those included whose time is up."""
+        return [len(value) // MARK_BYTES if value and len(value) != VERSION_BYTES else 0 for value in self.read(tags)]
 
     @abstractmethod
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
@@ -169,7 +192,7 @@ class Store(ABC):
             self.release(loader)
 
     def fill_many_soon(self, sealed: "Sequence[Sealed]", loaders: Sequence[str], told: "Told[None]") -> None:
-        """Store entries and let their locks go without waiting: `told` hears once, of all, as in `fill_soon`."""
+        """Store entries of one table and let their locks go without waiting: `told` hears once, as in `fill_soon`."""
         try:
             self.fill_many(sealed)
             self.release_many(loaders)

@@ -141,7 +141,9 @@ class RedisStore(Store):
     ) -> Callable[[], list[frozenset[str]]]:
         milliseconds = round(seconds * 1000)
         commands = [
-            MARK.command([table.keys.registry, table.keys.generation, *table.key_list()], writer, milliseconds)
+            MARK.command(
+                [table.keys.registry, table.keys.generation, *table.key_list()], writer, milliseconds, int(table.closes)
+            )
             for table in tables
         ]
         routes = [table.keys.registry for table in tables]
@@ -164,12 +166,12 @@ class RedisStore(Store):
     def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
         commands = [clear_command(table, writer) for table in tables]
         answer = self._wire.begin(commands, [table.keys.registry for table in tables])
-        marked = sum(len(table.key_list()) for table in tables)
+        marked = sum(len(table.standing()) + table.closes for table in tables)
         return lambda: marked - sum(answer())
 
     def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: Told[int]) -> None:
         for table in tables:
-            marked = len(table.key_list())
+            marked = len(table.standing()) + table.closes
 
             def heard(answers: list[Any] | StoreError, marked: int = marked) -> None:
                 told(answers if isinstance(answers, StoreError) else marked - answers[0])
@@ -211,7 +213,7 @@ class RedisStore(Store):
 
 
 def clear_command(table: MarkedTable, writer: bytes) -> Command:
-    return CLEAR.command([table.keys.registry, table.keys.generation, *table.key_list()], writer)
+    return CLEAR.command([table.keys.registry, table.keys.generation, *table.standing()], writer, int(table.closes))
 
 
 def set_command(one: Sealed) -> Command:

@@ -1,12 +1,12 @@
 """What our database backends add to Django's: their compilers, their commits, and an eye on raw statements."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.transaction import atomic
 
-from cacheops.orm.transaction import Transaction, transaction_of, written_tables
+from cacheops.orm.transaction import Statement, Transaction, transaction_of, written_tables
 
 
 class CachingWrapper:
@@ -25,6 +25,15 @@ class CachingWrapper:
     def cacheops_snapshots(self) -> bool:
         """Say whether an open transaction sees one snapshot from its first statement on."""
         raise NotImplementedError
+
+    def cacheops_run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
+        """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
+        found = []
+        with self.cursor() as cursor:
+            for sql, parameters in statements:
+                cursor.execute(sql, parameters)
+                found.append(cursor.fetchall())
+        return found
 
     def _commit(self) -> None:
         transaction_of(self).commit(super()._commit)

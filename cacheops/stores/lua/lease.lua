@@ -1,6 +1,7 @@
 -- Lease the versions of one table's tags, and register the schemes of the query that reads them.
 --
--- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1" and "w:WRITER" = deadline in milliseconds
+-- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1", "w:WRITER" = deadline in milliseconds, and "x:WRITER" = the
+--           same of a writer that has closed the table
 -- KEYS[2..] the generation, then the tags; last the loader's lock, where one is taken (ARGV[4] is not 0)
 -- ARGV[1]   a version never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
@@ -28,17 +29,18 @@ local locks = tonumber(ARGV[4]) > 0
 local last = locks and #KEYS - 1 or #KEYS
 
 local registered = redis.call('HGETALL', KEYS[1])
-local schemes, count, writers = {}, 0, false
+local schemes, count, writers, closed = {}, 0, false, false
 for at = 1, #registered, 2 do
     local field = registered[at]
     if string.sub(field, 1, 2) == 's:' then
         schemes[string.sub(field, 3)] = true
         count = count + 1
-    elseif string.sub(field, 1, 2) == 'w:' then
-        if tonumber(registered[at + 1]) > now then
-            writers = true
-        else
+    elseif string.find(field, '^[wx]:') then
+        if tonumber(registered[at + 1]) <= now then
             redis.call('HDEL', KEYS[1], field)
+        else
+            writers = true
+            closed = closed or string.sub(field, 1, 1) == 'x'
         end
     end
 end
@@ -49,6 +51,7 @@ for at = 2, last do
     if pending(value) then return 'pending' end
     -- What a dead writer has left behind is as good as absent.
     tags[at] = value and #value == 8 and value or nil
+    if closed and not tags[at] then return 'pending' end
 end
 
 local fresh = {}

@@ -1,6 +1,6 @@
 -- Lease the versions of many tags of one table, for many queries at once: what lease.lua does, without a loader's lock.
 --
--- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1" and "w:WRITER" = deadline in milliseconds
+-- KEYS[1]   the table's registry, as in lease.lua
 -- KEYS[2..] the generation, then the tags of all queries
 -- ARGV[1]   a version never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
@@ -23,17 +23,18 @@ end
 local MAX_SCHEMES = 64  -- as in lease.lua
 
 local registered = redis.call('HGETALL', KEYS[1])
-local schemes, count, writers = {}, 0, false
+local schemes, count, writers, closed = {}, 0, false, false
 for at = 1, #registered, 2 do
     local field = registered[at]
     if string.sub(field, 1, 2) == 's:' then
         schemes[string.sub(field, 3)] = true
         count = count + 1
-    elseif string.sub(field, 1, 2) == 'w:' then
-        if tonumber(registered[at + 1]) > now then
-            writers = true
-        else
+    elseif string.find(field, '^[wx]:') then
+        if tonumber(registered[at + 1]) <= now then
             redis.call('HDEL', KEYS[1], field)
+        else
+            writers = true
+            closed = closed or string.sub(field, 1, 1) == 'x'
         end
     end
 end
@@ -68,7 +69,7 @@ for at = 1, #values do
     local value, key = values[at], KEYS[at + 1]
     if value and #value == 8 then
         if redis.call('PTTL', key) < tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end
-    elseif value and pending(value) then
+    elseif closed or (value and pending(value)) then
         value = ''
     else
         -- What a dead writer has left behind is as good as absent.
