@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cacheops import rows as codec
 from cacheops import tally
 from cacheops.conf import conf
+from cacheops.controls import controls
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters
@@ -87,7 +88,7 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
         (table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes
     ):
         request = request.coarse()
-    if not region.breaker.allows():
+    if controls.hold(request.databases, request.tables) or not region.breaker.allows():
         return _bypass(request, load)
     try:
         found = _look_up(region, request)

@@ -15,7 +15,7 @@ MOST_STALE = 3600.0  # seconds; for longer, too many replaced versions would be 
 DEFAULT_TIMEOUT = 300.0  # seconds; the specification's default
 
 # Written at times of their own, by Django or by us, and never worth caching.
-UNTRACKED = frozenset({"sessions.session", "migrations.migration", "cacheops.queuedinvalidation"})
+UNTRACKED = frozenset({"sessions.session", "migrations.migration", "cacheops.queuedinvalidation", "cacheops.control"})
 
 
 @dataclass(frozen=True, slots=True)

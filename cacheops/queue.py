@@ -5,30 +5,22 @@ the region replays it before the region's cache is used again, and looks for row
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connections
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import counters
 from cacheops.stores.base import MarkedTable
+from cacheops.unseen import ask
 
 if TYPE_CHECKING:
     from cacheops.regions import Region
 
 TABLE = "cacheops_queuedinvalidation"
 BATCH = 1000  # rows replayed at a time
-# One row, one column: null where there is no such table.
-EXISTS = {
-    "postgresql": f"SELECT to_regclass('{TABLE}')",
-    "sqlite": f"SELECT max(name) FROM sqlite_master WHERE name = '{TABLE}'",
-}
-
-_with_queue: dict[str, bool] = {}  # databases, whether they have the table
-on_change(_with_queue.clear)
 
 
 def add(database: str, region: str, tables: Sequence[str]) -> None:
@@ -57,20 +49,8 @@ def waiting(database: str, region: str, last: int) -> list[tuple[int, str]]:
 
     It asks the driver itself: the look is ours, not a query of the caller's, who may count or forbid them.
     """
-    connection: Any = connections[database]
-    connection.ensure_connection()
-    mark = "?" if connection.vendor == "sqlite" else "%s"
-    with closing(connection.connection.cursor()) as cursor:
-        if not _with_queue.get(database):
-            cursor.execute(EXISTS[connection.vendor])
-            _with_queue[database] = cursor.fetchone()[0] is not None
-            if not _with_queue[database]:
-                return []  # not migrated yet
-        cursor.execute(
-            f'SELECT id, "table" FROM {TABLE} WHERE region = {mark} AND id > {mark} ORDER BY id LIMIT {BATCH}',
-            (region, last),
-        )
-        return [(row[0], row[1]) for row in cursor.fetchall()]
+    sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {BATCH}'
+    return [(row[0], row[1]) for row in ask(database, TABLE, sql, (region, last))]
 
 
 def _replay(region: "Region", database: str, found: Sequence[tuple[int, str]]) -> None:

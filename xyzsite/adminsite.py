@@ -10,13 +10,14 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from cacheops import bypassed
+from cacheops.admin import CacheStateLink
 
 # Nobody turns a hundred pages; counting five million rows to say how many there are takes seconds.
 MOST_COUNTED = 10_000
 
 
-class PlatformAdmin(ModelAdmin):
-    """django-unfold's pages under every Django that we run on."""
+class PlatformAdmin(CacheStateLink, ModelAdmin):
+    """django-unfold's pages under every Django that we run on, with a link to the cache."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show and change what the database holds, whatever the cache says."""

@@ -61,6 +61,10 @@ class MemoryStore(Store):
         with self._lock:
             return [None if key in self._marks else self._get(key) for key in keys]
 
+    def writers(self, tags: Sequence[str]) -> list[int]:
+        with self._lock:
+            return [len(self._marks.get(tag, ())) for tag in tags]
+
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
         with self._lock:
             for table in tables:

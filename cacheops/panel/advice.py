@@ -1,0 +1,106 @@
+"""What to do about a model's caching, in plain words, from what was counted."""
+
+from dataclasses import dataclass
+
+from cacheops.monitoring.figures import Reads, Writes
+
+ENOUGH_READS = 50  # fewer say nothing
+ENOUGH_SAMPLE = 5  # entries that were followed to their end
+GOOD_RATE = 0.9
+MOST_UNUSED = 0.5  # of entries: more of them were filled for nobody
+CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`look` says how urgent it is: poor, fair, good, none. `why` names the figures."""
+
+    text: str
+    why: str
+    look: str
+
+
+def advise(reads: Reads, writes: Writes, timeout: float | None) -> Advice:
+    """Return the most useful thing that can be said of a model. `timeout` is its profile's; None: it has none."""
+    if timeout is None:
+        return Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
+    if reads.total < ENOUGH_READS:
+        return Advice("Too few reads to say", f"{reads.total:,} reads; {ENOUGH_READS} are needed.", "none")
+    rate = reads.hit_rate or 0.0
+    return (
+        _unfit(reads)
+        or _useless(reads, writes, rate)
+        or _bypassed(reads)
+        or _good(reads, rate)
+        or _cause(reads, writes, rate, timeout)
+    )
+
+
+def _unfit(reads: Reads) -> Advice | None:
+    """Results that no entry can hold."""
+    unfit = reads.too_large + reads.unencodable
+    if unfit <= CLEAR_CAUSE * reads.misses or not unfit:
+        return None
+    if reads.too_large >= reads.unencodable:
+        why = f"{reads.too_large:,} results are above CACHEOPS_MAX_ENTRY_BYTES."
+        return Advice("Narrow the condition", f"{why} Read fewer rows or columns at a time.", "poor")
+    why = f"{reads.unencodable:,} results hold values that an entry can't."
+    return Advice("Do not cache", why, "poor")
+
+
+def _useless(reads: Reads, writes: Writes, rate: float) -> Advice | None:
+    """Entries that are invalidated before anybody reads them."""
+    unused = reads.unused_share
+    if unused is None or unused < MOST_UNUSED or reads.sampled_fills < ENOUGH_SAMPLE or rate >= CLEAR_CAUSE:
+        return None
+    why = (
+        f"{share(unused)} of its entries ended before their first hit; "
+        f"{writes.writes:,} writes to {reads.total:,} reads."
+    )
+    if _mostly_whole(writes):
+        return Advice("Narrow the condition", f"{why} {_whole(writes)}", "poor")
+    return Advice("Do not cache", why, "poor")
+
+
+def _bypassed(reads: Reads) -> Advice | None:
+    if reads.bypasses < CLEAR_CAUSE * reads.total:
+        return None
+    past = share(reads.bypasses / reads.total)
+    why = f"{past} of the reads went past the cache: a pause, a writer that takes long, or a region away."
+    return Advice("See why it is bypassed", why, "poor")
+
+
+def _good(reads: Reads, rate: float) -> Advice | None:
+    if rate < GOOD_RATE:
+        return None
+    return Advice("Leave it as it is", f"{share(rate)} of {reads.total:,} reads are hits.", "good")
+
+
+def _cause(reads: Reads, writes: Writes, rate: float, timeout: float) -> Advice:
+    """Say what most misses come from."""
+    look = "fair" if rate >= CLEAR_CAUSE else "poor"
+    missed = reads.absent + reads.outdated
+    if missed and reads.outdated >= CLEAR_CAUSE * missed:
+        why = f"{share(reads.outdated / missed)} of the misses found an entry that a write had outdated."
+        return Advice("Narrow the condition", f"{why} {_whole(writes)}".strip(), look)
+    if missed:
+        absent = share(reads.absent / missed)
+        why = f"{absent} of the misses found no entry: expired (after {timeout:g} s), or never read before."
+        return Advice("Raise the TTL", why, look)
+    return Advice("Leave it as it is", f"{share(rate)} of {reads.total:,} reads are hits.", look)
+
+
+def _mostly_whole(writes: Writes) -> bool:
+    return writes.writes > 0 and writes.whole >= CLEAR_CAUSE * writes.writes
+
+
+def _whole(writes: Writes) -> str:
+    if not _mostly_whole(writes):
+        return ""
+    return (
+        f"{writes.whole:,} of {writes.writes:,} writes invalidated the whole table: raw SQL, or too many rows at once."
+    )
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,72 @@
+"""Regions are asked at once, in threads, and not for longer than a page may wait; answers are kept for some seconds.
+
+People who look at one page together cost its regions one look. A region that answers too late answers the next page.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from typing import Any, NamedTuple, TypeVar
+
+from cacheops.conf import on_change
+from cacheops.exceptions import StoreError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+PATIENCE = 1.0  # seconds that a page waits for all regions together
+KEPT = 2.0  # seconds for which an answer is shown again; pages ask every five
+THREADS = 6  # more regions wait for each other; each thread holds a connection to each server
+
+
+class NoAnswer(NamedTuple):
+    """Stands where a region did not tell; `why` is for people."""
+
+    why: str
+
+
+class Answers:
+    """What regions have told lately."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None  # made by the first look, in the process that looks
+        self._asked: dict[Hashable, tuple[float, Future[Any]]] = {}
+
+    def forget(self) -> None:
+        """Ask anew the next time: something was changed."""
+        with self._lock:
+            self._asked.clear()
+
+    def ask(
+        self, asks: Mapping[K, Callable[[], V]], *, kept: float = KEPT, patience: float = PATIENCE
+    ) -> dict[K, V | NoAnswer]:
+        """Return what each call returns, by key; NoAnswer where it raises StoreError, or is not done in time."""
+        waiting = {key: self._future(key, call, kept) for key, call in asks.items()}
+        deadline = time.monotonic() + patience
+        found: dict[K, V | NoAnswer] = {}
+        for key, future in waiting.items():
+            try:
+                found[key] = future.result(max(0.0, deadline - time.monotonic()))
+            except TooLate:
+                found[key] = NoAnswer(f"It has not answered within {patience:g} s.")
+            except StoreError as error:
+                found[key] = NoAnswer(str(error))
+        return found
+
+    def _future(self, key: Hashable, call: Callable[[], V], kept: float) -> "Future[V]":
+        with self._lock:
+            held = self._asked.get(key)
+            if held is not None and (not held[1].done() or time.monotonic() - held[0] < kept):
+                return held[1]
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cacheops-panel")
+            future = self._threads.submit(call)
+            self._asked[key] = (time.monotonic(), future)
+            return future
+
+
+answers = Answers()
+on_change(answers.forget)

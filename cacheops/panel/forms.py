@@ -1,0 +1,139 @@
+"""What a person fills in before an action, and on the look-up page."""
+
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import models
+
+from cacheops.conf import conf
+from cacheops.orm.options import bypassed
+from cacheops.panel.lookup import NotFound, condition
+from cacheops.profiles import profile_of
+from cacheops.warming.registry import cached_models, registered
+from cacheops.warming.replica import cached_alias
+
+MOST_WARMED = 2000  # rows of a target, in a request: more is a job for manage.py warm_cache
+PAUSES = {60: "1 minute", 300: "5 minutes", 900: "15 minutes", 3600: "1 hour", 14400: "4 hours", 86400: "1 day"}
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """Return the models that the cache knows."""
+    known = [model for model in apps.get_models() if profile_of(model) is not None and model._meta.managed]
+    return sorted((model._meta.label_lower, model._meta.label) for model in known)
+
+
+def region_choices() -> list[tuple[str, str]]:
+    return [(name, name) for name in conf.regions]
+
+
+class ModelField(forms.ChoiceField):
+    """A model, by its label."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=model_choices, **options)
+
+    def clean(self, value: Any) -> type[models.Model]:
+        return apps.get_model(super().clean(str(value or "").lower()))
+
+
+class EverythingForm(forms.Form):
+    """Nothing to choose."""
+
+
+class ModelForm(forms.Form):
+    """One model."""
+
+    model = ModelField()
+
+
+class ObjectForm(forms.Form):
+    """One row of a model, by its primary key or by a unique field."""
+
+    model = ModelField()
+    pk = forms.CharField(label="Primary key", max_length=200, help_text="Or field=value, for a unique field.")
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        if "model" in found and "pk" in found:
+            found["object"] = self._row(found["model"], found["pk"])
+        return found
+
+    def _row(self, model: type[models.Model], text: str) -> models.Model:
+        try:
+            name, value = condition(model, text)
+            with bypassed():
+                row: models.Model = model._base_manager.using(cached_alias(model)).get(**{name: value})
+        except NotFound as error:
+            raise ValidationError(str(error)) from error
+        except (ObjectDoesNotExist, OverflowError) as error:
+            raise ValidationError(f"There is no {model._meta.verbose_name} {text}.") from error
+        return row
+
+
+class PatternForm(forms.Form):
+    """Keys by name, as CacheAsideManager keeps them."""
+
+    pattern = forms.CharField(
+        max_length=200,
+        help_text="Keys by name, such as device:7:*. A * stands for any text, a ? for one character.",
+    )
+
+    def clean_pattern(self) -> str:
+        pattern: str = self.cleaned_data["pattern"]
+        if not pattern.strip("*?"):
+            raise ValidationError("This pattern matches every key: invalidate everything instead.")
+        return pattern
+
+
+class WarmForm(forms.Form):
+    """What is warmed, where, and how much of it."""
+
+    target = forms.ChoiceField(help_text="A target that the project names, or the rows of one model.")
+    region = forms.ChoiceField()
+    top = forms.IntegerField(
+        label="Rows", min_value=1, max_value=MOST_WARMED, initial=500, help_text="The most used ones, then the newest."
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        named = [
+            (warmer.name, f"{warmer.name} ({warmer.help})" if warmer.help else warmer.name) for warmer in registered()
+        ]
+        labels = [(model._meta.label, model._meta.label) for model in cached_models()]
+        self.fields["target"].choices = [("Targets", named), ("Models", labels)]  # type: ignore[attr-defined]
+        self.fields["region"].choices = [*region_choices(), ("all", "all regions")]  # type: ignore[attr-defined]
+
+
+class RegionForm(forms.Form):
+    """One region."""
+
+    region = forms.ChoiceField(choices=region_choices)
+
+
+class PauseForm(forms.Form):
+    """Which model's caching is paused, for how long, and why."""
+
+    model = ModelField()
+    seconds = forms.TypedChoiceField(label="For", coerce=int, choices=list(PAUSES.items()), initial=900)
+    reason = forms.CharField(max_length=200, required=False, help_text="Shown to everybody on the panel.")
+
+
+class LookUpForm(forms.Form):
+    """A row, or a pasted key, in one region."""
+
+    model = ModelField(required=False)
+    pk = forms.CharField(label="Primary key", max_length=200, required=False)
+    key = forms.CharField(label="Key", max_length=40_000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    region = forms.ChoiceField(choices=region_choices)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["model"].choices = [("", "–"), *model_choices()]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        if not found.get("key") and not (found.get("model") and found.get("pk")):
+            raise ValidationError("Give a model and a primary key, or paste a key.")
+        return found

@@ -1,0 +1,137 @@
+"""The models page: what each model's caching is worth, what costs most first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from cacheops.conf import conf
+from cacheops.monitoring.figures import FUNCTION, Reads, Usage, Writes
+from cacheops.monitoring.keyspace import KeyDistribution
+from cacheops.monitoring.monitor import CacheMonitor
+from cacheops.panel.advice import Advice, advise
+from cacheops.panel.answers import NoAnswer, answers
+from cacheops.panel.charts import rate_look
+from cacheops.panel.overview import KEYS_KEPT
+from cacheops.profiles import DEFAULT_TIMEOUT, OPERATIONS, Profile, profile_of
+
+SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168)}
+MOST_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model, or cached function, in one region."""
+
+    name: str
+    model: type[models.Model] | None
+    profile: Profile | None
+    reads: Reads
+    writes: Writes
+    entries: int | None
+    bytes: int | None
+    advice: Advice
+
+    @property
+    def lost(self) -> float:
+        """Seconds that its readers spent on loading."""
+        return self.reads.load.seconds
+
+    @property
+    def rate_look(self) -> str:
+        return rate_look(self.reads.hit_rate)
+
+    @property
+    def operations(self) -> str:
+        """The profile's operations, in words."""
+        if self.profile is None or not self.profile.ops:
+            return "none"
+        return "all" if self.profile.ops == OPERATIONS else ", ".join(sorted(self.profile.ops))
+
+    @property
+    def level(self) -> str:
+        if self.profile is None:
+            return ""
+        return f"stale_ok({self.profile.stale:g})" if self.profile.stale else self.profile.level
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The page. `error` says why there are no figures; `keys_error` why there are no entries counted."""
+
+    rows: tuple[Row, ...]
+    error: str = ""
+    keys_error: str = ""
+    complete: bool = True  # whether all keys were counted
+
+
+def model_table(region: str, hours: int) -> Table:
+    """Return every model that is cached, or was read or written, in one region: what is to be improved first."""
+    monitor = CacheMonitor(region)
+    found: Mapping[Any, Any] = answers.ask({("usage", region, hours): partial(monitor.usage, hours=hours)})
+    counted: Mapping[Any, Any] = answers.ask({("keys", region): monitor.distribution}, kept=KEYS_KEPT)
+    usage, keys = found["usage", region, hours], counted["keys", region]
+    if isinstance(usage, NoAnswer):
+        return Table((), usage.why)
+    distribution = keys if isinstance(keys, KeyDistribution) else None
+    return Table(
+        rows_of(usage, distribution),
+        keys_error=keys.why if isinstance(keys, NoAnswer) else "",
+        complete=distribution is None or distribution.complete,
+    )
+
+
+def rows_of(usage: Usage, keys: KeyDistribution | None) -> tuple[Row, ...]:
+    """Return the rows: those with bad advice first, among them what takes most time to load."""
+    by_model, writes = usage.by_model(), writes_by_model(usage)
+    known = {model._meta.label_lower: model for model in apps.get_models(include_auto_created=True)}
+    names = set(by_model) | (writes.keys() & known.keys()) | {name for name, model in known.items() if is_cached(model)}
+    rows = [
+        _row(name, known.get(name), by_model.get(name, Reads()), writes.get(name, Writes()), keys) for name in names
+    ]
+    urgency = {"poor": 0, "fair": 1, "good": 2, "none": 3}
+    rows.sort(key=lambda row: (urgency[row.advice.look], -row.lost, -row.reads.total, row.name))
+    return tuple(rows[:MOST_ROWS])
+
+
+def is_cached(model: type[models.Model]) -> bool:
+    profile = profile_of(model)
+    return profile is not None and bool(profile.ops) and bool(model._meta.managed)
+
+
+def _row(
+    name: str, model: type[models.Model] | None, reads: Reads, writes: Writes, keys: KeyDistribution | None
+) -> Row:
+    profile = profile_of(model) if model is not None else None
+    timeout = profile.timeout if profile else DEFAULT_TIMEOUT if model is None else None
+    held = [group for group in keys.groups if group.model == name and group.kind == "entries"] if keys else None
+    return Row(
+        name=name,
+        model=model,
+        profile=profile,
+        reads=reads,
+        writes=writes,
+        entries=None if held is None else sum(group.keys for group in held),
+        bytes=None if held is None else sum(group.bytes for group in held),
+        advice=advise(reads, writes, timeout),
+    )
+
+
+def writes_by_model(usage: Usage) -> dict[str, Writes]:
+    """Return the invalidations of each model, from all sources."""
+    found: dict[str, Writes] = {}
+    for (model, _), one in usage.writes.items():
+        held = found.setdefault(model, Writes())
+        held.writes, held.tags, held.whole = held.writes + one.writes, held.tags + one.tags, held.whole + one.whole
+        held.pending.merge(one.pending)
+    return found
+
+
+def regions_named() -> tuple[str, ...]:
+    return conf.regions
+
+
+__all__ = ["FUNCTION", "SPANS", "Row", "Table", "model_table"]

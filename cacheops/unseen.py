@@ -1,0 +1,43 @@
+"""Small questions of our own to a database, that no caller sees: asked of the driver, not counted as queries."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from django.db import connections
+
+from cacheops.conf import on_change
+
+# One row, one column: null where there is no such table.
+EXISTS = {
+    "postgresql": "SELECT to_regclass('{}')",
+    "sqlite": "SELECT max(name) FROM sqlite_master WHERE name = '{}'",
+}
+
+_with_table: set[tuple[str, str]] = set()  # databases and tables that were seen
+on_change(_with_table.clear)
+
+
+def has_table(database: str, table: str) -> bool:
+    """Say whether a table of ours is there: a project may not have migrated yet."""
+    if (database, table) in _with_table:
+        return True
+    connection: Any = connections[database]
+    connection.ensure_connection()
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(EXISTS[connection.vendor].format(table))
+        if cursor.fetchone()[0] is None:
+            return False
+    _with_table.add((database, table))
+    return True
+
+
+def ask(database: str, table: str, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement on one of our tables, none where it is not there. `%s` stands for a parameter."""
+    if not has_table(database, table):
+        return []
+    connection: Any = connections[database]
+    connection.ensure_connection()
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql.replace("%s", "?") if connection.vendor == "sqlite" else sql, tuple(parameters))
+        return [tuple(row) for row in cursor.fetchall()]
