@@ -106,7 +106,7 @@ class Flusher:
             add_sums(self._waiting.setdefault(minute, {}), fresh)
         while len(self._waiting) > MOST_MINUTES:
             dropped = self._waiting.pop(min(self._waiting))
-            counters.event("metrics", dropped_minutes=1)
+            add_sums(self._waiting[max(self._waiting)], {"e|metrics": {"dropped_minutes": 1}})
             logger.warning("Figures of a minute were dropped (%d series): their region does not answer.", len(dropped))
 
     def _send(self, region: Region) -> None:

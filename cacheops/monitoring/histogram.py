@@ -16,14 +16,16 @@ LEAST_EXPONENT, MOST_EXPONENT = -20, 6  # of two: 0.95 µs, 64 s
 BUCKETS = (MOST_EXPONENT - LEAST_EXPONENT) * STEPS
 ERROR = 1 / (2 * STEPS)  # of a percentile, relative
 
+_SHORTEST = 2.0**LEAST_EXPONENT
 _OFFSET = -LEAST_EXPONENT - 1  # frexp's mantissa begins at 1/2, so its exponents are one higher
 
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a duration, from 0 to BUCKETS - 1."""
+    if seconds < _SHORTEST:
+        return 0
     mantissa, exponent = frexp(seconds)
-    bucket = (exponent + _OFFSET) * STEPS + int(mantissa * 2 * STEPS) - STEPS
-    return min(max(bucket, 0), BUCKETS - 1)
+    return min((exponent + _OFFSET) * STEPS + int(mantissa * 2 * STEPS) - STEPS, BUCKETS - 1)
 
 
 def lower_bound(bucket: int) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import DatabaseError
+
 from cacheops.exceptions import CacheopsError
 from cacheops.monitoring.figures import Reads, Usage
 from cacheops.monitoring.histogram import Histogram
@@ -230,6 +232,6 @@ def source_values() -> dict[str, dict[str, float] | str]:
     for name, source in registered_sources().items():
         try:
             found[name] = dict(source())
-        except CacheopsError as error:
+        except (CacheopsError, DatabaseError) as error:
             found[name] = str(error)
     return found

@@ -1,0 +1,216 @@
+"""Figures come to the region: all of them, once, from every process, also from one that forks or ends."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.monitoring import figures
+from cacheops.monitoring.counters import counters
+from cacheops.monitoring.flush import MOST_MINUTES, Flusher, flusher
+from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, last_spans, span_at
+from cacheops.regions import regions
+from cacheops.stores.breaker import CacheCircuitBreaker
+from cacheops.stores.ledger import Ledger, ledger_of
+
+HITS = 500
+
+
+class Clock:
+    def __init__(self, now: float = 1_000_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def counted(region: str, seconds: int, moment: float) -> int:
+    sums = ledger_of(regions[region].store).read([span_at(moment, seconds).base])[0]
+    return sums.get("r|a.b:get", {}).get("hits", 0)
+
+
+def test_a_flush_tells_the_minute_the_hour_and_all_time(region: str) -> None:
+    clock = Clock()
+    own = Flusher(clock)
+    for _ in range(3):
+        counters.hit("a.b:get", 0.001)
+    assert own.flush()
+    clock.now += MINUTE
+    counters.hit("a.b:get", 0.001)
+    assert own.flush()
+    assert counted(region, MINUTE, clock.now) == 1
+    assert counted(region, HOUR, clock.now) == 4
+    assert figures.usage(region).total.hits == 4
+
+
+class Lossy(Ledger):
+    """Stands before a ledger: parcels come, and their answers are lost."""
+
+    def __init__(self, inner: Ledger, losses: int) -> None:
+        self.inner, self.losses = inner, losses
+
+    def add(self, parcels: Any) -> list[bool]:
+        answer = self.inner.add(parcels)
+        if self.losses:
+            self.losses -= 1
+            raise StoreUnavailable("The answer was lost.")
+        return answer
+
+    def read(self, bases: Any) -> Any:
+        return self.inner.read(bases)
+
+    def note(self, key: str, value: bytes, lives: int) -> None:
+        self.inner.note(key, value, lives)
+
+    def noted(self, key: str) -> bytes | None:
+        return self.inner.noted(key)
+
+
+def test_figures_whose_answer_was_lost_are_not_added_twice(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lossy = Lossy(ledger_of(regions[region].store), losses=2)
+    monkeypatch.setattr("cacheops.monitoring.flush.ledger_of", lambda store: lossy)
+    own = Flusher()
+    counters.hit("a.b:get", 0.001)
+    assert not own.flush()
+    regions[region].breaker.reset()  # it pauses after a failure
+    counters.hit("a.b:get", 0.001)
+    assert not own.flush()
+    regions[region].breaker.reset()
+    assert own.flush()
+    assert figures.usage(region).total.hits == 2
+
+
+def test_a_region_that_is_away_is_told_later_up_to_a_bound(region: str, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    own = Flusher(clock)
+    regions[region].breaker = CacheCircuitBreaker(failure_threshold=1, recovery_timeout=1e9)
+    regions[region].breaker.failed()
+    for _ in range(MOST_MINUTES + 5):
+        counters.hit("a.b:get", 0.001)
+        assert not own.flush()
+        clock.now += MINUTE
+    regions[region].breaker.reset()
+    assert own.flush()
+    seen = figures.usage(region)
+    assert seen.total.hits == MOST_MINUTES
+    assert seen.events["metrics"]["dropped_minutes"] == 5
+    assert "were dropped" in caplog.text
+
+
+def test_one_process_of_a_region_looks_at_its_nodes_once_a_minute(region: str) -> None:
+    clock = Clock()
+    for _ in range(3):  # three processes
+        counters.hit("a.b:get", 0.001)
+        assert Flusher(clock).flush()
+    sums = ledger_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    nodes = {series: counts for series, counts in sums.items() if series.startswith("n|")}
+    assert len(nodes) == len(regions[region].store.info())
+    assert {counts["at"] for counts in nodes.values()} == {round(clock.now * 1000)}
+    assert sums[f"p|{region}"] == {"processes": 3, "open": 0}
+
+
+PROCESS = """
+    import json, os, sys, django
+    from django.conf import settings
+
+    settings.configure(**json.loads(sys.argv[1]), INSTALLED_APPS=["django.contrib.contenttypes", "cacheops"])
+    django.setup()
+    from cacheops.monitoring.counters import counters
+    from cacheops.monitoring.flush import flusher
+    from cacheops.regions import regions
+
+    regions.local.store.read(["t:{a.b}:e:c"])  # as whoever counts a hit has done
+
+    def work():
+        for _ in range(HITS):
+            counters.hit("a.b:get", 0.001)
+"""
+
+ENDINGS = {
+    "its end": "work()",
+    "threads": """
+import threading
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+""",
+    "multiprocessing": """
+import multiprocessing
+work()
+flusher.flush()
+children = [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]
+[child.start() for child in children]
+[child.join() for child in children]
+""",
+    "a fork before anything was flushed": """
+work()
+child = os.fork()
+if child == 0:
+    work()
+    sys.exit(0)
+os.waitpid(child, 0)
+""",
+    "a signal that ends gunicorn's workers": """
+import signal
+signal.signal(signal.SIGTERM, lambda *args: sys.exit(0))
+work()
+os.kill(os.getpid(), signal.SIGTERM)
+""",
+}
+TIMES = {
+    "its end": 1,
+    "threads": 4,
+    "multiprocessing": 4,
+    "a fork before anything was flushed": 2,
+    "a signal that ends gunicorn's workers": 1,
+}
+
+
+@pytest.mark.parametrize("interval", [0.02, 60.0])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_figure_of_a_process_is_lost_when_it_ends(settings: Any, ending: str, interval: float) -> None:
+    program = textwrap.dedent(PROCESS).replace("HITS", str(HITS)) + textwrap.dedent(ENDINGS[ending])
+    given = json.dumps(
+        {
+            "CACHES": {"us-east-1": settings.CACHES["us-east-1"]},
+            "CACHEOPS_REGIONS": ["us-east-1"],
+            "CACHEOPS_LOCAL_REGION": "us-east-1",
+            "CACHEOPS_PREFIX": settings.CACHEOPS_PREFIX,
+            "CACHEOPS_METRICS_SECONDS": interval,
+            "CACHEOPS_TIMEOUT": 2.0,
+        }
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, given], stderr=subprocess.PIPE, cwd=settings.BASE_DIR)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    assert figures.usage("us-east-1").total.hits == 2 * HITS * TIMES[ending]
+
+
+def test_the_sum_of_all_processes_is_what_each_span_holds(region: str) -> None:
+    clock = Clock()
+    own = Flusher(clock)
+    for _ in range(90):
+        counters.hit("a.b:get", 0.001)
+        counters.read("a.b:get", misses=1)
+        own.flush()
+        clock.now += 20
+    ledger = ledger_of(regions[region].store)
+    for seconds in (MINUTE, HOUR):
+        spans = last_spans(clock.now, seconds, 120)
+        found = ledger.read([span.base for span in spans])
+        assert sum(sums.get("r|a.b:get", {}).get("hits", 0) for sums in found) == 90
+    assert ledger.read([TOTAL.base])[0]["r|a.b:get"]["misses"] == 90
+
+
+def test_no_thread_is_started_where_the_setting_says_so(settings: Any) -> None:
+    settings.CACHEOPS_METRICS_SECONDS = 0
+    counters.hit("a.b:get", 0.001)
+    assert flusher._thread is None
