@@ -6,7 +6,7 @@ StoreUnavailable when there is no answer, CommandRefused when the answer is no.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -45,14 +45,29 @@ class TableTags(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarkedTable:
-    """What a writer marks in one table: tags, and with `whole` the generation, on which every entry depends."""
+    """What a writer marks in one table: tags, and with `whole` the generation, on which every entry depends.
+
+    A writer of many rows `closes` the table instead: its tags are deleted, and none that is absent is leased meanwhile.
+    """
 
     keys: TableKeys
     tags: frozenset[str]
     whole: bool = False
+    closes: bool = False
 
     def key_list(self) -> list[str]:
-        return ([self.keys.generation] if self.whole else []) + [self.keys.tag(name) for name in sorted(self.tags)]
+        start = self.keys.base + "t:"
+        return ([self.keys.generation] if self.whole else []) + [start + name for name in self.tags]
+
+    def standing(self) -> list[str]:
+        """Return the keys under which a mark stands until it is cleared."""
+        if self.closes:
+            return [self.keys.generation] if self.whole else []
+        return self.key_list()
+
+    def joined(self, other: "MarkedTable") -> "MarkedTable":
+        """Return the marks of both, of one writer and table."""
+        return replace(self, tags=self.tags | other.tags, whole=self.whole or other.whole)
 
 
 class Wanted(NamedTuple):
@@ -177,7 +192,7 @@ class Store(ABC):
             self.release(loader)
 
     def fill_many_soon(self, sealed: "Sequence[Sealed]", loaders: Sequence[str], told: "Told[None]") -> None:
-        """Store entries and let their locks go without waiting: `told` hears once, of all, as in `fill_soon`."""
+        """Store entries of one table and let their locks go without waiting: `told` hears once, as in `fill_soon`."""
         try:
             self.fill_many(sealed)
             self.release_many(loaders)
