@@ -8,4 +8,6 @@ class AnalyticsConfig(AppConfig):
         from analytics import warming
         from cacheops.warming import register_warmer
 
-        register_warmer("analytics", warming.works, keys=warming.keys, help="overviews and the common analytics")
+        register_warmer(
+            "analytics", warming.works, keys=warming.keys, help="overviews and the common analytics", batch=20
+        )

@@ -13,4 +13,6 @@ class DevicesConfig(AppConfig):
         )
         from devices.models import Device
 
-        register_warmer("devices", warming.works, model=Device, help="their rows and pages, with the 24 h summaries")
+        register_warmer(
+            "devices", warming.works, model=Device, help="their rows and pages, with the 24 h summaries", batch=50
+        )

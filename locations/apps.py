@@ -9,4 +9,4 @@ class LocationsConfig(AppConfig):
         from locations import warming
         from locations.models import Location
 
-        register_warmer("locations", warming.works, model=Location, help="their rows and pages")
+        register_warmer("locations", warming.works, model=Location, help="their rows and pages", batch=20)

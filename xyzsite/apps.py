@@ -10,4 +10,6 @@ class XyzSiteConfig(AppConfig):
         from xyzsite import warming
         from xyzsite.models import User
 
-        register_warmer("users", warming.works, model=User, help="their rows, and what every page reads for them")
+        register_warmer(
+            "users", warming.works, model=User, help="their rows, and what every page reads for them", batch=50
+        )

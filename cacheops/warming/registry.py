@@ -15,6 +15,8 @@ from cacheops.queryset import CachedQuerySet, get_plan
 from cacheops.warming.replica import cached_alias
 from cacheops.warming.works import Reads, Rows, Work
 
+BATCH = 1000  # keys; the entries of a batch are leased in one round trip a server
+
 Works = Callable[[Sequence[Any]], Iterable[Work]]
 
 
@@ -27,6 +29,7 @@ class Warmer:
     model: type[models.Model] | None = None
     keys: Callable[[], Iterable[Any]] | None = None  # of a warmer without a model: values that JSON can hold
     help: str = ""
+    batch: int = BATCH  # keys at a time: the bars move, and a run can be interrupted, between two batches
 
 
 _warmers: dict[str, Warmer] = {}
@@ -39,6 +42,7 @@ def register_warmer(
     model: type[models.Model] | None = None,
     keys: Callable[[], Iterable[Any]] | None = None,
     help: str = "",
+    batch: int = BATCH,
 ) -> Warmer:
     """Let `warm_cache NAME` fill what `works` returns, for a model's rows, the hottest first, or for keys of its own.
 
@@ -46,7 +50,7 @@ def register_warmer(
     """
     if (model is None) == (keys is None):
         raise InvalidOption(f"The warmer {name!r} needs either a model or a list of keys.")
-    warmer = _warmers[name] = Warmer(name, works, model, keys, help)
+    warmer = _warmers[name] = Warmer(name, works, model, keys, help, batch)
     return warmer
 
 

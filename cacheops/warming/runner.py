@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from cacheops.exceptions import InvalidOption
 from cacheops.warming.crew import Crew
-from cacheops.warming.registry import Warmer
+from cacheops.warming.registry import BATCH, Warmer
 from cacheops.warming.replica import Source, cached_alias, replica_of
 from cacheops.warming.runs import (
     Checkpoint,
@@ -20,7 +20,6 @@ from cacheops.warming.runs import (
 )
 from cacheops.warming.scope import Scope, done, plain_key
 
-BATCH = 1000  # keys; the entries of a batch are leased in one round trip a server
 SAVE_SECONDS = 1.0  # between two checkpoints
 
 
@@ -54,10 +53,9 @@ class Pace:
             if early > 0:
                 self._sleep(early)
 
-    @property
-    def batch(self) -> int:
-        """Keys at a time: fewer where a whole batch would be many seconds' worth."""
-        return BATCH if self._rate is None else max(1, min(BATCH, int(self._rate / 4)))
+    def batch(self, most: int = BATCH) -> int:
+        """Return how many keys to take at a time: fewer where so many would be many seconds' worth."""
+        return most if self._rate is None else max(1, min(most, int(self._rate / 4)))
 
 
 class Runner:
@@ -115,7 +113,7 @@ class Runner:
         self.report.target(warmer.name, scope.count(warmer, checkpoint), before)
         with closing(self._crew(warmer)) as crew:
             crew.outcomes, crew.asked = self.run.outcomes, self._asked
-            for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch):
+            for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch(warmer.batch)):
                 for work in warmer.works(keys):
                     work.warm(crew)
                     self.pace.wait(crew.asked)

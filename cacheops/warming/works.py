@@ -73,7 +73,7 @@ class Rows:
     def _requests(self, profile: Profile) -> tuple[list[Request], list[_Name]]:
         """Return what is asked for, and by which name each row is asked for there."""
         named = self._names()
-        queryset = CachedQuerySet(self.model, using=self.using)
+        queryset: CachedQuerySet[Any] = CachedQuerySet(self.model, using=self.using)
         label = f"{self.model._meta.label_lower}:get"
         requests: list[Request] = []
         wanted: list[_Name] = []

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from cacheops import bypassed
 from cacheops.regions import regions
 from cacheops.usage import usage, used_since
-from cacheops.warming import Reads, recent_runs, register_warmer, registry, runner
+from cacheops.warming import Reads, recent_runs, register_warmer, registry
 from cacheops.warming.registry import rows_of
 from tests.clients import until
 from tests.testapp.cached import is_hit
@@ -132,8 +132,7 @@ def test_the_most_used_come_first_and_are_chosen(settings, books_count):
     assert order[2] == [3]
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, books_count):
-    monkeypatch.setattr(runner, "BATCH", 1)
+def test_an_interrupted_run_goes_on_where_it_stopped(books_count):
     seen: list[int] = []
 
     def works(keys):
@@ -144,7 +143,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch, books_count):
         return [rows_of(Book, keys, ())]
 
     interrupted: list[int] = []
-    register_warmer("books", works, model=Book)
+    register_warmer("books", works, model=Book, batch=1)
     try:
         with pytest.raises(CommandError, match="--resume") as raised:
             warm("books", "--all")

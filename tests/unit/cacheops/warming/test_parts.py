@@ -43,9 +43,9 @@ def test_who_is_late_does_not_wait():
 
 
 def test_a_slow_pace_takes_smaller_batches():
-    assert Pace(None).batch == BATCH
-    assert Pace(8).batch == 2
-    assert Pace(0.1).batch == 1
+    assert Pace(None).batch(BATCH) == BATCH
+    assert Pace(8).batch() == 2
+    assert Pace(0.1).batch() == 1
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("90m", 5400), ("24h", 86400), ("2d", 172800)])
