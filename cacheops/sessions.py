@@ -26,6 +26,7 @@ from django.utils.http import base36_to_int, int_to_base36
 
 from cacheops.conf import conf
 from cacheops.keys import CacheKeyBuilder
+from cacheops.patterns.batch import BatchCacheOperations
 
 SID_LENGTH = 26  # 134 random bits; with an id of 64 bits before it, it fits into the 40 characters of Django's table
 STRATEGY = "user_session"
@@ -104,7 +105,7 @@ class SessionStore(DatabaseStore):
         if signed_in:
             self.delete(old)
         elif not must_create:
-            for cache in self._other_regions():
+            for cache in self.caches()[1:]:
                 cache.delete(key)
 
     def delete(self, session_key: str | None = None) -> None:
@@ -113,13 +114,13 @@ class SessionStore(DatabaseStore):
         if key is None or not self._validate_session_key(key):
             return
         super().delete(key)
-        others = self._other_regions() if owner_of(key) else []  # nothing is gained by the session of nobody known
-        for cache in (self._cache, *others):
+        told = self.caches() if owner_of(key) else [self._cache]  # nothing is gained by the session of nobody known
+        for cache in told:
             cache.set(cache_key(key), GONE, conf.ttl.get_ttl(STRATEGY))
 
-    @staticmethod
-    def _other_regions() -> list[BaseCache]:
-        return [caches[region] for region in conf.regions if region != conf.local_region]
+    def caches(self) -> list[BaseCache]:
+        """Return this region's cache, then the others'."""
+        return [self._cache, *(caches[region] for region in conf.regions if region != conf.local_region)]
 
     async def aload(self) -> dict[str, Any]:
         return await sync_to_async(self.load)()
@@ -135,13 +136,16 @@ class SessionStore(DatabaseStore):
 
 
 def end_sessions_of(user_id: int) -> int:
-    """Sign a user out everywhere; return how many sessions there were."""
+    """Sign a user out everywhere; return how many sessions there were. One round trip to each of a region's servers."""
     store = SessionStore()
-    held = store.model.objects.using(router.db_for_write(store.model))
-    keys = list(held.filter(session_key__startswith=f"{int_to_base36(user_id)}.").values_list("session_key", flat=True))
-    for key in keys:
-        store.delete(key)
-    return len(keys)
+    own = store.model.objects.using(router.db_for_write(store.model)).filter(
+        session_key__startswith=f"{int_to_base36(user_id)}."
+    )
+    gone = {cache_key(key): GONE for key in own.values_list("session_key", flat=True)}
+    own.delete()
+    for cache in store.caches():
+        BatchCacheOperations(cache).batch_set(gone, STRATEGY)
+    return len(gone)
 
 
 def cache_key(session_key: str) -> str:

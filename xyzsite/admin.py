@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from cacheops.sessions import end_sessions_of
 from locations.admin import MembershipInline
 from xyzsite.adminsite import PlatformAdmin
 from xyzsite.models import ApiToken, User
@@ -40,8 +41,15 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[misc]
     fieldsets = [*DjangoUserAdmin.fieldsets, ("Platform", {"fields": ["home_region"]})]  # type: ignore[misc]
     inlines = [MembershipInline]
 
+    actions = ["sign_out_everywhere"]
+
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         return self.inlines if obj else []
+
+    @admin.action(description="Sign out everywhere", permissions=["change"])
+    def sign_out_everywhere(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        ended = sum(end_sessions_of(person.pk) for person in people)
+        self.message_user(request, f"{ended} sessions ended in all regions.")
 
 
 @admin.register(ApiToken)

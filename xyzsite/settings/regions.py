@@ -23,7 +23,7 @@ REGIONS = {
     "us-east-2": "US East (Ohio)",
 }
 # Seconds. A page waits for its own region's cache, which answers in under a millisecond, and once only (docs/decisions/
-# 0009). Other regions are far, and asked by commands and the panel.
+# 0013). Other regions are far, and asked by commands and the panel.
 LOCAL_WAIT = 0.05
 FAR_WAIT = 1.0
 
