@@ -2,6 +2,15 @@
 
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.patterns.batch import BatchCacheOperations
+from cacheops.patterns.write_behind import Acknowledged, WriteBehindCache, WriteBehindState
 from cacheops.patterns.write_through import WriteThroughCache
 
-__all__ = ["AsideEntry", "BatchCacheOperations", "CacheAsideManager", "WriteThroughCache"]
+__all__ = [
+    "Acknowledged",
+    "AsideEntry",
+    "BatchCacheOperations",
+    "CacheAsideManager",
+    "WriteBehindCache",
+    "WriteBehindState",
+    "WriteThroughCache",
+]

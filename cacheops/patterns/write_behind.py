@@ -15,8 +15,8 @@ from django.apps import apps
 from django.db import DatabaseError
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import NotBuffered, StoreError, StoreUnavailable
-from cacheops.regions import Region, regions
+from cacheops.exceptions import CacheopsError, NotBuffered, StoreError, StoreUnavailable
+from cacheops.regions import regions
 from cacheops.stores.breaker import CircuitOpen
 from cacheops.stores.buffer import Buffer, Newest
 from cacheops.stores.stream import buffer_of
@@ -29,6 +29,7 @@ NEWEST_SECONDS = 60.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +104,43 @@ class WriteBehindCache(Generic[Item, Result]):
 
     def newest(self, name: str) -> Item | None:
         """Return the newest buffered item of a name, which may be in the database by now; None where none is known."""
-        region = regions.local
-        if not region.breaker.allows():
-            return None
         try:
-            payload = self.buffer.newest(name)
-        except StoreError as error:
-            self._away(region, error)
+            payload = self._asked(lambda buffer: buffer.newest(name))
+        except StoreError:
             return None
-        region.answered()
         return None if payload is None else self.decode(payload)
 
     def _buffer_all(self, items: Sequence[Item]) -> str:
         """Put items into the buffer; return why they are not there, "" when they are."""
-        region = regions.local
-        try:
-            if not region.breaker.allows():
-                raise CircuitOpen("the region's servers did not answer lately")
-            problem = self.buffer.problem()
+
+        def append(buffer: Buffer) -> str:
+            problem = buffer.problem()
             if not problem:
                 payloads = [self.encode(item) for item in items]
                 keep = NEWEST_FLUSHES * conf.flush_seconds + NEWEST_SECONDS
-                self.buffer.append(payloads, conf.buffer_bound, self._newest_items(items, payloads), keep)
-        except NotBuffered as error:
-            problem = str(error)
-        except StoreError as error:
-            return self._away(region, error)
+                buffer.append(payloads, conf.buffer_bound, self._newest_items(items, payloads), keep)
+            return problem
+
+        try:
+            return self._asked(append)
+        except (NotBuffered, StoreError) as error:
+            return str(error)
+
+    def _asked(self, ask: Callable[[Buffer], Answer]) -> Answer:
+        """Ask the local region's buffer, within its circuit breaker. Raise StoreError where it does not do its part."""
+        region = regions.local
+        if not region.breaker.allows():
+            raise CircuitOpen("the region's servers did not answer lately")
+        try:
+            answer = ask(self.buffer)
+        except StoreUnavailable as error:
+            region.failed(error)
+            raise
+        except CacheopsError:
+            region.answered()  # it said no
+            raise
         region.answered()
-        return problem
+        return answer
 
     def _newest_items(self, items: Sequence[Item], payloads: Sequence[bytes]) -> list[Newest]:
         """Return the newest item of each name among these."""
@@ -142,11 +152,6 @@ class WriteBehindCache(Generic[Item, Result]):
             if one.name not in found or found[one.name].order < one.order:
                 found[one.name] = one
         return list(found.values())
-
-    def _away(self, region: Region, error: StoreError) -> str:
-        if isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):
-            region.failed(error)
-        return str(error)
 
     @property
     def buffer(self) -> Buffer:

@@ -74,10 +74,7 @@ def test_memory_is_not_durable(settings: Any, sink: Sink) -> None:
 
 def test_with_redis_dead_the_database_is_written(settings: Any, sink: Sink) -> None:
     """Nothing listens at the address; after a few tries it is not even asked."""
-    entry = settings.CACHES["us-west-2"]
-    settings.CACHES = {**settings.CACHES, "us-west-2": {**entry, "LOCATION": ["redis://127.0.0.1:1/0"]}}
-    settings.CACHEOPS_REGIONS = ("us-west-2",)
-    settings.CACHEOPS_LOCAL_REGION = "us-west-2"
+    use_dead_servers(settings, "us-west-2")
     settings.CACHEOPS_WAIT_REPLICAS = 1
     cache = WriteBehindCache("notes", Note, sink.write)
     try:
@@ -88,6 +85,24 @@ def test_with_redis_dead_the_database_is_written(settings: Any, sink: Sink) -> N
         assert cache.write(Note(11)).reason == "the region's servers did not answer lately"
     finally:
         del write_behind.registered["notes"]
+
+
+def test_a_cluster_that_was_never_reached_is_written_past(settings: Any, sink: Sink) -> None:
+    use_dead_servers(settings, "us-east-1")
+    cache = WriteBehindCache("notes", Note, sink.write)
+    try:
+        assert not cache.write(NOTE).buffered
+        assert cache.newest("any") is None
+        assert sink.stored == {1: NOTE}
+    finally:
+        del write_behind.registered["notes"]
+
+
+def use_dead_servers(settings: Any, region: str) -> None:
+    entry = settings.CACHES[region]
+    settings.CACHES = {**settings.CACHES, region: {**entry, "LOCATION": ["redis://127.0.0.1:1/0"]}}
+    settings.CACHEOPS_REGIONS = (region,)
+    settings.CACHEOPS_LOCAL_REGION = region
 
 
 @pytest.mark.django_db
