@@ -10,7 +10,7 @@ nor on the asker's time zone, nor on where devices stand: units are shared by al
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -113,9 +113,10 @@ def step_of(window: Window) -> int:
     return next(step for step in STEPS if not any(edge % step for edge in edges))
 
 
-def edges_of(window: Window) -> list[int]:
+@lru_cache(maxsize=64)
+def edges_of(window: Window) -> tuple[int, ...]:
     """Return where the buckets begin, and the last one ends, in seconds since 1970."""
-    return [int(edge.timestamp()) for edge in (*window.starts(), window.end)]
+    return tuple(int(edge.timestamp()) for edge in (*window.starts(), window.end))
 
 
 def units_of(window: Window, step: int, now: int) -> list[Unit]:
