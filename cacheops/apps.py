@@ -9,6 +9,8 @@ class CacheopsConfig(AppConfig):
     def ready(self) -> None:
         from cacheops import checks  # noqa: F401 - registers them
         from cacheops.monitoring import flush, parts
+        from cacheops.monitoring.tracing import tracing
 
         flush.install()
+        tracing.install()
         parts.register()

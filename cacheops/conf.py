@@ -48,6 +48,11 @@ class Conf:
         return self._prefix if isinstance(self._prefix, str) else "co"
 
     @cached_property
+    def tracing(self) -> bool:
+        """Whether look-ups are spans of OpenTelemetry, where it is installed."""
+        return self._get("CACHEOPS_TRACING", True)
+
+    @cached_property
     def metrics_seconds(self) -> float:
         """How often a process tells its region what it has counted; 0: only when asked to."""
         return self._get("CACHEOPS_METRICS_SECONDS", 5.0)

@@ -18,7 +18,8 @@ from cacheops.conf import conf
 from cacheops.controls import controls
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters
+from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters, is_sampled
+from cacheops.monitoring.tracing import tracing
 from cacheops.outdated import ask_to_note, outdated_rows
 from cacheops.profiles import Profile
 from cacheops.queue import replay_queue
@@ -91,7 +92,7 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
     if controls.hold(request.databases, request.tables) or not region.breaker.allows():
         return _bypass(request, load)
     try:
-        found = _look_up(region, request)
+        found = _look_up(region, request) if tracing.tracer is None else tracing.around(_look_up, region, request)
     except StoreUnavailable as error:
         counters.read(request.label, errors=1)
         region.failed(error)
@@ -148,7 +149,7 @@ def _look_up(region: Region, request: Request, waiting: bool = False) -> Sequenc
         counters.read(request.label, corrupt=1)
         return None
     tally.count(hits=1)
-    counters.hit(request.label, time.perf_counter() - started)
+    counters.hit(request.label, time.perf_counter() - started, request.digest, entry.made_at)
     return found
 
 
@@ -307,7 +308,7 @@ class Miss:
 
     def _filled(self, size: int, error: StoreError | None) -> None:
         if error is None:
-            counters.read(self.request.label, fills=1, bytes=size)
+            counters.read(self.request.label, fills=1, bytes=size, sampled_fills=is_sampled(self.request.digest))
         elif isinstance(error, StoreUnavailable):
             counters.read(self.request.label, errors=1)
             self.region.failed(error)

@@ -15,7 +15,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from cacheops.monitoring.histogram import Histogram, bucket_of
 
@@ -27,6 +27,24 @@ MOST_SERIES = 2_000  # a name made from data must not fill memory, here nor in t
 OTHER = "other"  # the rest of them
 
 LOOK_UP, LOAD, FILL, PENDING, MARK = "l", "d", "f", "k", "m"  # names of durations
+
+
+MOST_USES = 5_000  # that wait for a flush
+MOST_KNOWN = 20_000  # that are not told again: some 5 MB
+SAMPLED = frozenset("ABCD")  # first letters of the digests that are followed: 4 of base64's 64
+
+
+class Use(NamedTuple):
+    """An entry that was read: its label, its digest, and when it was made."""
+
+    label: str
+    digest: str
+    made_at: float
+
+
+def is_sampled(digest: str) -> bool:
+    """Say whether it is followed if entries of this digest are read. Digests are as good as random."""
+    return digest[:1] in SAMPLED
 
 
 def nobody() -> None:
@@ -43,17 +61,19 @@ class Counters:
     def reset(self) -> None:
         """Start from nothing."""
         self._lock = threading.Lock()
-        self._log: list[tuple[str, float | Mapping[str, int]]] = []
+        self._log: list[Any] = []  # (label, seconds, digest, made_at) of a hit, (series, counts) of all else
         self._room = 0  # the first item makes room
         self._totals: Sums = {}
         self._fresh: Sums = {}
+        self._known: set[Use] = set()
+        self._used: list[Use] = []
 
     # --- on the way of readers and writers --------------------------------------------------------------------------
 
-    def hit(self, label: str, seconds: float) -> None:
-        """Count a look-up that a valid entry answered."""
+    def hit(self, label: str, seconds: float, digest: str = "", made_at: float = 0.0) -> None:
+        """Count a look-up that a valid entry answered: the one with this digest, made at that moment."""
         log = self._log
-        log.append((label, seconds))
+        log.append((label, seconds, digest, made_at))
         if len(log) > self._room:
             self._long()
 
@@ -111,14 +131,31 @@ class Counters:
             batch = self._log[:size]
             del self._log[:size]  # what others append meanwhile comes after
             hits: dict[str, list[float]] = {}
-            for series, what in batch:
-                if isinstance(what, float):
-                    hits.setdefault(series, []).append(what)
-                else:
-                    self._add(series, what)
+            for item in batch:
+                if len(item) == 2:
+                    self._add(*item)
+                    continue
+                label, seconds, digest, made_at = item
+                hits.setdefault(label, []).append(seconds)
+                if is_sampled(digest):
+                    self._use(Use(label, digest, made_at))
             for label, durations in hits.items():
                 packed = Histogram.of(durations).packed(LOOK_UP)
                 self._add(f"r|{label}", {"hits": len(durations), **packed})
+
+    def _use(self, use: Use) -> None:
+        if use in self._known or len(self._used) >= MOST_USES:
+            return
+        if len(self._known) >= MOST_KNOWN:  # the region remembers them, too
+            self._known.clear()
+        self._known.add(use)
+        self._used.append(use)
+
+    def take_uses(self) -> list[Use]:
+        """Return the sampled entries that were read for the first time, as far as this process knows."""
+        with self._lock:
+            taken, self._used = self._used, []
+        return taken
 
     def _add(self, series: str, counts: Mapping[str, int]) -> None:
         if series not in self._totals and len(self._totals) >= MOST_SERIES:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreUnavailable
-from cacheops.monitoring.counters import Sums, add_sums, counters
+from cacheops.monitoring.counters import MOST_USES, Sums, Use, add_sums, counters
 from cacheops.monitoring.nodes import sample_nodes
 from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, Span, span_at
 from cacheops.regions import Region, regions
@@ -26,6 +26,7 @@ from cacheops.stores.ledger import Parcel, ledger_of
 logger = logging.getLogger("cacheops")
 
 MOST_MINUTES = 60  # that wait for a region; some 10 kB each
+USE_SECONDS = 4 * HOUR  # after which an entry that is still read is counted once more
 EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
 
@@ -42,6 +43,7 @@ class Flusher:
         self.lock = threading.Lock()
         self._waiting: dict[int, Sums] = {}  # by minute
         self._sent: list[Parcel] = []  # whose answer is not known
+        self._uses: list[Parcel] = []  # first reads of sampled entries
         self._looked_at = 0  # the minute in which the process's state and the nodes were last noted
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,6 +106,7 @@ class Flusher:
         if fresh:
             minute = span_at(self._clock(), MINUTE).number
             add_sums(self._waiting.setdefault(minute, {}), fresh)
+        self._uses = (self._uses + [parcel_of_use(use) for use in counters.take_uses()])[:MOST_USES]
         while len(self._waiting) > MOST_MINUTES:
             dropped = self._waiting.pop(min(self._waiting))
             add_sums(self._waiting[max(self._waiting)], {"e|metrics": {"dropped_minutes": 1}})
@@ -119,6 +122,9 @@ class Flusher:
             self._sent, self._waiting = parcels_of(self._waiting), {}
             ledger.add(self._sent)
             self._sent = []
+        if self._uses:
+            ledger.add(self._uses)  # each has a name of its own: also when it comes again, it counts once
+            self._uses = []
 
     def _look(self, region: Region) -> None:
         """Once a minute: note the state of this process's breakers, and let one process look at the nodes."""
@@ -141,6 +147,13 @@ def parcels_of(by_minute: dict[int, Sums]) -> list[Parcel]:
         for span in (Span(MINUTE, minute), Span(HOUR, minute * MINUTE // HOUR), TOTAL):
             add_sums(spans.setdefault(span, {}), sums)
     return [parcel(span, sums) for span, sums in spans.items()]
+
+
+def parcel_of_use(use: Use) -> Parcel:
+    """Return the first read of a sampled entry, in the hour in which the entry was made: it counts once a region."""
+    span = span_at(use.made_at, HOUR)
+    name = f"u:{use.digest}:{use.made_at:.6f}"
+    return Parcel(span.base, name, span.lives, {f"r|{use.label}": {"sampled_used": 1}}, USE_SECONDS)
 
 
 def parcel(span: Span, sums: Sums, name: str = "") -> Parcel:

@@ -40,6 +40,7 @@ class Parcel(NamedTuple):
     name: str
     lives: int  # seconds, from the last addition on
     sums: Mapping[str, Mapping[str, int]]
+    remembered: int = PARCEL_SECONDS
 
 
 def span_base(prefix: str, span: str) -> str:
@@ -77,7 +78,7 @@ class RedisLedger(Ledger):
             ADD.command(
                 [f"{parcel.base}s", f"{parcel.base}b:{parcel.name}"],
                 parcel.lives,
-                PARCEL_SECONDS,
+                parcel.remembered,
                 *[part for series, counts in parcel.sums.items() for part in (series, _pack(counts))],
             )
             for parcel in parcels
@@ -121,7 +122,7 @@ class MemoryLedger(Ledger):
     def _add(self, parcel: Parcel, now: float) -> bool:
         if (parcel.base, parcel.name) in self._parcels:
             return False
-        self._parcels[parcel.base, parcel.name] = now + PARCEL_SECONDS
+        self._parcels[parcel.base, parcel.name] = now + parcel.remembered
         sums = self._sums.get(parcel.base, (0.0, {}))[1]
         add_sums(sums, parcel.sums)
         self._sums[parcel.base] = (now + parcel.lives, sums)

@@ -1,0 +1,45 @@
+"""OpenTelemetry spans around look-ups, where opentelemetry-api is installed (opentelemetry.io/docs/specs/otel/trace).
+
+Without the package, or with CACHEOPS_TRACING = False, there is no tracer, and a read costs one look at that.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cacheops.conf import conf, on_change
+
+NAME = "cacheops"
+SPAN = "cacheops.look_up"
+
+
+class Tracing:
+    """Makes spans with the process's tracer; `tracer` is None where there is none."""
+
+    def __init__(self) -> None:
+        self.tracer: Any = None
+        self._kind: Any = None
+
+    def install(self) -> None:
+        """Find out whether spans can be made. Called when Django is ready, and when a setting changes."""
+        self.tracer = None
+        if not conf.tracing:
+            return
+        try:
+            from opentelemetry import trace
+        except ImportError:
+            return
+        self._kind = trace.SpanKind.CLIENT
+        self.tracer = trace.get_tracer(NAME)  # that of whichever provider the project sets, also later
+
+    def around(self, look_up: Callable[..., Sequence[Any] | None], region: Any, request: Any) -> Any:
+        """Return what a look-up returns; its span tells the model, the operation, and whether it was a hit."""
+        model, _, operation = request.label.rpartition(":")
+        attributes = {"cacheops.region": region.name, "cacheops.model": model, "cacheops.operation": operation}
+        with self.tracer.start_as_current_span(SPAN, kind=self._kind, attributes=attributes) as span:
+            found = look_up(region, request)
+            span.set_attribute("cacheops.hit", found is not None)
+            return found
+
+
+tracing = Tracing()
+on_change(tracing.install)
