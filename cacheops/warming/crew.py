@@ -1,6 +1,7 @@
 """The regions that are warmed together: a thread for each, one load for all of them."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from typing import TypeVar
 from django.db import connections
 
 from cacheops.engine import Request
-from cacheops.exceptions import StoreError
+from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.filling import Filled, Filling, Held, Leased, fill_many, lease_many, look_many
 from cacheops.orm.options import loaded_from
 from cacheops.regions import Region, regions
@@ -21,6 +22,10 @@ from cacheops.warming.runs import Outcome
 logger = logging.getLogger("cacheops")
 
 T = TypeVar("T")
+# How long a run waits in all for a region that does not answer: a fail-over passes, a lost region holds up the others
+# no longer than this.
+PATIENCE_SECONDS = 3.0
+PAUSE_SECONDS = 0.5
 
 
 class Crew:
@@ -32,12 +37,15 @@ class Crew:
         self.dry_run = dry_run
         self.outcomes = {name: Outcome() for name in names}
         self.asked = 0  # entries that each region was asked for
+        self._patience = dict.fromkeys(names, PATIENCE_SECONDS)
         self._filling: dict[str, tuple[int, Future[Filled]]] = {}
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=f"warm-{name}") for name in names}
 
     def each(self, act: Callable[[Region], T], entries: int, among: Sequence[str] | None = None) -> dict[str, T]:
         """Return what `act` returns for each region; where one fails, so many entries count as failed."""
-        asked = {name: self._threads[name].submit(_in, name, act) for name in (self.names if among is None else among)}
+        asked = {
+            name: self._threads[name].submit(self._in, name, act) for name in (self.names if among is None else among)
+        }
         found: dict[str, T] = {}
         for name, answer in asked.items():
             try:
@@ -105,7 +113,7 @@ class Crew:
         for name, mine in fillings.items():
             if mine:
                 act = partial(fill_many, fillings=mine, load_seconds=load_seconds)
-                self._filling[name] = len(mine), self._threads[name].submit(_in, name, act)
+                self._filling[name] = len(mine), self._threads[name].submit(self._in, name, act)
 
     def _settle(self) -> None:
         """Count what came of the fillings under way. The next batch is prepared meanwhile."""
@@ -121,6 +129,17 @@ class Crew:
             outcome.bytes += filled.bytes
             outcome.skipped += filled.refused
 
+    def _in(self, name: str, act: Callable[[Region], T]) -> T:
+        """Act in a region. One that does not answer is asked again, until the patience with it is used up."""
+        while True:
+            try:
+                return act(regions[name])  # made here: a cluster that does not answer raises already then
+            except StoreUnavailable:
+                if self._patience[name] <= 0:
+                    raise
+                self._patience[name] -= PAUSE_SECONDS
+                time.sleep(PAUSE_SECONDS)
+
     def close(self) -> None:
         """Count what is under way, and end the threads with what they hold open. Closing twice does nothing."""
         self._settle()
@@ -128,10 +147,6 @@ class Crew:
         for name, thread in threads.items():
             thread.submit(_close, name).result()
             thread.shutdown()
-
-
-def _in(name: str, act: Callable[[Region], T]) -> T:
-    return act(regions[name])  # made here: a cluster that does not answer raises already then
 
 
 def _close(name: str) -> None:

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from cacheops import bypassed
 from cacheops.regions import regions
 from cacheops.usage import usage, used_since
-from cacheops.warming import Reads, recent_runs, register_warmer, registry
+from cacheops.warming import Reads, crew, recent_runs, register_warmer, registry
 from cacheops.warming.registry import rows_of
 from tests.clients import until
 from tests.testapp.cached import is_hit
@@ -45,8 +45,9 @@ def three_regions(settings: Any) -> None:
 
 
 @pytest.fixture
-def lost_region(settings: Any) -> str:
-    """Let one of the regions have servers that nobody reaches."""
+def lost_region(settings: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let one of the regions have servers that nobody reaches, and the run have no patience with it."""
+    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 0.0)
     lost = {**settings.CACHES["us-west-2"], "LOCATION": ["redis://127.0.0.1:1/0"]}
     settings.CACHES = {**settings.CACHES, "us-west-2": lost}
     settings.CACHEOPS_REGIONS = ALL
