@@ -55,8 +55,9 @@ def assert_right(platform: PlatformProcesses, posted: Posted) -> None:
     assert (account.lost, account.doubled, account.wrong) == (0, 0, 0)
     assert account.stored == account.acknowledged > 60
     assert posted.answers["accepted"] > 0, f"nothing was buffered: {posted.answers}"
-    assert "0 wait" in platform.state()
-    assert " 0 dead letters" in platform.state()
+    state = platform.state()
+    assert ": 0 wait" in state
+    assert "; 0 dead letters" in state
 
 
 def test_killed_workers(platform: PlatformProcesses) -> None:
