@@ -19,6 +19,7 @@ from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.monitoring.counters import MOST_USES, Sums, Use, add_sums, counters
 from cacheops.monitoring.nodes import sample_nodes
 from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, Span, span_at
+from cacheops.monitoring.tracing import tracing
 from cacheops.regions import Region, regions
 from cacheops.stores.breaker import CircuitState
 from cacheops.stores.ledger import Parcel, ledger_of
@@ -83,6 +84,7 @@ class Flusher:
             return self._flush()
 
     def _flush(self) -> bool:
+        tracing.install()
         self._collect()
         region = regions.local
         if not (self._waiting or self._sent):

@@ -5,10 +5,11 @@ bucket's middle is at most 1/16 (6.25 %) away from any duration in it; a percent
 from 1 µs to 64 s. What is shorter counts as about 1 µs, what is longer as about 64 s.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil, frexp
+from math import ceil
 from typing import Self
 
 STEPS = 8  # buckets a doubling
@@ -16,22 +17,19 @@ LEAST_EXPONENT, MOST_EXPONENT = -20, 6  # of two: 0.95 µs, 64 s
 BUCKETS = (MOST_EXPONENT - LEAST_EXPONENT) * STEPS
 ERROR = 1 / (2 * STEPS)  # of a percentile, relative
 
-_SHORTEST = 2.0**LEAST_EXPONENT
-_OFFSET = -LEAST_EXPONENT - 1  # frexp's mantissa begins at 1/2, so its exponents are one higher
-
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a duration, from 0 to BUCKETS - 1."""
-    if seconds < _SHORTEST:
-        return 0
-    mantissa, exponent = frexp(seconds)
-    return min((exponent + _OFFSET) * STEPS + int(mantissa * 2 * STEPS) - STEPS, BUCKETS - 1)
+    return bisect_right(_BOUNDS, seconds)
 
 
 def lower_bound(bucket: int) -> float:
     """Return the least duration of a bucket, in seconds."""
     doublings, step = divmod(bucket, STEPS)
     return float(2.0 ** (LEAST_EXPONENT + doublings) * (1 + step / STEPS))
+
+
+_BOUNDS = [lower_bound(bucket) for bucket in range(1, BUCKETS)]  # between two buckets
 
 
 def middle(bucket: int) -> float:
@@ -112,8 +110,5 @@ class Histogram:
         return made
 
     @classmethod
-    def of(cls, durations: Iterable[float]) -> Self:
-        made = cls()
-        for seconds in durations:
-            made.add(seconds)
-        return made
+    def of(cls, durations: Collection[float]) -> Self:
+        return cls(Counter([bisect_right(_BOUNDS, seconds) for seconds in durations]), sum(durations))

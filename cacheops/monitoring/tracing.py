@@ -13,23 +13,24 @@ SPAN = "cacheops.look_up"
 
 
 class Tracing:
-    """Makes spans with the process's tracer; `tracer` is None where there is none."""
+    """Makes spans; `tracer` is None where nobody records them, as a span that nobody sees costs time, too."""
 
     def __init__(self) -> None:
         self.tracer: Any = None
         self._kind: Any = None
 
     def install(self) -> None:
-        """Find out whether spans can be made. Called when Django is ready, and when a setting changes."""
-        self.tracer = None
-        if not conf.tracing:
-            return
+        """Find out whether spans are recorded. Called when Django is ready and with each flush, as an SDK may be late."""
         try:
             from opentelemetry import trace
         except ImportError:
             return
-        self._kind = trace.SpanKind.CLIENT
-        self.tracer = trace.get_tracer(NAME)  # that of whichever provider the project sets, also later
+        if not conf.tracing:
+            self.tracer = None
+            return
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, trace.ProxyTracerProvider):  # which stands for a provider that was not set
+            self._kind, self.tracer = trace.SpanKind.CLIENT, provider.get_tracer(NAME)
 
     def around(self, look_up: Callable[..., Sequence[Any] | None], region: Any, request: Any) -> Any:
         """Return what a look-up returns; its span tells the model, the operation, and whether it was a hit."""

@@ -76,14 +76,15 @@ def test_the_first_read_of_an_entry_counts_once_for_all_processes(region: str) -
 
 
 @pytest.fixture
-def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    settings.CACHEOPS_TRACING = True
-    tracing.install()
-    monkeypatch.setattr(tracing, "tracer", provider.get_tracer("cacheops"))
-    return kept
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)  # it can be set once a process
+    settings.CACHEOPS_TRACING = True  # has the provider looked for
+    yield kept
+    monkeypatch.undo()
+    tracing.tracer = None
 
 
 def test_a_look_up_is_a_span(region: str, spans: InMemorySpanExporter) -> None:
@@ -101,8 +102,12 @@ def test_a_look_up_is_a_span(region: str, spans: InMemorySpanExporter) -> None:
     assert miss.attributes["cacheops.hit"] is False
 
 
-def test_there_are_no_spans_where_the_setting_says_so(settings: Any) -> None:
+def test_there_are_no_spans_where_the_setting_says_so(spans: InMemorySpanExporter, settings: Any) -> None:
     settings.CACHEOPS_TRACING = False
-    assert tracing.tracer is None
+    read(DIGESTS[0])
+    assert spans.get_finished_spans() == ()
+
+
+def test_there_is_no_tracer_where_nobody_records(settings: Any) -> None:
     settings.CACHEOPS_TRACING = True
-    assert tracing.tracer is not None
+    assert tracing.tracer is None
