@@ -6,6 +6,7 @@ count(), aggregate() and values() don't: the names and types of the conditions, 
 parameters the query has. The first of each kind is built, and teaches both.
 """
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Self, TypeVar
@@ -276,8 +277,8 @@ def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Condit
     values = [given[name] for name in names]
     kinds = []
     for name, value in zip(names, values, strict=True):
-        kind = type(value)
-        if kind is not plain_kind(model, name):
+        kind, plain = type(value), plain_kind(model, name)
+        if plain is None or (kind is not plain and not (isinstance(value, plain) and isinstance(value, enum.Enum))):
             return None
         kinds.append(value if kind is bool else kind)  # True and False make different SQL
     return Conditions((*names, *kinds), values)

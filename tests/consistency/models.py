@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from cacheops.queryset import CachedManager
+
 
 class Shelf(models.Model):
     counter = models.BigIntegerField(default=0)
@@ -17,6 +19,8 @@ class Item(models.Model):
     parity = models.IntegerField()
     amount = models.IntegerField(default=0)  # moved between rows: the sum of all never changes
     dirty = models.BooleanField(default=False)  # only within transactions: nobody else may ever see it true
+
+    objects = CachedManager()
 
     def __str__(self) -> str:
         return f"{self.code} at {self.counter} on shelf {self.shelf_id}"

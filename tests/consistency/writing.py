@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from django.db import DatabaseError, connection
@@ -17,7 +18,7 @@ from tests.consistency.backend.base import Hooks
 from tests.consistency.board import UNKNOWN, WINDOW, Board
 from tests.consistency.models import Item, Ledger, Shelf
 from tests.consistency.reports import Reports
-from tests.consistency.rules import IMMORTAL, ITEMS, SHELVES, look_of
+from tests.consistency.rules import IMMORTAL, ITEMS, PERIOD, SHELVES, look_of
 from tests.consistency.strategies import pause_sometimes
 
 LONGEST_WAIT = 1.0  # seconds without a write, where readers stand still
@@ -93,8 +94,8 @@ class Writer:
         self.changes.clear()
         self.queued = counters.queued
         try:
-            if kind is raw_alone:
-                raw_alone(self)
+            if kind in (raw_alone, save_alone):
+                kind(self)
             else:
                 with atomic():
                     kind(self)
@@ -234,6 +235,35 @@ def raw_alone(writer: Writer) -> None:
     writer.board.put("intent", writer.slot, item - 1, writer.changes[item - 1])
 
 
+def save_alone(writer: Writer) -> None:
+    """Save one column without a transaction around it: one statement, where nobody has moved the row meanwhile."""
+    row = Item.objects.get(pk=writer.immortal())
+    row.counter = F("counter") + PERIOD  # shelf and parity stay: the instance tells what the row holds
+    writer.note(row.pk, UNKNOWN)
+
+    def published(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if connection.in_atomic_block or not sql.startswith("UPDATE"):
+            return execute(sql, params, many, context)
+        writer.before_commit()
+        answer = execute(sql, params, many, context)
+        writer.note(row.pk, committed(row.pk))
+        writer.after_commit()
+        return answer
+
+    with connection.execute_wrapper(published):
+        row.save(update_fields=["counter"])
+    writer.note(row.pk, committed(row.pk))
+    writer.after_commit()
+    writer.board.put("intent", writer.slot, row.pk - 1, writer.changes[row.pk - 1])
+
+
+def committed(item: int) -> int:
+    """Return an item's counter in the database, asked outside of transactions."""
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute("SELECT counter FROM consistency_item WHERE id = %s", [item])
+        return cursor.fetchone()[0]
+
+
 def transfer(writer: Writer) -> None:
     first, second = sorted(writer.random.sample(range(1, IMMORTAL + 1), 2))
     rows = [writer.locked(first), writer.locked(second)]
@@ -324,6 +354,7 @@ KINDS: dict[Kind, int] = {
     bulk_update: 2,
     raw: 1,
     raw_alone: 1,
+    save_alone: 3,
     transfer: 3,
     move_twice: 3,
     roll_back: 2,

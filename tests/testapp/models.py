@@ -6,6 +6,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelatio
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
+from cacheops.queryset import CachedManager
 from tests.testapp.fields import MoneyField
 from tests.testapp.postgres import PostgresField as PostgresField
 
@@ -61,6 +62,8 @@ class Book(models.Model):
     tags = models.ManyToManyField(Tag, related_name="books")
     readers = models.ManyToManyField(Author, through="Loan", related_name="borrowed")
     notes = GenericRelation("Note")
+
+    objects = CachedManager()
 
 
 class ShortBook(Book):
