@@ -23,7 +23,6 @@ _HOMES = {
     "invalidate_model": "cacheops.manual",
     "invalidate_obj": "cacheops.manual",
     "no_invalidation": "cacheops.manual",
-    "regions": "cacheops.regions",
     "stale_ok": "cacheops.profiles",
 }
 
