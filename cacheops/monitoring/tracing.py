@@ -20,7 +20,7 @@ class Tracing:
         self._kind: Any = None
 
     def install(self) -> None:
-        """Find out whether spans are recorded. Called when Django is ready and with each flush, as an SDK may be late."""
+        """Find out whether spans are recorded. Called when Django is ready and at each flush: an SDK may come later."""
         try:
             from opentelemetry import trace
         except ImportError:
