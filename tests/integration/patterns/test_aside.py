@@ -274,7 +274,7 @@ def test_what_is_being_loaded_is_not_kept_once_it_was_invalidated(end: str, many
 
     def load(keys: Any = ()) -> Any:
         getattr(manager, end)("device:7:data")
-        return {key: "old" for key in keys} if keys else "old"
+        return dict.fromkeys(keys, "old") if keys else "old"
 
     if many:
         manager.get_or_set_many(entries("device:7:data"), load)
@@ -321,7 +321,7 @@ def test_a_write_while_loading_leaves_nothing_old(many: bool, books: None) -> No
         writer = threading.Thread(target=write)
         writer.start()
         writer.join()
-        return {key: "from before" for key in keys} if keys else "from before"
+        return dict.fromkeys(keys, "from before") if keys else "from before"
 
     if many:
         manager.get_or_set_many(entries("books:1", depends_on=[sample]), load)
