@@ -53,8 +53,8 @@ def query(keys: TableKeys, *tags: str) -> TableTags:
     return TableTags(keys, tags, tuple(sorted({tag.partition("=")[0] for tag in tags})))
 
 
-def write(keys: TableKeys, *tags: str, whole: bool = False) -> MarkedTable:
-    return MarkedTable(keys, frozenset(tags), whole)
+def write(keys: TableKeys, *tags: str, whole: bool = False, closes: bool = False) -> MarkedTable:
+    return MarkedTable(keys, frozenset(tags), whole, closes)
 
 
 def new_writer() -> bytes:
@@ -322,6 +322,40 @@ class WritingContract:
         assert reader.lease() is Refusal.PENDING
         store.clear([write(keys, "a=1")], second)
         assert isinstance(reader.lease(), bytes)
+
+    def test_a_writer_that_closes_a_table_ends_its_tags_and_spares_the_others(self, store: Store) -> None:
+        keys, writer = new_table(), new_writer()
+        changed, other = Reader(store, query(keys, "a=1")), Reader(store, query(keys, "a=2"))
+        changed.fill()
+        other.fill()
+        closing = write(keys, "a=1", "a=3", closes=True)
+        assert store.mark([closing], writer, TTL) == [{"a"}]
+        assert (changed.hits(), other.hits()) == (False, True)
+        assert changed.lease() is Refusal.PENDING
+        assert Reader(store, query(keys, "a=3")).lease() is Refusal.PENDING
+        assert store.clear([closing], writer) == 0
+        assert not changed.hits()
+        assert isinstance(changed.lease(), bytes)
+
+    def test_a_writer_that_closes_a_table_leaves_anothers_mark(self, store: Store) -> None:
+        keys, marks, closes = new_table(), new_writer(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        store.mark([write(keys, "a=1")], marks, TTL)
+        store.mark([write(keys, "a=1", closes=True)], closes, TTL)
+        store.clear([write(keys, "a=1", closes=True)], closes)
+        assert reader.lease() is Refusal.PENDING
+        store.clear([write(keys, "a=1")], marks)
+        assert isinstance(reader.lease(), bytes)
+
+    def test_a_closed_table_opens_at_its_writers_deadline(self, store: Store, pass_time: Pass) -> None:
+        keys, writer = new_table(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        store.mark([write(keys, "a=1", closes=True)], writer, BRIEF)
+        pass_time(2 * BRIEF)
+        reader.fill()
+        assert reader.hits()
+        assert store.clear([write(keys, "a=1", closes=True)], writer) == 1
+        assert not reader.hits()
 
     def test_marking_twice_is_marking_once(self, store: Store) -> None:
         keys, writer = new_table(), new_writer()

@@ -105,7 +105,7 @@ def expire(state, writer, which="tag"):
 
 
 def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registration=True, renews_generation=True,
-                 regional=False, bypass_to_replica=False):
+                 regional=False, bypass_to_replica=False, closers=frozenset(), guard_closed=True):
     """One cached read: look up, then on a miss lease and register in one step, load and fill.
 
     A reader is ("idle", reads left) | (step, reads left, newest value it must see, ...).
@@ -128,6 +128,8 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
         elif step == "lease":
             if pending:
                 yield to("finds a pending writer", "bypass", reads_left, reader[2])
+            elif guard_closed and state.tag is None and state.table_pending & closers:
+                yield to("finds the table closed", "bypass", reads_left, reader[2])
             elif guard_registration and not state.scheme_registered and state.table_pending:
                 yield to("may not register a new scheme now", "bypass", reads_left, reader[2])
             else:
@@ -157,8 +159,13 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
             yield f"{name} returns", state._replace(readers=replaced(state.readers, index, done))
 
 
-def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, renews_generation=True, announces=True):
-    """One transaction: announce, mark, commit, clear. A writer may crash on either side of its commit."""
+def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, renews_generation=True, announces=True,
+                 closers=frozenset(), spares_marks=True):
+    """One transaction: announce, mark, commit, clear. A writer may crash on either side of its commit.
+
+    Writers among the `closers` change many rows: they delete their tags instead of marking them, and the table leases no
+    absent tag until they are done.
+    """
     for index, step in enumerate(state.writers):
         name = f"W{index}"
 
@@ -181,6 +188,8 @@ def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, rene
                                     versions=version)
             label = "announces itself, the scheme is " + ("known" if state.scheme_registered else "unknown")
             yield to(label, "knows the scheme" if state.scheme_registered else "marked", **changes)
+        elif step == "knows the scheme" and index in closers:
+            yield to("deletes its tags", "marked", **({} if spares_marks and is_pending(state.tag) else dict(tag=None)))
         elif step == "knows the scheme":
             yield to("marks", "marked", **mark(state, index))
         elif step == "marked":
@@ -190,7 +199,7 @@ def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, rene
         elif step == "committed":
             changes = dict(table_pending=state.table_pending - {index},
                            acknowledged=max(state.acknowledged, state.commit_log.index(index) + 1))
-            if writer_clears and state.scheme_registered:
+            if writer_clears and state.scheme_registered and index not in closers:
                 changes |= clear(state, index)
             yield to("clears and acknowledges", "done", **changes)
             if state.crashes_left:
@@ -255,6 +264,82 @@ def nothing_stays_stale(state):
     return None
 
 
+class Row(NamedTuple):
+    """A row that stands on shelf A or B, and the entries of both shelves: what each shelf's readers see of it.
+
+    Versions are left out: an entry is valid until a writer marks its shelf. Another writer moves the row by the long
+    way, in one step. Our writer guesses the shelf, marks it, and runs one statement that commits by itself.
+    """
+
+    shelf: str = "A"
+    value: int = 0
+    entries: tuple = (None, None)  # of A and B: (the row's value or "absent") as loaded, None: no entry
+    marked: frozenset = frozenset()  # shelves that our writer has marked
+    writer: str = "start"
+    mover: str = "start"
+    reader: tuple | None = None  # (shelf, what it loaded) between load and fill; None: it may begin
+    filled: bool = False  # its one fill is used up
+
+
+SHELVES = "AB"
+
+
+def seen(state, shelf):
+    """What the database answers a reader of one shelf."""
+    return state.value if state.shelf == shelf else "absent"
+
+
+def without(state, *shelves):
+    """Invalidate the entries of some shelves, and a fill under way."""
+    entries = tuple(None if shelf in shelves else entry for shelf, entry in zip(SHELVES, state.entries))
+    return dict(entries=entries, reader=None if state.reader and state.reader[0] in shelves else state.reader)
+
+
+def guess_steps(state, *, asks_where=True, sets_shelf=False, checks_after=True, trigger=False):
+    """A save by a guess: mark the shelf that the instance tells, then change the row if it still stands there."""
+    for shelf in SHELVES:
+        if state.reader is None and not state.filled and shelf not in state.marked:
+            yield f"a reader of {shelf} loads", state._replace(reader=(shelf, seen(state, shelf)))
+    if state.reader is not None:
+        place = SHELVES.index(state.reader[0])
+        entries = replaced(state.entries, place, state.reader[1])
+        yield "it fills", state._replace(entries=entries, reader=None, filled=True)
+    if state.mover == "start":  # the long way: marked, committed and cleared under the row's lock
+        yield "another moves the row to B", state._replace(shelf="B", mover="done", **without(state, "A", "B"))
+    if state.writer == "start":
+        yield "the writer marks A", state._replace(marked=frozenset("A"), writer="marked", **without(state, "A"))
+    elif state.writer == "marked":
+        after = "B" if trigger else "A" if sets_shelf else state.shelf
+        wrong = (asks_where and state.shelf != "A") or (checks_after and after != "A")
+        if wrong:
+            yield "the statement changes nothing", state._replace(writer="long way", marked=frozenset())
+        else:
+            yield "the statement commits", state._replace(shelf=after, value=state.value + 1, writer="committed")
+    elif state.writer == "committed":
+        yield "the writer clears A", state._replace(writer="done", marked=frozenset())
+    elif state.writer == "long way":
+        after = "B" if trigger else "A" if sets_shelf else state.shelf
+        changes = without(state, state.shelf, after)
+        yield "the long way", state._replace(shelf=after, value=state.value + 1, writer="done", **changes)
+
+
+def no_stale_shelf(state):
+    """An entry of a shelf that is not marked tells what the database holds."""
+    for shelf, entry in zip(SHELVES, state.entries):
+        if entry is not None and shelf not in state.marked and entry != seen(state, shelf):
+            return f"shelf {shelf} shows {entry}, the database has {seen(state, shelf)}"
+    return None
+
+
+def check_guess(name, **rules):
+    """Explore a save by a guess, for an instance that tells shelf A."""
+    verdict, states, history = search(Row(), lambda state: guess_steps(state, **rules), no_stale_shelf)
+    print(f"{name:62} {states:>9,} states  {verdict}")
+    if history:
+        print("    " + ", ".join(history))
+    return verdict.startswith("BROKEN" if name.startswith("broken") else "ok")
+
+
 def check(name, *, writers=2, crashes=1, new_scheme=False, failover=False, evictions=0, regional=False, reader=None,
           writer=None, world=None, relay=None):
     initial = State(readers=(("idle", 2), ("idle", 1)), writers=("start",) * writers, crashes_left=crashes,
@@ -279,6 +364,9 @@ def check(name, *, writers=2, crashes=1, new_scheme=False, failover=False, evict
     return verdict.startswith(expected)
 
 
+ONE, ALL = frozenset({0}), frozenset({0, 1})  # writers
+
+
 def main():
     no_eviction = dict(evicts=False)
     results = [
@@ -287,6 +375,18 @@ def main():
         check("one region: cache failover, marks replicated before commit", failover=True, world=no_eviction),
         check("one region: the registry of schemes is evicted", writers=1, evictions=1, world=no_eviction),
         check("second region: mark here, relay clears after replay", regional=True),
+        check("one region: writers of many rows close the table", writer=dict(closers=ALL), reader=dict(closers=ALL)),
+        check("one region: one closes the table, one marks", writer=dict(closers=ONE), reader=dict(closers=ONE)),
+        check("one region: a scheme is first used while the table is closed", new_scheme=True, writer=dict(closers=ONE),
+              reader=dict(closers=ONE)),
+        check("broken: a closed table leases absent tags", writer=dict(closers=ONE), reader=dict(guard_closed=False)),
+        check("broken: who closes a table deletes another's mark", writer=dict(closers=ONE, spares_marks=False),
+              reader=dict(closers=ONE)),
+        check_guess("a save by a guess: the statement asks for the values before"),
+        check_guess("a save by a guess that sets the shelf itself", sets_shelf=True),
+        check_guess("a save by a guess, a trigger moves the row", trigger=True),
+        check_guess("broken: a guess that its WHERE does not ask for", asks_where=False, sets_shelf=True),
+        check_guess("broken: a guess of what a trigger changes, not checked", checks_after=False, trigger=True),
         check("broken: invalidate only after the commit", writer=dict(marks=False)),
         check("broken: versions read at fill time, not before the load", reader=dict(versions_at_fill=True)),
         check("broken: a new scheme ignores pending writers", new_scheme=True, reader=dict(guard_registration=False)),
