@@ -219,7 +219,7 @@ class PauseCaching(Action):
 
     def perform(self, data: Mapping[str, Any], by: str) -> Done:
         until = steering.pause(data["model"], data["seconds"], by, data["reason"])
-        return Done(f"{self.subject(data)} is not cached until {timezone.localtime(until):%H:%M:%S}.")
+        return Done(f"{self.subject(data)} is read from the database until {timezone.localtime(until):%H:%M:%S}.")
 
 
 class ResumeCaching(Action):

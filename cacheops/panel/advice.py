@@ -20,8 +20,11 @@ class Advice:
     look: str
 
 
-def advise(reads: Reads, writes: Writes, timeout: float | None) -> Advice:
-    """Return the most useful thing that can be said of a model. `timeout` is its profile's; None: it has none."""
+def advise(reads: Reads, writes: Writes, timeout: float | None, entries: int | None = None) -> Advice:
+    """Return the most useful thing that can be said of a model.
+
+    `timeout` is its profile's, None where it has none; `entries` are those that stand now, None where nobody counted.
+    """
     if timeout is None:
         return Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
     if reads.total < ENOUGH_READS:
@@ -32,6 +35,7 @@ def advise(reads: Reads, writes: Writes, timeout: float | None) -> Advice:
         or _useless(reads, writes, rate)
         or _bypassed(reads)
         or _good(reads, rate)
+        or _never_asked_again(reads, rate, entries)
         or _cause(reads, writes, rate, timeout)
     )
 
@@ -76,6 +80,17 @@ def _good(reads: Reads, rate: float) -> Advice | None:
     return Advice("Leave it as it is", f"{share(rate)} of {reads.total:,} reads are hits.", "good")
 
 
+def _never_asked_again(reads: Reads, rate: float, entries: int | None) -> Advice | None:
+    """Entries that are there, and that no reader asks for: each query is another, so no TTL helps."""
+    if entries is None or rate >= CLEAR_CAUSE or reads.fills < ENOUGH_READS or entries < CLEAR_CAUSE * reads.fills:
+        return None
+    why = (
+        f"{entries:,} of {reads.fills:,} entries are still there, and hardly anybody asked for one again: each "
+        "read has another condition, such as the present moment."
+    )
+    return Advice("Do not cache, or ask alike", why, "poor")
+
+
 def _cause(reads: Reads, writes: Writes, rate: float, timeout: float) -> Advice:
     """Say what most misses come from."""
     look = "fair" if rate >= CLEAR_CAUSE else "poor"
@@ -87,7 +102,8 @@ def _cause(reads: Reads, writes: Writes, rate: float, timeout: float) -> Advice:
         absent = share(reads.absent / missed)
         why = f"{absent} of the misses found no entry: expired (after {timeout:g} s), or never read before."
         return Advice("Raise the TTL", why, look)
-    return Advice("Leave it as it is", f"{share(rate)} of {reads.total:,} reads are hits.", look)
+    why = f"{share(rate)} of {reads.total:,} reads are hits, and no single cause of the misses stands out."
+    return Advice("Watch it", why, look)
 
 
 def _mostly_whole(writes: Writes) -> bool:

@@ -34,8 +34,9 @@ class ModelField(forms.ChoiceField):
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=model_choices, **options)
 
-    def clean(self, value: Any) -> type[models.Model]:
-        return apps.get_model(super().clean(str(value or "").lower()))
+    def clean(self, value: Any) -> type[models.Model] | None:
+        label = super().clean(str(value or "").lower())
+        return apps.get_model(label) if label else None
 
 
 class EverythingForm(forms.Form):

@@ -8,11 +8,10 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from cacheops.conf import conf
 from cacheops.monitoring.figures import FUNCTION, Reads, Usage, Writes
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.panel.advice import Advice, advise
+from cacheops.panel.advice import ENOUGH_READS, Advice, advise
 from cacheops.panel.answers import NoAnswer, answers
 from cacheops.panel.charts import rate_look
 from cacheops.panel.overview import KEYS_KEPT
@@ -34,6 +33,12 @@ class Row:
     entries: int | None
     bytes: int | None
     advice: Advice
+    kind: str = ""  # what it is, where it is no model
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has read it, nor holds the cache anything of it."""
+        return not self.reads.total and not self.entries
 
     @property
     def lost(self) -> float:
@@ -42,7 +47,7 @@ class Row:
 
     @property
     def rate_look(self) -> str:
-        return rate_look(self.reads.hit_rate)
+        return rate_look(self.reads.hit_rate) if self.reads.total >= ENOUGH_READS else "none"
 
     @property
     def operations(self) -> str:
@@ -63,6 +68,7 @@ class Table:
     """The page. `error` says why there are no figures; `keys_error` why there are no entries counted."""
 
     rows: tuple[Row, ...]
+    idle: tuple[str, ...] = ()  # models that are cached, or were written, and that nobody has read
     error: str = ""
     keys_error: str = ""
     complete: bool = True  # whether all keys were counted
@@ -75,10 +81,12 @@ def model_table(region: str, hours: int) -> Table:
     counted: Mapping[Any, Any] = answers.ask({("keys", region): monitor.distribution}, kept=KEYS_KEPT)
     usage, keys = found["usage", region, hours], counted["keys", region]
     if isinstance(usage, NoAnswer):
-        return Table((), usage.why)
+        return Table((), error=usage.why)
     distribution = keys if isinstance(keys, KeyDistribution) else None
+    rows = rows_of(usage, distribution)
     return Table(
-        rows_of(usage, distribution),
+        tuple(row for row in rows if not row.is_idle)[:MOST_ROWS],
+        tuple(row.name for row in rows if row.is_idle),
         keys_error=keys.why if isinstance(keys, NoAnswer) else "",
         complete=distribution is None or distribution.complete,
     )
@@ -89,12 +97,14 @@ def rows_of(usage: Usage, keys: KeyDistribution | None) -> tuple[Row, ...]:
     by_model, writes = usage.by_model(), writes_by_model(usage)
     known = {model._meta.label_lower: model for model in apps.get_models(include_auto_created=True)}
     names = set(by_model) | (writes.keys() & known.keys()) | {name for name, model in known.items() if is_cached(model)}
+    functions = {name for name, operation in usage.reads if operation == FUNCTION}
     rows = [
-        _row(name, known.get(name), by_model.get(name, Reads()), writes.get(name, Writes()), keys) for name in names
+        _row(name, known.get(name), by_model.get(name, Reads()), writes.get(name, Writes()), keys, name in functions)
+        for name in names
     ]
     urgency = {"poor": 0, "fair": 1, "good": 2, "none": 3}
     rows.sort(key=lambda row: (urgency[row.advice.look], -row.lost, -row.reads.total, row.name))
-    return tuple(rows[:MOST_ROWS])
+    return tuple(rows)
 
 
 def is_cached(model: type[models.Model]) -> bool:
@@ -103,20 +113,27 @@ def is_cached(model: type[models.Model]) -> bool:
 
 
 def _row(
-    name: str, model: type[models.Model] | None, reads: Reads, writes: Writes, keys: KeyDistribution | None
+    name: str,
+    model: type[models.Model] | None,
+    reads: Reads,
+    writes: Writes,
+    keys: KeyDistribution | None,
+    is_function: bool,
 ) -> Row:
     profile = profile_of(model) if model is not None else None
     timeout = profile.timeout if profile else DEFAULT_TIMEOUT if model is None else None
     held = [group for group in keys.groups if group.model == name and group.kind == "entries"] if keys else None
+    entries = None if held is None else sum(group.keys for group in held)
     return Row(
         name=name,
         model=model,
         profile=profile,
         reads=reads,
         writes=writes,
-        entries=None if held is None else sum(group.keys for group in held),
+        entries=entries,
         bytes=None if held is None else sum(group.bytes for group in held),
-        advice=advise(reads, writes, timeout),
+        advice=advise(reads, writes, timeout, entries),
+        kind="" if model else "function, view or fragment" if is_function else "keys by name",
     )
 
 
@@ -128,10 +145,3 @@ def writes_by_model(usage: Usage) -> dict[str, Writes]:
         held.writes, held.tags, held.whole = held.writes + one.writes, held.tags + one.tags, held.whole + one.whole
         held.pending.merge(one.pending)
     return found
-
-
-def regions_named() -> tuple[str, ...]:
-    return conf.regions
-
-
-__all__ = ["FUNCTION", "SPANS", "Row", "Table", "model_table"]

@@ -1,10 +1,11 @@
 """Telling all processes: pauses of a model's caching, and circuits to be closed (cacheops/controls.py hears them)."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import models
+from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
 from cacheops.controls import PAUSE, RESET, TABLE, close_circuit, controls
@@ -13,6 +14,8 @@ from cacheops.models import Control
 from cacheops.monitoring.figures import model_label
 from cacheops.orm.options import bypassed
 from cacheops.unseen import has_table
+
+logger = logging.getLogger("cacheops")
 
 RESET_SECONDS = 60  # for which a word to close a circuit stands: every process that reads has looked by then
 MOST_PAUSES = 100  # shown
@@ -30,8 +33,19 @@ class Pause:
 
 
 def databases() -> list[str]:
-    """Return the databases whose rows are cached, and in which processes look for what they are told."""
-    return [alias for alias in cached_databases() if has_table(alias, TABLE)]
+    """Return the databases whose rows are cached, and in which processes look for what they are told.
+
+    One that does not answer is left out: nobody reads from it either.
+    """
+    found = []
+    for alias in cached_databases():
+        try:
+            with connections[alias].wrap_database_errors:
+                if has_table(alias, TABLE):
+                    found.append(alias)
+        except DatabaseError as error:
+            logger.warning("The database %s does not answer the panel: %s", alias, error)
+    return found
 
 
 def pause(model: type[models.Model], seconds: float, by: str, reason: str = "") -> datetime:

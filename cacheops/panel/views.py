@@ -127,7 +127,7 @@ class PanelViews:
             "spans": {code: label for code, (label, _) in overview.SPANS.items()},
             "breaker": own_state(name),
         }
-        return self.render(request, "region", name, context)
+        return self.render(request, "region", f"Region {name}", context)
 
     def models(self, request: HttpRequest) -> HttpResponse:
         region, span = request.GET.get("region", conf.local_region), request.GET.get("span", "24h")
@@ -245,7 +245,7 @@ def htmx_source() -> str:
 def tabs(request: HttpRequest, current: str) -> list[dict[str, Any]]:
     """Return the panel's own navigation."""
     links = [("Cache", "Overview", reverse(HOME))]
-    links += [(name, name, reverse("admin:cacheops_panel_region", args=[name])) for name in conf.regions]
+    links += [(f"Region {name}", name, reverse("admin:cacheops_panel_region", args=[name])) for name in conf.regions]
     links += [("Models", "Models", reverse("admin:cacheops_panel_models"))]
     links += [("Look up", "Look up", reverse("admin:cacheops_panel_look_up"))]
     if any(may(request).values()):

@@ -15,10 +15,15 @@ UNKNOWN = (None, "")  # a template has "" for what hangs on something that is No
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
+def whole(text: str) -> str:
+    """Return a figure that no line breaks from its unit."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 @register.filter
 def percent(value: float | None) -> str:
     """Return a share of 1 in per cent."""
-    return NONE if value in UNKNOWN else share(value)
+    return NONE if value in UNKNOWN else whole(share(value))
 
 
 @register.filter
@@ -27,10 +32,10 @@ def seconds(value: float | None) -> str:
     if value is None or value in UNKNOWN:
         return NONE
     if value < 60:
-        return duration(value)
+        return whole(duration(value))
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if value >= size:
-            return f"{value / size:.1f} {unit}".replace(".0 ", " ")
+            return whole(f"{value / size:.1f} {unit}".replace(".0 ", " "))
     return NONE
 
 
@@ -44,7 +49,7 @@ def size(value: float | None) -> str:
         if abs(count) < 1024 or unit == UNITS[-1]:
             break
         count /= 1024
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+    return whole(f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}")
 
 
 @register.filter

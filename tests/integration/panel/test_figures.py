@@ -1,0 +1,149 @@
+"""The pages tell what was counted; they work, and say so, where a region is away, slow, or in memory."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.test import Client
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.models import QueuedInvalidation
+from cacheops.monitoring.flush import flusher
+from cacheops.panel import modelrows, overview
+from cacheops.panel.answers import Answers, NoAnswer
+from cacheops.panel.charts import rate_chart, reads_chart
+from cacheops.regions import regions
+from tests.integration.panel.conftest import PANEL, World
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+@pytest.fixture
+def counted(world: World) -> World:
+    for _ in range(10):  # of a table that this test's transaction has not written
+        ContentType.objects.filter(app_label="devices", model="device").first()
+    assert flusher.flush()
+    return world
+
+
+@pytest.fixture
+def dead_west(world: World, settings: Any) -> None:
+    """Have us-west-2's servers be at an address where nobody listens."""
+    caches = {name: dict(config) for name, config in settings.CACHES.items()}
+    caches["us-west-2"]["LOCATION"] = "redis://127.0.0.1:1"
+    settings.CACHES = caches
+
+
+def card(name: str) -> overview.Card:
+    return next(one for one in overview.cards() if one.name == name)
+
+
+def test_home_shows_the_regions_figures(counted: World, root: Client) -> None:
+    east = card("us-east-1")
+    assert (east.health, east.error) == ("healthy", "")
+    assert east.now.hits >= 8
+    assert east.chart is not None
+    assert len(east.chart.bars) == 24
+    assert east.memory_share
+    content = root.get(PANEL).content.decode()
+    for name in ("us-east-1", "us-west-2", "us-east-2"):
+        assert f'id="card-{name}"' in content
+
+
+def test_models_come_with_figures_and_advice(counted: World, root: Client) -> None:
+    table = modelrows.model_table("us-east-1", 1)
+    rows = {row.name: row for row in table.rows}
+    row = rows["contenttypes.contenttype"]
+    assert row.reads.hits >= 8
+    assert row.entries
+    assert row.bytes
+    assert row.advice.text == "Too few reads to say"
+    assert "auth.group" in table.idle
+    assert b"contenttypes.contenttype" in root.get(f"{PANEL}models/?span=1h").content
+
+
+def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> None:
+    page = overview.region_page("us-east-1", "1h", counted.root)
+    assert {node.role for node in page.card.state.nodes} == {"primary", "replica"}
+    assert page.distribution is not None
+    assert ("contenttypes.contenttype", "entries") in {(share.model, share.kind) for share in page.shares}
+    assert any(":e:" in key for key, _, _ in page.largest)
+    content = root.get(f"{PANEL}regions/us-east-1/").content.decode()
+    for node in page.card.state.nodes:
+        assert node.server in content
+
+
+@pytest.mark.usefixtures("dead_west")
+def test_a_region_that_is_away_is_told_and_the_others_are_shown(world: World, root: Client) -> None:
+    QueuedInvalidation.objects.create(region="us-west-2", table="devices_device")
+    response = root.get(PANEL)
+    assert response.status_code == 200
+    cards = {one.name: one for one in response.context["cards"]}
+    assert (cards["us-west-2"].health, cards["us-east-1"].health) == ("down", "healthy")
+    assert cards["us-west-2"].queued == 1
+    assert "Reads go to the database" in response.content.decode()
+    for page in ("regions/us-west-2/", "models/?region=us-west-2"):
+        assert root.get(PANEL + page).status_code == 200
+    asked = {"model": "devices.device", "pk": world.device.pk, "region": "us-west-2"}
+    assert "does not answer" in root.get(f"{PANEL}look-up/", asked).content.decode()
+
+
+@pytest.mark.usefixtures("dead_west")
+def test_an_invalidation_says_which_region_will_be_told_later(world: World, root: Client) -> None:
+    response = root.post(f"{PANEL}actions/invalidate-model/", {"model": "devices.device"}, follow=True)
+    assert "Queued for us-west-2" in response.content.decode()
+    assert QueuedInvalidation.objects.filter(region="us-west-2", table="devices_device").exists()
+    regions["us-west-2"].breaker.reset()
+
+
+def test_it_works_on_the_embedded_store(world: World, root: Client, settings: Any) -> None:
+    settings.CACHES = {**settings.CACHES, "embedded": {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": "x"}}
+    settings.CACHEOPS_REGIONS = ("embedded",)
+    settings.CACHEOPS_LOCAL_REGION = "embedded"
+    kind = ContentType.objects.filter(model="device").values_list("pk", flat=True)[0]
+    ContentType.objects.db_manager("default").all().get(pk=kind)
+    flusher.flush()
+    content = root.get(PANEL).content.decode()
+    assert "in the memory of this process alone" in content
+    for page in ("regions/embedded/", "models/"):
+        assert root.get(PANEL + page).status_code == 200
+    asked = {"model": "contenttypes.contenttype", "pk": kind, "region": "embedded"}
+    assert root.get(f"{PANEL}look-up/", asked).context["found"].verdict == "hit"
+    root.post(f"{PANEL}actions/pause/", {"model": "contenttypes.contenttype", "seconds": 60})
+    assert root.get(f"{PANEL}look-up/", asked).context["found"].verdict == "bypass"
+
+
+def test_regions_are_asked_at_once_once_and_not_for_long() -> None:
+    asked, go_on = [], threading.Event()
+
+    def slow() -> str:
+        asked.append(1)
+        assert go_on.wait(10)
+        return "late"
+
+    def away() -> str:
+        raise StoreUnavailable("cut")
+
+    answers = Answers()
+    found = answers.ask({"slow": slow, "away": away, "here": lambda: "here"}, patience=0.05)
+    assert found["here"] == "here"
+    assert found["away"] == NoAnswer("cut")
+    assert isinstance(found["slow"], NoAnswer)
+    answers.ask({"slow": slow}, patience=0.05)
+    go_on.set()
+    assert answers.ask({"slow": slow}, patience=10)["slow"] == "late"
+    assert len(asked) == 1
+    answers.forget()
+    assert answers.ask({"slow": slow}, patience=10)["slow"] == "late"
+    assert len(asked) == 2
+
+
+def test_charts_say_where_nothing_was_read(counted: World) -> None:
+    points = overview.points("us-east-1", minutes=60)
+    rates, reads = rate_chart(points), reads_chart(points)
+    assert len(rates.bars) == 60
+    assert rates.bars[0].look == "none"
+    assert "no reads" in rates.bars[0].text
+    assert {bar.look for bar in reads.bars} <= {"hits", "misses", "bypasses"}
+    assert max(bar.height for bar in reads.bars) <= 100

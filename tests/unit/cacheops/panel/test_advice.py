@@ -1,0 +1,57 @@
+"""Each advice, from figures that call for it."""
+
+import pytest
+
+from cacheops.monitoring.figures import Reads, Writes
+from cacheops.monitoring.histogram import Histogram
+from cacheops.panel.advice import advise
+from cacheops.templatetags import cacheops_panel as written
+
+NONE = Writes(0, 0, 0, Histogram())
+MANY = Writes(500, 900, 10, Histogram())
+WHOLE = Writes(500, 0, 400, Histogram())
+
+UNUSED = Reads(hits=10, misses=90, outdated=90, sampled_fills=9, sampled_used=1)
+
+CASES = {
+    "no-profile": (Reads(hits=100), NONE, None, None, "Not cached"),
+    "too-few": (Reads(hits=49), NONE, 60.0, None, "Too few reads to say"),
+    "good": (Reads(hits=95, misses=5, absent=5), NONE, 60.0, None, "Leave it as it is"),
+    "expired": (Reads(hits=60, misses=40, absent=38, outdated=2), NONE, 60.0, None, "Raise the TTL"),
+    "outdated": (Reads(hits=60, misses=40, absent=5, outdated=35), MANY, 60.0, None, "Narrow the condition"),
+    "unused": (UNUSED, MANY, 60.0, None, "Do not cache"),
+    "whole": (UNUSED, WHOLE, 60.0, None, "Narrow the condition"),
+    "never-again": (Reads(misses=100, absent=100, fills=100), NONE, 60.0, 98, "Do not cache, or ask alike"),
+    "too-large": (Reads(misses=100, absent=100, too_large=90), NONE, 60.0, None, "Narrow the condition"),
+    "unencodable": (Reads(misses=100, absent=100, unencodable=90), NONE, 60.0, None, "Do not cache"),
+    "bypassed": (Reads(hits=20, bypasses=80), NONE, 60.0, None, "See why it is bypassed"),
+    "no-cause": (Reads(hits=70, misses=30), NONE, 60.0, None, "Watch it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reads", "writes", "timeout", "entries", "text"), CASES.values(), ids=CASES)
+def test_advice(reads: Reads, writes: Writes, timeout: float | None, entries: int | None, text: str) -> None:
+    advice = advise(reads, writes, timeout, entries)
+    assert advice.text == text
+    assert advice.why.endswith(".")
+
+
+def test_the_figures_stand_behind_it() -> None:
+    advice = advise(CASES["whole"][0], WHOLE, 60.0)
+    assert "400 of 500 writes invalidated the whole table" in advice.why
+    assert "89 % of its entries ended before their first hit" in advice.why
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("size", 0, "0\xa0B"), ("size", 1536, "1.5\xa0kB"), ("size", 512 * 2**20, "512\xa0MB"), ("size", None, "–"),
+        ("seconds", 0.00008, "80\xa0µs"), ("seconds", 90, "1.5\xa0min"), ("seconds", 86_400, "1\xa0d"),
+        ("seconds", "", "–"),
+        ("rate", 0, "0"), ("rate", 0.4, "0.4"), ("rate", 1234.5, "1,234"), ("rate", "", "–"),
+        ("percent", 0.987, "98.7\xa0%"), ("percent", None, "–"), ("number", 12345, "12,345"),
+        ("whole_percent", 2.0, 100),
+    ],
+)  # fmt: skip
+def test_figures_are_written_for_people(name: str, value: object, text: object) -> None:
+    assert getattr(written, name)(value) == text
