@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from django.templatetags.static import static
 
 from xyzsite.settings.regions import (
     HOME_REGION,
@@ -159,6 +160,9 @@ UNFOLD = {
     "SITE_HEADER": "XYZ administration",
     "SITE_SUBHEADER": XYZ_REGION,
     "SITE_SYMBOL": "sensors",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("xyzsite/icon.svg")},
+    ],
     "SHOW_HISTORY": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},
 }
