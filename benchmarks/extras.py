@@ -10,7 +10,7 @@ from benchmarks.servers import Servers
 
 DEPENDENTS = 10_000
 ENTRIES = 1000
-SAVES = 5
+SAVES = 3
 
 
 def bytes_an_entry(process: PeerProcess, servers: Servers) -> float:
@@ -37,7 +37,7 @@ def save_with_dependents(process: PeerProcess, servers: Servers, count: int) -> 
     """Return milliseconds of a save() on which `count` entries depend, and of the longest command of Redis in it."""
     client = servers.redis(process.peer.database)
     taken, stopped = [], []
-    for _ in range(SAVES if count == 1 else 2):
+    for _ in range(SAVES):
         empty(process, servers)
         process.ask("fill_dependents", count=count)
         client.config_set("slowlog-log-slower-than", 0)
