@@ -40,18 +40,26 @@ class Answers:
         with self._lock:
             self._asked.clear()
 
+    def start(self, asks: Mapping[K, Callable[[], Any]], *, kept: float = KEPT) -> None:
+        """Have regions begin with what will be asked for."""
+        for key, call in asks.items():
+            self._future(key, call, kept)
+
     def ask(
-        self, asks: Mapping[K, Callable[[], V]], *, kept: float = KEPT, patience: float = PATIENCE
+        self, asks: Mapping[K, Callable[[], V]], *, kept: float = KEPT, until: float | None = None
     ) -> dict[K, V | NoAnswer]:
-        """Return what each call returns, by key; NoAnswer where it raises StoreError, or is not done in time."""
+        """Return what each call returns, by key; NoAnswer where it raises StoreError, or is not done in time.
+
+        `until` is the moment (monotonic) at which the page has waited long enough; None: PATIENCE from now.
+        """
         waiting = {key: self._future(key, call, kept) for key, call in asks.items()}
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE if until is None else until
         found: dict[K, V | NoAnswer] = {}
         for key, future in waiting.items():
             try:
                 found[key] = future.result(max(0.0, deadline - time.monotonic()))
             except TooLate:
-                found[key] = NoAnswer(f"It has not answered within {patience:g} s.")
+                found[key] = NoAnswer(f"It has not answered within {PATIENCE:g} s.")
             except StoreError as error:
                 found[key] = NoAnswer(str(error))
         return found

@@ -1,5 +1,6 @@
 """The models page: what each model's caching is worth, what costs most first."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,9 @@ from cacheops.monitoring.figures import FUNCTION, Reads, Usage, Writes
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.panel.advice import ENOUGH_READS, Advice, advise
-from cacheops.panel.answers import NoAnswer, answers
+from cacheops.panel.answers import PATIENCE, NoAnswer, answers
 from cacheops.panel.charts import rate_look
-from cacheops.panel.overview import KEYS_KEPT
+from cacheops.panel.regionpage import KEYS_KEPT
 from cacheops.profiles import DEFAULT_TIMEOUT, OPERATIONS, Profile, profile_of
 
 SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168)}
@@ -76,9 +77,12 @@ class Table:
 
 def model_table(region: str, hours: int) -> Table:
     """Return every model that is cached, or was read or written, in one region: what is to be improved first."""
+    until = time.monotonic() + PATIENCE
     monitor = CacheMonitor(region)
-    found: Mapping[Any, Any] = answers.ask({("usage", region, hours): partial(monitor.usage, hours=hours)})
-    counted: Mapping[Any, Any] = answers.ask({("keys", region): monitor.distribution}, kept=KEYS_KEPT)
+    scanned = {("keys", region): monitor.distribution}
+    answers.start(scanned, kept=KEYS_KEPT)
+    found: Mapping[Any, Any] = answers.ask({("usage", region, hours): partial(monitor.usage, hours=hours)}, until=until)
+    counted: Mapping[Any, Any] = answers.ask(scanned, kept=KEYS_KEPT, until=until)
     usage, keys = found["usage", region, hours], counted["keys", region]
     if isinstance(usage, NoAnswer):
         return Table((), error=usage.why)

@@ -1,7 +1,8 @@
-"""What the home page and a region's page show."""
+"""What the home page shows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,15 +11,14 @@ from cacheops.exceptions import StoreError
 from cacheops.models import QueuedInvalidation
 from cacheops.monitoring.figures import Breakers, Point, Reads
 from cacheops.monitoring.histogram import Histogram
-from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor, RegionState, states
-from cacheops.monitoring.nodes import NodeFigures, SlowCommand
+from cacheops.monitoring.nodes import NodeFigures, rates_between, samples_of
 from cacheops.orm.options import bypassed
-from cacheops.panel.answers import NoAnswer, answers
-from cacheops.panel.charts import Chart, rate_chart, rate_look, reads_chart
-from cacheops.panel.seeing import shown_key
+from cacheops.panel.answers import PATIENCE, NoAnswer, answers
+from cacheops.panel.charts import Chart, rate_chart, rate_look
 from cacheops.panel.steering import databases
 from cacheops.patterns.write_behind import WriteBehindState, registered
+from cacheops.regions import regions
 from cacheops.stores.breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
@@ -27,9 +27,7 @@ V = TypeVar("V")
 NOW_SECONDS = 300  # RegionState.now is of the last five minutes
 MOST_QUEUED = 1000  # counted, of a region's queue
 MOST_RUNS = 5
-MOST_LARGEST = 15
-SLOWEST = 15
-KEYS_KEPT = 15.0  # seconds: looking at 50,000 keys takes some hundred milliseconds
+BETWEEN_LOOKS = 4.0  # seconds, at least: pages ask every five
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +103,32 @@ class Card:
         return self.state.breaker is not CircuitState.CLOSED or bool(self.fleet and self.fleet.open)
 
 
-def cards() -> list[Card]:
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The home page."""
+
+    cards: list[Card]
+    write_behind: list[WriteBehindState | NoAnswer]
+    runs: list[WarmingRun]
+
+
+def home() -> Home:
+    """Return what the home page shows. All regions are asked at once, and waited for together."""
+    until = time.monotonic() + PATIENCE
+    answers.start(asked_runs())
+    found = cards(until)
+    return Home(found, write_behind(), runs(until))
+
+
+def cards(until: float | None = None) -> list[Card]:
     """Return all regions, asked at once."""
     names = conf.regions
     looks: Mapping[Any, Any] = answers.ask(
         {
             **{("state", name): partial(one_state, name) for name in names},
             **{("day", name): partial(points, name, hours=24) for name in names},
-        }
+        },
+        until=until,
     )
     known: dict[str, RegionState] = {
         name: looks["state", name] for name in names if isinstance(looks["state", name], RegionState)
@@ -130,7 +146,30 @@ def cards() -> list[Card]:
 
 
 def one_state(name: str) -> RegionState:
-    return states([name])[0]
+    """Return a region's state; where none of its processes notes its nodes, with rates since our own last look."""
+    found = states([name])[0]
+    return replace(found, nodes=tuple(own_looks.with_rates(node) for node in found.nodes))
+
+
+class OwnLooks:
+    """What this process saw of nodes, some seconds apart: regions without processes of their own have no other."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[Mapping[str, int]]] = {}  # by server: an older look, and a newer one
+
+    def with_rates(self, node: NodeFigures) -> NodeFigures:
+        if node.error or node.rates is not None:
+            return node
+        now = samples_of([node], time.time())[f"n|{node.server}"]
+        seen = self._seen.setdefault(node.server, [now])
+        if now["at"] - seen[-1]["at"] >= BETWEEN_LOOKS * 1000:
+            seen[:] = [seen[-1], now]
+        if now["at"] - seen[0]["at"] < BETWEEN_LOOKS * 1000:
+            return node
+        return replace(node, rates=rates_between(seen[0], now))
+
+
+own_looks = OwnLooks()
 
 
 def points(name: str, *, minutes: int = 0, hours: int = 0) -> list[Point]:
@@ -175,6 +214,11 @@ def write_behind() -> list[WriteBehindState | NoAnswer]:
     """Return what waits in the buffers of this process's region."""
     found: list[WriteBehindState | NoAnswer] = []
     for cache in registered.values():
+        if not regions.local.breaker.allows():
+            found.append(
+                NoAnswer(f"{cache.name}: {conf.local_region} has not answered lately; the database is written.")
+            )
+            continue
         try:
             found.append(cache.state())
         except StoreError as error:
@@ -182,85 +226,12 @@ def write_behind() -> list[WriteBehindState | NoAnswer]:
     return found
 
 
-def runs() -> list[WarmingRun]:
+def asked_runs() -> dict[tuple[str, str], Callable[[], list[WarmingRun]]]:
+    return {("runs", name): partial(recent_runs, name) for name in conf.regions}
+
+
+def runs(until: float | None = None) -> list[WarmingRun]:
     """Return the latest warming runs that any region remembers, the latest first."""
-    looks = answers.ask({("runs", name): partial(recent_runs, name) for name in conf.regions})
+    looks = answers.ask(asked_runs(), until=until)
     by_start = {run.started_at: run for found in looks.values() if isinstance(found, list) for run in found}
     return [by_start[moment] for moment in sorted(by_start, reverse=True)][:MOST_RUNS]
-
-
-# --- one region -----------------------------------------------------------------------------------------------------
-
-SPANS = {"1h": ("The last hour, by minute", {"minutes": 60}), "24h": ("24 hours, by hour", {"hours": 24})}
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One group of keys, and its part of all bytes, in per cent."""
-
-    model: str
-    kind: str
-    keys: int
-    bytes: int
-    percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class RegionPage:
-    """A region's page. What the region did not tell is None."""
-
-    card: Card
-    rates: Chart | None
-    reads: Chart | None
-    distribution: KeyDistribution | None
-    shares: tuple[Share, ...]
-    largest: tuple[tuple[str, int, str], ...]  # keys as the person may see them, bytes, model
-    slow: tuple[SlowCommand, ...]
-
-
-def region_page(name: str, span: str, user: Any) -> RegionPage:
-    """Return all about one region, as a person may see it."""
-    monitor = CacheMonitor(name)
-    charted = SPANS[span][1]
-    looks: Mapping[Any, Any] = answers.ask(
-        {
-            ("history", name, span): partial(points, name, **charted),
-            ("slow", name): partial(monitor.slow_log, SLOWEST),
-        }
-    )
-    keys: Mapping[Any, Any] = answers.ask({("keys", name): monitor.distribution}, kept=KEYS_KEPT)
-    found = keys["keys", name]
-    distribution = found if isinstance(found, KeyDistribution) else None
-    slow = looks["slow", name]
-    return RegionPage(
-        card=next(card for card in cards() if card.name == name),
-        rates=chart_of(looks["history", name, span], rate_chart),
-        reads=chart_of(looks["history", name, span], reads_chart),
-        distribution=distribution,
-        shares=shares(distribution),
-        largest=largest(distribution, user),
-        slow=tuple(shown(one, user) for one in slow) if isinstance(slow, list) else (),
-    )
-
-
-def shares(distribution: KeyDistribution | None) -> tuple[Share, ...]:
-    if distribution is None:
-        return ()
-    whole = sum(group.bytes for group in distribution.groups) or 1
-    return tuple(
-        Share(group.model, group.kind, group.keys, group.bytes, round(100 * group.bytes / whole, 1))
-        for group in distribution.groups[:MOST_LARGEST]
-    )
-
-
-def largest(distribution: KeyDistribution | None, user: Any) -> tuple[tuple[str, int, str], ...]:
-    """Return the largest keys of the sample."""
-    if distribution is None:
-        return ()
-    found = [(key, size, group.model) for group in distribution.groups for key, size in group.largest]
-    found.sort(key=lambda one: -one[1])
-    return tuple((shown_key(key, user), size, model) for key, size, model in found[:MOST_LARGEST])
-
-
-def shown(slow: SlowCommand, user: Any) -> SlowCommand:
-    return SlowCommand(slow.server, slow.at, slow.microseconds, slow.command, shown_key(slow.key, user))

@@ -23,7 +23,7 @@ from cacheops.exceptions import CacheopsError, InvalidKey, StoreError
 from cacheops.models import Panel
 from cacheops.monitoring.figures import own_breakers
 from cacheops.orm.options import bypassed
-from cacheops.panel import modelrows, overview
+from cacheops.panel import modelrows, overview, regionpage
 from cacheops.panel.actions import ACTIONS, Action
 from cacheops.panel.answers import answers
 from cacheops.panel.forms import LookUpForm
@@ -107,10 +107,11 @@ class PanelViews:
     # --- pages to look at ---------------------------------------------------------------------------------------------
 
     def home(self, request: HttpRequest) -> HttpResponse:
+        found = overview.home()
         context = {
-            "cards": overview.cards(),
-            "write_behind": overview.write_behind(),
-            "runs": overview.runs(),
+            "cards": found.cards,
+            "write_behind": found.write_behind,
+            "runs": found.runs,
             "log": latest_actions(),
         }
         return self.render(request, "home", "Cache", context)
@@ -119,12 +120,12 @@ class PanelViews:
         if name not in conf.regions:
             raise Http404(f"There is no region {name}.")
         span = request.GET.get("span", "1h")
-        if span not in overview.SPANS:
+        if span not in regionpage.SPANS:
             span = "1h"
         context = {
-            "region": overview.region_page(name, span, request.user),
+            "region": regionpage.region_page(name, span, request.user),
             "span": span,
-            "spans": {code: label for code, (label, _) in overview.SPANS.items()},
+            "spans": {code: label for code, (label, _) in regionpage.SPANS.items()},
             "breaker": own_state(name),
         }
         return self.render(request, "region", f"Region {name}", context)
