@@ -1,0 +1,149 @@
+"""Querysets that a hit does not build: their answers are the database's, and so are their errors."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.exceptions import FieldError
+from django.db.models import Avg, Count, F, Max, Min, Q, Sum
+from django.db.transaction import atomic
+
+from cacheops.orm import short
+from cacheops.orm.options import bypassed
+from tests.testapp.cached import from_database, is_hit
+from tests.testapp.compare import plain
+from tests.testapp.models import Book, Status
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+READS: dict[str, Callable[[Any], Any]] = {
+    "count": lambda books: books.count(),
+    "values": lambda books: list(books.values("pk", "title", "extra", "price", "published")),
+    "values_related": lambda books: list(books.values("pk", "author__name")),
+    "values_all": lambda books: list(books.values()),
+    "values_list": lambda books: list(books.values_list("pk", "isbn")),
+    "values_flat": lambda books: list(books.values_list("title", flat=True)),
+    "values_named": lambda books: list(books.values_list("pk", "title", named=True)),
+    "values_expression": lambda books: list(books.values("pk", double=F("pages") * 2)),
+    "values_counted": lambda books: books.values("shelf").count(),
+    "values_twice": lambda books: list(books.values("pk", "title").values("title")),
+    "aggregate": lambda books: books.aggregate(Max("pages"), Min("published"), total=Sum("price"), mean=Avg("rating")),
+    "aggregate_distinct": lambda books: books.aggregate(Count("shelf", distinct=True)),
+    "aggregate_filtered": lambda books: books.aggregate(n=Count("pk", filter=Q(pages=100))),
+    "aggregate_default": lambda books: books.aggregate(n=Sum("pages", default=7)),
+    "aggregate_across": lambda books: books.aggregate(Max("author__name")),
+    "aggregate_values": lambda books: books.values("title").aggregate(Max("pages")),
+    "list": lambda books: list(books),
+    "narrowed": lambda books: list(books.filter(pages=100).exclude(title="x")),
+    "sliced": lambda books: list(books.order_by("pk").values("pk")[:1]),
+    "union": lambda books: list(
+        books.values("pk").union(Book.objects.using(books.db).filter(pk=9).values("pk")).order_by("pk")
+    ),
+    "in_subquery": lambda books: list(Book.objects.using(books.db).filter(pk__in=books.values("pk")).order_by("pk")),
+    "copied": lambda books: list(copy.deepcopy(books.values("pk"))),
+    "pickled": lambda books: list(pickle.loads(pickle.dumps(books.values("pk")))),
+}
+CONDITIONS: tuple[dict[str, Any], ...] = (
+    {"author_id": 1, "shelf_id": 2},
+    {"author_id": 1, "shelf_id": 1},
+    {"shelf_id": 2, "author_id": 1},
+    {"author_id": 2, "shelf_id": 1},
+    {"author": 1, "status": "out"},
+    {"author": 1, "status": Status.DRAFT},
+    {"status": Status.OUT},
+    {"pk": 3},
+    {"pk": 999},
+)
+
+
+def key(found: Any) -> Any:
+    return found if isinstance(found, int | dict) else sorted(map(repr, found))
+
+
+@pytest.mark.parametrize("name", sorted(READS))
+def test_each_answer_is_the_databases(name: str, library: str) -> None:
+    read = READS[name]
+    short._shorts.clear()
+    short._proven.clear()
+    for _ in range(3):  # built, learnt, known
+        for condition in CONDITIONS:
+            books = Book.objects.using(library).order_by().filter(**condition)
+            with bypassed():
+                expected = key(read(Book.objects.using(library).filter(**condition)))
+            assert key(read(Book.objects.using(library).filter(**condition))) == expected, condition
+            assert key(read(books)) == expected, condition
+
+
+@pytest.mark.parametrize("name", ["count", "values", "values_flat", "aggregate"])
+def test_a_hit_builds_no_query(name: str, library: str) -> None:
+    for _ in range(3):
+        READS[name](Book.objects.using(library).filter(author_id=1, status="out"))
+    books = Book.objects.using(library).filter(author_id=1, status="out")
+    assert is_hit(library, lambda: READS[name](books))
+    assert books._waits()
+    assert not books._query.where.children
+
+
+def test_two_equal_values_teach_no_order(library: str) -> None:
+    """Which of them is which parameter shows only with different ones."""
+    short._shorts.clear()
+    for author, shelf in [(1, 1), (1, 1), (1, 2), (2, 1), (1, 2), (2, 1)]:
+
+        def read(author: int = author, shelf: int = shelf) -> Any:
+            return Book.objects.using(library).filter(shelf_id=shelf, author_id=author).count()
+
+        assert plain(read()) == from_database(read)
+
+
+def test_errors_come_where_django_raises_them(library: str) -> None:
+    books = Book.objects.using(library)
+    for _ in range(2):
+        with pytest.raises(FieldError):
+            books.filter(nothing=1)
+        with pytest.raises(FieldError):
+            books.filter(author_id=1).values("nothing")
+        with pytest.raises(ValueError, match="id"):
+            books.filter(author_id="x")
+        with pytest.raises(FieldError):
+            books.filter(author_id=1).aggregate(Max("nothing"))
+
+
+def test_a_write_is_seen_at_once(library: str) -> None:
+    books = Book.objects.using(library)
+
+    def read() -> Any:
+        mine = books.filter(author_id=1)
+        return mine.count(), sorted(mine.values_list("title", flat=True)), mine.aggregate(Max("pages"))
+
+    for _ in range(3):
+        read()
+    assert is_hit(library, read)
+    books.filter(pk=1).update(title="new", pages=999)
+    assert plain(read()) == from_database(read)
+    with atomic(using=library):
+        books.filter(pk=2).delete()
+        assert plain(read()) == from_database(read)
+    assert plain(read()) == from_database(read)
+
+
+def test_a_queryset_may_be_used_after_its_answer(library: str) -> None:
+    for _ in range(3):
+        books = Book.objects.using(library).filter(author_id=1)
+        found = books.values("pk")
+        assert len(found) == books.count() == len(list(books))
+        assert list(found.order_by("pk")) == sorted(found, key=lambda row: row["pk"])
+        assert list(found.filter(pk=1)) == [{"pk": 1}]
+        assert "WHERE" in str(found.query)
+
+
+def test_nocache_and_operations_count(library: str) -> None:
+    for _ in range(3):
+        Book.objects.using(library).filter(author_id=1).count()
+    assert not is_hit(library, lambda: Book.objects.using(library).nocache().filter(author_id=1).count())
+    assert not is_hit(library, lambda: Book.objects.using(library).filter(author_id=1).nocache().count())
+    cached = Book.objects.using(library).cache(ops="fetch")
+    for _ in range(3):
+        cached.filter(author_id=1).count()
+    assert not is_hit(library, lambda: cached.filter(author_id=1).count())
