@@ -62,12 +62,12 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
     if not requests:
         return []
     wanted = [coarsened(region, request) for request in requests] if region.full else list(requests)
-    found = _asked(region, lambda: _lease(region, wanted))
+    found = asked(region, lambda: _lease(region, wanted))
     full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
     if full:
         for index in full:
             region.full.update((table.keys.base, scheme) for table in wanted[index].tables for scheme in table.schemes)
-        again = _asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
+        again = asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
         for index, leased in zip(full, again, strict=True):
             found[index] = leased
     for keys, schemes in {(table.keys, table.schemes) for request in wanted for table in request.tables}:
@@ -98,17 +98,18 @@ def _lease(region: Region, requests: Sequence[Request]) -> list[tuple[bytes | Re
 def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
     if isinstance(versions, Refusal):
         return Held.PENDING
-    return _warm_entry(request, payload, versions, now) or versions
-
-
-def _warm_entry(request: Request, payload: bytes | None, versions: bytes, now: float) -> Entry | None:
     if payload is None:
-        return None
+        return versions
+    return warm_entry(payload, versions, request.profile.timeout, now) or versions
+
+
+def warm_entry(payload: bytes, versions: bytes, timeout: float, now: float) -> Entry | None:
+    """Return an entry that has these versions, and is in the first half of its life."""
     try:
         entry = codec.decode(payload)
     except CorruptEntry:
         return None
-    warm = entry.versions == versions and entry.expires_at - now > request.profile.timeout * FRESH_SHARE
+    warm = entry.versions == versions and entry.expires_at - now > timeout * FRESH_SHARE
     return entry if warm else None
 
 
@@ -123,10 +124,10 @@ def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
         for request, some in zip(requests, keys, strict=True):
             payload, *tags = islice(values, len(some))
             versions = b"" if None in tags else b"".join(tag for tag in tags if tag)
-            found.append(_warm_entry(request, payload, versions, now) is not None)
+            found.append(bool(payload and warm_entry(payload, versions, request.profile.timeout, now)))
         return found
 
-    return _asked(region, look)
+    return asked(region, look)
 
 
 def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
@@ -143,13 +144,13 @@ def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) 
             sealed.append(Sealed(request.tables[0].keys.entry(request.digest), payload, ttl))
             sizes.setdefault(request.label, []).append(len(payload))
     if sealed:
-        _asked(region, lambda: region.store.fill_many(sealed))
+        asked(region, lambda: region.store.fill_many(sealed))
     for label, found in sizes.items():
         counters.read(label, fills=len(found), bytes=sum(found))
     return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
 
 
-def _asked(region: Region, ask: Callable[[], T]) -> T:
+def asked(region: Region, ask: Callable[[], T]) -> T:
     """Return what a region answers; its breaker hears of it."""
     if not region.breaker.allows():
         raise CircuitOpen(f"{region.name} did not answer lately, and is not asked again yet.")

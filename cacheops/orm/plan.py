@@ -1,6 +1,7 @@
 """What is known of a query's shape once one query of it was compiled: its columns, its dependencies, its name."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,7 +15,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import get_current_timezone_name
 
 from cacheops import rows
-from cacheops.keys import DIGEST_BYTES, text_of
+from cacheops.keys import DIGEST_BYTES, text_of, texts_of
 from cacheops.orm.dependencies import Template, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape, name_of
 from cacheops.orm.instances import with_makers
@@ -57,6 +58,17 @@ class Plan:
         if self.zoned:
             salt += get_current_timezone_name().encode()
         return text_of(blake2b(self.name + salt + encoded, digest_size=DIGEST_BYTES).digest())
+
+    def digests(self, values: Sequence[Any], salt: bytes) -> list[str] | None:
+        """Return what `digest` does for many queries with one parameter each; None where one of them has none."""
+        if self.zoned:
+            salt += get_current_timezone_name().encode()
+        start, encode = self.name + salt, _encoder.encode
+        try:
+            raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in values]
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return texts_of(raw)
 
 
 _encoder = msgspec.msgpack.Encoder()

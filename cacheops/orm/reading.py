@@ -20,7 +20,6 @@ from cacheops.profiles import Profile, profile_of
 from cacheops.rows import Row
 from cacheops.stores.base import TableTags
 from cacheops.streams import fetch_parts
-from cacheops.tags import NoToken
 
 MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
 
@@ -148,28 +147,6 @@ def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile,
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     )
     return Request(digest, tables, profile, label, (using,))
-
-
-def requests_for(plan: Plan, values: Sequence[Any], using: str, profile: Profile, label: str) -> list[Request | None]:
-    """Return what `request_for` does for many queries of one shape, each with one parameter."""
-    template = plan.template
-    assert template is not None
-    single = template.only_tag()
-    if single is None:
-        return [request_for(plan, [value], using, profile, label) for value in values]
-    table, tag = single
-    keys, salt, schemes, databases = TableKeys.of(conf.prefix, using, table), label.encode(), (tag.scheme,), (using,)
-    found: list[Request | None] = []
-    for value in values:
-        parameters = [value]
-        digest = plan.digest(parameters, salt)
-        try:
-            tables = (TableTags(keys, (tag.name(parameters),), schemes),)
-        except NoToken:
-            found.append(request_for(plan, parameters, using, profile, label))
-        else:
-            found.append(None if digest is None else Request(digest, tables, profile, label, databases))
-    return found
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

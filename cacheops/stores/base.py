@@ -77,6 +77,14 @@ class Wanted(NamedTuple):
     tables: tuple[TableTags, ...]
 
 
+class TagVersions(NamedTuple):
+    """The leased versions of a table's generation and of tags; b"" for one that a writer is about to change."""
+
+    generation: bytes
+    versions: list[bytes]
+    new: bytes = b""  # what those got that had none: no entry can have been filled under it
+
+
 class Sealed(NamedTuple):
     """One of many entries to be stored at once; `ttl` in seconds."""
 
@@ -115,6 +123,12 @@ class Store(ABC):
         Registers the schemes. `loader` is the key of the entry's lock in the first table's slot; it is taken for
         `hold` seconds (0: it is not taken). Tags live for `ttl` seconds at least.
         """
+
+    def lease_begin(
+        self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float
+    ) -> "Callable[[], bytes | Refusal]":
+        """Ask for a lease; the call returned waits for the answer. What is asked meanwhile takes no round trip more."""
+        return lambda: self.lease(tables, loader, ttl, hold)
 
     @abstractmethod
     def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
@@ -215,6 +229,17 @@ class Store(ABC):
     def lease_many(self, wanted: Sequence[Wanted], ttl: float) -> list[tuple[bytes | Refusal, bytes | None]]:
         """Return for each entry what `lease` returns, and the bytes that are stored now. No loader's lock is taken."""
         return [(self.lease(one.tables, "", ttl, 0.0), self.read([one.entry])[0]) for one in wanted]
+
+    def lease_tags(
+        self, keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], ttl: float
+    ) -> TagVersions | Refusal:
+        """Lease tags of one table, by their keys, for entries that depend on one of them each: at least one."""
+        generation = self.lease([TableTags(keys, (), tuple(schemes))], "", ttl, 0.0)
+        if isinstance(generation, Refusal):
+            return generation
+        start = len(keys.tag(""))
+        leased = [self.lease([TableTags(keys, (tag[start:],))], "", ttl, 0.0) for tag in tags]
+        return TagVersions(generation, [b"" if isinstance(one, Refusal) else one[len(generation) :] for one in leased])
 
     @abstractmethod
     def fill_many(self, sealed: Sequence[Sealed]) -> None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cacheops.keys import TableKeys
-from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.stores.base import Refusal, Sealed, TagVersions, Wanted
 from cacheops.stores.driver import Command
 from cacheops.stores.scripts import FILL_MANY, LEASE_MANY
-from cacheops.tags import new_version
+from cacheops.tags import VERSION_BYTES, new_version, versions_in
 
 # Keys in one call: a script stops its server, and so many tags take it well under a millisecond.
 SCRIPT_KEYS = 500
+NO_VERSION = bytes(VERSION_BYTES)  # stands for that of a tag which a writer is about to change
 
 
 @dataclass(slots=True)
@@ -79,9 +80,7 @@ class ManyLeases:
                 for scheme, verdict in zip(asked.schemes, answer, strict=False):
                     if verdict:
                         refused[base, scheme] = Refusal(verdict.decode())
-                start = len(asked.schemes)
-                versions.setdefault(asked.keys.generation, answer[start])
-                versions.update(zip(part, answer[start + 1 :], strict=True))
+                versions.update(zip([asked.keys.generation, *part], versions_in(answer[-1]), strict=True))
         payloads: list[bytes | None] = [None] * len(self._wanted)
         for places in self._entries.values():
             for index, payload in zip(places, next(told), strict=True):
@@ -96,7 +95,30 @@ class ManyLeases:
                     if refusal is not None:
                         return refusal
         found = [versions[key] for keys in self._keys[index] for key in keys]
-        return b"".join(found) if all(found) else Refusal.PENDING
+        return Refusal.PENDING if NO_VERSION in found else b"".join(found)
+
+
+def lease_tags_commands(
+    keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], lives: int, version: bytes
+) -> list[Command]:
+    """Return the calls that lease tags of one table; `tags` are their keys, `lives` in milliseconds."""
+    parts = [tags[start : start + SCRIPT_KEYS] for start in range(0, len(tags), SCRIPT_KEYS)]
+    return [LEASE_MANY.command([keys.registry, keys.generation, *part], version, lives, *schemes) for part in parts]
+
+
+def tag_versions(answers: Sequence[Any], version: bytes, count: int) -> TagVersions | Refusal:
+    """Return what `lease_tags_commands` were answered: the versions of so many tags."""
+    for answer in answers:
+        for verdict in answer[:-1]:
+            if verdict:
+                return Refusal(verdict.decode())
+        if answer[-1].startswith(NO_VERSION):
+            return Refusal.PENDING
+    generation = answers[0][-1][:VERSION_BYTES]
+    joined = b"".join([answer[-1][VERSION_BYTES:] for answer in answers])
+    if joined == version * count:  # nothing was there: the usual case of a cache that is filled
+        return TagVersions(generation, [version] * count, version)
+    return TagVersions(generation, [b"" if one == NO_VERSION else one for one in versions_in(joined)], version)
 
 
 def fill_many_commands(sealed: Sequence[Sealed]) -> list[Command]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, Told, Wanted
+from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, TagVersions, Told, Wanted
 from cacheops.stores.driver import Command, Servers
-from cacheops.stores.many import ManyLeases, fill_many_commands, route_of
+from cacheops.stores.many import ManyLeases, fill_many_commands, lease_tags_commands, route_of, tag_versions
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
 from cacheops.stores.wire import Wire
 from cacheops.tags import VERSION_BYTES, new_version, versions_in
@@ -60,6 +60,11 @@ class RedisStore(Store):
         return [value for values in found for value in values]
 
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
+        return self.lease_begin(tables, loader, ttl, hold)()
+
+    def lease_begin(
+        self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float
+    ) -> Callable[[], bytes | Refusal]:
         version = new_version()
         commands: list[Command] = []
         for table in tables:
@@ -68,13 +73,15 @@ class RedisStore(Store):
             milliseconds = round(hold * 1000) if locked else 0
             lives = round((ttl + TAG_MARGIN) * 1000)
             commands.append(LEASE.command(keys, version, lives, version, milliseconds, *table.schemes))
-        answers = self._wire.call(commands, [command[3] for command in commands])
+        answer = self._wire.begin(commands, [command[3] for command in commands])
+        return lambda: self._leased(answer(), loader if hold > 0 else None)
+
+    def _leased(self, answers: Sequence[bytes], loader: str | None) -> bytes | Refusal:
         for answer in answers:
             if len(answer) % VERSION_BYTES or answer in _REFUSALS:
-                refusal = _REFUSALS[answer]
-                if hold > 0 and answers[0] not in _REFUSALS:
+                if loader is not None and answers[0] not in _REFUSALS:
                     self.release(loader)
-                return refusal
+                return _REFUSALS[answer]
         return b"".join(answers)
 
     def lease_many(self, wanted: Sequence[Wanted], ttl: float) -> list[tuple[bytes | Refusal, bytes | None]]:
@@ -83,6 +90,13 @@ class RedisStore(Store):
         leases = ManyLeases(wanted)
         commands = leases.commands(round((ttl + TAG_MARGIN) * 1000))
         return leases.leased(self._wire.call(commands, [route_of(command) for command in commands]))
+
+    def lease_tags(
+        self, keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], ttl: float
+    ) -> TagVersions | Refusal:
+        version = new_version()
+        commands = lease_tags_commands(keys, tags, schemes, round((ttl + TAG_MARGIN) * 1000), version)
+        return tag_versions(self._wire.call(commands, [keys.registry] * len(commands)), version, len(tags))
 
     def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
         self._wire.call(fill_commands(entry, payload, ttl, loader))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cacheops.stores.base import Refusal, Sealed, Store, Wanted
+from cacheops.stores.base import Refusal, Sealed, Store, TagVersions, Wanted
 from cacheops.tags import VERSION_BYTES
 from cacheops.testing.store_contract import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
 
@@ -15,6 +15,12 @@ def readers_of(store: Store, *, entries: int) -> list[Reader]:
 
 def lease(store: Store, readers: list[Reader]) -> list[tuple[bytes | Refusal, bytes | None]]:
     return store.lease_many([Wanted(reader.entry, reader.tables) for reader in readers], TTL)
+
+
+def lease_tags(store: Store, readers: list[Reader]) -> TagVersions | Refusal:
+    (table,) = readers[0].tables
+    tags = [reader.tables[0].key_list()[1] for reader in readers]
+    return store.lease_tags(table.keys, tags, table.schemes, TTL)
 
 
 def fill(store: Store, readers: list[Reader], ttl: float = TTL) -> None:
@@ -96,6 +102,38 @@ class ManyContract:
             return  # this store's registries can't be lost
         lease(store, readers[:1])
         assert not any(reader.hits() for reader in readers)
+
+    @pytest.mark.parametrize("entries", [1, 1200])
+    def test_a_lease_of_tags_is_that_of_their_readers(self, store: Store, entries: int) -> None:
+        readers = readers_of(store, entries=entries)
+        readers[0].lease()
+        found = lease_tags(store, readers)
+        assert isinstance(found, TagVersions)
+        assert [found.generation + version for version in found.versions] == [reader.lease() for reader in readers]
+        assert found.versions[0] != found.new
+        again = lease_tags(store, readers)
+        assert isinstance(again, TagVersions)
+        assert again.versions == found.versions
+        assert again.new not in again.versions
+
+    def test_a_tag_that_is_marked_has_no_version(self, store: Store) -> None:
+        readers = readers_of(store, entries=3)
+        lease(store, readers)
+        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL)
+        found = lease_tags(store, readers)
+        assert isinstance(found, TagVersions)
+        assert [version == b"" for version in found.versions] == [False, True, False]
+
+    def test_tags_of_a_whole_table_that_is_marked_are_refused(self, store: Store) -> None:
+        readers = readers_of(store, entries=2)
+        lease(store, readers)
+        store.mark([write(readers[0].tables[0].keys, whole=True)], new_writer(), TTL)
+        assert lease_tags(store, readers) is Refusal.PENDING
+
+    def test_tags_of_a_new_scheme_are_refused_while_a_writer_is_pending(self, store: Store) -> None:
+        readers = readers_of(store, entries=2)
+        store.mark([write(readers[0].tables[0].keys, "b=9")], new_writer(), TTL)
+        assert lease_tags(store, readers) is Refusal.PENDING
 
     def test_entries_end(self, store: Store, pass_time: Pass) -> None:
         readers = readers_of(store, entries=2)

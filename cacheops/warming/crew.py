@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from django.db import connections
 
@@ -15,13 +15,15 @@ from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.filling import Filled, Filling, Held, Leased, fill_many, lease_many, look_many
 from cacheops.orm.options import loaded_from
 from cacheops.regions import Region, regions
-from cacheops.rows import EncodedRows
+from cacheops.rows import EncodedRows, Entry
+from cacheops.warming.alike import Alike, fill_alike, lease_alike
 from cacheops.warming.replica import Source
 from cacheops.warming.runs import Outcome
 
 logger = logging.getLogger("cacheops")
 
 T = TypeVar("T")
+Asked: TypeAlias = Alike | Sequence[Request]
 # How long a run waits in all for a region that does not answer: a fail-over passes, a lost region holds up the others
 # no longer than this.
 PATIENCE_SECONDS = 3.0
@@ -66,17 +68,17 @@ class Crew:
         for outcome in self.outcomes.values():
             outcome.skipped += entries
 
-    def lease(self, requests: Sequence[Request]) -> dict[str, list[Leased]]:
-        """Lease requests in every region, and count what need not or can't be filled."""
-        self.asked += len(requests)
-        leased = self.each(lambda region: lease_many(region, requests), len(requests))
+    def lease(self, asked: Asked) -> dict[str, list[Leased]]:
+        """Lease entries in every region, and count what need not or can't be filled."""
+        self.asked += len(asked)
+        if isinstance(asked, Alike):
+            leased = self.each(lambda region: lease_alike(region, asked), len(asked))
+        else:
+            leased = self.each(lambda region: lease_many(region, asked), len(asked))
         for name, found in leased.items():
-            outcome = self.outcomes[name]
-            for one in found:
-                if one is Held.PENDING:
-                    outcome.skipped += 1
-                elif not isinstance(one, bytes):
-                    outcome.already_warm += 1
+            outcome, kinds = self.outcomes[name], list(map(type, found))
+            outcome.skipped += kinds.count(Held)
+            outcome.already_warm += kinds.count(Entry)
         return leased
 
     def look(self, requests: Sequence[Request]) -> None:
@@ -94,26 +96,23 @@ class Crew:
 
     def fill(
         self,
-        requests: Sequence[Request],
+        asked: Asked,
         leased: Mapping[str, Sequence[Leased]],
         rows: Sequence[EncodedRows | None],
         load_seconds: float,
     ) -> None:
         """Store what was loaded where it was leased; `rows` None are left out, and count as skipped."""
-        fillings: dict[str, list[Filling]] = {}
-        for name, found in leased.items():
-            mine = fillings[name] = []
-            for request, versions, encoded in zip(requests, found, rows, strict=True):
-                if isinstance(versions, bytes):
-                    if encoded is None:
-                        self.outcomes[name].skipped += 1
-                    else:
-                        mine.append(Filling(request, versions, encoded))
         self._settle()
-        for name, mine in fillings.items():
-            if mine:
-                act = partial(fill_many, fillings=mine, load_seconds=load_seconds)
-                self._filling[name] = len(mine), self._threads[name].submit(self._in, name, act)
+        for name, found in leased.items():
+            size = sum(type(versions) is bytes and one is not None for versions, one in zip(found, rows, strict=True))
+            self.outcomes[name].skipped += list(map(type, found)).count(bytes) - size
+            if not size:
+                continue
+            if isinstance(asked, Alike):
+                act = partial(fill_alike, alike=asked, leased=found, rows=rows, load_seconds=load_seconds)
+            else:
+                act = partial(fill_many, fillings=_fillings(asked, found, rows), load_seconds=load_seconds)
+            self._filling[name] = size, self._threads[name].submit(self._in, name, act)
 
     def _settle(self) -> None:
         """Count what came of the fillings under way. The next batch is prepared meanwhile."""
@@ -153,3 +152,13 @@ def _close(name: str) -> None:
     with suppress(StoreError):
         regions[name].store.close()
     connections.close_all()
+
+
+def _fillings(
+    requests: Sequence[Request], leased: Sequence[Leased], rows: Sequence[EncodedRows | None]
+) -> list[Filling]:
+    return [
+        Filling(request, versions, one)
+        for request, versions, one in zip(requests, leased, rows, strict=True)
+        if isinstance(versions, bytes) and one is not None
+    ]

@@ -6,8 +6,9 @@
 -- ARGV[2]   how long tags live at least, in milliseconds
 -- ARGV[3..] the schemes of all queries
 --
--- Returns for each scheme "" where it is registered, "pending" or "full" where it can't be now; then for each of
--- KEYS[2..] its version, or "" where a writer is about to change it. A query may be filled where none of its own says no.
+-- Returns for each scheme "" where it is registered, "pending" or "full" where it can't be now; then, in one string, for
+-- each of KEYS[2..] its version, or 8 zero bytes where a writer is about to change it. A query may be filled where none of
+-- its own says no.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -21,6 +22,7 @@ local function pending(value)
 end
 
 local MAX_SCHEMES = 64  -- as in lease.lua
+local NONE = string.rep('\0', 8)
 
 local registered = redis.call('HGETALL', KEYS[1])
 local schemes, count, writers, closed = {}, 0, false, false
@@ -70,12 +72,13 @@ for at = 1, #values do
     if value and #value == 8 then
         if redis.call('PTTL', key) < tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end
     elseif closed or (value and pending(value)) then
-        value = ''
+        value = NONE
     else
         -- What a dead writer has left behind is as good as absent.
         redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
         value = ARGV[1]
     end
-    answer[#answer + 1] = value
+    values[at] = value
 end
+answer[#answer + 1] = table.concat(values)
 return answer

@@ -14,15 +14,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 def away(monkeypatch, times):
     """Let the home region not answer so many calls."""
     store = regions["us-east-1"].store
-    lease_many, left = store.lease_many, list(range(times))
+    lease_tags, left = store.lease_tags, list(range(times))
 
     def lease(*args):
         if left:
             left.pop()
             raise StoreUnavailable("away")
-        return lease_many(*args)
+        return lease_tags(*args)
 
-    monkeypatch.setattr(store, "lease_many", lease)
+    monkeypatch.setattr(store, "lease_tags", lease)
     monkeypatch.setattr(crew, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(crew, "PATIENCE_SECONDS", 0.02)
     monkeypatch.setattr(regions["us-east-1"].breaker, "allows", lambda **options: True)

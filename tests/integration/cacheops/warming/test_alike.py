@@ -1,0 +1,85 @@
+"""What is leased and filled by columns is what a reader asks for, one by one."""
+
+import pytest
+
+from cacheops import rows as codec
+from cacheops.orm.reading import request_for
+from cacheops.patterns import CacheAsideManager
+from cacheops.profiles import profile_of
+from cacheops.queryset import CachedQuerySet, get_plan
+from cacheops.regions import regions
+from cacheops.stores.base import MarkedTable
+from cacheops.tags import new_version
+from cacheops.warming import Reads, Rows
+from cacheops.warming.alike import alike_of
+from tests.testapp.cached import is_hit
+from tests.testapp.models import Book, Tag
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup", "values"), [(Book, "pk", [1, 2, 999, 2**40]), (Tag, "name", ["1", "a b", "é", "x" * 300])]
+)
+def test_columns_make_the_requests_of_readers(model, lookup, values):
+    plan = get_plan(CachedQuerySet(model), lookup, values[0]).plan
+    profile = profile_of(model)
+    alike = alike_of(plan, values, "default", profile, "testapp.book:get")
+    single = [request_for(plan, [value], "default", profile, "testapp.book:get") for value in values]
+    assert list(alike.requests()) == single
+    assert alike.entry_keys() == [request.key_list()[0] for request in single]
+    assert alike.tag_keys() == [request.key_list()[2] for request in single]
+
+
+def test_values_without_a_tag_are_not_alike():
+    plan = get_plan(CachedQuerySet(Book), "pk", 1).plan
+    assert alike_of(plan, [1, 1.5], "default", profile_of(Book), "testapp.book:get") is None
+
+
+def marked(tags, **options):
+    """Let a writer begin in the books' table, and return its end."""
+    store = regions.local.store
+    request = request_for(get_plan(CachedQuerySet(Book), "pk", 1).plan, [1], "default", profile_of(Book), "x")
+    table, writer = MarkedTable(request.keys, frozenset(tags), **options), new_version()
+    store.mark([table], writer, 60)
+    return lambda: store.clear([table], writer)
+
+
+@pytest.mark.parametrize(
+    ("tags", "options", "warmed"), [(["id=1"], {}, 1), ([], {"whole": True}, 0), (["status=1"], {}, 0)]
+)
+def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, crew):
+    if tags == ["id=1"]:
+        Book.objects.get(pk=3)  # the scheme is known: only the row itself is held back
+    end = marked(tags, **options)
+    team = crew()
+    Rows(Book, [1, 2], "default").warm(team)
+    team.close()
+    end()
+    outcome = team.outcomes["us-east-1"]
+    assert (outcome.warmed, outcome.skipped) == (warmed, 2 - warmed)
+
+
+def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(crew):
+    region = regions.local
+    request = request_for(get_plan(CachedQuerySet(Book), "pk", 1).plan, [1], "default", profile_of(Book), "x")
+    region.full.add((request.keys.base, "id"))
+    try:
+        team = crew()
+        Rows(Book, [1, 2], "default").warm(team)
+        team.close()
+        assert team.outcomes["us-east-1"].warmed == 2
+        assert is_hit("default", lambda: Book.objects.get(pk=1))
+    finally:
+        region.full.discard((request.keys.base, "id"))
+
+
+def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(crew, settings):
+    manager = CacheAsideManager(300, none_ttl=7)
+    team = crew()
+    Reads([lambda: manager.get_or_set("answers:none", lambda: None)]).warm(team)
+    team.close()
+    assert team.outcomes["us-east-1"].warmed == 1
+    keys = [key for batch in regions.local.store.scan(settings.CACHEOPS_PREFIX) for key in batch if "}:e:" in key]
+    entries = [codec.decode(payload) for payload in regions.local.store.read(keys)]
+    assert min(round(entry.expires_at - entry.made_at) for entry in entries) <= 7
