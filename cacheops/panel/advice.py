@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cacheops.monitoring.figures import Reads, Writes
+from cacheops.monitoring.report import share
 
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end
@@ -116,7 +117,3 @@ def _whole(writes: Writes) -> str:
     return (
         f"{writes.whole:,} of {writes.writes:,} writes invalidated the whole table: raw SQL, or too many rows at once."
     )
-
-
-def share(value: float) -> str:
-    return f"{100 * value:.0f} %"

@@ -33,7 +33,7 @@ from cacheops.panel.steering import pauses
 View = Callable[..., HttpResponse]
 
 HOME = "admin:cacheops_panel_changelist"
-LATEST = 8  # actions shown on the home page
+LATEST = 5  # actions shown on the home page
 
 
 def allowed(request: HttpRequest, permission: str) -> bool:
