@@ -1,4 +1,4 @@
-"""Warming people: their rows, and what every page reads for one of them; and whom a page is warmed for."""
+"""Warming people: their rows, their sessions, what every page reads for them; and whom a page is warmed for."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from functools import partial
 from cacheops import bypassed
 from cacheops.warming import Reads, Work
 from cacheops.warming.registry import rows_of
+from cacheops.warming.sessions import sessions_of
 from locations.models import Membership
 from locations.selectors import LocationFilter, device_counts, location_page, locations_for, visible_location_ids
 from xyzsite.models import User
@@ -45,6 +46,7 @@ def works(keys: Sequence[int]) -> Iterator[Work]:
     with bypassed(), reading_primary():
         people = list(User.objects.filter(pk__in=keys, is_active=True))
     yield Reads([partial(pages, user) for user in people])
+    yield from sessions_of([user.pk for user in people])
 
 
 def pages(user: User) -> None:

@@ -240,6 +240,18 @@ class RegionClient(DefaultClient):
         )
         return []
 
+    def add_many(
+        self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> int:
+        expiry = self._milliseconds(timeout)
+        if expiry is not None and expiry <= 0:  # expires at once
+            return 0
+        commands = [
+            (*self._set_command(self.make_key(key, version), self.encode(value), expiry), "NX")
+            for key, value in data.items()
+        ]
+        return sum(answer is not None for answer in self.servers.run_many(commands))
+
     def delete_many(self, keys: Iterable[str], version: int | None = None) -> int:
         return sum(self.servers.run_many([("UNLINK", self.make_key(key, version)) for key in keys]))
 

@@ -4,9 +4,10 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 
 from cacheops.backends.common import MISSING, RegionCacheMixin
@@ -64,6 +65,12 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
             self._set(new, pickled)
             self._expire_info[new] = expiry
         return version + delta
+
+    def add_many(
+        self, data: Mapping[Any, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> int:
+        """Store what is not there; return how many were stored."""
+        return sum(self.add(key, value, timeout, version) for key, value in data.items())
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int:  # type: ignore[override]
         """Delete keys and return how many there were."""

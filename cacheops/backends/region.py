@@ -121,6 +121,13 @@ class RegionCache(RegionCacheMixin, RedisCache):
             return list(data)
         return failed
 
+    def add_many(
+        self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> int:
+        """Store what is not there, in one round trip a server; return how many were stored."""
+        added = self._ask("add_many", data, timeout, version)
+        return 0 if added is UNANSWERED else added
+
     def delete(self, key: str, version: int | None = None) -> bool:
         deleted = self._ask("delete", key, version)
         if deleted is UNANSWERED:

@@ -34,13 +34,31 @@ class BatchCacheOperations:
         A TTL of 0 keeps nothing: the keys are deleted. Raise InvalidKey, InvalidOption for a bad TTL, and
         UnencodableValue for a value that would not come back equal; nothing is stored then.
         """
+        seconds = self._checked(key_value_pairs, ttl)
+        if not key_value_pairs:
+            return True
+        return not self.cache.set_many(dict(key_value_pairs), seconds)
+
+    def batch_add(self, key_value_pairs: Mapping[str, Any], ttl: float | str = 300) -> int:
+        """Store those whose keys are not there, for `ttl`, and return how many; the others stay as they are.
+
+        Each key by itself: no newer value of another process is overwritten. Raise as `batch_set` does.
+        """
+        seconds = self._checked(key_value_pairs, ttl)
+        if not key_value_pairs or not seconds:
+            return 0
+        add_many = getattr(self.cache, "add_many", None)
+        if add_many is None:  # a cache of Django's own
+            return sum(self.cache.add(key, value, seconds) for key, value in key_value_pairs.items())
+        return int(add_many(dict(key_value_pairs), seconds))
+
+    def _checked(self, key_value_pairs: Mapping[str, Any], ttl: float | str) -> float:
+        """Return the TTL in seconds. Raise for what can't be stored, before anything is."""
         seconds = conf.ttl.get_ttl(ttl)
         for key, value in key_value_pairs.items():
             checked_key(key)
             values.encoded(value)  # also where the cache would take more
-        if not key_value_pairs:
-            return True
-        return not self.cache.set_many(dict(key_value_pairs), seconds)
+        return seconds
 
     def batch_delete(self, keys: Iterable[str]) -> int:
         """Delete the keys and return how many there were. Raise InvalidKey."""

@@ -9,14 +9,14 @@ where `works(keys)` returns for some primary keys of the model what to fill: `Ro
 
 from cacheops.warming.registry import Warmer, register_warmer
 from cacheops.warming.runs import Outcome, WarmingRun, recent_runs
-from cacheops.warming.values import Value, Values
+from cacheops.warming.values import Corrections, Values
 from cacheops.warming.works import Reads, Rows, Work
 
 __all__ = [
+    "Corrections",
     "Outcome",
     "Reads",
     "Rows",
-    "Value",
     "Values",
     "Warmer",
     "WarmingRun",

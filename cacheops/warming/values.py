@@ -1,60 +1,88 @@
 """Values that an app keeps in a region's Django cache, under keys of its own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from django.core.cache import caches
-
 from cacheops.exceptions import StoreUnavailable
+from cacheops.patterns.batch import BatchCacheOperations
 from cacheops.regions import Region
+from cacheops.values import encoded
 from cacheops.warming.crew import Crew
 
 
-class Value(NamedTuple):
-    """One value: its key, and how it is made, with the seconds that it lives."""
+class Corrections(NamedTuple):
+    """What must not stay as it was stored, because its source has changed meanwhile."""
 
-    key: str
-    make: Callable[[], tuple[Any, float]]
+    replaced: Mapping[str, Any] = {}
+    deleted: Sequence[str] = ()
+
+
+def as_stored(keys: Sequence[str]) -> Corrections:
+    """Leave all as it is."""
+    return Corrections()
 
 
 @dataclass(frozen=True)
 class Values:
-    """Values that are made once and stored in every region. They have no leases: each ends by its own age."""
+    """Values that are made once and stored for `ttl` in every region where their keys are not there.
 
-    values: Sequence[Value]
+    What is there is never overwritten. There are no leases: `check` is asked afterwards, of the keys that were made,
+    what has changed since, until it finds nothing; without it, each ends by its own age. `make` may leave keys out.
+    """
+
+    keys: Sequence[str]
+    make: Callable[[Sequence[str]], Mapping[str, Any]]
+    ttl: float | str
+    check: Callable[[Sequence[str]], Corrections] = field(default=as_stored)
 
     def warm(self, crew: Crew) -> None:
-        keys = [value.key for value in self.values]
-        crew.asked += len(keys)
-        held = crew.each(lambda region: frozenset(caches[region.name].get_many(keys)), len(keys))
-        missing = {name: [value for value in self.values if value.key not in found] for name, found in held.items()}
+        crew.asked += len(self.keys)
+        held = crew.each(lambda region: BatchCacheOperations(region.name).batch_get(self.keys), len(self.keys))
+        missing = {name: [key for key in self.keys if key not in found] for name, found in held.items()}
         for name, found in held.items():
             crew.outcomes[name].already_warm += len(found)
         if crew.dry_run:
             for name, some in missing.items():
                 crew.outcomes[name].warmed += len(some)
             return
-        wanted = {value.key for some in missing.values() for value in some}
-        made = {value.key: value.make() for value in self.values if value.key in wanted}
+        wanted = [key for key in self.keys if any(key in found for found in map(set, missing.values()))]
+        if not wanted:
+            return
+        made = self.make(wanted)
         for name, some in missing.items():
-            self._store(crew, name, {value.key: made[value.key] for value in some})
+            self._add(crew, name, some, made)
+        self._correct(crew, list(made))
 
-    def _store(self, crew: Crew, name: str, made: dict[str, tuple[Any, float]]) -> None:
-        batches: dict[float, dict[str, Any]] = {}
-        for key, (value, ttl) in made.items():
-            batches.setdefault(ttl, {})[key] = value
+    def _add(self, crew: Crew, name: str, missing: Sequence[str], made: Mapping[str, Any]) -> None:
+        outcome = crew.outcomes[name]
+        mine = {key: made[key] for key in missing if key in made}
+        outcome.skipped += len(missing) - len(mine)
 
-        def store(region: Region) -> int:
-            failed = sum(len(caches[region.name].set_many(batch, ttl)) for ttl, batch in batches.items())
-            if failed == len(made):
-                raise StoreUnavailable(f"{region.name} took none of the values.")
-            return failed
+        def add(region: Region) -> int:
+            batch = BatchCacheOperations(region.name)
+            added = batch.batch_add(mine, self.ttl)
+            if added < len(mine) and len(batch.batch_get(mine)) < len(mine):  # nobody else has stored them either
+                raise StoreUnavailable(f"{region.name} did not take all of the values.")
+            return added
 
-        if made:
-            for failed in crew.each(store, len(made), among=[name]).values():
-                crew.outcomes[name].warmed += len(made) - failed
-                crew.outcomes[name].failed += failed
-                crew.outcomes[name].bytes += sum(
-                    len(value) for value, _ in made.values() if isinstance(value, str | bytes)
-                )
+        if mine:
+            for added in crew.each(add, len(mine), among=[name]).values():
+                outcome.warmed += added
+                outcome.already_warm += len(mine) - added
+                outcome.bytes += sum(len(encoded(value)) for value in mine.values())
+
+    def _correct(self, crew: Crew, keys: Sequence[str]) -> None:
+        """Bring the regions up to what has changed while values were made and stored."""
+        while keys:
+            replaced, deleted = self.check(keys)
+
+            def correct(region: Region, replaced: Any = replaced, deleted: Any = deleted) -> None:
+                batch = BatchCacheOperations(region.name)
+                if not batch.batch_set(replaced, self.ttl):
+                    raise StoreUnavailable(f"{region.name} did not take what has changed.")
+                batch.batch_delete(deleted)
+
+            if replaced or deleted:
+                crew.each(correct, len(replaced) + len(deleted))
+            keys = list(deleted)  # what is replaced stays so; after a delete the source must be asked once more

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.locmem import LocMemCache
 
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
 from cacheops.keys import CacheKeyBuilder
@@ -54,6 +55,27 @@ def test_nothing_to_do_is_nothing_done(batch: BatchCacheOperations) -> None:
     assert (batch.batch_get([]), batch.batch_set({}), batch.batch_delete([])) == ({}, True, 0)
 
 
+def test_what_is_there_is_not_overwritten_by_adding(batch: BatchCacheOperations) -> None:
+    keys = [CacheKeyBuilder.device_current_key(number) for number in range(1, 301)]
+    batch.batch_set(dict.fromkeys(keys[:100], "newer"))
+
+    assert batch.batch_add(dict.fromkeys(keys, "older"), ttl="device_data") == 200
+    assert batch.batch_add(dict.fromkeys(keys, "older")) == 0
+
+    found = batch.batch_get(keys)
+    assert [found[key] for key in keys] == ["newer"] * 100 + ["older"] * 200
+    assert 290 <= batch.cache.ttl(keys[-1]) <= 300  # type: ignore[attr-defined]
+    assert (batch.batch_add({}), batch.batch_add({"key": 1}, ttl=0)) == (0, 0)
+    assert batch.batch_get(["key"]) == {}
+
+
+def test_a_cache_of_djangos_own_is_added_to_one_by_one() -> None:
+    batch = BatchCacheOperations(LocMemCache("plain", {}))
+    assert batch.batch_add({"a": 1, "b": 2}) == 2
+    assert batch.batch_add({"a": 3, "c": 4}) == 1
+    assert batch.batch_get("abc") == {"a": 1, "b": 2, "c": 4}
+
+
 def test_a_ttl_of_0_keeps_nothing(batch: BatchCacheOperations) -> None:
     batch.batch_set({"key": 1})
     assert batch.batch_set({"key": 2}, ttl=0)
@@ -65,8 +87,9 @@ def test_bad_keys_are_named_and_nothing_is_stored(batch: BatchCacheOperations, k
     for call in (lambda: batch.batch_get([key]), lambda: batch.batch_delete([key])):
         with pytest.raises(InvalidKey):
             call()
-    with pytest.raises(InvalidKey):
-        batch.batch_set({"good": 1, key: 2})
+    for store in (batch.batch_set, batch.batch_add):
+        with pytest.raises(InvalidKey):
+            store({"good": 1, key: 2})
     assert batch.batch_get(["good"]) == {}
 
 
@@ -80,6 +103,7 @@ def test_bad_ttls_are_named(batch: BatchCacheOperations, ttl: Any) -> None:
 def test_values_that_would_not_come_back_are_named_and_nothing_is_stored(
     batch: BatchCacheOperations, value: Any
 ) -> None:
-    with pytest.raises(UnencodableValue, match="store plain values"):
-        batch.batch_set({"good": 1, "bad": value})
+    for store in (batch.batch_set, batch.batch_add):
+        with pytest.raises(UnencodableValue, match="store plain values"):
+            store({"good": 1, "bad": value})
     assert batch.batch_get(["good"]) == {}
