@@ -35,8 +35,9 @@ class BearerToken(HttpBearer):
         return self.authenticate(request, secret.strip())
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        found = ApiToken.objects.active().select_related("user").filter(digest=ApiToken.digest_of(token)).first()
-        if found is None or not found.user.is_active:
+        # Its end is judged here: a query that holds the present moment is another each time, and so is its entry.
+        found = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(token)).first()
+        if found is None or found.has_expired or not found.user.is_active:
             raise ApiError(
                 401,
                 "This token is unknown or has expired: make a new one on your profile.",
