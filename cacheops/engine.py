@@ -34,6 +34,7 @@ logger = logging.getLogger("cacheops")
 
 Loader = Callable[[], Sequence[Row]]
 
+MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one asks for its lease at once
 FIRST_WAIT = 0.002  # seconds between two looks of a reader that waits for another's load
 LONGEST_WAIT = 0.02
 MOST_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
@@ -91,7 +92,11 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
         request = request.coarse()
     if controls.hold(request.databases, request.tables) or not region.breaker.allows():
         return _bypass(request, load)
+    ahead = None
     try:
+        if region.misses.get(request.label, 0) >= MISSES_AHEAD:
+            ahead = (miss or Miss)(region, request, load)
+            ahead.begin()
         found = _look_up(region, request) if tracing.tracer is None else tracing.around(_look_up, region, request)
     except StoreUnavailable as error:
         counters.read(request.label, errors=1)
@@ -103,9 +108,13 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
         logger.error("Region %s refused a look-up: %s", region.name, error)
         return _bypass(request, load)
     region.answered()
-    if found is not None:
-        return found
-    return (miss or Miss)(region, request, load).rows()
+    if found is None:
+        region.misses[request.label] = region.misses.get(request.label, 0) + 1
+        return (ahead or (miss or Miss)(region, request, load)).rows()
+    region.misses.pop(request.label, None)
+    if ahead is not None:
+        ahead.give_up()
+    return found
 
 
 def many_reader() -> ManyReader | None:
@@ -114,7 +123,7 @@ def many_reader() -> ManyReader | None:
 
 
 @contextmanager
-def read_by(reader: Reader, many: ManyReader) -> Iterator[None]:
+def read_by(reader: Reader, many: ManyReader | None) -> Iterator[None]:
     """Let others answer the cached reads within the block, in this thread or task: what warms entries does."""
     token, many_token = _reader.set(reader), _many_reader.set(many)
     try:
@@ -192,6 +201,28 @@ class Miss:
         self.store: Store = region.store
         self.request = request
         self.load = load
+        self._begun: Callable[[], bytes | Refusal] | None = None
+
+    def begin(self) -> None:
+        """Ask for the lease before the look-up, which will most likely find nothing: one round trip for both."""
+        if self.store.remote:
+            self._begun = self.store.lease_begin(*self._terms())
+
+    def _terms(self) -> tuple[Sequence[TableTags], str, float, float]:
+        profile = self.request.profile
+        hold = conf.loader_seconds if profile.one_loads else 0.0
+        return self.request.tables, self._loader_key(), profile.timeout, hold
+
+    def give_up(self) -> None:
+        """Let the lock go that came with a lease: the look-up has found the entry."""
+        if self._begun is not None:
+            try:
+                leased = self._begun()
+            except StoreError as error:
+                logger.debug("A lease asked for in advance got no answer: %s", error)
+            else:
+                if isinstance(leased, bytes):
+                    self._release()
 
     def rows(self) -> Sequence[Row]:
         try:
@@ -238,8 +269,8 @@ class Miss:
 
     def _lease_once(self) -> bytes | Refusal:
         profile = self.request.profile
-        hold = conf.loader_seconds if profile.one_loads else 0.0
-        leased = self.store.lease(self.request.tables, self._loader_key(), profile.timeout, hold)
+        begun, self._begun = self._begun, None
+        leased = begun() if begun else self.store.lease(*self._terms())
         if isinstance(leased, bytes):
             for table in self.request.tables:
                 self.region.has_registered(table.keys, table.schemes)

@@ -33,9 +33,8 @@ class Region:
         self.store = store
         self.breaker = breaker or CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
-        self.noting: dict[
-            str, tuple[float, float]
-        ] = {}  # tables that note replaced versions: seconds, until when
+        self.noting: dict[str, tuple[float, float]] = {}  # tables that note replaced versions: seconds, until when
+        self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
         self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
         self._checked_at: dict[str, float] = {}  # by database: when its queue was last found empty, or replayed

@@ -3,6 +3,8 @@
 import pytest
 from django.db.transaction import atomic
 
+from cacheops import engine
+from cacheops.conf import conf
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import counters
 from cacheops.regions import regions
@@ -12,6 +14,12 @@ from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
+
+
+@pytest.fixture(autouse=True, params=[2, 0], ids=["lease after", "lease ahead"])
+def _asks(request, monkeypatch):
+    """Readers ask for their lease after a look-up that has found nothing, or together with it."""
+    monkeypatch.setattr(engine, "MISSES_AHEAD", request.param)
 
 
 def title() -> str:
@@ -41,8 +49,17 @@ def test_a_write_while_a_reader_loads(place):
     assert is_hit("default", title)
 
 
+def test_a_hit_keeps_no_lock():
+    """Also where the lease was asked for before the look-up found the entry."""
+    assert title() == title() == "Title 0"
+    assert is_hit("default", title)
+    held = [key for keys in regions.local.store.scan(conf.prefix) for key in keys if "}:l:" in key]
+    assert held == []
+
+
 def test_a_write_between_look_up_and_lease(monkeypatch):
     """The reader has missed, and leases only after the write: it loads and fills what is new."""
+    monkeypatch.setattr(engine, "MISSES_AHEAD", 2)
     gate, store = Gate(), regions.local.store
     lease = store.lease
 
