@@ -11,6 +11,7 @@ from statistics import fmean
 from django.utils import timezone
 
 from analytics.windows import common_zone
+from devices.buffering import posted_for, rows_as_posted
 from devices.directory import DeviceRow, devices_at, newest_sighting
 from devices.models import Status
 from devices.selectors import is_silent, present_for
@@ -87,7 +88,8 @@ def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) 
     """Return the overview of the locations, None for all, at a moment: by default the present one."""
     now = now or timezone.now()
     places = list(Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids))
-    devices = devices_at([place.pk for place in places])
+    kept = devices_at([place.pk for place in places])
+    devices = rows_as_posted(kept, posted_for(row for rows in kept.values() for row in rows))
     present = present_for(newest_sighting([row for rows in devices.values() for row in rows]), now)
     locations = [location_state(place, devices[place.pk]) for place in places]
     troubled = [
@@ -121,12 +123,8 @@ def location_state(place: Location, devices: Sequence[DeviceRow]) -> LocationSta
     )
 
 
-def current_values(location_ids: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Return by location and metric the mean of the active devices' current values, in the metric's unit."""
-    return {pk: mean_values(devices) for pk, devices in devices_at(location_ids).items()}
-
-
 def mean_values(devices: Sequence[DeviceRow]) -> dict[str, float]:
+    """Return by metric the mean of the active devices' current values, in the metric's unit."""
     values: dict[str, list[float]] = {}
     for row in devices:
         if row.status == Status.ACTIVE and row.current_value is not None:

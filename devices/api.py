@@ -7,7 +7,7 @@ from django.db import IntegrityError
 from ninja import Path, Query, Router, Status
 
 from devices.api_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
-from devices.buffering import as_posted
+from devices.buffering import all_as_posted, as_posted
 from devices.models import Device
 from devices.selectors import DeviceFilter, device_by_serial, device_page
 from devices.services import change_device, create_device
@@ -35,7 +35,7 @@ def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, An
         metric=query.metric or "",
     )
     page = device_page(request.auth, chosen, query.sort, query.page, query.page_size)
-    return page_out(page, query, page.rows)
+    return page_out(page, query, all_as_posted(page.rows))
 
 
 @router.get("/{serial}", response={200: DeviceDetailOut, **responses(401, 404)}, summary="Show a device")

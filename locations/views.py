@@ -1,9 +1,14 @@
 """Pages: the locations, and one with its devices."""
 
+from dataclasses import replace
+from typing import Any
+
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from analytics.overview import current_values
+from analytics.overview import mean_values
+from devices.buffering import all_as_posted, posted_for, rows_as_posted
+from devices.directory import devices_at, newest_sighting
 from devices.forms import DeviceFilterForm
 from devices.metrics import METRICS, Metric
 from devices.selectors import DEVICE_SORTS, device_page
@@ -29,16 +34,24 @@ def location(request: PageRequest, code: str) -> HttpResponse:
     place = visible_or_404(request, code)
     form = DeviceFilterForm(request.GET)
     sort = sort_from(request, DEVICE_SORTS)
-    context = {
+    page = device_page(request.user, form.chosen(place.pk), sort, page_number(request))
+    context: dict[str, Any] = {
         "location": place,
         "form": form,
         "sort": sort,
-        "page": device_page(request.user, form.chosen(place.pk), sort, page_number(request)),
+        "page": page,
     }
-    if not request.htmx:
+    if request.htmx:
+        all_as_posted(page.rows)
+    else:
+        kept = devices_at([place.pk])
+        posted = posted_for([*kept[place.pk], *page.rows])
+        all_as_posted(page.rows, posted)
+        devices = rows_as_posted(kept, posted)[place.pk]
+        counts = device_counts([place.pk])[place.pk]
         context |= {
-            "counts": device_counts([place.pk])[place.pk],
-            "values": sorted_values(current_values([place.pk]).get(place.pk, {})),
+            "counts": replace(counts, last_seen=newest_sighting(devices)),
+            "values": sorted_values(mean_values(devices)),
             "role": role_at(request.user, place),
         }
     return render_part(request, "locations/detail.html", "devices/_rows.html", "devices", context)

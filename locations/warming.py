@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from analytics.overview import current_values
 from cacheops import bypassed
 from cacheops.warming import Reads, Work
 from cacheops.warming.registry import rows_of
+from devices.directory import devices_at
 from devices.selectors import DeviceFilter, device_page
 from locations.models import Location
 from locations.selectors import device_counts, location_by_code, role_at
@@ -33,5 +33,5 @@ def page(user: User, code: str) -> None:
         place = location_by_code(user, code)
         device_page(user, DeviceFilter(location_id=place.pk))
         device_counts([place.pk])
-        current_values([place.pk])
+        devices_at([place.pk])
         role_at(user, place)

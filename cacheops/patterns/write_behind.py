@@ -6,12 +6,13 @@ buffered write becomes, and when, is `manage.py flush_writes`' (cacheops/pattern
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from django.apps import apps
+from django.core.cache.backends.base import BaseCache
 from django.db import DatabaseError
 
 from cacheops.conf import conf, on_change
@@ -104,11 +105,18 @@ class WriteBehindCache(Generic[Item, Result]):
 
     def newest(self, name: str) -> Item | None:
         """Return the newest buffered item of a name, which may be in the database by now; None where none is known."""
+        return self.newest_many([name]).get(name)
+
+    def newest_many(self, names: Sequence[str]) -> dict[str, Item]:
+        """Return what `newest` does for many names, those that are known: in one round trip."""
+        if not names:
+            return {}
         try:
-            payload = self._asked(lambda buffer: buffer.newest(name))
+            payloads = self._asked(lambda buffer: buffer.newest_many(names))
         except StoreError:
-            return None
-        return None if payload is None else self.decode(payload)
+            return {}
+        found = zip(names, payloads, strict=True)
+        return {name: self.decode(payload) for name, payload in found if payload is not None}
 
     def _buffer_all(self, items: Sequence[Item]) -> str:
         """Put items into the buffer; return why they are not there, "" when they are."""
@@ -185,6 +193,20 @@ class WriteBehindCache(Generic[Item, Result]):
             dead=dead_letters().filter(buffer=self.name).count(),
             problem=self.buffer.problem() or ("" if figures.workers else "no worker runs (manage.py flush_writes)"),
         )
+
+
+class NewestItems(BaseCache, Generic[Item]):
+    """The newest buffered items as a cache whose keys are their names, for BatchCacheOperations. It is only read."""
+
+    def __init__(self, buffered: WriteBehindCache[Item, Any]) -> None:
+        super().__init__({})
+        self._buffered = buffered
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
+        return self.get_many([key]).get(key, default)
+
+    def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Item]:
+        return self._buffered.newest_many(list(keys))
 
 
 registered: dict[str, WriteBehindCache[Any, Any]] = {}  # by name; each is made once, where its writer is

@@ -51,6 +51,10 @@ class Buffer(ABC):
         """Return the newest write of a name; None where there was none lately."""
 
     @abstractmethod
+    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """Return what `newest` does for each name, in one round trip."""
+
+    @abstractmethod
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         """Give a worker up to `count` writes: those to be tried again, else new ones; else none.
 
@@ -86,6 +90,9 @@ class NoBuffer(Buffer):
 
     def newest(self, name: str) -> bytes | None:
         return None
+
+    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
+        return [None] * len(names)
 
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         return []

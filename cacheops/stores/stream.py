@@ -11,7 +11,7 @@ from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
 from cacheops.stores.base import Store
 from cacheops.stores.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
 from cacheops.stores.driver import Servers
-from cacheops.stores.redis import RedisStore
+from cacheops.stores.redis import MAX_RUN, RedisStore
 from cacheops.stores.scripts import Script
 from cacheops.stores.wire import Wire
 
@@ -69,8 +69,13 @@ class RedisBuffer(Buffer):
             raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
 
     def newest(self, name: str) -> bytes | None:
-        found = self._wire.ask(("GET", self._newest_key(name)), self.stream)
-        return None if found is None else found.partition(b"\0")[2]
+        return self.newest_many([name])[0]
+
+    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
+        keys = [self._newest_key(name) for name in names]
+        commands = [("MGET", *keys[start : start + MAX_RUN]) for start in range(0, len(keys), MAX_RUN)]
+        answers = self._wire.call(commands, [self.stream] * len(commands)) if commands else []
+        return [None if one is None else one.partition(b"\0")[2] for answer in answers for one in answer]
 
     def _newest_key(self, name: str) -> str:
         return f"{self.base}n:{name}"

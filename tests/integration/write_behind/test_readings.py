@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Avg
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from cacheops.patterns.flushing import Flusher
 from cacheops.patterns.write_behind import dead_letters
@@ -76,6 +79,55 @@ def test_an_accepted_reading_is_the_devices_value_at_once_and_listed_when_it_is_
     assert (shown(world), listed(world)) == (21.5, [21.5, 19.0])
     device = Device.objects.get(serial="LOAD-0000")
     assert (device.current_value, device.last_seen) == (21.5, START)
+
+
+def browse(world: World, address: str) -> tuple[Any, int]:
+    """Return what a page shows, and how many queries it makes."""
+    with CaptureQueriesContext(connection) as queries:
+        answer = Client(headers={"Cookie": world.cookie}).get(address)
+    assert answer.status_code == 200
+    return answer.context, len(queries)
+
+
+def test_the_overview_and_lists_show_accepted_readings_before_they_are_stored(world: World, worker: Flusher) -> None:
+    for address in ("/", "/locations/load-test/"):
+        browse(world, address), browse(world, address)
+    now = timezone.now()
+    post(world, 21.5, now), post(world, 19.0, now, "LOAD-0001"), post(world, 99.0, now - HOUR)
+
+    overview, queries = browse(world, "/")
+    (place,) = [one for region in overview["overview"].regions for one in region.locations if one.code == "load-test"]
+    assert (place.values, place.counts.last_seen, queries) == ({"temperature": 20.25}, now, 0)
+    location, queries = browse(world, "/locations/load-test/")
+    assert [value for _, value in location["values"]] == [20.25]
+    assert (location["counts"].last_seen, queries) == (now, 0)
+    shown = [(device.current_value, device.last_seen) for device in location["page"]]
+    assert shown == [(21.5, now), (19.0, now)]
+    part = Client(headers={"Cookie": world.cookie, "HX-Request": "true"}).get("/locations/load-test/")
+    assert [device.current_value for device in part.context["page"]] == [21.5, 19.0]
+    listed = call(world, "GET", "/devices?location=load-test").document["items"]
+    assert [one["current_value"] for one in listed] == [21.5, 19.0]
+    assert Device.objects.nocache().get(serial="LOAD-0000").current_value is None
+
+    worker.flush_all()
+    overview, _ = browse(world, "/")
+    (place,) = [one for region in overview["overview"].regions for one in region.locations if one.code == "load-test"]
+    assert place.values == {"temperature": 20.25}
+
+
+def test_a_page_of_many_devices_asks_for_their_newest_readings_once(
+    world: World, worker: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    newest_many = reading_buffer.newest_many
+
+    def counted(names: list[str]) -> Any:
+        asked.append(len(names))
+        return newest_many(names)
+
+    monkeypatch.setattr(reading_buffer, "newest_many", counted)
+    browse(world, "/locations/load-test/")
+    assert asked == [2]
 
 
 def test_a_reading_sent_again_is_stored_once_and_has_one_id(world: World, worker: Flusher) -> None:

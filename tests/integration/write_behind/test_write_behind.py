@@ -7,8 +7,8 @@ import pytest
 
 from cacheops.conf import conf
 from cacheops.exceptions import BufferFull
-from cacheops.patterns import write_behind
-from cacheops.patterns.write_behind import Acknowledged, WriteBehindCache
+from cacheops.patterns import BatchCacheOperations, write_behind
+from cacheops.patterns.write_behind import Acknowledged, NewestItems, WriteBehindCache
 from cacheops.regions import regions
 from cacheops.stores.stream import RedisBuffer
 from tests.integration.write_behind.conftest import Note, Sink
@@ -29,6 +29,11 @@ def test_the_newest_item_of_a_name_is_known_before_it_is_stored(cache: WriteBehi
     cache.write(Note(1, "a"))  # late: whoever is last, the newest stays
     cache.write_many([Note(10, "b"), Note(12, "b"), Note(11, "b")])
     assert [cache.newest(name) for name in ("a", "b", "c")] == [Note(2, "a"), Note(12, "b"), None]
+    assert cache.newest_many(["a", "b", "c"]) == {"a": Note(2, "a"), "b": Note(12, "b")}
+    assert cache.newest_many([]) == {}
+    many = [str(number) for number in range(2500)]  # more than one command takes
+    assert BatchCacheOperations(NewestItems(cache)).batch_get([*many, "b"]) == {"b": Note(12, "b")}
+    assert NewestItems(cache).get("a") == Note(2, "a")
     assert isinstance(cache.buffer, RedisBuffer)
     lives = cache.buffer._wire.call([("PTTL", f"{cache.buffer.base}n:a")])
     assert lives[0] > 0
@@ -93,6 +98,7 @@ def test_a_cluster_that_was_never_reached_is_written_past(settings: Any, sink: S
     try:
         assert not cache.write(NOTE).buffered
         assert cache.newest("any") is None
+        assert BatchCacheOperations(NewestItems(cache)).batch_get(["any", "other"]) == {}
         assert sink.stored == {1: NOTE}
     finally:
         del write_behind.registered["notes"]
