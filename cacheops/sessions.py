@@ -73,6 +73,9 @@ class SessionStore(DatabaseStore):
         entry = entry_of(data, row.expire_date.timestamp())
         if outdated:
             self._cache.set(key, entry, ttl)
+            if self._get_session_from_db() is None:  # it ended meanwhile, and this has overwritten its mark
+                self._cache.set(key, GONE, ttl)
+                return {}
         else:
             self._cache.add(key, entry, ttl)
         return data

@@ -77,8 +77,9 @@ def alike_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, la
         return None
     request = request_for(plan, [values[0]], using, profile, label)
     digests = plan.digests(values, label.encode())
+    start = f"{single[1].scheme}="
     try:
-        tags = [single[1].name((value,)) for value in values]
+        tags = [start + str(value) if type(value) is int else single[1].name((value,)) for value in values]
     except NoToken:
         return None
     if digests is None or request is None:

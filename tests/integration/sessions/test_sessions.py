@@ -118,6 +118,24 @@ def test_a_reader_that_was_under_way_brings_no_ended_session_back(client: Any, u
     assert SessionStore(key).load() == {}
 
 
+def test_a_reader_that_reads_anew_does_not_overwrite_the_mark_of_an_end(client: Any, user: User) -> None:
+    key = sign_in(client)
+    entry = caches["default"].get(user_key(user, key))
+    caches["default"].set(user_key(user, key), entry | {"read": entry["read"] - 1801}, 1800)
+    reader = SessionStore(key)
+    read = reader._get_session_from_db
+
+    def read_before_it_ends() -> Any:
+        row = read()
+        if row is not None:
+            SessionStore(key).delete()
+        return row
+
+    reader._get_session_from_db = read_before_it_ends
+    assert reader.load() == {}
+    assert caches["default"].get(user_key(user, key)) == sessions.GONE
+
+
 def test_a_changed_password_signs_other_browsers_out(region: str, client: Any, user: User) -> None:
     key = sign_in(client)
     other = type(client)()
