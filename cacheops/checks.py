@@ -123,8 +123,10 @@ def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.caches)
 def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What write-behind buffers can't be evicted, and has a copy on a replica."""
+    """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
     found: list[CheckMessage] = []
+    if not conf.wait_replicas.get(conf.local_region):
+        return found
     for cache in write_behind.registered.values():
         try:
             buffer = cache.buffer
@@ -136,8 +138,7 @@ def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 Warning(
                     f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
                     f"{problem}.",
-                    hint="Use maxmemory-policy volatile-lru, under which what has no time to live stays, and a replica "
-                    "for each primary (CACHEOPS_WAIT_REPLICAS).",
+                    hint="Use maxmemory-policy volatile-lru, under which what has no time to live stays.",
                     id="cacheops.W004",
                 )
             )

@@ -11,6 +11,9 @@ from xyzsite.localregions.programs import RedisProgram
 
 VALID_DAYS = "3650"
 KEY = ("-newkey", "rsa:2048", "-nodes")
+# RFC 5280, sections 4.2.1.1 and 4.2.1.3: from Python 3.13 on, clients insist on them.
+AUTHORITY_USE = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+SERVER_KEYS = "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
 
 
 def context(folder: Path) -> ssl.SSLContext:
@@ -34,8 +37,8 @@ def make(folder: Path) -> None:
     if shutil.which("openssl") is None:
         raise ProgramMissing("--tls needs the openssl program to make certificates: install openssl.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / "san.cnf").write_text(f"subjectAltName=IP:{HOST},DNS:localhost\n")
-    authority = ("-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", VALID_DAYS)
+    (folder / "san.cnf").write_text(f"subjectAltName=IP:{HOST},DNS:localhost\n{SERVER_KEYS}")
+    authority = ("-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", VALID_DAYS, *AUTHORITY_USE)
     openssl(folder, "req", *authority, "-subj", "/CN=xyz local regions")
     openssl(folder, "req", *KEY, "-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={HOST}")
     signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", VALID_DAYS, "-extfile", "san.cnf")
