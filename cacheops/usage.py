@@ -64,7 +64,6 @@ class Usage:
         if counts and region.breaker.allows():
             region.store.note_use(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
 
-
     def restart(self) -> None:
         """Look at the settings at the next look-up: they have changed."""
         self.left = 0

@@ -11,5 +11,9 @@ class XyzSiteConfig(AppConfig):
         from xyzsite.models import User
 
         register_warmer(
-            "users", warming.works, model=User, help="their rows, their sessions, and what every page reads for them", batch=50
+            "users",
+            warming.works,
+            model=User,
+            help="their rows, their sessions, and what every page reads for them",
+            batch=50,
         )

@@ -82,7 +82,10 @@ class TagVersions(NamedTuple):
 
     generation: bytes
     versions: list[bytes]
-    new: bytes = b""  # what those got that had none: no entry can have been filled under it
+    new: bytes = b""  # how the versions begin that were made now: no entry can have been filled under them
+
+    def is_new(self, version: bytes) -> bool:
+        return bool(self.new) and version.startswith(self.new)
 
 
 class Sealed(NamedTuple):

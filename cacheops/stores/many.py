@@ -106,8 +106,8 @@ def lease_tags_commands(
     return [LEASE_MANY.command([keys.registry, keys.generation, *part], version, lives, *schemes) for part in parts]
 
 
-def tag_versions(answers: Sequence[Any], version: bytes, count: int) -> TagVersions | Refusal:
-    """Return what `lease_tags_commands` were answered: the versions of so many tags."""
+def tag_versions(answers: Sequence[Any], version: bytes) -> TagVersions | Refusal:
+    """Return what `lease_tags_commands` were answered."""
     for answer in answers:
         for verdict in answer[:-1]:
             if verdict:
@@ -116,9 +116,8 @@ def tag_versions(answers: Sequence[Any], version: bytes, count: int) -> TagVersi
             return Refusal.PENDING
     generation = answers[0][-1][:VERSION_BYTES]
     joined = b"".join([answer[-1][VERSION_BYTES:] for answer in answers])
-    if joined == version * count:  # nothing was there: the usual case of a cache that is filled
-        return TagVersions(generation, [version] * count, version)
-    return TagVersions(generation, [b"" if one == NO_VERSION else one for one in versions_in(joined)], version)
+    versions = [b"" if one == NO_VERSION else one for one in versions_in(joined)]
+    return TagVersions(generation, versions, version[: VERSION_BYTES // 2])
 
 
 def fill_many_commands(sealed: Sequence[Sealed]) -> list[Command]:

@@ -96,7 +96,7 @@ class RedisStore(Store):
     ) -> TagVersions | Refusal:
         version = new_version()
         commands = lease_tags_commands(keys, tags, schemes, round((ttl + TAG_MARGIN) * 1000), version)
-        return tag_versions(self._wire.call(commands, [keys.registry] * len(commands)), version, len(tags))
+        return tag_versions(self._wire.call(commands, [keys.registry] * len(commands)), version)
 
     def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
         self._wire.call(fill_commands(entry, payload, ttl, loader))

@@ -104,10 +104,10 @@ def _lease(region: Region, alike: Alike) -> list[Leased] | None:
     found = region.store.lease_tags(alike.keys, alike.tag_keys(), alike.schemes, alike.profile.timeout)
     if isinstance(found, Refusal):
         return None
-    generation, versions, new = found
+    generation, versions = found.generation, found.versions
     leased: list[Leased] = [generation + version if version else Held.PENDING for version in versions]
     # An entry can only be valid if its tags were there before.
-    there = [] if generation == new else [index for index, one in enumerate(versions) if one and one != new]
+    there = [] if found.is_new(generation) else [i for i, one in enumerate(versions) if one and not found.is_new(one)]
     if there:
         keys, now = alike.entry_keys(), time.time()
         payloads = region.store.read([keys[index] for index in there])

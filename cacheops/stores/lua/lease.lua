@@ -3,7 +3,7 @@
 -- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1", "w:WRITER" = deadline in milliseconds, and "x:WRITER" = the
 --           same of a writer that has closed the table
 -- KEYS[2..] the generation, then the tags; last the loader's lock, where one is taken (ARGV[4] is not 0)
--- ARGV[1]   a version never used before
+-- ARGV[1]   8 random bytes, for versions never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
 -- ARGV[3]   the loader's name
 -- ARGV[4]   how long the loader's lock lives, in milliseconds; 0 takes no lock
@@ -14,6 +14,9 @@
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A call that is sent again, because its answer was lost, must not give its first version again: others may have filled
+-- under it what was changed since. So half of a version is the moment, in microseconds.
+local fresh_version = string.sub(ARGV[1], 1, 4) .. struct.pack('>I4', time[1] % 4000 * 1000000 + time[2])
 
 -- A tag is absent, a clean version of 8 bytes, or "p" and 24 bytes a writer: its name of 8, its deadline in 16 digits.
 local function pending(value)
@@ -84,8 +87,8 @@ for at = 2, last do
     if tags[at] then
         if redis.call('PTTL', KEYS[at]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[at], ARGV[2]) end
     else
-        redis.call('SET', KEYS[at], ARGV[1], 'PX', ARGV[2])
-        tags[at] = ARGV[1]
+        redis.call('SET', KEYS[at], fresh_version, 'PX', ARGV[2])
+        tags[at] = fresh_version
     end
     versions[#versions + 1] = tags[at]
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   the table's registry, as in lease.lua
 -- KEYS[2..] the generation, then the tags of all queries
--- ARGV[1]   a version never used before
+-- ARGV[1]   8 random bytes, for versions never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
 -- ARGV[3..] the schemes of all queries
 --
@@ -12,6 +12,9 @@
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A call that is sent again, because its answer was lost, must not give its first version again: others may have filled
+-- under it what was changed since. So half of a version is the moment, in microseconds.
+local fresh_version = string.sub(ARGV[1], 1, 4) .. struct.pack('>I4', time[1] % 4000 * 1000000 + time[2])
 
 -- A tag is absent, a clean version of 8 bytes, or "p" and 24 bytes a writer: its name of 8, its deadline in 16 digits.
 local function pending(value)
@@ -75,8 +78,8 @@ for at = 1, #values do
         value = NONE
     else
         -- What a dead writer has left behind is as good as absent.
-        redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-        value = ARGV[1]
+        redis.call('SET', key, fresh_version, 'PX', ARGV[2])
+        value = fresh_version
     end
     values[at] = value
 end

@@ -8,6 +8,7 @@ import pytest
 from cacheops.exceptions import StoreUnavailable
 from cacheops.keys import TableKeys
 from cacheops.regions import store_for
+from cacheops.stores.base import Wanted
 from cacheops.stores.redis import RedisStore
 from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
 
@@ -108,3 +109,25 @@ def test_a_mark_waits_for_the_replicas_that_it_was_told_to_wait_for(servers_stor
     impossible.clear([write(keys, "a=1")], writer)
     patient.close()
     impossible.close()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_lease_that_is_sent_again_gives_another_version(
+    many: bool, servers_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer was lost, and a writer came between: what others filled under the first version must stay outdated."""
+    monkeypatch.setattr("cacheops.stores.redis.new_version", lambda: b"12345678")
+    monkeypatch.setattr("cacheops.stores.many.new_version", lambda: b"12345678")
+    reader = Reader(servers_store, query(new_table(), "a=1"))
+
+    def lease() -> Any:
+        if many:
+            return servers_store.lease_many([Wanted(reader.entry, reader.tables)], TTL)[0][0]
+        return reader.lease()
+
+    first = lease()
+    servers_store.fill(reader.entry, first, TTL, reader.loader)
+    assert reader.hits()
+    servers_store.invalidate([write(reader.tables[0].keys, "a=1", whole=True)])
+    assert lease() != first
+    assert not reader.hits()
