@@ -13,6 +13,7 @@ from cacheops.exceptions import StoreError
 from cacheops.monitoring.counters import Sums
 from cacheops.monitoring.spans import HOUR, MINUTE, last_spans, span_at
 from cacheops.regions import Region
+from cacheops.stores.client import OptimizedRedisClient
 from cacheops.stores.ledger import Parcel, ledger_of
 
 LOOK_BACK = 10  # minutes among which an earlier look is searched for
@@ -68,7 +69,7 @@ class NodeFigures:
     total_commands_processed: int = 0
     keyspace_hits: int = 0
     keyspace_misses: int = 0
-    pool_limit: int | None = None  # connections of this process's pool to it
+    pool_limit: int | None = None  # connections of this process's cache to it; the engine's lines are beside them
     pool_idle: int | None = None
     pool_in_use: int | None = None
     rates: NodeRates | None = None  # None until two looks were made
@@ -87,8 +88,24 @@ def look_at_nodes(region: Region, *, with_rates: bool = True) -> list[NodeFigure
         return [NodeFigures(server="", error=str(error))]
     offsets = [int(info.get("master_repl_offset", 0)) for info in answers if info.get("role") == "master"]
     by_primary = {info["server"]: int(info.get("master_repl_offset", 0)) for info in answers if "server" in info}
-    found = [node_figures(info, primary_offset(info, by_primary, offsets)) for info in answers]
+    pools = pools_of(region)
+    found = [
+        node_figures({**info, **pools.get(str(info.get("server")), {})}, primary_offset(info, by_primary, offsets))
+        for info in answers
+    ]
     return with_rates_of(region, found) if with_rates else found
+
+
+def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
+    """Return by server what the pools of a region's cache hold, as the fields of a node's figures name it."""
+    try:
+        stats = OptimizedRedisClient.of(region.name).get_pool_stats()
+    except StoreError:
+        return {}
+    return {
+        one["server"]: {"pool_limit": one["limit"], "pool_idle": one["idle"], "pool_in_use": one["in_use"]}
+        for one in stats["servers"]
+    }
 
 
 def primary_offset(info: Mapping[str, Any], by_server: Mapping[str, int], offsets: list[int]) -> int | None:
