@@ -16,13 +16,14 @@ from django.http import HttpRequest, HttpResponse
 
 from cacheops import values
 from cacheops.conf import conf
-from cacheops.engine import Request, fetch
+from cacheops.engine import fetch
 from cacheops.exceptions import InvalidOption, UnencodableValue
 from cacheops.keys import TableKeys, digest
 from cacheops.orm.options import is_bypassed
 from cacheops.orm.samples import queryset_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile, profile_of
 from cacheops.regions import regions
+from cacheops.request import Request
 from cacheops.signals import cache_read
 from cacheops.stores.base import MarkedTable, TableTags
 

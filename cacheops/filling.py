@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from cacheops import rows as codec
 from cacheops.conf import conf
-from cacheops.engine import Request
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreUnavailable
 from cacheops.monitoring.counters import counters
 from cacheops.queue import replay_queue
 from cacheops.regions import Region
+from cacheops.request import Request, roomy
 from cacheops.rows import EncodedRows, Entry
 from cacheops.stores.base import Refusal, Sealed, Wanted
 from cacheops.stores.breaker import CircuitOpen
@@ -61,12 +61,12 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
     """
     if not requests:
         return []
-    wanted = [coarsened(region, request) for request in requests] if region.full else list(requests)
+    wanted = [roomy(region, request) for request in requests] if region.full else list(requests)
     found = asked(region, lambda: _lease(region, wanted))
     full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
     if full:
         for index in full:
-            region.full.update((table.keys.base, scheme) for table in wanted[index].tables for scheme in table.schemes)
+            region.note_full(wanted[index].tables)
         again = asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
         for index, leased in zip(full, again, strict=True):
             found[index] = leased
@@ -79,19 +79,12 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
     ]
 
 
-def coarsened(region: Region, request: Request) -> Request:
-    """Return the request as readers of this region make it: of whole tables where one had no room for its scheme."""
-    if any((table.keys.base, scheme) in region.full for table in request.tables for scheme in table.schemes):
-        return request.coarse()
-    return request
-
-
 def _lease(region: Region, requests: Sequence[Request]) -> list[tuple[bytes | Refusal, bytes | None]]:
     databases = tuple({name for names in {request.databases for request in requests} for name in names})
     if region.queue_is_due(databases):
         replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
-    wanted = [Wanted(request.tables[0].keys.entry(request.digest), request.tables) for request in requests]
+    wanted = [Wanted(request.entry, request.tables) for request in requests]
     return region.store.lease_many(wanted, longest)
 
 
@@ -118,7 +111,7 @@ def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
     now = time.time()
 
     def look() -> list[bool]:
-        keys = [coarsened(region, request).key_list() for request in requests]
+        keys = [roomy(region, request).key_list() for request in requests]
         values = iter(region.store.read([key for some in keys for key in some]) if keys else ())
         found = []
         for request, some in zip(requests, keys, strict=True):
@@ -141,7 +134,7 @@ def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) 
         if len(payload) > most:
             counters.read(request.label, too_large=1)
         else:
-            sealed.append(Sealed(request.tables[0].keys.entry(request.digest), payload, ttl))
+            sealed.append(Sealed(request.entry, payload, ttl))
             sizes.setdefault(request.label, []).append(len(payload))
     if sealed:
         asked(region, lambda: region.store.fill_many(sealed))

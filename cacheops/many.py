@@ -6,21 +6,24 @@ asked. A reader fills what it has loaded before it waits for what others load, s
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 
 from cacheops import rows as codec
 from cacheops import tally
 from cacheops.conf import conf
 from cacheops.controls import controls
-from cacheops.engine import FIRST_WAIT, LONGEST_WAIT, Request, due_early, many_reader, valid_entry
-from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable, UnencodableValue
+from cacheops.engine import many_reader
+from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable
+from cacheops.look_up import due_early, valid_entry
+from cacheops.miss import FIRST_WAIT, LONGEST_WAIT
 from cacheops.monitoring.counters import LOAD, LOOK_UP, counters
 from cacheops.queue import replay_queue
 from cacheops.regions import Region, regions
+from cacheops.request import Request, roomy
 from cacheops.rows import Entry, Row
+from cacheops.sealing import seal, store_soon
 from cacheops.stores.base import Refusal, Sealed, Wanted
-from cacheops.ttl import jittered
 
 logger = logging.getLogger("cacheops")
 
@@ -50,16 +53,9 @@ class _Batch:
         self.store = region.store
         self.load = load
         self.label = requests[0].label
-        self.requests = [self._roomy(request) for request in requests]
+        self.requests = [roomy(region, request) for request in requests] if region.full else list(requests)
         self.databases = tuple({name for request in requests for name in request.databases})
         self.found: list[Rows | None] = [None] * len(requests)
-
-    def _roomy(self, request: Request) -> Request:
-        """Return the request, coarse where its table is known to have no room for its schemes."""
-        full = self.region.full
-        if full and any((table.keys.base, scheme) in full for table in request.tables for scheme in table.schemes):
-            return request.coarse()
-        return request
 
     def rows(self) -> list[Rows]:
         if not self._held() and self.region.breaker.allows():
@@ -92,18 +88,24 @@ class _Batch:
         wanted = list(places)
         values = self._values(wanted)
         missing = []
+        counts: Counter[str] = Counter()
         for place in wanted:
             request = self.requests[place]
-            entry = valid_entry(request, [values[key] for key in request.key_list()])
-            if entry is None or due_early(entry) or not self._take(place, entry):
-                missing.append(place)
-        hits = len(wanted) - len(missing)
-        tally.count(hits=hits)
-        seconds = time.perf_counter() - started
-        if hits:
-            counters.read_timed(self.label, LOOK_UP, seconds, hits=hits)
-        elif not waiting:
-            counters.read_timed(self.label, LOOK_UP, seconds)
+            found = [values[key] for key in request.key_list()]
+            entry = valid_entry(request, found)
+            if entry is None:
+                counts["absent" if found[0] is None else "outdated"] += 1
+            elif due_early(entry):
+                counts["early"] += 1
+            elif self._take(place, entry):
+                counts["hits"] += 1
+                continue
+            missing.append(place)
+        tally.count(hits=counts["hits"])
+        if waiting:  # it looks often: what it does not find is not counted
+            counts = Counter(hits=counts["hits"])
+        if counts["hits"] or not waiting:
+            counters.read_timed(self.label, LOOK_UP, time.perf_counter() - started, **counts)
         return missing
 
     def _values(self, places: Sequence[int]) -> dict[str, bytes | None]:
@@ -111,7 +113,7 @@ class _Batch:
         by_table: dict[str, dict[str, None]] = {}
         for place in places:
             request = self.requests[place]
-            by_table.setdefault(request.keys.base, {})[request.keys.entry(request.digest)] = None
+            by_table.setdefault(request.keys.base, {})[request.entry] = None
             for table in request.tables:
                 by_table.setdefault(table.keys.base, {}).update(dict.fromkeys(table.key_list()))
         keys = [key for own in by_table.values() for key in own]
@@ -137,7 +139,7 @@ class _Batch:
         """Load and fill what nobody else is loading; return the places that somebody is."""
         if not missing:
             return []
-        free = self.store.lock_many([self._loader(place) for place in missing], conf.loader_seconds)
+        free = self.store.lock_many([self.requests[place].loader for place in missing], conf.loader_seconds)
         own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
         if own:
             try:
@@ -155,8 +157,14 @@ class _Batch:
         tally.count(hits=len(places) - len(wanted), misses=len(wanted))
         counters.read(self.label, misses=len(wanted))
         seconds = self._load(wanted)
-        sealed = {place: self._sealed(place, versions[place], seconds) for place in wanted if place in versions}
-        return {place: one for place, one in sealed.items() if one is not None}
+        sealed = {}
+        for place in wanted:
+            loaded = self.found[place]
+            if place in versions and loaded is not None:
+                one = seal(self.requests[place], loaded, versions[place], seconds)
+                if one is not None:
+                    sealed[place] = one
+        return sealed
 
     def _lease(self, places: Sequence[int]) -> dict[int, bytes]:
         """Return the versions under which each place may be filled; take what was filled in the meantime."""
@@ -165,7 +173,7 @@ class _Batch:
         if full:
             for place in full:
                 request = self.requests[place]
-                self.region.full.update((table.keys.base, s) for table in request.tables for s in table.schemes)
+                self.region.note_full(request.tables)
                 self.requests[place] = request.coarse()
             answers |= self._lease_once(full)
         versions = {}
@@ -177,7 +185,7 @@ class _Batch:
         return versions
 
     def _lease_once(self, places: Sequence[int]) -> dict[int, tuple[bytes | Refusal, bytes | None]]:
-        wanted = [Wanted(self._entry(place), self.requests[place].tables) for place in places]
+        wanted = [Wanted(self.requests[place].entry, self.requests[place].tables) for place in places]
         ttl = max(self.requests[place].profile.timeout for place in places)
         answers = dict(zip(places, self.store.lease_many(wanted, ttl), strict=True))
         for place, (leased, _) in answers.items():
@@ -205,25 +213,6 @@ class _Batch:
             counters.read_timed(self.label, LOAD, time.perf_counter() - started)
         return time.perf_counter() - started
 
-    def _sealed(self, place: int, versions: bytes, load_seconds: float) -> Sealed | None:
-        """Return the entry to be stored, None for one that can't be, or is not to be."""
-        loaded = self.found[place]
-        assert loaded is not None
-        ttl = jittered(self.requests[place].seconds(loaded), conf.jitter)
-        if ttl <= 0:
-            return None
-        now = time.time()
-        try:
-            payload = codec.encode(loaded, versions, now, now + ttl, load_seconds)
-        except UnencodableValue as error:
-            counters.read(self.label, unencodable=1)
-            logger.warning("%s is not cached: %s", self.label, error)
-            return None
-        if len(payload) > conf.max_entry_bytes:
-            counters.read(self.label, too_large=1)
-            return None
-        return Sealed(self._entry(place), payload, ttl)
-
     def _fill(self, places: Sequence[int], sealed: Mapping[int, Sealed]) -> None:
         """Store what was loaded, and let the locks of all places go."""
         by_table: dict[str, list[int]] = {}
@@ -231,21 +220,11 @@ class _Batch:
             by_table.setdefault(self.requests[place].keys.base, []).append(place)
         for own in by_table.values():
             kept = [sealed[place] for place in own if place in sealed]
-            self.store.fill_many_soon(kept, [self._loader(place) for place in own], partial(self._filled, kept))
-
-    def _filled(self, sealed: Sequence[Sealed], error: StoreError | None) -> None:
-        if error is None:
-            counters.read(self.label, fills=len(sealed), bytes=sum(len(one.payload) for one in sealed))
-        elif isinstance(error, StoreUnavailable):
-            counters.read(self.label, errors=1)
-            self.region.failed(error)
-        else:
-            counters.read(self.label, refused_fills=1)
-            logger.warning("Region %s refused a fill: %s", self.region.name, error)
+            store_soon(self.region, self.label, kept, [self.requests[place].loader for place in own])
 
     def _release(self, places: Sequence[int]) -> None:
         try:
-            self.store.release_many([self._loader(place) for place in places])
+            self.store.release_many([self.requests[place].loader for place in places])
         except StoreError as error:  # they run out by themselves
             logger.debug("Loaders' locks were not released: %s", error)
 
@@ -259,9 +238,3 @@ class _Batch:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_WAIT)
             busy = self._load_free(self._look_up(busy, waiting=True))
-
-    def _entry(self, place: int) -> str:
-        return self.requests[place].keys.entry(self.requests[place].digest)
-
-    def _loader(self, place: int) -> str:
-        return self.requests[place].keys.loader(self.requests[place].digest)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption
 from cacheops.keys import TableKeys
 from cacheops.signals import region_state_changed
-from cacheops.stores.base import Store
+from cacheops.stores.base import Store, TableTags
 from cacheops.stores.breaker import CacheCircuitBreaker, circuit_of
 from cacheops.stores.memory import MemoryStore
 from cacheops.stores.options import PAUSE
@@ -51,6 +51,15 @@ class Region:
         known = self.schemes.get(keys.base)
         if known is not None and not known.issuperset(schemes):
             self.schemes[keys.base] = known.union(schemes)
+
+    def is_full(self, tables: Iterable[TableTags]) -> bool:
+        """Say whether one of these tables had no room for one of the schemes named."""
+        full = self.full
+        return bool(full) and any((table.keys.base, scheme) in full for table in tables for scheme in table.schemes)
+
+    def note_full(self, tables: Iterable[TableTags]) -> None:
+        """Note that these tables have no room for the schemes named, so that they are not asked for again."""
+        self.full.update((table.keys.base, scheme) for table in tables for scheme in table.schemes)
 
     def queue_is_due(self, databases: Sequence[str]) -> bool:
         """Say whether these databases' queues must be looked at before this region's cache may be used.

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cacheops import rows as codec
 from cacheops.conf import conf
-from cacheops.engine import Miss, Request, fetch
+from cacheops.engine import fetch
 from cacheops.exceptions import UnencodableValue
+from cacheops.miss import Miss
 from cacheops.monitoring.counters import counters
+from cacheops.request import Request
 from cacheops.rows import Row
 from cacheops.stores.base import Refusal
 
@@ -35,7 +37,7 @@ class _StreamedMiss(Miss):
     """Nobody waits for this loader: how long its reader takes from one part to the next is not known."""
 
     def _lease_once(self) -> bytes | Refusal:
-        return self.store.lease(self.request.tables, self._loader_key(), self.request.profile.timeout, 0.0)
+        return self.store.lease(self.request.tables, self.request.loader, self.request.profile.timeout, 0.0)
 
     def _load_and_fill(self, versions: bytes | Refusal) -> Sequence[Row]:
         started = time.perf_counter()

@@ -9,7 +9,7 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 from django.db.models.sql.query import Query
 
 from cacheops.conf import conf
-from cacheops.engine import Request, fetch
+from cacheops.engine import fetch
 from cacheops.keys import TableKeys
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.instances import quickened
@@ -17,6 +17,7 @@ from cacheops.orm.options import bypassed, is_bypassed, options_of, source_of
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
+from cacheops.request import Request
 from cacheops.rows import Row
 from cacheops.stores.base import TableTags
 from cacheops.streams import fetch_parts

@@ -15,15 +15,16 @@ from django.views.debug import SafeExceptionReporterFilter
 from cacheops import rows as codec
 from cacheops.conf import conf
 from cacheops.controls import controls
-from cacheops.engine import Request, valid_entry
 from cacheops.exceptions import CorruptEntry, InvalidKey, StoreError
 from cacheops.keys import GENERATION, TableKeys
+from cacheops.look_up import valid_entry
 from cacheops.orm.reading import CachingCompiler, request_for
 from cacheops.orm.tables import models_by_table
 from cacheops.panel.seeing import HIDDEN, may_view
 from cacheops.profiles import Profile, profile_of
 from cacheops.queryset import CachedQuerySet, get_plan
 from cacheops.regions import Region, regions
+from cacheops.request import Request
 from cacheops.rows import Entry
 from cacheops.stores.base import TableTags
 from cacheops.tags import VERSION_BYTES, versions_in

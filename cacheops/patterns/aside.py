@@ -14,7 +14,7 @@ from django.db import models
 from cacheops import tally, values
 from cacheops.conf import conf
 from cacheops.decorators import packed_or_none
-from cacheops.engine import Request, fetch
+from cacheops.engine import fetch
 from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable
 from cacheops.keys import GENERATION, TableKeys, checked_key, shortened
 from cacheops.many import fetch_many
@@ -22,6 +22,7 @@ from cacheops.orm.options import is_bypassed
 from cacheops.orm.samples import RowsOf, database_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile
 from cacheops.regions import Region, regions
+from cacheops.request import Request
 from cacheops.rows import Row
 from cacheops.stores.base import MarkedTable, TableTags
 

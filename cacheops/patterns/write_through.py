@@ -17,7 +17,7 @@ from django.db import connections, models, transaction
 
 from cacheops import filling, values
 from cacheops.conf import conf
-from cacheops.engine import Request, fetch
+from cacheops.engine import fetch
 from cacheops.exceptions import InvalidOption, StoreError, UnencodableValue
 from cacheops.keys import TableKeys, checked_key, digest
 from cacheops.many import fetch_many
@@ -26,6 +26,7 @@ from cacheops.orm.tables import is_tracked
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile
 from cacheops.regions import regions
+from cacheops.request import Request
 from cacheops.rows import FORMAT, Row, encode_rows
 from cacheops.stores.base import TableTags
 from cacheops.tags import tag_name

@@ -89,11 +89,17 @@ class TagVersions(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """One of many entries to be stored at once; `ttl` in seconds."""
+    """An entry to be stored; `ttl` in seconds. `tags` are the keys that it depends on, with the versions leased."""
 
     entry: str
     payload: bytes
     ttl: float
+    tags: Sequence[str] = ()
+    versions: bytes = b""
+
+    def is_outdated(self, now: Mapping[str, bytes | None]) -> bool:
+        """Say whether a tag has another version by now: nobody will read this entry."""
+        return bool(self.tags) and b"".join([now[tag] or b"" for tag in self.tags]) != self.versions
 
 
 class Store(ABC):
@@ -132,10 +138,6 @@ class Store(ABC):
     ) -> "Callable[[], bytes | Refusal]":
         """Ask for a lease; the call returned waits for the answer. What is asked meanwhile takes no round trip more."""
         return lambda: self.lease(tables, loader, ttl, hold)
-
-    @abstractmethod
-    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
-        """Store an entry for `ttl` seconds, and let its lock go."""
 
     @abstractmethod
     def release(self, loader: str) -> None:
@@ -188,13 +190,6 @@ class Store(ABC):
     def close(self) -> None:  # noqa: B027 - a store in memory holds nothing open
         """Close what this thread holds open: the store is not used again."""
 
-    def fill_soon(self, entry: str, payload: bytes, ttl: float, loader: str, told: "Told[None]") -> None:
-        """Fill without waiting for the answer: `told` hears of it, or of the error, at once or at a later call."""
-        try:
-            told(self.fill(entry, payload, ttl, loader))
-        except StoreError as error:
-            told(error)
-
     def lock_many(self, loaders: Sequence[str], hold: float) -> list[bool]:
         """Take the locks of several entries for `hold` seconds; say of each whether it was free."""
         return [self.lock(loader, hold) for loader in loaders]
@@ -208,15 +203,20 @@ class Store(ABC):
         for loader in loaders:
             self.release(loader)
 
-    def fill_many_soon(self, sealed: "Sequence[Sealed]", loaders: Sequence[str], told: "Told[None]") -> None:
-        """Store entries of one table and let their locks go without waiting: `told` hears once, as in `fill_soon`."""
+    def fill_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: "Told[int]") -> None:
+        """Store entries of one table and let their locks go, without waiting for the answer.
+
+        `told` hears, at once or at a later call, how many were outdated when they were stored; or the error.
+        """
+        tags = list({tag: None for one in sealed for tag in one.tags})
         try:
             self.fill_many(sealed)
             self.release_many(loaders)
+            now = dict(zip(tags, self.read(tags), strict=True)) if tags else {}
         except StoreError as error:
             told(error)
         else:
-            told(None)
+            told(sum(one.is_outdated(now) for one in sealed))
 
     def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: "Told[int]") -> None:
         """Clear without waiting for the answer: `told` hears how many marks had run out, or of the error.

@@ -134,8 +134,8 @@ def fill_many_commands(sealed: Sequence[Sealed]) -> list[Command]:
         for start in range(0, len(entries), SCRIPT_KEYS):
             part = entries[start : start + SCRIPT_KEYS]
             arguments: list[Any] = []
-            for _, payload, ttl in part:
-                arguments += (payload, max(1, round(ttl * 1000)))
+            for one in part:
+                arguments += (one.payload, max(1, round(one.ttl * 1000)))
             commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
     return commands
 

@@ -12,7 +12,7 @@ from cacheops.keys import TableKeys
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
 from cacheops.tags import new_version, versions_in
 
-MAX_SCHEMES = 64  # as in lua/lease.lua
+MAX_SCHEMES = 64  # as in lua/leasing.lua
 
 
 @dataclass(slots=True)
@@ -97,12 +97,6 @@ class MemoryStore(Store):
             self._set(key, version, max(ttl, self._left(key)))
             versions.append(version)
         return b"".join(versions)
-
-    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
-        with self._lock:
-            self._set(entry, payload, ttl)
-            self._drop(loader)
-            self._make_room()
 
     def fill_many(self, sealed: Sequence[Sealed]) -> None:
         with self._lock:

@@ -98,29 +98,26 @@ class RedisStore(Store):
         commands = lease_tags_commands(keys, tags, schemes, round((ttl + TAG_MARGIN) * 1000), version)
         return tag_versions(self._wire.call(commands, [keys.registry] * len(commands)), version)
 
-    def fill(self, entry: str, payload: bytes, ttl: float, loader: str) -> None:
-        self._wire.call(fill_commands(entry, payload, ttl, loader))
-
-    def fill_soon(self, entry: str, payload: bytes, ttl: float, loader: str, told: Told[None]) -> None:
-        commands = fill_commands(entry, payload, ttl, loader)
-        self._wire.leave(
-            commands, [entry, entry], lambda heard: told(heard if isinstance(heard, StoreError) else None), mend=False
-        )
-
     def fill_many(self, sealed: Sequence[Sealed]) -> None:
         if sealed:
             commands = fill_many_commands(sealed)
             self._wire.call(commands, [route_of(command) for command in commands])
 
-    def fill_many_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: Told[None]) -> None:
+    def fill_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: Told[int]) -> None:
         commands: list[Command] = [set_command(one) for one in sealed]
         commands += [("DEL", loader) for loader in loaders]
-        self._wire.leave(
-            commands,
-            [command[1] for command in commands],
-            lambda heard: told(heard if isinstance(heard, StoreError) else None),
-            mend=False,
-        )
+        looks = len(commands)
+        tags = sealed[0].tags if len(sealed) == 1 else list({tag: None for one in sealed for tag in one.tags})
+        commands += [("MGET", *run) for run in runs_of_tables(tags)]
+
+        def heard(answers: list[Any] | StoreError) -> None:
+            if isinstance(answers, StoreError):
+                told(answers)
+            else:
+                now = dict(zip(tags, [value for values in answers[looks:] for value in values], strict=True))
+                told(sum(one.is_outdated(now) for one in sealed))
+
+        self._wire.leave(commands, [command[1] for command in commands], heard, mend=False)
 
     def note_outdated(self, keys: TableKeys, seconds: float) -> None:
         self._wire.call([NOTE.command([keys.registry], round(seconds * 1000))], [keys.registry])
@@ -232,10 +229,6 @@ def clear_command(table: MarkedTable, writer: bytes) -> Command:
 
 def set_command(one: Sealed) -> Command:
     return ("SET", one.entry, one.payload, "PX", max(1, round(one.ttl * 1000)))
-
-
-def fill_commands(entry: str, payload: bytes, ttl: float, loader: str) -> list[Command]:
-    return [set_command(Sealed(entry, payload, ttl)), ("DEL", loader)]
 
 
 _REFUSALS = {refusal.value.encode(): refusal for refusal in Refusal}

@@ -9,10 +9,11 @@ from cacheops.stores.driver import Command
 
 
 class Script:
-    """One Lua file."""
+    """One Lua file, after those that it begins with."""
 
-    def __init__(self, name: str) -> None:
-        self.source = (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    def __init__(self, *names: str) -> None:
+        folder = Path(__file__).parent / "lua"
+        self.source = "".join([(folder / f"{name}.lua").read_text(encoding="utf-8") for name in names])
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, keys: Sequence[str], *arguments: Any) -> Command:
@@ -20,5 +21,7 @@ class Script:
 
 
 LEASE, LEASE_MANY, FILL_MANY, MARK, CLEAR, INVALIDATE, NOTE, OUTDATED = SCRIPTS = [
-    Script(name) for name in ("lease", "lease_many", "fill_many", "mark", "clear", "invalidate", "note", "outdated")
+    Script("leasing", "lease"),
+    Script("leasing", "lease_many"),
+    *[Script(name) for name in ("fill_many", "mark", "clear", "invalidate", "note", "outdated")],
 ]

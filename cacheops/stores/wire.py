@@ -7,6 +7,7 @@ commands are few and known, so they go over lines of their own (cacheops/stores/
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from cacheops.exceptions import StoreError
@@ -78,9 +79,11 @@ class Wire:
         """
         self._mend()
         try:
-            for line, group in self._groups(commands, routes):
+            groups = self._groups(commands, routes)
+            joined = _Joined(told, len(commands), len(groups)) if len(groups) > 1 else None
+            for line, group in groups:
                 some, where = [commands[index] for index in group], [routes[index] for index in group]
-                line.send(some, self._listener(some, where, told, mend))
+                line.send(some, self._listener(some, where, partial(joined, group) if joined else told, mend))
         except errors.FAILURES as error:
             self._local.broken.append((commands, routes, told) if mend else (error, told))
             self._mend()
@@ -172,6 +175,27 @@ class Wire:
         lines, self._local.lines = self._local.lines, {}
         for line in lines.values():
             line.close()
+
+
+class _Joined:
+    """Tells once what several servers have answered: all answers in the commands' order, or the first error."""
+
+    def __init__(self, told: Told, size: int, servers: int) -> None:
+        self._told = told
+        self._answers: list[Any] = [None] * size
+        self._left = servers
+
+    def __call__(self, group: list[int], answers: list[Any] | StoreError) -> None:
+        self._left -= 1
+        if isinstance(answers, StoreError):
+            if self._left >= 0:
+                self._told(answers)
+            self._left = -1  # the others are not told of any more
+            return
+        for index, answer in zip(group, answers, strict=True):
+            self._answers[index] = answer
+        if self._left == 0:
+            self._told(self._answers)
 
 
 class _Local(threading.local):

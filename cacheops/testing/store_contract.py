@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from cacheops.keys import TableKeys
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
 from cacheops.tags import VERSION_BYTES
@@ -34,7 +36,11 @@ class Reader:
     def fill(self, ttl: float = TTL) -> None:
         versions = self.lease()
         assert isinstance(versions, bytes), versions
-        self.store.fill(self.entry, versions, ttl, self.loader)
+        self.store.fill_many([self.sealed(versions, ttl)])
+
+    def sealed(self, versions: bytes, ttl: float = TTL) -> Sealed:
+        """Return an entry whose payload is the versions that it was leased under."""
+        return Sealed(self.entry, versions, ttl, [key for table in self.tables for key in table.key_list()], versions)
 
     def values(self) -> list[bytes | None]:
         return self.store.read([self.entry, *[key for table in self.tables for key in table.key_list()]])
@@ -175,7 +181,7 @@ class ReadingContract:
         versions = reader.lease(hold=TTL)
         assert isinstance(versions, bytes)
         assert reader.lease(hold=TTL) is Refusal.BUSY
-        store.fill(reader.entry, versions, TTL, reader.loader)
+        store.fill_soon([reader.sealed(versions)], [reader.loader], lambda told: None)
         assert isinstance(reader.lease(hold=TTL), bytes)
 
     def test_a_loader_that_gives_up_lets_the_next_one_in(self, store: Store) -> None:
@@ -207,14 +213,30 @@ class ReadingContract:
         versions = [reader.lease() for reader in readers]
         told: list[object] = []
         sealed = [
-            Sealed(reader.entry, leased, TTL)
-            for reader, leased in zip(readers, versions, strict=True)
-            if isinstance(leased, bytes)
+            reader.sealed(leased) for reader, leased in zip(readers, versions, strict=True) if isinstance(leased, bytes)
         ]
-        store.fill_many_soon(sealed, loaders, told.append)
+        store.fill_soon(sealed, loaders, told.append)
         assert all(reader.hits() for reader in readers)
         assert store.lock_many(loaders, TTL) == [True, True]
-        assert told == [None]
+        assert told == [0]
+
+    @pytest.mark.parametrize("finish", [True, False], ids=["cleared", "marked"])
+    def test_it_tells_how_many_a_writer_overtook_before_they_were_stored(self, store: Store, finish: bool) -> None:
+        keys, joined, writer = new_table(), new_table(), new_writer()
+        readers = [
+            Reader(store, query(keys, "a=1"), query(joined, f"b={number}"), digest=str(number)) for number in range(3)
+        ]
+        versions = [reader.lease() for reader in readers]
+        store.mark([write(joined, "b=1")], writer, TTL)
+        if finish:
+            store.clear([write(joined, "b=1")], writer)
+        told: list[object] = []
+        sealed = [reader.sealed(leased) for reader, leased in zip(readers, versions, strict=True)]  # type: ignore[arg-type]
+        store.fill_soon(sealed, [], told.append)
+        store.fill_soon(sealed[1:2], [], told.append)
+        store.fill_soon(sealed[2:], [], told.append)
+        assert [reader.hits() for reader in readers] == [True, False, True]
+        assert told == [1, 1, 0]
 
     def test_an_entry_ends(self, store: Store, pass_time: Pass) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
@@ -310,7 +332,7 @@ class WritingContract:
         assert isinstance(versions, bytes)
         store.mark([write(keys, "a=1")], writer, TTL)
         store.clear([write(keys, "a=1")], writer)
-        store.fill(reader.entry, versions, TTL, reader.loader)
+        store.fill_many([reader.sealed(versions)])
         assert not reader.hits()
 
     def test_a_tag_waits_for_its_last_writer(self, store: Store) -> None:

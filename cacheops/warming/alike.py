@@ -12,7 +12,6 @@ from typing import Any
 
 from cacheops import rows as codec
 from cacheops.conf import conf
-from cacheops.engine import Request
 from cacheops.filling import Filled, Held, Leased, asked, lease_many, warm_entry
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import counters
@@ -21,6 +20,7 @@ from cacheops.orm.reading import request_for
 from cacheops.profiles import Profile
 from cacheops.queue import replay_queue
 from cacheops.regions import Region
+from cacheops.request import Request
 from cacheops.rows import EncodedRows
 from cacheops.stores.base import Refusal, Sealed, TableTags
 from cacheops.tags import NoToken
@@ -89,7 +89,7 @@ def alike_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, la
 
 def lease_alike(region: Region, alike: Alike) -> list[Leased]:
     """Return what `lease_many` does for each entry, and raise as it does."""
-    if any((alike.keys.base, scheme) in region.full for scheme in alike.schemes):
+    if region.is_full([TableTags(alike.keys, (), alike.schemes)]):
         return lease_many(region, list(alike.requests()))
     leased = asked(region, lambda: _lease(region, alike))
     if leased is None:  # a writer of the table, or no room: it depends on the entry what that means for it

@@ -10,11 +10,11 @@ from typing import TypeAlias, TypeVar
 
 from django.db import connections
 
-from cacheops.engine import Request
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.filling import Filled, Filling, Held, Leased, fill_many, lease_many, look_many
 from cacheops.orm.options import loaded_from
 from cacheops.regions import Region, regions
+from cacheops.request import Request
 from cacheops.rows import EncodedRows, Entry
 from cacheops.warming.alike import Alike, fill_alike, lease_alike
 from cacheops.warming.replica import Source

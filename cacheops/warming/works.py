@@ -11,15 +11,17 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models
 
 from cacheops import rows as codec
-from cacheops.engine import Loader, Request, read_by
+from cacheops.engine import read_by
 from cacheops.exceptions import UnencodableValue
 from cacheops.many import LoadMany
+from cacheops.miss import Loader
 from cacheops.orm.options import bypassed, source_of
 from cacheops.orm.plan import Plan
 from cacheops.orm.reading import request_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
 from cacheops.queryset import CachedQuerySet, get_plan
+from cacheops.request import Request
 from cacheops.rows import EncodedRows, Row
 from cacheops.warming.alike import Alike, alike_of
 from cacheops.warming.crew import Crew

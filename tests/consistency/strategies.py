@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cacheops import invalidation
-from cacheops.engine import Miss
 from cacheops.exceptions import StoreError
 from cacheops.invalidation import Announcement
+from cacheops.miss import Miss
 from cacheops.regions import regions
 from cacheops.rows import Row
 from cacheops.stores.base import MarkedTable
@@ -70,7 +70,7 @@ def use_versions_at_fill() -> None:
 
     def fill_as_of_now(self: Miss, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
         request = self.request
-        now = self.store.lease(request.tables, self._loader_key(), request.profile.timeout, 0.0)
+        now = self.store.lease(request.tables, self.request.loader, request.profile.timeout, 0.0)
         if isinstance(now, bytes):
             fill(self, loaded, now, load_seconds)
         else:

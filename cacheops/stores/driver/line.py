@@ -50,7 +50,17 @@ class Line:
 
     def __del__(self) -> None:
         if not self.closed:  # its thread has ended
+            self._hear_last()
             self.close()
+
+    def _hear_last(self) -> None:
+        """Take the answers that have come since this line was last used: who listens counts what was stored."""
+        try:
+            self._socket.settimeout(0)
+            while self._flights:
+                self._read_one()
+        except (RedisError, OSError):  # nothing has come, or the rest is on its way
+            return
 
     def send(self, commands: Sequence[Command], heard: Heard | None = None) -> Flight:
         """Send commands. Raise the driver's ConnectionError or TimeoutError."""

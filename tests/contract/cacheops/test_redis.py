@@ -126,7 +126,7 @@ def test_a_lease_that_is_sent_again_gives_another_version(
         return reader.lease()
 
     first = lease()
-    servers_store.fill(reader.entry, first, TTL, reader.loader)
+    servers_store.fill_many([reader.sealed(first)])
     assert reader.hits()
     servers_store.invalidate([write(reader.tables[0].keys, "a=1", whole=True)])
     assert lease() != first

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cacheops.engine import Request, fetch
+from cacheops.engine import fetch
 from cacheops.keys import TableKeys, digest
 from cacheops.monitoring import figures
 from cacheops.monitoring.counters import counters, is_sampled
@@ -16,6 +16,7 @@ from cacheops.monitoring.flush import Flusher, flusher
 from cacheops.monitoring.tracing import SPAN, tracing
 from cacheops.profiles import Profile
 from cacheops.regions import regions
+from cacheops.request import Request
 from cacheops.stores.base import MarkedTable, TableTags
 
 DIGESTS = [digest(str(number).encode()) for number in range(200)]

@@ -21,7 +21,7 @@ from cacheops.monitoring.keyspace import parts_of_key
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
 from cacheops.monitoring.sources import register_source
 from cacheops.regions import regions
-from cacheops.stores.base import TableTags
+from cacheops.stores.base import Sealed, TableTags
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -73,7 +73,7 @@ def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
     store = regions[region].store
     store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0)
     for digest, size in (("a", 100), ("b", 50_000)):
-        store.fill(keys.entry(digest), b"x" * size, 60, keys.loader(digest))
+        store.fill_many([Sealed(keys.entry(digest), b"x" * size, 60)])
     found = CacheMonitor().distribution()
     assert found.complete
     assert found.by_model() == {"devices.device": 2}

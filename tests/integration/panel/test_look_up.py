@@ -13,7 +13,7 @@ from cacheops.manual import invalidate_model
 from cacheops.panel.lookup import NotFound, keys_of, look_up_keys, look_up_row
 from cacheops.panel.seeing import shown_key
 from cacheops.regions import regions
-from cacheops.stores.base import MarkedTable
+from cacheops.stores.base import MarkedTable, Sealed
 from devices.models import Device
 from tests.integration.panel.conftest import PANEL, SignIn, World
 from xyzsite.models import User
@@ -74,7 +74,7 @@ def test_a_writer_under_way_makes_it_a_bypass(world: World) -> None:
 def test_bytes_that_are_no_entry_are_a_miss(world: World) -> None:
     Device.objects.get(pk=world.device.pk)
     key = look(world).key
-    regions.local.store.fill(key, b"no entry", 60, key.replace(":e:", ":l:"))
+    regions.local.store.fill_many([Sealed(key, b"no entry", 60)])
     assert look(world).verdict == "miss"
     assert "no entry" in look(world).why
 

@@ -113,17 +113,13 @@ def test_an_entry_lives_as_long_as_it_is_told(region: str) -> None:
     manager = CacheAsideManager(default_ttl="long_term", none_ttl=60)
     lives: dict[str, float] = {}
     store = regions.local.store
-    fill_soon, fill_many_soon = store.fill_soon, store.fill_many_soon
+    fill_soon = store.fill_soon
 
-    def noting(entry: str, payload: bytes, ttl: float, *rest: Any) -> None:
-        lives[entry.rpartition(":")[2]] = ttl
-        fill_soon(entry, payload, ttl, *rest)
-
-    def noting_many(sealed: Any, *rest: Any) -> None:
+    def noting(sealed: Any, *rest: Any) -> None:
         lives.update((one.entry.rpartition(":")[2], one.ttl) for one in sealed)
-        fill_many_soon(sealed, *rest)
+        fill_soon(sealed, *rest)
 
-    store.fill_soon, store.fill_many_soon = noting, noting_many  # type: ignore[method-assign]
+    store.fill_soon = noting  # type: ignore[method-assign]
     manager.get_or_set("a:default", Calls())
     manager.get_or_set("a:seconds", Calls(), ttl=600)
     manager.get_or_set("a:none", Calls(None))

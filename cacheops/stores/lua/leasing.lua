@@ -1,0 +1,75 @@
+-- What both leases (lease.lua, lease_many.lua) begin with. Both take:
+--
+-- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1", "w:WRITER" = deadline in milliseconds, and "x:WRITER" = the
+--           same of a writer that has closed the table
+-- KEYS[2..] the generation, then tags
+-- ARGV[1]   8 random bytes, for versions never used before
+-- ARGV[2]   how long tags live at least, in milliseconds
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A call that is sent again, because its answer was lost, must not give its first version again: others may have filled
+-- under it what was changed since. So half of a version is the moment, in microseconds.
+local fresh_version = string.sub(ARGV[1], 1, 4) .. struct.pack('>I4', time[1] % 4000 * 1000000 + time[2])
+
+-- A tag is absent, a clean version of 8 bytes, or "p" and 24 bytes a writer: its name of 8, its deadline in 16 digits.
+local function is_clean(value)
+    return value and #value == 8
+end
+
+local function is_pending(value)
+    if not value or #value == 8 then return false end
+    for at = 2, #value, 24 do
+        if tonumber(string.sub(value, at + 8, at + 23)) > now then return true end
+    end
+    return false
+end
+
+local MAX_SCHEMES = 64  -- each write computes a tag for every scheme
+local registered = redis.call('HGETALL', KEYS[1])
+local schemes, count, writers, closed = {}, 0, false, false
+for at = 1, #registered, 2 do
+    local field = registered[at]
+    if string.sub(field, 1, 2) == 's:' then
+        schemes[string.sub(field, 3)] = true
+        count = count + 1
+    elseif string.find(field, '^[wx]:') then
+        if tonumber(registered[at + 1]) <= now then
+            redis.call('HDEL', KEYS[1], field)
+        else
+            writers = true
+            closed = closed or string.sub(field, 1, 1) == 'x'
+        end
+    end
+end
+
+-- Take a scheme in; return "", or why it can't be registered now. A writer that is under way does not know a new scheme:
+-- it would leave its tags unmarked.
+local fresh = {}
+local function take_in(scheme)
+    if schemes[scheme] then return '' end
+    if writers then return 'pending' end
+    if count >= MAX_SCHEMES then return 'full' end
+    count = count + 1
+    fresh[#fresh + 1] = 's:' .. scheme
+    fresh[#fresh + 1] = '1'
+    return ''
+end
+
+-- The registry was lost, or never was: entries of schemes that it no longer names must not live on, so the generation
+-- counts as absent.
+local registry_is_new = #registered == 0
+local function register()
+    if registry_is_new or #fresh > 0 then redis.call('HSET', KEYS[1], 'table', '1', unpack(fresh)) end
+end
+
+-- Return a tag's version, or a new one where it has none.
+local function leased(key, version)
+    if not version then
+        redis.call('SET', key, fresh_version, 'PX', ARGV[2])
+        return fresh_version
+    end
+    if redis.call('PTTL', key) < tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end
+    return version
+end
+
