@@ -30,7 +30,9 @@ def start() -> None:
     directory.chmod(0o711)  # PostgreSQL's user enters it
     regions = LocalRegions(directory)
     atexit.register(stop, regions, os.getpid())
-    regions.up(Options(postgres="DATABASE_URL" not in os.environ, volatile=True), owner=os.getpid())
+    # Streaming replicas would take a tenth of the processor's time; the one test that reads from one starts it.
+    options = Options(postgres="DATABASE_URL" not in os.environ, replicas=False, volatile=True)
+    regions.up(options, owner=os.getpid())
     named = "REDIS_URL_US_EAST_1" in os.environ
     for name, value in regions.environment(HOME).items():
         if not (named and name.startswith("REDIS_")):

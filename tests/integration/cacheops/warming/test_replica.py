@@ -1,5 +1,6 @@
 """A replica is loaded from where it is proved to hold what was cleared before the leases, and nowhere else."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -15,7 +16,9 @@ from cacheops.warming.replica import Source
 from tests.clients import until
 from tests.testapp.cached import statements
 from tests.testapp.models import Book
+from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.programs import find_postgres
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 
@@ -23,12 +26,30 @@ FAR = "far"  # an alias of the streaming replica in another region
 WORKS = {"rows": lambda: Rows(Book, [1], "default"), "reads": lambda: Reads([title])}
 
 
+@pytest.fixture(scope="module")
+def replica_url(regions: LocalRegions) -> Iterator[str]:
+    """Start a streaming replica of the suite's database; return its address."""
+    plan = regions.plan
+    root = plan.data_root or plan.directory
+    program = postgres.runnable(find_postgres(), root)
+    data, log, slot = root / "far-db", plan.directory / "far-db.log", "far"
+    primary, port = plan.port("us-east-1-db"), ports.choose([slot], {})[slot]
+    postgres.create_slots(primary, [slot])
+    postgres.clone(program, primary, data)
+    command = postgres.command(program, data, port, volatile=True)
+    process = processes.spawn(command + postgres.replica_options(primary, slot), log, user=program.user)
+    postgres.wait_ready(process, data, log)
+    yield postgres.url(port)
+    process.send_signal(signal.SIGINT)  # fast shutdown
+    process.wait(20)
+
+
 @pytest.fixture
-def far(regions: LocalRegions) -> Iterator[str]:
+def far(replica_url: str) -> Iterator[str]:
     """Let the process know the replica, as its routers would in that region."""
-    url = regions.environment("us-west-2")["DATABASE_REPLICA_URL"]
     own = connections["default"].settings_dict
-    config = {**own, **environ.Env.db_url_config(url), "ENGINE": "django.db.backends.postgresql", "NAME": own["NAME"]}
+    address = environ.Env.db_url_config(replica_url)
+    config = {**own, **address, "ENGINE": "django.db.backends.postgresql", "NAME": own["NAME"]}
     connections.settings[FAR] = config
     yield FAR
     connections[FAR].close()
