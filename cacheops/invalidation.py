@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,18 @@ logger = logging.getLogger("cacheops")
 
 Row = Mapping[str, Any]  # column -> value
 
+
+class ChangeSource(StrEnum):
+    """What has changed rows: what invalidations are counted by."""
+
+    SAVE = "save"  # an instance's save(), and what calls it: create(), get_or_create(), update_or_create()
+    UPDATE = "update"
+    DELETE = "delete"
+    BULK = "bulk"  # bulk_create(), bulk_update(), COPY
+    RAW_SQL = "raw SQL"
+    MANUAL = "manual"  # invalidate_obj() and its like, the command, the panel
+
+
 CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
 
 
@@ -35,7 +48,7 @@ class TableChange:
 
     rows: list[Row] = field(default_factory=list)
     whole: bool = False
-    source: str = ""
+    source: str = ""  # a ChangeSource
 
     def tags(self, schemes: frozenset[str]) -> frozenset[str] | None:
         """Return the tags that these rows lie in; None where only the whole table will do."""

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connections, models
 
 from cacheops.conf import conf
-from cacheops.invalidation import Announcement, Changes, known_columns
+from cacheops.invalidation import Announcement, Changes, ChangeSource, known_columns
 from cacheops.keys import TableKeys
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.tables import fields_by_column, is_tracked, models_by_table
@@ -14,7 +14,6 @@ from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 
 no_invalidation = silenced
-SOURCE = "manual"
 
 
 def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
@@ -30,7 +29,7 @@ def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
                 for column, field in fields_by_column(table).items()
                 if column in columns
             }
-            changes.add_rows(table, [row], SOURCE)
+            changes.add_rows(table, [row], ChangeSource.MANUAL)
     _apply(database, changes)
 
 
@@ -70,7 +69,7 @@ def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
         changes = Changes()
         for table in tables:
             if is_tracked(table):
-                changes.add_table(table, SOURCE)
+                changes.add_table(table, ChangeSource.MANUAL)
         _apply(database, changes)
 
 

@@ -84,7 +84,7 @@ READ_COUNTS = tuple(each.name for each in fields(Reads) if each.type in (int, "i
 
 @dataclass(slots=True)
 class Writes:
-    """Invalidations of one table by one source: insert, update, delete, bulk, raw SQL, relay, manual."""
+    """Invalidations of one table by one source (`cacheops.invalidation.ChangeSource`)."""
 
     writes: int = 0  # transactions that changed the table
     tags: int = 0  # marked

@@ -22,10 +22,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.models import Model
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, IntegerFieldExact
-from django.db.models.signals import pre_save
+from django.db.models.signals import post_save, pre_save
 
 from cacheops.conf import conf
-from cacheops.invalidation import Announcement, Changes
+from cacheops.invalidation import Announcement, Changes, ChangeSource
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.tables import fields_by_column, is_exact, is_tracked
 from cacheops.orm.transaction import is_silenced, transaction_of
@@ -44,18 +44,26 @@ _resting: dict[tuple[str, str], float] = {}  # database and table -> until when 
 def note_saved(sender: Any, instance: Model, using: str, update_fields: Any, **kwargs: Any) -> None:
     """Remember which instance is about to be saved: the next UPDATE of this connection may be its own."""
     connection = connections[using]
-    if hasattr(connection, "cacheops_commits_each"):
+    if hasattr(connection, "cacheops_snapshots"):  # a backend of ours
         transaction_of(connection).note_saved(instance, named=update_fields is not None)
 
 
+def forget_saved(sender: Any, using: str, **kwargs: Any) -> None:
+    """Forget the instance: it has been saved."""
+    connection = connections[using]
+    if hasattr(connection, "cacheops_snapshots"):
+        transaction_of(connection).forget_saved()
+
+
 pre_save.connect(note_saved, dispatch_uid="cacheops.guess")
+post_save.connect(forget_saved, dispatch_uid="cacheops.guess")
 
 
 def update_as_guessed(compiler: Any) -> bool:
     """Run the UPDATE of an instance's save() in one statement; return False where nothing was done."""
     connection, table = compiler.connection, compiler.table
     instance, named = transaction_of(connection).take_saved()
-    if instance is None or not connection.cacheops_commits_each():
+    if instance is None or not hasattr(connection, "cacheops_commits_each") or not connection.cacheops_commits_each():
         return False
     if any(region.breaker.failures for region in regions):  # a queue in the database would need a transaction
         return False
@@ -115,7 +123,7 @@ def guess_of(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | No
 
 def _run(compiler: Any, guess: dict[str, Any], sql: str, parameters: Any) -> bool:
     changes = Changes()
-    changes.add_rows(compiler.table, [guess], "update")
+    changes.add_rows(compiler.table, [guess], ChangeSource.SAVE)
     announcement = Announcement(compiler.using, changes)
     try:
         reached = not announcement.reach()

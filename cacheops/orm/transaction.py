@@ -10,7 +10,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, transaction
 
 from cacheops.conf import conf
-from cacheops.invalidation import Announcement, Changes, known_columns
+from cacheops.invalidation import Announcement, Changes, ChangeSource, known_columns
 from cacheops.orm.dependencies import Template
 from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_named
 
@@ -22,7 +22,8 @@ READS_ONLY = re.compile(
     r"PRAGMA|VALUES|FETCH|DECLARE|CLOSE|LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD)\b",
     re.IGNORECASE | re.DOTALL,
 )
-WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+# SELECT … FOR UPDATE and FOR NO KEY UPDATE lock rows, and change none.
+WRITES_INSIDE = re.compile(r"\b(INSERT|DELETE|MERGE|(?<!FOR )(?<!NO KEY )UPDATE)\b", re.IGNORECASE)
 SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
 OUTSIDE_TRANSACTIONS = re.compile(
     r"\s*(CALL|REINDEX|CLUSTER|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|"
@@ -65,6 +66,7 @@ class Transaction:
         self._snapshot = False  # it sees one snapshot from its first statement on
         self.met: list[Any] | None = None  # plans, parameters and compilers of cached reads, while somebody learns them
         self._saved: tuple[Callable[[], Any], bool] = (nothing, False)
+        self._saving: Callable[[], Any] = nothing
 
     @property
     def database(self) -> str:
@@ -107,12 +109,21 @@ class Transaction:
 
     def note_saved(self, instance: Any, *, named: bool) -> None:
         """Note an instance that is about to be saved, and whether its columns were named (`update_fields`)."""
-        self._saved = (weakref.ref(instance), named)
+        self._saving = weakref.ref(instance)
+        self._saved = (self._saving, named)
 
     def take_saved(self) -> tuple[Any, bool]:
         """Return what was noted last, once; None where there is nothing."""
         (reference, named), self._saved = self._saved, (nothing, False)
         return reference(), named
+
+    def saving(self) -> Any:
+        """Return the instance that is being saved, None where there is none."""
+        return self._saving()
+
+    def forget_saved(self) -> None:
+        self._saving = nothing
+        self._saved = (nothing, False)
 
     @contextmanager
     def orm_statement(self) -> Iterator[None]:
@@ -198,13 +209,13 @@ class Transaction:
 
     def _note(self, tables: set[str]) -> None:
         for table in tables:
-            self.changed_table(table, "raw SQL")
+            self.changed_table(table, ChangeSource.RAW_SQL)
 
     def _announced(self, tables: set[str], run: Callable[[], Any]) -> Any:
         """Run a statement that commits by itself."""
         changes = Changes()
         for table in tables:
-            changes.add_table(table, "raw SQL")
+            changes.add_table(table, ChangeSource.RAW_SQL)
         announcement = Announcement(self.database, changes)
         announcement.mark()
         try:

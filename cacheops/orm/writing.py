@@ -12,12 +12,13 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, Model
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import DatabaseDefault
+from django.db.models.expressions import Case, DatabaseDefault
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import MULTI, ROW_COUNT
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
+from cacheops.invalidation import ChangeSource
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.guess import update_as_guessed
 from cacheops.orm.tables import fields_by_column, models_by_table, plain_type
@@ -32,6 +33,11 @@ NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for:
 def fields_named(table: str, columns: frozenset[str]) -> list[Any]:
     """Return the fields of a table's columns, in the model's order."""
     return [field for column, field in fields_by_column(table).items() if column in columns]
+
+
+def parts_of(value: Any) -> Iterable[Any]:
+    """Return a value that a column is set to, and what it is made of."""
+    return value.flatten() if hasattr(value, "flatten") else (value,)
 
 
 class CapturingCompiler:
@@ -94,16 +100,16 @@ class CapturingDelete(CapturingCompiler):
             fields = self.wanted_fields()
             if not fields or not self._is_bounded():
                 if fields:
-                    self.transaction.changed_table(self.table, "delete")
+                    self.transaction.changed_table(self.table, ChangeSource.DELETE)
                 else:
-                    self.transaction.changed_rows(self.table, NO_VALUES, "delete")
+                    self.transaction.changed_rows(self.table, NO_VALUES, ChangeSource.DELETE)
                 return super().execute_sql(result_type, **kwargs)  # type: ignore[misc]
             try:
                 sql, params = self.as_sql()  # type: ignore[attr-defined]
             except EmptyResultSet:  # its conditions match nothing, as an empty IN does
                 return None
             count, rows = self.run_returning(sql, params, fields)
-            self.transaction.changed_rows(self.table, rows, "delete")
+            self.transaction.changed_rows(self.table, rows, ChangeSource.DELETE)
             return count if result_type == ROW_COUNT else None
 
     def _is_bounded(self) -> bool:
@@ -139,7 +145,7 @@ class CapturingUpdate(CapturingCompiler):
         if not sql:
             return None
         if not fields:
-            self.transaction.changed_rows(self.table, NO_VALUES, "update")
+            self.transaction.changed_rows(self.table, NO_VALUES, self._source())
             with self.connection.cursor() as cursor:
                 cursor.execute(sql, params)
                 return cursor.rowcount
@@ -175,6 +181,22 @@ class CapturingUpdate(CapturingCompiler):
             self._note(before, own, key.column)
             return [tuple(row[: len(asked)]) for row in rows]
 
+    def _source(self) -> ChangeSource:
+        saving = self.transaction.saving()
+        if saving is not None and self._is_row_of(saving):
+            return ChangeSource.SAVE
+        # bulk_update() says what each row gets.
+        by_case = any(isinstance(part, Case) for _, _, value in self.query.values for part in parts_of(value))
+        return ChangeSource.BULK if by_case else ChangeSource.UPDATE
+
+    def _is_row_of(self, instance: Model) -> bool:
+        """Say whether the primary key of an instance is the only condition, here or in a parent's table."""
+        conditions = self.query.where.children
+        if len(conditions) != 1:
+            return False
+        target = getattr(getattr(conditions[0], "lhs", None), "target", None)
+        return target is self.query.get_meta().pk and conditions[0].rhs == instance.pk
+
     def _sets_any(self, fields: Sequence[Any]) -> bool:
         columns = {field.column for field, _, _ in self.query.values}
         return any(field.column in columns for field in fields)
@@ -194,11 +216,11 @@ class CapturingUpdate(CapturingCompiler):
 
     def _note(self, before: list[Values] | None, after: list[Values], key: str) -> None:
         if before is None:
-            self.transaction.changed_rows(self.table, after, "update")
+            self.transaction.changed_rows(self.table, after, self._source())
         elif {row[key] for row in after} <= {row[key] for row in before} or self._sets(key):
-            self.transaction.changed_rows(self.table, [*before, *after], "update")
+            self.transaction.changed_rows(self.table, [*before, *after], self._source())
         else:  # a row that was not there when the others were locked: what it was before is not known
-            self.transaction.changed_table(self.table, "update")
+            self.transaction.changed_table(self.table, self._source())
 
     def _sets(self, column: str) -> bool:
         return any(field.column == column for field, _, _ in self.query.values)
@@ -213,15 +235,19 @@ class CapturingInsert(CapturingCompiler):
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             if fields and not returning_fields and self._skips_known():
-                self.transaction.changed_rows(self.table, self._insert_new(fields), "insert")
+                self.transaction.changed_rows(self.table, self._insert_new(fields), self._source())
                 return []
             returned = super().execute_sql(returning_fields)  # type: ignore[misc]
             rows = self._inserted(fields, returning_fields or [], returned)
             if rows is None:
-                self.transaction.changed_table(self.table, "insert")
+                self.transaction.changed_table(self.table, self._source())
             else:
-                self.transaction.changed_rows(self.table, rows, "insert")
+                self.transaction.changed_rows(self.table, rows, self._source())
             return returned
+
+    def _source(self) -> ChangeSource:
+        objects = self.query.objs
+        return ChangeSource.SAVE if len(objects) == 1 and objects[0] is self.transaction.saving() else ChangeSource.BULK
 
     def _skips_known(self) -> bool:
         """Say whether rows that are there already are left as they are, and the statement can say which were not."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.transaction import atomic
 
+from cacheops.invalidation import ChangeSource
 from cacheops.orm.transaction import Statement, Transaction, transaction_of, written_tables
 
 
@@ -63,7 +64,7 @@ class CopyWatching:
         if tables and not (self.db.in_atomic_block or not self.db.get_autocommit()):
             return _OwnTransaction(transaction, set(tables), self.cursor.copy(statement, *args, **kwargs))
         for table in tables:
-            transaction.changed_table(table, "COPY")
+            transaction.changed_table(table, ChangeSource.BULK)
         return self.cursor.copy(statement, *args, **kwargs)
 
 
@@ -79,7 +80,7 @@ class _OwnTransaction:
     def __enter__(self) -> Any:
         self._atomic.__enter__()
         for table in self._tables:
-            self._transaction.changed_table(table, "COPY")
+            self._transaction.changed_table(table, ChangeSource.BULK)
         return self._copy.__enter__()
 
     def __exit__(self, *error: Any) -> Any:

@@ -19,6 +19,13 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 Step = Callable[[Readers], Any]
 
+
+def lock(db: Readers, *keys: int) -> None:
+    with transaction.atomic(using=db.alias):
+        list(db.Book.filter(pk__in=keys).select_for_update())
+        list(db.Book.filter(pk__in=keys).select_for_update(no_key=True))
+
+
 # Book 2: author 1, shelf 2, status "out", 100 pages. (read, write, whether the write leaves the entry)
 CASES: dict[str, tuple[Step, Step, bool]] = {
     "key_of_another": (lambda db: db.Book.get(pk=1), lambda db: changed(db.Book.get(pk=2), pages=5), True),
@@ -42,6 +49,12 @@ CASES: dict[str, tuple[Step, Step, bool]] = {
     "value_neither": (
         lambda db: list(db.Book.filter(status="draft")),
         lambda db: db.Book.filter(pk=2).update(status="gone"),
+        True,
+    ),
+    "rows_that_are_locked": (lambda db: db.Book.get(pk=2), lambda db: lock(db, 1, 2), True),
+    "another_made_or_changed": (
+        lambda db: db.Book.get(pk=2),
+        lambda db: db.Book.update_or_create(pk=1, defaults={"pages": 5}),
         True,
     ),
     "number": (lambda db: list(db.Book.filter(pages=200)), lambda db: db.Book.filter(pk=2).update(pages=300), True),

@@ -7,6 +7,7 @@ import pytest
 from django.db import connections, transaction
 
 from cacheops.orm.options import bypassed
+from cacheops.signals import cache_invalidated
 from tests.integration.cacheops.conftest import DATABASES
 from tests.testapp import world
 from tests.testapp.cached import is_hit
@@ -51,6 +52,36 @@ def warm(library: str) -> str:
 def test_after_a_write_the_cache_says_what_the_database_says(name: str, warm: str) -> None:
     writes_for(connections[warm].vendor)[name](warm)
     assert differences(warm) == {}
+
+
+SOURCES = {
+    "save": [
+        *("save_new", "save_all", "save_some", "save_expression", "save_with_key", "create", "create_related"),
+        *("get_or_create_new", "update_or_create_new", "update_or_create_old", "child_save", "child_create"),
+    ],
+    "update": ["update", "update_f", "update_all", "update_joined"],
+    "delete": ["delete", "queryset_delete", "queryset_raw_delete"],
+    "bulk": ["bulk_create", "bulk_create_many", "bulk_create_ignoring", "bulk_create_updating", "bulk_update"],
+    "raw SQL": ["raw_update"],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [(source, name) for source, names in SOURCES.items() for name in names if name in WRITES]
+)
+def test_an_invalidation_is_counted_by_what_has_written(source: str, name: str, warm: str) -> None:
+    heard = []
+
+    def hear(sender: Any, source: str, **kwargs: Any) -> None:
+        heard.append(source)
+
+    cache_invalidated.connect(hear)
+    try:
+        writes_for(connections[warm].vendor)[name](warm)
+    finally:
+        cache_invalidated.disconnect(hear)
+    assert heard
+    assert set(heard) == {source}
 
 
 def in_a_block(alias: str, write: Callable[[str], Any]) -> None:
