@@ -19,30 +19,11 @@ from cacheops.warming import crew as warming_crew
 from cacheops.warming.crew import Crew
 from cacheops.warming.replica import Source
 from cacheops.warming.sessions import PeoplesSessions, sessions_of
+from tests.integration.sessions.conftest import REGIONS
 from xyzsite.models import User
 from xyzsite.settings.regions import caches_from_environment
 
 pytestmark = pytest.mark.django_db
-REGIONS = ("us-east-1", "us-west-2", "us-east-2")
-
-
-@pytest.fixture(params=[*REGIONS, "memory"])
-def region(request: Any, settings: Any) -> str:
-    """Let this process run in each region, and with a cache in memory; where nothing is cached yet."""
-    settings.CACHEOPS_PREFIX = "sessions"
-    if request.param == "memory":
-        memory = {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": "warmed sessions"}
-        settings.CACHES = {"default": memory, "us-east-1": memory}
-        settings.CACHEOPS_REGIONS = ("us-east-1",)
-        return "us-east-1"
-    settings.CACHES = {**settings.CACHES, "default": settings.CACHES[request.param]}
-    settings.CACHEOPS_LOCAL_REGION = request.param
-    return str(request.param)
-
-
-@pytest.fixture
-def user() -> User:
-    return User.objects.create_user("ada", password="enchantress of numbers")
 
 
 @pytest.fixture
