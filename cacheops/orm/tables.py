@@ -10,50 +10,34 @@ from django.db import models
 from cacheops.conf import on_change
 from cacheops.profiles import profile_of
 
-# Fields whose equality in the database is the equality of their Python values. A subclass may encrypt or fold case.
-EXACT_FIELDS = frozenset(
-    {
-        models.AutoField,
-        models.BigAutoField,
-        models.SmallAutoField,
-        models.IntegerField,
-        models.BigIntegerField,
-        models.SmallIntegerField,
-        models.PositiveIntegerField,
-        models.PositiveBigIntegerField,
-        models.PositiveSmallIntegerField,
-        models.BooleanField,
-        models.UUIDField,
-        models.DateField,
-        models.DateTimeField,
-        models.CharField,
-        models.SlugField,
-        models.EmailField,
-        models.URLField,
-        models.TextField,
-    }
+INTEGER_FIELDS: tuple[type, ...] = (
+    models.AutoField,
+    models.BigAutoField,
+    models.SmallAutoField,
+    models.IntegerField,
+    models.BigIntegerField,
+    models.SmallIntegerField,
+    models.PositiveIntegerField,
+    models.PositiveBigIntegerField,
+    models.PositiveSmallIntegerField,
 )
+TEXT_FIELDS: tuple[type, ...] = (
+    models.CharField,
+    models.SlugField,
+    models.EmailField,
+    models.URLField,
+    models.TextField,
+)
+RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
 # The type of the values that a field's get_prep_value() gives back as they are.
 PLAIN_TYPES: dict[type, type] = {
-    **dict.fromkeys(
-        (
-            models.AutoField,
-            models.BigAutoField,
-            models.SmallAutoField,
-            models.IntegerField,
-            models.BigIntegerField,
-            models.SmallIntegerField,
-            models.PositiveIntegerField,
-            models.PositiveBigIntegerField,
-            models.PositiveSmallIntegerField,
-        ),
-        int,
-    ),
-    **dict.fromkeys((models.CharField, models.SlugField, models.EmailField, models.URLField, models.TextField), str),
+    **dict.fromkeys(INTEGER_FIELDS, int),
+    **dict.fromkeys(TEXT_FIELDS, str),
     models.BooleanField: bool,
     models.UUIDField: uuid.UUID,
 }
-RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
+# Fields whose equality in the database is the equality of their Python values. A subclass may encrypt or fold case.
+EXACT_FIELDS = frozenset({*INTEGER_FIELDS, *TEXT_FIELDS, *RANGE_FIELDS, models.BooleanField, models.UUIDField})
 
 
 @lru_cache(maxsize=1)
