@@ -1,0 +1,57 @@
+"""What the contract's tests are made of: tables of their own, queries, writers."""
+
+import os
+import uuid
+from collections.abc import Callable
+
+from cacheops.keys import TableKeys
+from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
+from cacheops.tags import VERSION_BYTES
+
+Pass = Callable[[float], None]
+TTL = 30.0  # seconds; longer than any of these tests
+BRIEF = 0.05  # seconds; what these tests wait for to end
+
+
+class Reader:
+    """One query, of one or several tables: what it leases, and whether its entry is a hit."""
+
+    def __init__(self, store: Store, *tables: TableTags, digest: str = "entry") -> None:
+        self.store, self.tables = store, tables
+        self.entry, self.loader = tables[0].keys.entry(digest), tables[0].keys.loader(digest)
+
+    def lease(self, hold: float = 0.0, ttl: float = TTL) -> bytes | Refusal:
+        return self.store.lease(self.tables, self.loader, ttl, hold)
+
+    def fill(self, ttl: float = TTL) -> None:
+        versions = self.lease()
+        assert isinstance(versions, bytes), versions
+        self.store.fill_many([self.sealed(versions, ttl)])
+
+    def sealed(self, versions: bytes, ttl: float = TTL) -> Sealed:
+        """Return an entry whose payload is the versions that it was leased under."""
+        return Sealed(self.entry, versions, ttl, [key for table in self.tables for key in table.key_list()], versions)
+
+    def values(self) -> list[bytes | None]:
+        return self.store.read([self.entry, *[key for table in self.tables for key in table.key_list()]])
+
+    def hits(self) -> bool:
+        entry, *tags = self.values()
+        return entry is not None and None not in tags and entry == b"".join(tag for tag in tags if tag)
+
+
+def new_table() -> TableKeys:
+    return TableKeys.of("contract", "default", f"table_{uuid.uuid4().hex[:12]}")
+
+
+def query(keys: TableKeys, *tags: str) -> TableTags:
+    """Return the dependency on tags such as "a=1", whose schemes are their columns."""
+    return TableTags(keys, tags, tuple(sorted({tag.partition("=")[0] for tag in tags})))
+
+
+def write(keys: TableKeys, *tags: str, whole: bool = False, closes: bool = False) -> MarkedTable:
+    return MarkedTable(keys, frozenset(tags), whole, closes)
+
+
+def new_writer() -> bytes:
+    return os.urandom(VERSION_BYTES)
