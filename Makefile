@@ -10,8 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 DJANGO ?=
 # As many workers as there are cores, each on servers of its own; more than four are more servers than most can bear.
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
-# What is left out, besides.
-SKIP ?=
+# What to run, or to leave out (--ignore=…), besides.
+SELECTION ?=
 BENCH_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
@@ -29,7 +29,7 @@ run: $(VENV)/.installed-run ## start the local regions and serve the platform on
 	@exec $(BIN)/python manage.py serve --port $(PORT)
 
 test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SKIP)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)
 
 soak: $(VENV)/.installed-dev ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
 	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2 --readers 4 --writers 2 --reads $(READS)
