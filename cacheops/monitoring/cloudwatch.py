@@ -16,10 +16,10 @@ from django.db import DatabaseError
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
-from cacheops.monitoring import figures
 from cacheops.monitoring.figures import Reads
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.processes import told_of
 from cacheops.monitoring.sources import registered_sources
 from cacheops.monitoring.spans import TOTAL, TOTAL_LIVES
 from cacheops.stores.ledger import ledger_of
@@ -38,6 +38,7 @@ COUNTS = (  # metric, count of Reads
     ("CacheFills", "fills"),
     ("CacheErrors", "errors"),
     ("CacheRefusedFills", "refused_fills"),
+    ("CacheStaleFills", "stale_fills"),
 )
 
 
@@ -113,10 +114,10 @@ class CloudWatchCacheMetrics:
             yield from period_data(last, now, {node.server for node in self._nodes if node.role != "replica"})
         yield from state_data(self._nodes)
         try:
-            opened = figures.breakers(self.cache_monitor.region.name)
+            told = told_of(self.cache_monitor.region.name)
         except CacheopsError:
-            opened = {}
-        yield Datum("CacheOpenBreakers", sum(state.open for state in opened.values()), "Count")
+            told = {}
+        yield Datum("CacheOpenBreakers", sum(one.open for one in told.values()), "Count")
         yield from source_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:

@@ -20,7 +20,6 @@ from cacheops.monitoring.histogram import Histogram
 from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, Span, last_spans
 from cacheops.orm.tables import models_by_table
 from cacheops.regions import Region, regions
-from cacheops.stores.breaker import CircuitState
 from cacheops.stores.ledger import ledger_of
 
 FUNCTION = "call"  # the operation of cached functions, views and fragments: their "model" is the function's name
@@ -114,19 +113,6 @@ class Told:
         return cls(**got, lag=Histogram.unpacked(MARK, counts))
 
 
-@dataclass(frozen=True, slots=True)
-class Breakers:
-    """The circuits of all processes of a region towards another region, within a minute."""
-
-    processes: int  # that reported
-    open: int  # of them, those that do not ask it
-
-    @property
-    def state(self) -> str:
-        """closed, open, or partly open."""
-        return "closed" if not self.open else "open" if self.open >= self.processes else "partly open"
-
-
 @dataclass(slots=True)
 class Usage:
     """A region's figures over some spans of time."""
@@ -208,24 +194,6 @@ def history(region: str, *, minutes: int = 0, hours: int = 24) -> list[Point]:
         nodes = {series[2:]: counts for series, counts in sums.items() if series.startswith("n|")}
         points.append(Point(span.starts, reads, nodes))
     return points
-
-
-def breakers(region: str) -> dict[str, Breakers]:
-    """Return what a region's processes think of each region, in the last two minutes; nothing where none has told."""
-    for sums in reversed(read_sums(region, spans_of(2, 0))):
-        found = {
-            series[2:]: Breakers(counts.get("processes", 0), counts.get("open", 0))
-            for series, counts in sums.items()
-            if series.startswith("p|")
-        }
-        if found:
-            return found
-    return {}
-
-
-def own_breakers() -> dict[str, CircuitState]:
-    """Return the states of this process's circuits, by region."""
-    return {region.name: region.breaker.state for region in regions}
 
 
 def spans_of(minutes: int, hours: int) -> list[Span]:

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.monitoring.counters import MOST_USES, Sums, Use, add_sums, counters
-from cacheops.monitoring.nodes import sample_nodes
+from cacheops.monitoring.nodes import own_counts, sample_nodes
 from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, Span, span_at
 from cacheops.monitoring.tracing import tracing
 from cacheops.regions import Region, regions
-from cacheops.stores.breaker import CircuitState
 from cacheops.stores.ledger import Parcel, ledger_of
 
 logger = logging.getLogger("cacheops")
@@ -129,15 +128,12 @@ class Flusher:
             self._uses = []
 
     def _look(self, region: Region) -> None:
-        """Once a minute: note the state of this process's breakers, and let one process look at the nodes."""
+        """Once a minute: note this process's breakers and connections, and let one process look at the nodes."""
         minute = span_at(self._clock(), MINUTE).number
         if minute == self._looked_at:
             return
         self._looked_at = minute
-        states = {
-            f"p|{each.name}": {"processes": 1, "open": int(each.breaker.state is not CircuitState.CLOSED)}
-            for each in regions
-        }
+        states = {f"p|{each.name}": own_counts(each) for each in regions}
         ledger_of(region.store).add([parcel(Span(MINUTE, minute), states)])
         sample_nodes(region, self._clock())
 

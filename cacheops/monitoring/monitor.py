@@ -10,6 +10,7 @@ from cacheops.monitoring import figures, keyspace, nodes
 from cacheops.monitoring.figures import Point, Usage
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.nodes import NodeFigures, SlowCommand
+from cacheops.monitoring.processes import Processes, told_of
 from cacheops.regions import Region, regions
 from cacheops.stores.breaker import CircuitState
 from cacheops.stores.redis import RedisStore
@@ -43,7 +44,7 @@ class RegionState:
     error: str = ""
     now: Usage | None = None  # of the last five minutes
     day: Usage | None = None  # of the last 24 hours
-    breakers: Mapping[str, figures.Breakers] | None = None  # of the region's processes towards all regions
+    processes: Mapping[str, Processes] | None = None  # the region's, towards each region
     nodes: tuple[NodeFigures, ...] = ()
 
     @property
@@ -156,7 +157,7 @@ class CacheMonitor:
                 known,
                 now=self.usage(minutes=5),
                 day=self.usage(hours=24),
-                breakers=figures.breakers(region.name),
+                processes=told_of(region.name),
                 nodes=tuple(self.get_nodes()),
             )
         except StoreError as error:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cacheops.exceptions import StoreError
-from cacheops.monitoring.counters import Sums
+from cacheops.monitoring.counters import Sums, add_counts
 from cacheops.monitoring.spans import HOUR, MINUTE, last_spans, span_at
 from cacheops.regions import Region
+from cacheops.stores.breaker import CircuitState
 from cacheops.stores.client import OptimizedRedisClient
 from cacheops.stores.ledger import Parcel, ledger_of
+from cacheops.stores.redis import RedisStore
 
 LOOK_BACK = 10  # minutes among which an earlier look is searched for
 LEAST_SECONDS = 10.0  # between two looks: a shorter time says little
@@ -97,15 +99,30 @@ def look_at_nodes(region: Region, *, with_rates: bool = True) -> list[NodeFigure
 
 
 def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
-    """Return by server what the pools of a region's cache hold, as the fields of a node's figures name it."""
-    try:
-        stats = OptimizedRedisClient.of(region.name).get_pool_stats()
-    except StoreError:
+    """Return by server what this process's pools of a region's cache hold, as the fields of a node's figures name it.
+
+    Asks no server: a cluster whose nodes this process's cache has not asked for has no pools yet.
+    """
+    client = OptimizedRedisClient.of(region.name)
+    if not client.is_known:
         return {}
     return {
         one["server"]: {"pool_limit": one["limit"], "pool_idle": one["idle"], "pool_in_use": one["in_use"]}
-        for one in stats["servers"]
+        for one in client.get_pool_stats()["servers"]
     }
+
+
+def own_counts(region: Region) -> dict[str, int]:
+    """Return what this process tells of itself towards a region, to be added to what the others tell (`Processes`).
+
+    Asks no server, so a region that is away costs nothing.
+    """
+    counts = {"processes": 1, "open": int(region.breaker.state is not CircuitState.CLOSED)}
+    if isinstance(region.store, RedisStore):
+        counts["lines"] = region.store.servers.open_lines()
+        for pool in pools_of(region).values():
+            add_counts(counts, pool)
+    return counts
 
 
 def primary_offset(info: Mapping[str, Any], by_server: Mapping[str, int], offsets: list[int]) -> int | None:

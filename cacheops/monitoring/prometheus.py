@@ -18,8 +18,10 @@ from cacheops.monitoring.figures import Reads, Usage
 from cacheops.monitoring.histogram import Histogram
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.processes import own_breakers, told_of
 from cacheops.monitoring.sources import registered_sources
 from cacheops.regions import regions
+from cacheops.stores.breaker import CircuitState
 
 OUTCOMES = ("hits", "stale", "misses", "bypasses")
 REASONS = ("absent", "outdated", "early", "corrupt")
@@ -38,8 +40,17 @@ NODE_GAUGES = (
     ("keys", "Keys", "keys"),
     ("replica_lag_bytes", "Written by the primary and not yet by this replica", "lag_bytes"),
     ("replica_link_up", "Whether the replica hears its primary", "link_up"),
-    ("pool_limit", "Connections that this process may open to it", "pool_limit"),
-    ("pool_in_use", "Connections of this process in use", "pool_in_use"),
+    ("pool_limit", "Connections to it that the pool of the process that answers may open", "pool_limit"),
+    ("pool_in_use", "Of these, in use", "pool_in_use"),
+)
+# The sums over a region's processes. Name, help, attribute of Processes.
+PROCESS_GAUGES = (
+    ("processes", "Processes of a region that told of themselves in the last minute", "processes"),
+    ("open_breakers", "Of them, those whose breaker of the target is open", "open"),
+    ("pool_limit", "Connections to the target that the pools of all processes may open", "pool_limit"),
+    ("pool_idle", "Of these, open and idle", "pool_idle"),
+    ("pool_in_use", "Of these, in use when their process told", "pool_in_use"),
+    ("engine_connections", "Open connections of the engine beside the pools, in all processes", "lines"),
 )
 NODE_COUNTERS = (
     ("evicted_keys", "Keys dropped for want of memory", "evicted_keys"),
@@ -70,7 +81,7 @@ class RegionCollector(Collector):
         yield up
         yield from read_metrics(usages)
         yield from write_metrics(usages)
-        yield from breaker_metrics([usage.region for usage in usages])
+        yield from process_metrics([usage.region for usage in usages])
         yield from node_metrics({name: CacheMonitor(name).get_nodes() for name in self.names})
         yield from source_metrics()
 
@@ -151,22 +162,24 @@ def event_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
     yield events
 
 
-def breaker_metrics(names: Sequence[str]) -> Iterator[Metric]:
-    labels = ("region", "target")
-    processes = GaugeMetricFamily("cacheops_processes", "Processes of a region that told of a breaker", labels=labels)
-    opened = GaugeMetricFamily("cacheops_open_breakers", "Of them, those whose breaker is open", labels=labels)
+def process_metrics(names: Sequence[str]) -> Iterator[Metric]:
+    """Yield what all processes of regions tell of each region, and this process's breakers."""
+    families = [
+        (GaugeMetricFamily(f"cacheops_{name}", said, labels=("region", "target")), attribute)
+        for name, said, attribute in PROCESS_GAUGES
+    ]
     own = GaugeMetricFamily("cacheops_own_breaker_open", "Whether this process's breaker is open", labels=("target",))
     for name in names:
         try:
-            found = figures.breakers(name)
+            found = told_of(name)
         except StoreError:  # it was there a moment ago
             continue
-        for target, state in found.items():
-            processes.add_metric((name, target), state.processes)
-            opened.add_metric((name, target), state.open)
-    for target, state_now in figures.own_breakers().items():
-        own.add_metric((target,), state_now is not figures.CircuitState.CLOSED)
-    yield from (processes, opened, own)
+        for target, told in found.items():
+            for family, attribute in families:
+                family.add_metric((name, target), getattr(told, attribute))
+    for target, state in own_breakers().items():
+        own.add_metric((target,), state is not CircuitState.CLOSED)
+    yield from (*(family for family, _ in families), own)
 
 
 def node_metrics(by_region: Mapping[str, Sequence[NodeFigures]]) -> Iterator[Metric]:

@@ -1,6 +1,7 @@
 """Figures as lines that a person reads, and as values that a program reads."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db import DatabaseError
@@ -10,6 +11,7 @@ from cacheops.monitoring.figures import Reads, Usage
 from cacheops.monitoring.histogram import Histogram
 from cacheops.monitoring.monitor import RegionState, human_bytes
 from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.processes import Processes
 from cacheops.monitoring.sources import registered_sources
 
 NONE = "–"
@@ -18,6 +20,7 @@ MOST_MODELS = 20
 REGION_HEAD = ("region", "health", "breaker", "hits 5 min", "hits 24 h", "reads/s", "p50", "p95", "p99", "memory")
 NODE_HEAD = ("node", "role", "memory", "of limit", "peak", "frag.", "clients", "ops/s", "evicted/s", "expired/s", "lag")
 MODEL_HEAD = ("model", "reads", "hits", "misses", "bypassed", "hit rate", "look-up p95", "load p95", "filled", "unused")
+PROCESS_HEAD = ("towards", "processes", "breaker", "pools in use", "idle", "of at most", "engine's connections")
 WRITE_HEAD = ("model", "source", "writes", "tags", "whole table", "pending p95")
 
 
@@ -32,6 +35,9 @@ def text_report(states: Sequence[RegionState], *, width: int = 0) -> list[str]:
         if state.embedded:
             lines.append("  embedded: entries and figures are in the memory of this process alone")
         lines += indented(table(NODE_HEAD, [node_row(node) for node in state.nodes]))
+        if state.processes:
+            rows = [process_row(target, told) for target, told in sorted(state.processes.items())]
+            lines += ["", *indented(table(PROCESS_HEAD, rows))]
         if state.day is not None:
             lines += usage_lines(state.day)
     return [line[:width] if width else line for line in lines]
@@ -87,6 +93,11 @@ def node_row(node: NodeFigures) -> tuple[str, ...]:
         *([f"{rates.operations:.1f}", f"{rates.evicted:.1f}", f"{rates.expired:.1f}"] if rates else [NONE] * 3),
         lag_of(node),
     )
+
+
+def process_row(target: str, told: Processes) -> tuple[str, ...]:
+    counts = (told.pool_in_use, told.pool_idle, told.pool_limit, told.lines)
+    return (target, str(told.processes), told.state, *map(str, counts))
 
 
 def lag_of(node: NodeFigures) -> str:
@@ -161,6 +172,7 @@ def state_values(state: RegionState) -> dict[str, Any]:
         "memory": state.memory,
         "memory_limit": state.memory_limit,
         "nodes": [node_values(node) for node in state.nodes],
+        "processes": {target: asdict(told) for target, told in (state.processes or {}).items()},
     }
     for name, usage in (("last_5_minutes", state.now), ("last_24_hours", state.day)):
         found[name] = usage_values(usage) if usage else None

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError
 from cacheops.models import QueuedInvalidation
-from cacheops.monitoring.figures import Breakers, Point, Reads
+from cacheops.monitoring.figures import Point, Reads
 from cacheops.monitoring.histogram import Histogram
 from cacheops.monitoring.monitor import CacheMonitor, RegionState, states
 from cacheops.monitoring.nodes import NodeFigures, rates_between, samples_of
+from cacheops.monitoring.processes import Processes
 from cacheops.orm.options import bypassed
 from cacheops.panel.answers import PATIENCE, NoAnswer, answers
 from cacheops.panel.charts import Chart, rate_chart, rate_look
@@ -35,7 +36,7 @@ class Card:
     """One region at a glance. `error` says why there is nothing to show."""
 
     state: RegionState
-    fleet: Breakers | None  # what the processes of all regions that answer think of this one
+    fleet: Processes | None  # what the processes of all regions that answer tell of this one
     chart: Chart | None  # of 24 hours
     queued: int  # invalidations that wait for the region
     error: str = ""
@@ -191,10 +192,10 @@ def chart_of(found: object, draw: Any) -> Chart | None:
     return draw(found) if isinstance(found, list) else None
 
 
-def fleet_of(name: str, known: Mapping[str, RegionState]) -> Breakers | None:
-    """Return what the processes of all regions that answer say of one region; None where none has told."""
-    told = [state.breakers[name] for state in known.values() if state.breakers and name in state.breakers]
-    return Breakers(sum(one.processes for one in told), sum(one.open for one in told)) if told else None
+def fleet_of(name: str, known: Mapping[str, RegionState]) -> Processes | None:
+    """Return what the processes of all regions that answer tell of one region; None where none has told."""
+    told = [state.processes[name] for state in known.values() if state.processes and name in state.processes]
+    return sum(told, Processes()) if told else None
 
 
 def queued(name: str) -> int:

@@ -21,7 +21,7 @@ from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidKey, StoreError
 from cacheops.models import Panel
-from cacheops.monitoring.figures import own_breakers
+from cacheops.monitoring.processes import own_breakers
 from cacheops.orm.options import bypassed
 from cacheops.panel import modelrows, overview, regionpage
 from cacheops.panel.actions import ACTIONS, Action

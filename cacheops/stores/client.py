@@ -49,6 +49,11 @@ class OptimizedRedisClient:
         return found
 
     @property
+    def is_known(self) -> bool:
+        """Whether `get_pool_stats` asks no server: of a cluster that was not used yet it asks for the nodes."""
+        return self._servers is None or self._servers.is_known
+
+    @property
     def client(self) -> RegionRedis | RegionCluster:
         """The driver's client. Its errors are ours; its keys and values are raw."""
         if self._servers is None:

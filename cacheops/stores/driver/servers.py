@@ -1,11 +1,14 @@
 """A region's servers in their two forms, with the same methods: a primary with readers, and a cluster."""
 
 import contextlib
+import itertools
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import redis
 from redis.client import NEVER_DECODE
@@ -42,6 +45,13 @@ class Servers(ABC):
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
         self.policy = RetryPolicy(options)
+        self._lent: WeakValueDictionary[int, Any] = WeakValueDictionary()  # connections outside of the pools
+        self._numbers = itertools.count()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known which servers there are: else asking for them is a round trip."""
+        return True
 
     @abstractmethod
     def run(self, key: str, *command: Any, read: bool = False) -> Any:
@@ -74,7 +84,15 @@ class Servers(ABC):
     def new_connection(self, node: redis.Redis) -> Any:
         """Return a connection to a server that is the caller's own: not counted in the pool, not shared."""
         pool = node.connection_pool
-        return pool.connection_class(**{**pool.connection_kwargs, "protocol": 2})
+        made = pool.connection_class(**{**pool.connection_kwargs, "protocol": 2})
+        self._lent[next(self._numbers)] = made
+        return made
+
+    def open_lines(self) -> int:
+        """Return how many connections from `new_connection` this process holds open."""
+        made = [reference() for reference in self._lent.valuerefs()]  # a list: other threads go on connecting
+        own = os.getpid()  # a fork's child inherits its parent's
+        return sum(each is not None and each.is_connected and each.pid == own for each in made)
 
     def run_many(self, commands: Sequence[Command], read: bool = False) -> list[Any]:
         """Run commands of the form (name, key, ...), in one round trip a server, and return their answers in order."""
@@ -114,7 +132,7 @@ class Servers(ABC):
         return [pool_figures(node) for node in self.nodes()]
 
     def infos(self) -> list[dict[str, Any]]:
-        """Return what each server tells of itself (INFO), and the figures of its pool.
+        """Return what each server tells of itself (INFO).
 
         A server that does not answer, or may not tell, has its `error` instead.
         """
@@ -191,6 +209,10 @@ class ClusterServers(Servers):
         self._failure: tuple[float, StoreUnavailable] | None = None  # when it was last tried in vain, and why
 
     @property
+    def is_known(self) -> bool:
+        return self._client is not None
+
+    @property
     def client(self) -> RegionCluster:  # type: ignore[override]
         """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where nobody answers.
 
@@ -257,13 +279,12 @@ class ClusterServers(Servers):
 
 
 def info_of(node: redis.Redis) -> dict[str, Any]:
-    pool = pool_figures(node)
-    held = {"server": pool.server, "pool_limit": pool.limit, "pool_idle": pool.idle, "pool_in_use": pool.in_use}
+    server = pool_figures(node).server
     try:
         answer: dict[str, Any] = node.info()
     except (*DRIVER_ERRORS, StoreError) as error:
-        return {**held, "error": str(error)}
-    return {**answer, **held}
+        return {"server": server, "error": str(error)}
+    return {**answer, "server": server}
 
 
 class _Sent:

@@ -110,7 +110,7 @@ def test_one_process_of_a_region_looks_at_its_nodes_once_a_minute(region: str) -
     nodes = {series: counts for series, counts in sums.items() if series.startswith("n|")}
     assert len(nodes) == len(regions[region].store.info())
     assert {counts["at"] for counts in nodes.values()} == {round(clock.now * 1000)}
-    assert sums[f"p|{region}"] == {"processes": 3, "open": 0}
+    assert sums[f"p|{region}"].items() >= {"processes": 3, "open": 0}.items()
 
 
 PROCESS = """
