@@ -19,7 +19,8 @@ MOST_MODELS = 20
 
 REGION_HEAD = ("region", "health", "breaker", "hits 5 min", "hits 24 h", "reads/s", "p50", "p95", "p99", "memory")
 NODE_HEAD = ("node", "role", "memory", "of limit", "peak", "frag.", "clients", "ops/s", "evicted/s", "expired/s", "lag")
-MODEL_HEAD = ("model", "reads", "hits", "misses", "bypassed", "hit rate", "look-up p95", "load p95", "filled", "unused")
+MODEL_HEAD = ("model", "reads", "hits", "misses", "bypassed", "hit rate", "look-up p95", "load p95",
+              "filled", "refused", "stale fills", "unused")  # fmt: skip
 PROCESS_HEAD = ("towards", "processes", "breaker", "pools in use", "idle", "of at most", "engine's connections")
 WRITE_HEAD = ("model", "source", "writes", "tags", "whole table", "pending p95")
 
@@ -119,6 +120,8 @@ def model_row(name: str, reads: Reads) -> tuple[str, ...]:
         duration(reads.look_up.p95),
         duration(reads.load.p95),
         human_bytes(reads.bytes),
+        str(reads.refused_fills),
+        str(reads.stale_fills),
         share(reads.unused_share),
     )
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ class Row:
     entries: int | None
     bytes: int | None
     advice: Advice
+    sources: str = ""  # of its invalidations, with their numbers
     kind: str = ""  # what it is, where it is no model
 
     @property
@@ -98,7 +99,7 @@ def model_table(region: str, hours: int) -> Table:
 
 def rows_of(usage: Usage, keys: KeyDistribution | None) -> tuple[Row, ...]:
     """Return the rows: those with bad advice first, among them what takes most time to load."""
-    by_model, writes = usage.by_model(), writes_by_model(usage)
+    by_model, writes, sources = usage.by_model(), writes_by_model(usage), sources_by_model(usage)
     known = {model._meta.label_lower: model for model in apps.get_models(include_auto_created=True)}
     names = set(by_model) | (writes.keys() & known.keys()) | {name for name, model in known.items() if is_cached(model)}
     functions = {name for name, operation in usage.reads if operation == FUNCTION}
@@ -106,6 +107,7 @@ def rows_of(usage: Usage, keys: KeyDistribution | None) -> tuple[Row, ...]:
         _row(name, known.get(name), by_model.get(name, Reads()), writes.get(name, Writes()), keys, name in functions)
         for name in names
     ]
+    rows = [replace(row, sources=sources.get(row.name, "")) for row in rows]
     urgency = {"poor": 0, "fair": 1, "good": 2, "none": 3}
     rows.sort(key=lambda row: (urgency[row.advice.look], -row.lost, -row.reads.total, row.name))
     return tuple(rows)
@@ -149,3 +151,11 @@ def writes_by_model(usage: Usage) -> dict[str, Writes]:
         held.writes, held.tags, held.whole = held.writes + one.writes, held.tags + one.tags, held.whole + one.whole
         held.pending.merge(one.pending)
     return found
+
+
+def sources_by_model(usage: Usage) -> dict[str, str]:
+    """Return where each model's invalidations came from, most first: "40 save, 2 raw SQL"."""
+    found: dict[str, list[str]] = {}
+    for (model, source), one in sorted(usage.writes.items(), key=lambda item: -item[1].writes):
+        found.setdefault(model, []).append(f"{one.writes:,} {source}")
+    return {model: ", ".join(said) for model, said in found.items()}

@@ -1,6 +1,9 @@
 """What the engine counts of real reads and writes, and the spans that it makes of look-ups."""
 
-from collections.abc import Iterator
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -8,8 +11,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from cacheops.conf import conf
 from cacheops.engine import fetch
 from cacheops.keys import TableKeys, digest
+from cacheops.many import fetch_many
 from cacheops.monitoring import figures
 from cacheops.monitoring.counters import counters, is_sampled
 from cacheops.monitoring.flush import Flusher, flusher
@@ -18,6 +23,7 @@ from cacheops.profiles import Profile
 from cacheops.regions import regions
 from cacheops.request import Request
 from cacheops.stores.base import MarkedTable, TableTags
+from cacheops.tags import VERSION_BYTES
 
 DIGESTS = [digest(str(number).encode()) for number in range(200)]
 FOLLOWED = [one for one in DIGESTS if is_sampled(one)]
@@ -30,6 +36,40 @@ def request(name: str) -> Request:
 
 def read(name: str) -> None:
     fetch(request(name), lambda: [(1, "a")])
+
+
+Load = Callable[[], list[Any]]
+Readers = Callable[[Sequence[str], Load], None]
+
+
+def rows() -> list[Any]:
+    return [(1, "a")]
+
+
+def one_by_one(names: Sequence[str], load: Load = rows) -> None:
+    for name in names:
+        fetch(request(name), load)
+
+
+def at_once(names: Sequence[str], load: Load = rows) -> None:
+    fetch_many([request(name) for name in names], lambda places: [load() for _ in places])
+
+
+BOTH_WAYS = pytest.mark.parametrize("read_all", [one_by_one, at_once])
+
+
+def counted(region: str) -> figures.Reads:
+    """Return what was counted up to now; this thread hears first how its fills went."""
+    regions[region].store.read(request("a").key_list())
+    assert flusher.flush()
+    return figures.usage(region).reads["devices.device", "get"]
+
+
+def write(region: str, table: MarkedTable) -> None:
+    """Do what a transaction that is committed does."""
+    writer = os.urandom(VERSION_BYTES)
+    regions[region].store.mark([table], writer, 5)
+    regions[region].store.clear([table], writer)
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +114,77 @@ def test_the_first_read_of_an_entry_counts_once_for_all_processes(region: str) -
         assert Flusher().flush()
         counters.reset()
     assert figures.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 1
+
+
+@BOTH_WAYS
+def test_look_ups_and_fills_are_counted_alike_one_by_one_and_at_once(
+    region: str, table: MarkedTable, monkeypatch: pytest.MonkeyPatch, read_all: Readers
+) -> None:
+    names = [*FOLLOWED[:3], *(name for name in DIGESTS[:20] if name not in FOLLOWED)]
+    size = len(names)
+    for _ in range(2):
+        read_all(names, rows)
+    write(region, table)
+    read_all(names, rows)
+    monkeypatch.setattr(conf, "early_refresh", 1e12)  # every reader finds it time to refresh
+    read_all(names, rows)
+    seen = counted(region)
+    assert (seen.hits, seen.misses, seen.bypasses) == (size, 3 * size, 0)
+    assert (seen.absent, seen.outdated, seen.early) == (size, size, size)
+    assert (seen.fills, seen.sampled_fills, seen.stale_fills) == (3 * size, 9, 0)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("overtaken", [True, False])
+def test_a_fill_that_a_write_has_overtaken_is_a_stale_one(
+    region: str, table: MarkedTable, read_all: Readers, overtaken: bool
+) -> None:
+    def load() -> list[Any]:
+        if overtaken:
+            write(region, table)
+        return rows()
+
+    read_all(DIGESTS[:1], load)
+    seen = counted(region)
+    assert (seen.fills, seen.stale_fills) == (1, int(overtaken))
+    read_all(DIGESTS[:1], rows)
+    assert counted(region).outdated == int(overtaken)
+
+
+def test_a_fill_under_a_mark_that_stands_is_a_stale_one(region: str, table: MarkedTable) -> None:
+    writer = os.urandom(VERSION_BYTES)
+
+    def load() -> list[Any]:
+        regions[region].store.mark([table], writer, 5)
+        return rows()
+
+    one_by_one(DIGESTS[:1], load)
+    assert counted(region).stale_fills == 1
+    regions[region].store.clear([table], writer)
+
+
+def test_the_last_fill_of_a_thread_that_ends_is_counted(region: str, table: MarkedTable) -> None:
+    store, answered = regions[region].store, threading.Event()
+
+    def load() -> list[Any]:
+        write(region, table)
+        return rows()
+
+    def work() -> None:
+        one_by_one(DIGESTS[:1], load)
+        assert answered.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entry = request(DIGESTS[0]).entry
+    deadline = time.monotonic() + 10
+    while store.read([entry]) == [None] and time.monotonic() < deadline:
+        time.sleep(0.005)
+    store.read([entry])  # by now the server has answered the thread, too
+    answered.set()
+    thread.join()
+    seen = counted(region)
+    assert (seen.misses, seen.fills, seen.stale_fills) == (1, 1, 1)
 
 
 @pytest.fixture

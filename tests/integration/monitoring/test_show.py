@@ -1,6 +1,7 @@
 """CacheMonitor, cache_stats and /metrics: the same figures, also of regions that are away or have no servers."""
 
 import json
+import re
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -19,6 +20,7 @@ from cacheops.monitoring.counters import counters
 from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.keyspace import parts_of_key
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
+from cacheops.monitoring.report import MODEL_HEAD
 from cacheops.monitoring.sources import register_source
 from cacheops.regions import regions
 from cacheops.stores.base import Sealed, TableTags
@@ -31,7 +33,7 @@ NOWHERE = "redis://127.0.0.1:9"  # the discard port: nobody listens
 def count_some() -> None:
     for _ in range(3):
         counters.hit("devices.device:get", 0.001)
-    counters.read("devices.device:get", misses=1, fills=1, bytes=400, absent=1)
+    counters.read("devices.device:get", misses=1, fills=1, bytes=400, absent=1, stale_fills=7)
     counters.timed("w|devices_device|update", "k", 0.004, writes=2, tags=6)
     flusher.flush()
 
@@ -124,7 +126,9 @@ def test_cache_stats_for_a_person(region: str, away: str) -> None:
     call_command("cache_stats", stdout=said)
     text = said.getvalue()
     assert "75.0 %" in text
-    assert "devices.device" in text
+    (line,) = (line for line in text.splitlines() if "  devices.device  " in line and "%" in line)
+    row = dict(zip(MODEL_HEAD, re.split(r"  +", line.strip()), strict=True))
+    assert (row["model"], row["stale fills"], row["refused"]) == ("devices.device", "7", "0")
     assert "does not answer" in text
     assert ("embedded" in text) is (not regions[region].store.remote)
 
@@ -180,6 +184,8 @@ def test_prometheus_reads_the_regions_figures(client: Client, region: str, token
     found = scraped(client, headers=token)
     outcomes = {sample.labels["outcome"]: sample.value for sample in found["cacheops_reads_total"]}
     assert outcomes == {"hits": 3, "misses": 1, "stale": 0, "bypasses": 0}
+    failures = {sample.labels["kind"]: sample.value for sample in found["cacheops_failures_total"]}
+    assert failures["stale_fills"] == 7
     assert [sample.value for sample in found["cacheops_look_up_seconds_count"]] == [3]
     assert found["cacheops_region_up"][0].value == 1
     assert all(sample.value == 1 for sample in found["cacheops_node_up"])

@@ -10,6 +10,7 @@ from django.test import Client
 
 from cacheops.exceptions import StoreUnavailable
 from cacheops.models import QueuedInvalidation
+from cacheops.monitoring.counters import counters
 from cacheops.monitoring.flush import flusher
 from cacheops.panel import modelrows, overview, regionpage
 from cacheops.panel.answers import Answers, NoAnswer
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 @pytest.fixture
 def counted(world: World) -> World:
+    flusher.reset()  # it has told of this process in this minute, under another test's prefix
     for _ in range(10):  # of a table that this test's transaction has not written
         ContentType.objects.filter(app_label="devices", model="device").first()
     assert flusher.flush()
@@ -64,6 +66,16 @@ def test_models_come_with_figures_and_advice(counted: World, root: Client) -> No
     assert b"contenttypes.contenttype" in root.get(f"{PANEL}models/?span=1h").content
 
 
+def test_models_tell_stale_fills_and_where_invalidations_come_from(counted: World, root: Client) -> None:
+    counters.read("contenttypes.contenttype:get", fills=3, stale_fills=2)
+    for source, writes in (("raw SQL", 2), ("save", 40)):
+        counters.add(f"w|django_content_type|{source}", {"writes": writes})
+    assert flusher.flush()
+    content = root.get(f"{PANEL}models/?span=1h").content.decode()
+    assert "40 save, 2 raw SQL" in content
+    assert "2 stale fills<" in content
+
+
 def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> None:
     page = regionpage.region_page("us-east-1", "1h", counted.root)
     assert {node.role for node in page.card.state.nodes} == {"primary", "replica"}
@@ -73,6 +85,10 @@ def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> Non
     content = root.get(f"{PANEL}regions/us-east-1/").content.decode()
     for node in page.card.state.nodes:
         assert node.server in content
+    fleet = page.card.fleet
+    assert fleet is not None
+    assert fleet.lines
+    assert f"{fleet.pool_in_use:,} in use, {fleet.pool_idle:,} idle of {fleet.pool_limit:,}" in content
 
 
 @pytest.mark.usefixtures("dead_west")
