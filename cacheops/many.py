@@ -1,6 +1,6 @@
 """The cached read of many entries at once: one look-up, one lease, one load and one fill for all of them.
 
-For each entry the order is the protocol's, as in cacheops/engine.py: its versions are leased before the database is
+For each entry the order is the protocol's, as in cacheops/miss.py: its versions are leased before the database is
 asked. A reader fills what it has loaded before it waits for what others load, so that no two wait for each other.
 """
 

@@ -1,6 +1,6 @@
 """Connections of the engine: one a thread and server, kept open, without a pool in between.
 
-Over half of the time that a driver's client takes for a GET is its own (docs/design/measurements.md). The engine's
+Over half of the time that a driver's client takes for a GET is its own (docs/decisions/0007-speed.md). The engine's
 commands are few and known, so they go over lines of their own (cacheops/stores/driver/line.py).
 """
 
