@@ -23,7 +23,10 @@ def main() -> None:
         return
     if PLAIN.name not in arguments.peers:
         arguments.peers.insert(0, PLAIN.name)
-    with servers.running(fsync=arguments.fsync) as started, processes(started, arguments.peers) as peers:
+    with (
+        servers.running(fsync=arguments.fsync, awake=not arguments.let_sleep) as started,
+        processes(started, arguments.peers) as peers,
+    ):
         timings = comparison.compare(peers, started, arguments.operations, arguments.rounds, arguments.seed)
         load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
         described = {**started.described, "load": load, "rounds": str(arguments.rounds)}
@@ -51,6 +54,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="decides the peers' order")
     parser.add_argument("--fsync", action="store_true", help="PostgreSQL as it is installed")
+    parser.add_argument("--let-sleep", action="store_true", help="measure on processors that sleep between calls")
     parser.add_argument("--only-times", action="store_true", help="leave out bytes, dependents and reads lost")
     parser.add_argument("--publish", action="store_true", help="write the result into docs/performance.md")
     parser.add_argument("--from-json", type=Path, help="measure nothing: publish an earlier result")

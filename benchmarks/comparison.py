@@ -11,18 +11,18 @@ from benchmarks.servers import Servers
 
 # Calls a round and peer: short, so that a burst of other work touches one round and not one peer.
 CALLS = {
-    "get": 100,
-    "foreign key": 100,
-    "list": 20,
-    "select_related": 20,
-    "count": 100,
-    "aggregate": 60,
-    "values": 30,
-    "miss": 60,
-    "save": 40,
-    "save status": 40,
+    "get": 200,
+    "foreign key": 200,
+    "list": 40,
+    "select_related": 40,
+    "count": 200,
+    "aggregate": 100,
+    "values": 100,
+    "miss": 100,
+    "save": 60,
+    "save status": 60,
     "bulk_create": 1,
-    "update": 10,
+    "update": 20,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import redis
 
+from benchmarks.awake import kept_awake
 from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, Options
@@ -32,8 +33,15 @@ class Servers:
 
 
 @contextlib.contextmanager
-def running(*, fsync: bool) -> Iterator[Servers]:
+def running(*, fsync: bool, awake: bool = True) -> Iterator[Servers]:
     """Start both servers; end them, and remove their data, when the block ends."""
+    with kept_awake() if awake else contextlib.nullcontext("may sleep") as processors, _started(fsync) as found:
+        found.described["processors"] = processors
+        yield found
+
+
+@contextlib.contextmanager
+def _started(fsync: bool) -> Iterator[Servers]:
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
     folder.chmod(0o711)  # PostgreSQL's user enters it
     started: list[subprocess.Popen[bytes]] = []

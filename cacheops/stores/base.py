@@ -60,10 +60,8 @@ class MarkedTable:
         return ([self.keys.generation] if self.whole else []) + [start + name for name in self.tags]
 
     def standing(self) -> list[str]:
-        """Return the keys under which a mark stands until it is cleared."""
-        if self.closes:
-            return [self.keys.generation] if self.whole else []
-        return self.key_list()
+        """Return the keys under which a mark stands until it is cleared: none in a closed table."""
+        return [] if self.closes else self.key_list()
 
     def joined(self, other: "MarkedTable") -> "MarkedTable":
         """Return the marks of both, of one writer and table."""

@@ -8,7 +8,7 @@ import pytest
 from cacheops.exceptions import StoreUnavailable
 from cacheops.keys import TableKeys
 from cacheops.regions import store_for
-from cacheops.stores.base import Wanted
+from cacheops.stores.base import Refusal, Wanted
 from cacheops.stores.redis import RedisStore
 from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
 
@@ -131,3 +131,15 @@ def test_a_lease_that_is_sent_again_gives_another_version(
     servers_store.invalidate([write(reader.tables[0].keys, "a=1", whole=True)])
     assert lease() != first
     assert not reader.hits()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["tags", "whole"])
+def test_a_writer_that_closes_a_table_is_not_taken_for_a_late_one(servers_store: RedisStore, whole: bool) -> None:
+    keys, writer = new_table(), new_writer()
+    reader = Reader(servers_store, query(keys, "a=1"))
+    reader.fill()
+    closed = [write(keys, "a=1", whole=whole, closes=True)]
+    servers_store.mark(closed, writer, TTL)
+    assert reader.lease() is Refusal.PENDING
+    assert servers_store.clear(closed, writer) == 0
+    assert isinstance(reader.lease(), bytes)
