@@ -130,7 +130,10 @@ class CacheMonitor:
         return nodes.look_at_nodes(self.region)
 
     def slow_log(self, most: int = 20) -> list[SlowCommand]:
-        """Return the slowest commands of the region's nodes, newest first; none on the embedded store."""
+        """Return the slowest commands of the region's nodes, newest first; none on the embedded store.
+
+        Raise CommandRefused where a node may not tell.
+        """
         store = self.region.store
         if not isinstance(store, RedisStore):
             return []

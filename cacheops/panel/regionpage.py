@@ -9,7 +9,7 @@ from typing import Any
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import SlowCommand
-from cacheops.panel.answers import PATIENCE, answers
+from cacheops.panel.answers import PATIENCE, NoAnswer, answers
 from cacheops.panel.charts import Chart, rate_chart, reads_chart
 from cacheops.panel.overview import Card, cards, chart_of, points
 from cacheops.panel.seeing import shown_key
@@ -43,6 +43,8 @@ class RegionPage:
     shares: tuple[Share, ...]
     largest: tuple[tuple[str, int, str], ...]  # keys as the person may see them, bytes, model
     slow: tuple[SlowCommand, ...]
+    keys_error: str  # why there is no distribution
+    slow_error: str  # why there is no slow log
 
 
 def region_page(name: str, span: str, user: Any) -> RegionPage:
@@ -71,6 +73,8 @@ def region_page(name: str, span: str, user: Any) -> RegionPage:
         shares=shares(distribution),
         largest=largest(distribution, user),
         slow=tuple(shown(one, user) for one in slow) if isinstance(slow, list) else (),
+        keys_error=found.why if isinstance(found, NoAnswer) else "",
+        slow_error=slow.why if isinstance(slow, NoAnswer) else "",
     )
 
 

@@ -139,11 +139,18 @@ class Servers(ABC):
         return [info_of(node) for node in self.nodes()]
 
     def slow_log(self, most: int) -> list[tuple[str, list[dict[str, Any]]]]:
-        """Return each server's slowest commands, newest first, `most` of each; none of one that does not answer."""
+        """Return each server's slowest commands, newest first, `most` of each; none of one that does not answer.
+
+        Raise CommandRefused where one may not tell.
+        """
         found = []
         for node in self.nodes():
-            with contextlib.suppress(*DRIVER_ERRORS, StoreError):
+            try:
                 found.append((pool_figures(node).server, node.slowlog_get(most)))
+            except (*DRIVER_ERRORS, StoreError) as error:
+                told = translate(error)
+                if not isinstance(told, StoreUnavailable):
+                    raise told from error
         return found
 
     def lock(self, name: str, **options: Any) -> RegionLock:
