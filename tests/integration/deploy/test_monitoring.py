@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from django.test import Client
 
 from cacheops.keys import TableKeys
@@ -33,12 +34,17 @@ def servers(request: Any, start: Callable[..., Node]) -> Servers:
         return request.param, [primary, start("pair", "--replicaof", "127.0.0.1", str(primary.port))]
     nodes = [start("cluster") for _ in range(4)]
     form_cluster([f"127.0.0.1:{node.port}@{node.bus}" for node in nodes])
-    for node in nodes:  # each names a replica once it has heard that it follows its primary
-        with node.client("app") as client:
-            assert eventually(
-                lambda asked=client: [len(shard) for shard in asked.execute_command("CLUSTER", "SLOTS")] == [4, 4]
-            )
+    with redis.RedisCluster("127.0.0.1", nodes[0].port, username="app", password="app-secret") as client:
+        for number in range(20):  # a replica is named once it has heard anything of its primary
+            client.set(f"key{number}", 1, ex=60)
+    for node in nodes:
+        with node.client("app") as own:
+            assert eventually(lambda asked=own: sizes_of_shards(asked) == [2, 2])
     return request.param, nodes
+
+
+def sizes_of_shards(client: redis.Redis) -> list[int]:
+    return [len(shard) - 2 for shard in client.execute_command("CLUSTER", "SLOTS")]  # first and last slot, then nodes
 
 
 @pytest.fixture
