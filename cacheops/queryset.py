@@ -9,16 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from django.db import models
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models
 from django.db.models.query import MAX_GET_RESULTS
 from django.db.models.query_utils import Q
 
 from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption
-from cacheops.orm.options import NOCACHE, QueryOptions, set_options
+from cacheops.orm.options import NOCACHE, QueryOptions, set_options, source_of
 from cacheops.orm.plan import Plan
 from cacheops.orm.reading import CachingCompiler
-from cacheops.orm.short import ShortQuerySet, planned
+from cacheops.orm.short import ShortQuerySet, plain_kind, planned
 from cacheops.orm.tables import compared_as
 from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.rows import Row
@@ -31,6 +32,7 @@ PLAIN_VALUES: dict[type, tuple[type, ...]] = {
     str: (models.CharField,),
     uuid.UUID: (models.UUIDField,),
 }
+MOST_BITS = 63  # of an integer that every database takes; of larger ones Django knows that no row has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class GetPlan:
     names: list[str]  # the attributes that a row fills
     converters: Any  # of the compiler, by column
     compiler: CachingCompiler
+    sql: str | None  # whose one parameter is the value; None: each value's query is compiled
 
     def instances(self, database: str, rows: Sequence[Row]) -> list[Any]:
         found: Iterable[Sequence[Any]] = rows
@@ -49,6 +52,14 @@ class GetPlan:
             found = self.compiler.apply_converters(rows, self.converters)  # type: ignore[attr-defined]
         from_db = self.plan.klass_info["model"].from_db
         return [from_db(database, self.names, row) for row in found]
+
+    def load(self, database: str, value: Any) -> Sequence[Row] | None:
+        """Return the rows from the database; None where the query must be compiled."""
+        if self.sql is None or source_of(database) != database or (self.kind is int and value.bit_length() > MOST_BITS):
+            return None
+        with connections[database].cursor() as cursor:
+            cursor.execute(self.sql, (value,))
+            return cursor.fetchall()
 
 
 _get_plans: dict[tuple[type[models.Model], str, str], GetPlan | None] = {}
@@ -94,7 +105,13 @@ def _make_get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> Ge
         return None
     columns = [column for column, _, _ in plan.select]
     names = [column.target.attname for column in columns]
-    return GetPlan(plan, type(value), names, compiler.converters_of(plan), compiler)
+    try:
+        sql, bound = query.get_compiler(using=database).as_sql()
+    except EmptyResultSet:  # of a value that no row can have: another one will teach
+        return None
+    kind = plain_kind(queryset.model, name)  # type: ignore[arg-type]
+    takes_as_it_is = kind is type(value) and list(bound) == [value] and type(bound[0]) is type(value)
+    return GetPlan(plan, type(value), names, compiler.converters_of(plan), compiler, sql if takes_as_it_is else None)
 
 
 def get_query(queryset: "CachedQuerySet[Any]", condition: dict[str, Any]) -> Any:
@@ -166,7 +183,8 @@ class CachedQuerySet(ShortQuerySet[M]):
             return None
 
         def load() -> Sequence[Row]:
-            return get_query(self, {name: value}).get_compiler(using=database).load_rows()
+            rows = plan.load(database, value)
+            return get_query(self, {name: value}).get_compiler(using=database).load_rows() if rows is None else rows
 
         rows = self._rows(plan.plan, [value], "get", load)
         if rows is None:

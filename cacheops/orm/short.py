@@ -70,8 +70,22 @@ class ShortQuerySet(models.QuerySet[M]):
 
     _query: Any
     _deferred_filter: Any
+    _sticky_filter: bool
     _conditions: Conditions | None = None  # not built yet, if Django's _deferred_filter is still there
     _names: tuple[str, ...] | None = None  # of values(), not built yet either
+    _shares: bool = False  # its _query with the queryset that it was made from; who asks for it gets one of its own
+
+    @property
+    def query(self) -> Any:
+        if self._shares:
+            self._shares = False
+            self._query = self._query.chain()
+        return super().query
+
+    @query.setter
+    def query(self, value: Any) -> None:
+        self._shares = False
+        models.QuerySet.query.fset(self, value)  # type: ignore[attr-defined]
 
     # --- what is put off --------------------------------------------------------------------------------------------
 
@@ -80,12 +94,10 @@ class ShortQuerySet(models.QuerySet[M]):
         if found is None:
             return super().filter(*args, **kwargs)
         proof = (self.model, found.shape, None)
-        self._defer_next_filter = proof in _proven
+        if proof in _proven and copies_as_django(type(self)):
+            return self._sharing(_deferred_filter=(False, (), kwargs), _conditions=found)
         clone = super().filter(**kwargs)
-        if proof in _proven:
-            clone._conditions = found
-        else:
-            prove(proof)
+        prove(proof)
         return clone
 
     def _values(self, *fields: Any, **expressions: Any) -> Self:
@@ -93,15 +105,18 @@ class ShortQuerySet(models.QuerySet[M]):
         if self._waits() and self._names is None and not expressions and all(type(name) is str for name in fields):
             assert self._conditions is not None
             proof = (self.model, self._conditions.shape, fields)
-        if proof not in _proven:
+        if proof not in _proven or not copies_as_django(type(self)):
             clone = super()._values(*fields, **expressions)  # type: ignore[misc]
             if proof is not None:
                 prove(proof)
             return clone
+        return self._sharing(_fields=fields, _names=fields)
+
+    def _sharing(self, **changed: Any) -> Self:
+        """Return a copy whose query is not copied until one of the two is asked for it."""
+        self._shares = True
         clone = self.__class__.__new__(self.__class__)
-        clone.__dict__.update(
-            self.__dict__, _query=self._query.chain(), _result_cache=None, _fields=fields, _names=fields
-        )
+        clone.__dict__.update(self.__dict__, _result_cache=None, **changed)
         return clone
 
     def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
@@ -117,9 +132,11 @@ class ShortQuerySet(models.QuerySet[M]):
 
     def _is_fresh(self) -> bool:
         """Say whether this is a manager's queryset, on which nothing was called yet that would change a filter."""
-        query: Any = self.query
+        query: Any = self._query
         return (
-            not query.alias_map
+            self._deferred_filter is None
+            and not self._sticky_filter
+            and not query.alias_map
             and not query.where.children
             and query.high_mark is None
             and not query.low_mark
@@ -282,6 +299,12 @@ def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Condit
             return None
         kinds.append(value if kind is bool else kind)  # True and False make different SQL
     return Conditions((*names, *kinds), values)
+
+
+@lru_cache(maxsize=1024)
+def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
+    """Say whether a class of querysets has no way of its own to copy itself."""
+    return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
 
 
 @lru_cache(maxsize=4096)

@@ -2,14 +2,15 @@
 
 import re
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from cacheops.conf import conf
+from cacheops.conf import conf, on_change
 from cacheops.invalidation import Announcement, Changes, ChangeSource, known_columns
 from cacheops.orm.dependencies import Template
 from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_named
@@ -31,6 +32,7 @@ OUTSIDE_TRANSACTIONS = re.compile(
     re.IGNORECASE,
 )
 CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
+LONG_SQL = 4096  # characters from which a statement's text is not kept: it holds data
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -188,14 +190,14 @@ class Transaction:
         if self.in_orm_statement:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
-        if SETS_ISOLATION.search(text):
+        isolates, tables = _judged(text) if len(text) < LONG_SQL else judged(text)
+        if isolates:
             self._snapshot = True
-        tables = written_tables(text)
         if not tables:
             return execute(sql, params, many, context)
         return self.around(tables, text, lambda: execute(sql, params, many, context))
 
-    def around(self, tables: set[str], text: str, run: Callable[[], Any]) -> Any:
+    def around(self, tables: Iterable[str], text: str, run: Callable[[], Any]) -> Any:
         """Run a raw write of these tables."""
         connection = self.connection
         if connection.in_atomic_block or not connection.get_autocommit():
@@ -207,11 +209,11 @@ class Transaction:
             self._note(tables)
             return run()
 
-    def _note(self, tables: set[str]) -> None:
+    def _note(self, tables: Iterable[str]) -> None:
         for table in tables:
             self.changed_table(table, ChangeSource.RAW_SQL)
 
-    def _announced(self, tables: set[str], run: Callable[[], Any]) -> Any:
+    def _announced(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
         """Run a statement that commits by itself."""
         changes = Changes()
         for table in tables:
@@ -222,6 +224,15 @@ class Transaction:
             return run()
         finally:
             announcement.clear()
+
+
+def judged(sql: str) -> tuple[bool, frozenset[str]]:
+    """Say whether a statement sets a transaction's isolation, and which tables it may write."""
+    return SETS_ISOLATION.search(sql) is not None, frozenset(written_tables(sql))
+
+
+_judged = lru_cache(maxsize=1024)(judged)  # the ORM makes the same texts again and again
+on_change(_judged.cache_clear)
 
 
 def written_tables(sql: str) -> set[str]:

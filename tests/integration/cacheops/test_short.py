@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,13 @@ from django.core.exceptions import FieldError
 from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.db.transaction import atomic
 
+from cacheops import invalidate_all
 from cacheops.orm import short
 from cacheops.orm.options import bypassed
-from tests.testapp.cached import from_database, is_hit
+from cacheops.queryset import CachedQuerySet
+from tests.testapp.cached import from_database, is_hit, statements
 from tests.testapp.compare import plain
-from tests.testapp.models import Book, Status
+from tests.testapp.models import Book, Status, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -147,3 +150,74 @@ def test_nocache_and_operations_count(library: str) -> None:
     for _ in range(3):
         cached.filter(author_id=1).count()
     assert not is_hit(library, lambda: cached.filter(author_id=1).count())
+
+
+def test_querysets_made_from_each_other_stay_apart(library: str) -> None:
+    books = Book.objects.using(library).order_by()
+    for _ in range(3):
+        every = Book.objects.using(library).all()
+        out, first = every.filter(status="out"), every.filter(author_id=1)
+        titles = out.values("title")
+        out.query.set_limits(high=1)
+        every.query.clear_where()
+        titles.query.add_ordering("-title")
+        assert len(out) == 1
+        assert len(first) == len(books.filter(author_id=1))
+        assert len(titles) == len(books.filter(status="out"))
+        assert [row["title"] for row in titles] == sorted((row["title"] for row in titles), reverse=True)
+        assert len(every) == len(books)
+
+
+class OwnCopies(CachedQuerySet[Any]):
+    """Carries something along, as projects' querysets do."""
+
+    noted = 0
+
+    def _clone(self) -> Any:
+        clone = super()._clone()  # type: ignore[misc]
+        clone.noted = self.noted + 1
+        return clone
+
+
+def test_a_queryset_that_copies_itself_in_its_own_way_is_asked_to(library: str) -> None:
+    for _ in range(3):
+        books = OwnCopies(Book, using=library).filter(author_id=1)
+        assert books.noted == 1
+        assert books.values("pk").noted == 2
+        assert len(books.values("pk")) == books.count()
+
+
+GETS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "key": (Book, {"pk": 3}),
+    "key_by_name": (Book, {"id": 3}),
+    "no_key": (Book, {"pk": 999}),
+    "far_too_large": (Book, {"pk": 2**70}),
+    "too_large": (Book, {"pk": 2**40}),
+    "negative": (Book, {"pk": -(2**63)}),
+    "bool": (Book, {"pk": True}),
+    "text": (Tag, {"name": "new"}),
+    "other_text": (Tag, {"name": "it's %s \\ new"}),
+    "uuid": (Book, {"isbn": uuid.UUID(int=1)}),
+    "text_for_uuid": (Book, {"isbn": str(uuid.UUID(int=1))}),
+}
+
+
+def got(model: Any, database: str, condition: dict[str, Any]) -> tuple[Any, list[str]]:
+    """Return what a get answers, or raises, and its statements."""
+    with statements(database) as ran:
+        try:
+            found = plain(model.objects.using(database).get(**condition))
+        except model.DoesNotExist as error:
+            found = str(error)
+    return found, ran
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_a_miss_runs_the_statement_that_django_would(name: str, library: str) -> None:
+    model, condition = GETS[name]
+    with bypassed():
+        expected = got(model, library, condition)
+    for _ in range(2):  # learnt, known
+        assert got(model, library, condition) == expected
+        assert got(model, library, condition)[0] == expected[0]
+        invalidate_all()
