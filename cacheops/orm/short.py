@@ -19,7 +19,7 @@ from django.db.models.query import FlatValuesListIterable, ModelIterable, Values
 from cacheops.conf import conf, on_change
 from cacheops.engine import fetch, many_reader, read_by
 from cacheops.orm.fingerprint import PLAIN, Fingerprint, NoFingerprint
-from cacheops.orm.instances import quickened
+from cacheops.orm.instances import dict_maker, quickened
 from cacheops.orm.options import bypassed, is_bypassed, options_of
 from cacheops.orm.plan import MAX_PLANS, Plan, plan_for
 from cacheops.orm.reading import CachingCompiler, request_for
@@ -260,7 +260,7 @@ Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taug
 Make = Callable[[list[str], Iterable[Sequence[Any]]], list[Any]]
 # What Django's iterables yield, from the columns' names and the rows.
 MAKERS: dict[type, Make] = {
-    ValuesIterable: lambda names, rows: [dict(zip(names, row, strict=True)) for row in rows],
+    ValuesIterable: lambda names, rows: dict_maker(tuple(names))(rows),
     ValuesListIterable: lambda names, rows: [tuple(row) for row in rows],
     FlatValuesListIterable: lambda names, rows: [row[0] for row in rows],
 }

@@ -9,8 +9,10 @@ import pytest
 from django.db import models
 from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cacheops.orm.instances import Maker, json_converter, maker_of
+from cacheops.orm.instances import Maker, dict_maker, json_converter, maker_of
 from devices.models import Device
 
 NAMES = [field.attname for field in Device._meta.concrete_fields]
@@ -97,3 +99,17 @@ def test_json_that_is_not_a_number_is_read_as_django_reads_it() -> None:
     field = models.JSONField()
     assert math.isnan(json_converter(field.from_db_value)("NaN", None, None))
     assert json_converter(field.from_db_value)(None, None, None) is None
+
+
+@given(
+    st.lists(st.text() | st.sampled_from(["it's", 'a"b', "{x}", "\\", "v0", "rows", "a\nb"]), min_size=1, max_size=300)
+)
+def test_dictionaries_have_the_names_that_were_given(names: list[str]) -> None:
+    rows = [[*range(len(names))], tuple(map(str, range(len(names))))]
+    assert dict_maker(tuple(names))(rows) == [dict(zip(names, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("row", [(), (1,), (1, 2, 3)])
+def test_a_row_of_another_length_makes_no_dictionary(row: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        dict_maker(("a", "b"))([row])
