@@ -123,6 +123,11 @@ class RegionCluster(RedisCluster):
                     self.nodes_manager.initialize()
             self._refreshed_at = time.monotonic()
 
+    @property
+    def known_for(self) -> float:
+        """Seconds since somebody was last asked who serves what."""
+        return time.monotonic() - self._refreshed_at
+
     def refresh_soon(self) -> None:
         """Refresh in the background: who has waited for a frozen server shall not wait for the others, too."""
         if not self._refreshing.locked():

@@ -30,6 +30,7 @@ from cacheops.stores.options import ServerOptions
 Command = tuple[Any, ...]  # name, key, further arguments
 
 RAW = {NEVER_DECODE: True}  # values are bytes, whatever decode_responses says of raw clients
+LAYOUT_SECONDS = 60.0  # for which figures rely on a cluster's known nodes: a replica that joins is nobody's error
 PIPELINE_LIMIT = 1000  # commands a round trip: bounds memory, and how long one caller holds a server
 
 
@@ -262,6 +263,11 @@ class ClusterServers(Servers):
 
     def nodes(self) -> list[redis.Redis]:
         return [self.client.get_redis_connection(node) for node in self.client.get_nodes()]
+
+    def infos(self) -> list[dict[str, Any]]:
+        if self.client.known_for > LAYOUT_SECONDS:
+            self.client.refresh_soon()
+        return super().infos()
 
     def primaries(self) -> list[redis.Redis]:
         return [self.client.get_redis_connection(node) for node in self.client.get_primaries()]

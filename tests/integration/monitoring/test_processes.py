@@ -25,7 +25,10 @@ from cacheops.monitoring.prometheus import exposition
 from cacheops.monitoring.spans import MINUTE, Span, last_spans
 from cacheops.panel.overview import fleet_of
 from cacheops.regions import regions
+from cacheops.stores.driver import ClusterServers
 from cacheops.stores.ledger import Parcel, ledger_of
+from cacheops.stores.redis import RedisStore
+from tests.integration.deploy.test_redis_files import eventually
 
 # Holds one connection of the pool in use and one idle, and a line of the engine to one server; tells of it, and waits.
 HOLDER = """
@@ -155,6 +158,24 @@ def test_lines_that_were_closed_are_not_counted(region: str) -> None:
     store.close()
     assert own_counts(regions[region])["lines"] == counts["lines"] - 1
     assert counts["pool_idle"] >= 1
+
+
+def test_a_replica_that_joins_a_cluster_is_seen(settings: Any) -> None:
+    settings.CACHEOPS_TIMEOUT = 2.0  # servers of its own, which know nothing of other tests' fate
+    store = regions["us-east-1"].store
+    assert isinstance(store, RedisStore)
+    servers = store.servers
+    assert isinstance(servers, ClusterServers)
+    known = servers.client.nodes_manager.nodes_cache
+
+    def roles() -> set[str]:
+        return {info["role"] for info in store.info()}
+
+    for node in servers.client.get_replicas():
+        del known[node.name]
+    assert roles() == {"master"}
+    servers.client._refreshed_at -= 61  # seconds
+    assert eventually(lambda: roles() == {"master", "slave"})
 
 
 def test_a_process_tells_once_a_minute(region: str) -> None:
