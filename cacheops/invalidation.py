@@ -116,16 +116,27 @@ class Announcement:
 
     def reach(self) -> list[Region]:
         """Mark in all regions at once; return those that could not be told."""
-        reached = self._mark_round({region: self._first_tables(region) for region in regions})
-        second = {region: self._missing(region, answers) for region, answers in reached.items()}
-        again = {region: tables for region, tables in second.items() if tables}
-        if again:
-            told = self._mark_round(again)
-            reached = {region: answers for region, answers in reached.items() if region not in again or region in told}
-        return [region for region in regions if region not in reached]
+        return self.reach_begin()()
 
-    def _mark_round(self, wanted: Mapping[Region, dict[str, MarkedTable]]) -> dict[Region, dict[str, frozenset[str]]]:
-        """Send the marks to each region, then hear each one's answer: its schemes, by table."""
+    def reach_begin(self) -> Callable[[], list[Region]]:
+        """Send marks to all regions; the call returned hears the answers, and returns those that could not be told."""
+        hear = self._mark_round({region: self._first_tables(region) for region in regions})
+
+        def missed() -> list[Region]:
+            reached = hear()
+            second = {region: self._missing(region, answers) for region, answers in reached.items()}
+            again = {region: tables for region, tables in second.items() if tables}
+            if again:
+                told = self._mark_round(again)()
+                reached = {region: each for region, each in reached.items() if region not in again or region in told}
+            return [region for region in regions if region not in reached]
+
+        return missed
+
+    def _mark_round(
+        self, wanted: Mapping[Region, dict[str, MarkedTable]]
+    ) -> Callable[[], dict[Region, dict[str, frozenset[str]]]]:
+        """Send marks to each region; the call returned hears each one's answer: its schemes, by table."""
         started = time.perf_counter()
         waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
         for region, tables in wanted.items():
@@ -135,17 +146,21 @@ class Announcement:
                     waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
                 except StoreError as error:
                     self._failed(region, error)
-        reached = {}
-        for region, answer in waiting.items():
-            try:
-                schemes = answer()
-            except StoreError as error:
-                self._failed(region, error)
-                continue
-            region.answered()
-            counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
-            reached[region] = dict(zip(wanted[region], schemes, strict=True))
-        return reached
+
+        def answers() -> dict[Region, dict[str, frozenset[str]]]:
+            reached = {}
+            for region, answer in waiting.items():
+                try:
+                    schemes = answer()
+                except StoreError as error:
+                    self._failed(region, error)
+                    continue
+                region.answered()
+                counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
+                reached[region] = dict(zip(wanted[region], schemes, strict=True))
+            return reached
+
+        return answers
 
     def _first_tables(self, region: Region) -> dict[str, MarkedTable]:
         return {

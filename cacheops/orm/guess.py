@@ -72,13 +72,7 @@ def update_as_guessed(compiler: Any) -> bool:
     if _resting.get((connection.alias, table), 0.0) > time.monotonic():
         return False
     guess = guess_of(compiler, instance, named)
-    if guess is None:
-        return False
-    try:
-        sql, parameters = compiler.as_sql()
-    except EmptyResultSet:
-        return False
-    return _run(compiler, guess, sql, parameters)
+    return guess is not None and _run(compiler, guess)
 
 
 def _is_own_row(query: Any, instance: Model) -> bool:
@@ -121,12 +115,18 @@ def guess_of(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | No
     return guess
 
 
-def _run(compiler: Any, guess: dict[str, Any], sql: str, parameters: Any) -> bool:
+def _run(compiler: Any, guess: dict[str, Any]) -> bool:
+    """Mark, and compile the statement meanwhile; then run it."""
     changes = Changes()
     changes.add_rows(compiler.table, [guess], ChangeSource.SAVE)
     announcement = Announcement(compiler.using, changes)
     try:
-        reached = not announcement.reach()
+        missed = announcement.reach_begin()
+        try:
+            sql, parameters = compiler.as_sql()
+        except EmptyResultSet:
+            sql, parameters = "", ()
+        reached = not missed() and sql != ""
     except BaseException:
         announcement.withdraw()
         raise
