@@ -80,6 +80,7 @@ def test_counts_are_of_the_period_and_not_of_all_time(cloud: Any, region: str) -
     first = {datum.name for datum in publisher.publish_metrics(CLUSTER)}
     assert "CacheHits" not in first  # there is no period before the first look
     assert "CacheMemoryUsage" in first
+    counters.read("a.b:get", stale_fills=2)
     reads(hits=3, misses=1)
     told = {datum.name: datum for datum in publisher.publish_metrics(CLUSTER)}
     assert {name: told[name].unit for name in SPECIFIED} == SPECIFIED
@@ -87,6 +88,7 @@ def test_counts_are_of_the_period_and_not_of_all_time(cloud: Any, region: str) -
     assert told["CacheResponseTime"].value == pytest.approx(2.0, rel=0.01)
     assert told["CacheLookUpP95"].value == pytest.approx(2.0, rel=0.07)
     assert told["CacheEvictedKeys"].value == 0
+    assert told["CacheStaleFills"].value == 2
     assert sums(cloud, "CacheHits") == [3.0]
     assert sums(cloud, "CacheHitRate") == [75.0]
 
