@@ -16,10 +16,12 @@ from django.db.models.query_utils import Q
 
 from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption
+from cacheops.orm.conditions import plain_kind
+from cacheops.orm.learnt import planned
 from cacheops.orm.options import NOCACHE, QueryOptions, set_options, source_of
 from cacheops.orm.plan import Plan
 from cacheops.orm.reading import CachingCompiler
-from cacheops.orm.short import ShortQuerySet, plain_kind, planned
+from cacheops.orm.short import ShortQuerySet
 from cacheops.orm.tables import compared_as
 from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.rows import Row

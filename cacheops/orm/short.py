@@ -6,63 +6,44 @@ count(), aggregate() and values() don't: the names and types of the conditions, 
 parameters the query has. The first of each kind is built, and teaches both.
 """
 
-import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.db import connections, models
-from django.db.models import aggregates
-from django.db.models.expressions import F
-from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
+from django.db.models.query import ModelIterable
 
-from cacheops.conf import conf, on_change
-from cacheops.engine import fetch, many_reader, read_by
-from cacheops.orm.fingerprint import PLAIN, Fingerprint, NoFingerprint
-from cacheops.orm.instances import dict_maker, quickened
+from cacheops.conf import conf
+from cacheops.engine import fetch
+from cacheops.orm.aggregates import aggregates_asked, aggregates_learnt
+from cacheops.orm.conditions import Conditions, conditions_of, is_proven, prove
+from cacheops.orm.learnt import (
+    MAKERS,
+    MISSING,
+    Learnt,
+    Make,
+    Short,
+    converted,
+    known,
+    nothing_learnt,
+    planned,
+    remember,
+    rows_of,
+)
 from cacheops.orm.options import bypassed, is_bypassed, options_of
-from cacheops.orm.plan import MAX_PLANS, Plan, plan_for
-from cacheops.orm.reading import CachingCompiler, request_for
-from cacheops.orm.tables import PLAIN_TYPES, compared_as
+from cacheops.orm.plan import Plan
+from cacheops.orm.reading import request_for
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile, profile_of
 from cacheops.rows import Row
 
 M = TypeVar("M", bound=models.Model)
-Build = Callable[[str, Sequence[Row]], Any]  # the result, from a database's alias and rows
-Converters = Mapping[int, tuple[list[Any], Any]]  # as compilers have them
-
-AGGREGATES = frozenset(
-    {
-        aggregates.Avg,
-        aggregates.Count,
-        aggregates.Max,
-        aggregates.Min,
-        aggregates.StdDev,
-        aggregates.Sum,
-        aggregates.Variance,
-    }
-)
 
 
-class Conditions(NamedTuple):
-    """Those of one filter(): what many have in common, and the values."""
-
-    shape: tuple[Any, ...]  # names, sorted; the type of each value, or the value where it is True or False
-    values: list[Any]  # in the order of the names, which is that of the parameters
-
-
-class Short(NamedTuple):
-    """How to answer one kind of query without building it."""
-
-    plan: Plan
-    build: Build
-
-
-MISSING: Any = object()
-_proven: set[Any] = set()  # model, shape, names: Django has built such a query without complaint
-_shorts: dict[Any, Short | None] = {}  # None: the long way is right
-on_change(_shorts.clear)
+@lru_cache(maxsize=1024)
+def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
+    """Say whether a class of querysets has no way of its own to copy itself."""
+    return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
 
 
 class ShortQuerySet(models.QuerySet[M]):
@@ -94,7 +75,7 @@ class ShortQuerySet(models.QuerySet[M]):
         if found is None:
             return super().filter(*args, **kwargs)
         proof = (self.model, found.shape, None)
-        if proof in _proven and copies_as_django(type(self)):
+        if is_proven(proof) and copies_as_django(type(self)):
             return self._sharing(_deferred_filter=(False, (), kwargs), _conditions=found)
         clone = super().filter(**kwargs)
         prove(proof)
@@ -105,7 +86,7 @@ class ShortQuerySet(models.QuerySet[M]):
         if self._waits() and self._names is None and not expressions and all(type(name) is str for name in fields):
             assert self._conditions is not None
             proof = (self.model, self._conditions.shape, fields)
-        if proof not in _proven or not copies_as_django(type(self)):
+        if not is_proven(proof) or not copies_as_django(type(self)):
             clone = super()._values(*fields, **expressions)  # type: ignore[misc]
             if proof is not None:
                 prove(proof)
@@ -168,7 +149,7 @@ class ShortQuerySet(models.QuerySet[M]):
         if asked is None or self._profile("aggregate") is None:
             return super().aggregate(*args, **kwargs)
         kind, conditions, ask = self._kind("aggregate", asked), self._conditions, super().aggregate
-        if kind not in _shorts:
+        if known(kind) is MISSING:
             with transaction_of(connections[self.db]).learning() as met:
                 found = ask(*args, **kwargs)
             remember(kind, conditions, aggregates_learnt(found, met))
@@ -189,9 +170,9 @@ class ShortQuerySet(models.QuerySet[M]):
             return None
         return (self.model, self.db, self._conditions.shape, self._names, *asked)
 
-    def _answer(self, op: str, kind: Any, learn: Callable[[], "Learnt"], load: Callable[[], Sequence[Row]]) -> Any:
+    def _answer(self, op: str, kind: Any, learn: Callable[[], Learnt], load: Callable[[], Sequence[Row]]) -> Any:
         """Return the result of an operation, None where the long way must be gone."""
-        conditions, short = self._conditions, _shorts.get(kind, MISSING)
+        conditions, short = self._conditions, known(kind)
         if short is MISSING:
             short, parameters = learn()
             remember(kind, conditions, (short, parameters))
@@ -226,7 +207,7 @@ class ShortQuerySet(models.QuerySet[M]):
 
     # --- what is learnt ---------------------------------------------------------------------------------------------
 
-    def _learn_count(self) -> "Learnt":
+    def _learn_count(self) -> Learnt:
         """Count by the plan of the rows: building an aggregation takes as long as the rest.
 
         It depends on what the rows depend on. With other tables than the model's own that may be too much.
@@ -240,7 +221,7 @@ class ShortQuerySet(models.QuerySet[M]):
         with bypassed():
             return [(super().count(),)]
 
-    def _learn_values(self, make: "Make") -> "Learnt":
+    def _learn_values(self, make: Make) -> Learnt:
         query = self.query
         plan, parameters, compiler = planned(query, self.db)
         if plan is None or plan.converted is None:
@@ -254,141 +235,3 @@ class ShortQuerySet(models.QuerySet[M]):
 
     def _load_values(self) -> Sequence[Row]:
         return self.query.get_compiler(using=self.db).load_rows()
-
-
-Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taught it
-Make = Callable[[list[str], Iterable[Sequence[Any]]], list[Any]]
-# What Django's iterables yield, from the columns' names and the rows.
-MAKERS: dict[type, Make] = {
-    ValuesIterable: lambda names, rows: dict_maker(tuple(names))(rows),
-    ValuesListIterable: lambda names, rows: [tuple(row) for row in rows],
-    FlatValuesListIterable: lambda names, rows: [row[0] for row in rows],
-}
-
-
-def nothing_learnt() -> Learnt:
-    return None, []
-
-
-def prove(proof: Any) -> None:
-    if len(_proven) >= MAX_PLANS:
-        _proven.clear()
-    _proven.add(proof)
-
-
-def remember(kind: Any, conditions: Conditions | None, learnt: Learnt) -> None:
-    """Keep how to answer a kind, if its query's parameters are the conditions' values, each at its own place."""
-    short, parameters = learnt
-    if kind is None or conditions is None:
-        return
-    if short is not None and any(value in parameters[:place] for place, value in enumerate(parameters)):
-        return  # of two that are equal nobody knows which is which
-    if len(_shorts) >= MAX_PLANS:
-        _shorts.clear()
-    _shorts[kind] = short if parameters == conditions.values else None
-
-
-def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Conditions | None:
-    """Return the conditions of filter(**given); None where one is not of an own column and a plain value."""
-    names = sorted(given)
-    values = [given[name] for name in names]
-    kinds = []
-    for name, value in zip(names, values, strict=True):
-        kind, plain = type(value), plain_kind(model, name)
-        if plain is None or (kind is not plain and not (isinstance(value, plain) and isinstance(value, enum.Enum))):
-            return None
-        kinds.append(value if kind is bool else kind)  # True and False make different SQL
-    return Conditions((*names, *kinds), values)
-
-
-@lru_cache(maxsize=1024)
-def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
-    """Say whether a class of querysets has no way of its own to copy itself."""
-    return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
-
-
-@lru_cache(maxsize=4096)
-def plain_kind(model: type[models.Model], name: str) -> type | None:
-    """Return the type of the values that a condition on an own column takes as they are."""
-    for field in model._meta.local_concrete_fields:
-        if name in (field.name, field.attname) or (name == "pk" and field.primary_key):
-            return PLAIN_TYPES.get(type(compared_as(field)))
-    return None
-
-
-def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:
-    """Return a query's plan, None where it is not cached, its parameters, and its compiler."""
-    compiler = query.get_compiler(using=database)
-    if not isinstance(compiler, CachingCompiler):
-        return None, [], compiler
-    try:
-        fingerprint = Fingerprint(query)
-    except NoFingerprint:
-        return None, [], compiler
-    plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
-    return plan if plan.template is not None else None, fingerprint.parameters, compiler
-
-
-def converted(rows: Sequence[Row], converters: Converters, database: str) -> Iterable[Sequence[Any]]:
-    """Return rows with their values converted, as Django's compilers do it."""
-    return _convert(rows, converters, connections[database]) if converters else rows
-
-
-def _convert(rows: Sequence[Row], converters: Converters, connection: Any) -> Iterator[list[Any]]:
-    for row in map(list, rows):
-        for place, (calls, expression) in converters.items():
-            for call in calls:
-                row[place] = call(row[place], expression, connection)
-        yield row
-
-
-def aggregates_asked(args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Return what tells aggregates from others; None where one is of more than names of fields."""
-    found = [(None, aggregate_key(one)) for one in args] + [(name, aggregate_key(one)) for name, one in named.items()]
-    return None if any(key is None for _, key in found) else tuple(found)
-
-
-def aggregate_key(aggregate: Any) -> Any:
-    """Return the class and the arguments of an aggregate of plain names, such as Max("value")."""
-    if type(aggregate) not in AGGREGATES:
-        return None
-    key: list[Any] = [type(aggregate)]
-    for name, value in vars(aggregate).items():
-        if name == "source_expressions":
-            if not all(type(source) is F for source in value):
-                return None
-            key.append(tuple([source.name for source in value]))
-        elif type(value) in PLAIN:
-            key.append((name, value))
-        elif name != "_constructor_args" and value != {}:
-            return None
-    return tuple(key)
-
-
-def aggregates_learnt(found: Mapping[str, Any], met: Sequence[tuple[Plan, list[Any], Any]]) -> Learnt:
-    """Return how to make a result of aggregates from a row, given the one query that was asked for it."""
-    if len(met) != 1:
-        return nothing_learnt()
-    (plan, parameters, compiler), names = met[0], list(found)
-    columns = compiler.query.annotation_select
-    if list(columns) != names:
-        return nothing_learnt()
-    converters = quickened(compiler.get_converters(columns.values()))
-
-    def build(database: str, rows: Sequence[Row]) -> dict[str, Any] | None:
-        return next((dict(zip(names, row, strict=True)) for row in converted(rows, converters, database)), None)
-
-    return Short(plan, build), parameters
-
-
-def rows_of(ask: Callable[[], Any]) -> Sequence[Row]:
-    """Return the rows that a call asks the cache for, from the database."""
-    kept: list[Row] = []
-
-    def reader(request: Any, load: Callable[[], Sequence[Row]]) -> Sequence[Row]:
-        kept[:] = load()
-        return kept
-
-    with read_by(reader, many_reader()):
-        ask()
-    return kept

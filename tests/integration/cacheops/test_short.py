@@ -12,7 +12,7 @@ from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.db.transaction import atomic
 
 from cacheops import invalidate_all
-from cacheops.orm import short
+from cacheops.orm import conditions, learnt
 from cacheops.orm.options import bypassed
 from cacheops.queryset import CachedQuerySet
 from tests.testapp.cached import from_database, is_hit, statements
@@ -68,8 +68,8 @@ def key(found: Any) -> Any:
 @pytest.mark.parametrize("name", sorted(READS))
 def test_each_answer_is_the_databases(name: str, library: str) -> None:
     read = READS[name]
-    short._shorts.clear()
-    short._proven.clear()
+    learnt._shorts.clear()
+    conditions._proven.clear()
     for _ in range(3):  # built, learnt, known
         for condition in CONDITIONS:
             books = Book.objects.using(library).order_by().filter(**condition)
@@ -91,7 +91,7 @@ def test_a_hit_builds_no_query(name: str, library: str) -> None:
 
 def test_two_equal_values_teach_no_order(library: str) -> None:
     """Which of them is which parameter shows only with different ones."""
-    short._shorts.clear()
+    learnt._shorts.clear()
     for author, shelf in [(1, 1), (1, 1), (1, 2), (2, 1), (1, 2), (2, 1)]:
 
         def read(author: int = author, shelf: int = shelf) -> Any:
