@@ -40,6 +40,7 @@ FIGURES = (
     "sums",
     "in_bulk",
     "values",
+    "values_shelf",
     "subquery",
     "snapshot",
     "own_write",
