@@ -19,11 +19,11 @@ from cacheops.controls import LOOK_SECONDS
 from cacheops.manual import invalidate_model
 from cacheops.models import Control
 from devices.models import Device
-from tests.integration.panel import reader
 from tests.integration.panel.conftest import PANEL, World
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
+READER = Path(__file__).with_name("reader.py")
 Ask = Callable[..., dict[str, str]]
 
 
@@ -36,7 +36,7 @@ def other(world: World, settings: Any) -> Iterator[Ask]:
     url = f"postgres://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
     root = str(settings.BASE_DIR)
     process = subprocess.Popen(
-        [sys.executable, Path(reader.__file__), world.prefix, str(world.device.pk)],
+        [sys.executable, READER, world.prefix, str(world.device.pk)],
         env=os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "xyzsite.settings.test", "PYTHONPATH": root},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
