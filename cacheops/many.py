@@ -17,7 +17,7 @@ from cacheops.engine import many_reader
 from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable
 from cacheops.look_up import due_early, valid_entry
 from cacheops.miss import FIRST_WAIT, LONGEST_WAIT
-from cacheops.monitoring.counters import LOAD, LOOK_UP, counters
+from cacheops.monitoring.counters import FILL, LOAD, LOOK_UP, counters
 from cacheops.queue import replay_queue
 from cacheops.regions import Region, regions
 from cacheops.request import Request, roomy
@@ -131,6 +131,7 @@ class _Batch:
         except CorruptEntry:
             counters.read(self.label, corrupt=1)
             return False
+        counters.used(self.label, self.requests[place].digest, entry.made_at)
         return True
 
     # --- load and fill ----------------------------------------------------------------------------------------------
@@ -154,8 +155,9 @@ class _Batch:
         """Lease, load, and return what is to be stored. A writer is pending on the rest: that is not stored."""
         versions = self._lease(places)
         wanted = [place for place in places if self.found[place] is None]
-        tally.count(hits=len(places) - len(wanted), misses=len(wanted))
-        counters.read(self.label, misses=len(wanted))
+        hits, misses = len(places) - len(wanted), sum(place in versions for place in wanted)
+        tally.count(hits=hits, misses=misses, bypasses=len(wanted) - misses)
+        counters.read(self.label, hits=hits, misses=misses, bypasses=len(wanted) - misses)
         seconds = self._load(wanted)
         sealed = {}
         for place in wanted:
@@ -215,12 +217,14 @@ class _Batch:
 
     def _fill(self, places: Sequence[int], sealed: Mapping[int, Sealed]) -> None:
         """Store what was loaded, and let the locks of all places go."""
+        started = time.perf_counter()
         by_table: dict[str, list[int]] = {}
         for place in places:
             by_table.setdefault(self.requests[place].keys.base, []).append(place)
         for own in by_table.values():
             kept = [sealed[place] for place in own if place in sealed]
             store_soon(self.region, self.label, kept, [self.requests[place].loader for place in own])
+        counters.read_timed(self.label, FILL, time.perf_counter() - started)  # the answer is not waited for
 
     def _release(self, places: Sequence[int]) -> None:
         try:

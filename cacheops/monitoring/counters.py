@@ -61,7 +61,7 @@ class Counters:
     def reset(self) -> None:
         """Start from nothing."""
         self._lock = threading.Lock()
-        self._log: list[Any] = []  # (label, seconds, digest, made_at) of a hit, (series, counts) of all else
+        self._log: list[Any] = []  # (label, seconds or None, digest, made_at) of a hit, else (series, counts)
         self._room = 0  # the first item makes room
         self._totals: Sums = {}
         self._fresh: Sums = {}
@@ -76,6 +76,11 @@ class Counters:
         log.append((label, seconds, digest, made_at))
         if len(log) > self._room:
             self._long()
+
+    def used(self, label: str, digest: str, made_at: float) -> None:
+        """Note that an entry was read, whose look-up is counted with others."""
+        if is_sampled(digest):
+            self._log.append((label, None, digest, made_at))
 
     def add(self, series: str, counts: Mapping[str, int]) -> None:
         """Add whole numbers to a series, under names that say what they are."""
@@ -136,7 +141,8 @@ class Counters:
                     self._add(*item)
                     continue
                 label, seconds, digest, made_at = item
-                hits.setdefault(label, []).append(seconds)
+                if seconds is not None:
+                    hits.setdefault(label, []).append(seconds)
                 if is_sampled(digest):
                     self._use(Use(label, digest, made_at))
             for label, durations in hits.items():
@@ -227,7 +233,8 @@ class Counters:
 
 def add_counts(sums: Counts, counts: Mapping[str, int]) -> None:
     for name, count in counts.items():
-        sums[name] = sums.get(name, 0) + count
+        if count:
+            sums[name] = sums.get(name, 0) + count
 
 
 def add_sums(sums: Sums, others: Mapping[str, Mapping[str, int]]) -> None:

@@ -132,6 +132,18 @@ def test_look_ups_and_fills_are_counted_alike_one_by_one_and_at_once(
     assert (seen.hits, seen.misses, seen.bypasses) == (size, 3 * size, 0)
     assert (seen.absent, seen.outdated, seen.early) == (size, size, size)
     assert (seen.fills, seen.sampled_fills, seen.stale_fills) == (3 * size, 9, 0)
+    assert figures.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 3
+    assert seen.fill.count > 0
+
+
+@BOTH_WAYS
+def test_reads_beside_a_writer_bypass_the_cache(region: str, table: MarkedTable, read_all: Readers) -> None:
+    writer = os.urandom(VERSION_BYTES)
+    regions[region].store.mark([table], writer, 5)
+    read_all(DIGESTS[:3], rows)
+    regions[region].store.clear([table], writer)
+    seen = counted(region)
+    assert (seen.hits, seen.misses, seen.bypasses, seen.fills) == (0, 0, 3, 0)
 
 
 @BOTH_WAYS
