@@ -233,8 +233,7 @@ class Counters:
 
 def add_counts(sums: Counts, counts: Mapping[str, int]) -> None:
     for name, count in counts.items():
-        if count:
-            sums[name] = sums.get(name, 0) + count
+        sums[name] = sums.get(name, 0) + count
 
 
 def add_sums(sums: Sums, others: Mapping[str, Mapping[str, int]]) -> None:

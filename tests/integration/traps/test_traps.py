@@ -8,7 +8,6 @@ import ast
 import datetime as dt
 import decimal
 import re
-import sys
 import threading
 import uuid
 from collections import Counter
@@ -34,6 +33,7 @@ from cacheops.regions import regions
 from cacheops.rows import encode_rows
 from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
 from cacheops.stores.client import OptimizedRedisClient
+from cacheops.stores.driver.exchange import exchange
 from cacheops.ttl import TTLManager
 from devices.current import current_devices, update_device_data
 from devices.models import Device, Kind
@@ -93,14 +93,13 @@ def test_trap_02_keys_of_all_slots_go_in_one_round_trip_a_server(region: str, mo
     batch = BatchCacheOperations(region)
     some = {keys.device_current_key(number): number for number in range(1, 101)}
     groups: list[int] = []
-    home = sys.modules["cacheops.stores.driver.servers"]  # the package's name `servers` is a function
-    exchange = home.exchange  # type: ignore[attr-defined]
 
     def counted(found: Any, *rest: Any) -> None:
         groups.append(len(found))
         exchange(found, *rest)
 
-    monkeypatch.setattr(home, "exchange", counted)
+    for form in ("cluster", "pair"):
+        monkeypatch.setattr(f"cacheops.stores.driver.{form}.exchange", counted)
     assert batch.batch_set(some)
     assert batch.batch_delete(some) == 100
     assert groups == [2 if region == "us-east-1" else 1] * 2
