@@ -32,7 +32,8 @@ test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)
 
 soak: $(VENV)/.installed-dev ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
-	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2 --readers 4 --writers 2 --reads $(READS)
+	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2,us-east-2 --readers 4 --writers 2 \
+		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
 faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minutes
 	@for faults in kill failover evict snapshot locks kill,failover; do \
