@@ -59,8 +59,8 @@ class ShortQuerySet(models.QuerySet[M]):
     @property
     def query(self) -> Any:
         if self._shares:
-            self._shares = False
             self._query = self._query.chain()
+            self._shares = False
         return super().query
 
     @query.setter

@@ -5,6 +5,7 @@ hiredis to pack commands and to parse answers, in the protocol RESP2.
 """
 
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,7 +51,8 @@ class Line:
 
     def __del__(self) -> None:
         if not self.closed:  # its thread has ended
-            self._hear_last()
+            if not sys.is_finalizing():
+                self._hear_last()
             self.close()
 
     def _hear_last(self) -> None:
