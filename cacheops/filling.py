@@ -5,7 +5,8 @@ locked, so nobody waits for a filling; who loads the same entry meanwhile stores
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -59,15 +60,29 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
 
     Raise StoreUnavailable where the region does not answer, CommandRefused where it does not let us.
     """
+    return lease_many_begin(region, requests)()
+
+
+def lease_many_begin(region: Region, requests: Sequence[Request]) -> Callable[[], list[Leased]]:
+    """Ask for leases; the call returned waits for them and returns what `lease_many` does. Both raise as it does."""
     if not requests:
-        return []
+        return list
     wanted = [roomy(region, request) for request in requests] if region.full else list(requests)
-    found = asked(region, lambda: _lease(region, wanted))
+    answer = begun(region, lambda: _lease_begin(region, wanted))
+    return lambda: _leased(region, requests, wanted, answer())
+
+
+def _leased(
+    region: Region,
+    requests: Sequence[Request],
+    wanted: Sequence[Request],
+    found: list[tuple[bytes | Refusal, bytes | None]],
+) -> list[Leased]:
     full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
     if full:
         for index in full:
             region.note_full(wanted[index].tables)
-        again = asked(region, lambda: _lease(region, [requests[index].coarse() for index in full]))
+        again = asked(region, lambda: _lease_begin(region, [requests[index].coarse() for index in full])())
         for index, leased in zip(full, again, strict=True):
             found[index] = leased
     for keys, schemes in {(table.keys, table.schemes) for request in wanted for table in request.tables}:
@@ -79,13 +94,15 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
     ]
 
 
-def _lease(region: Region, requests: Sequence[Request]) -> list[tuple[bytes | Refusal, bytes | None]]:
+def _lease_begin(
+    region: Region, requests: Sequence[Request]
+) -> Callable[[], list[tuple[bytes | Refusal, bytes | None]]]:
     databases = tuple({name for names in {request.databases for request in requests} for name in names})
     if region.queue_is_due(databases):
         replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
     wanted = [Wanted(request.entry, request.tables) for request in requests]
-    return region.store.lease_many(wanted, longest)
+    return region.store.lease_many_begin(wanted, longest)
 
 
 def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
@@ -125,6 +142,11 @@ def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
 
 def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
     """Store entries. `load_seconds` is what the database took for one of them. Raises as `lease_many`."""
+    return fill_many_begin(region, fillings, load_seconds)()
+
+
+def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Callable[[], Filled]:
+    """Send entries to be stored; the call returned waits for the answer. Both raise as `lease_many`."""
     now, jitter, most = time.time(), conf.jitter, conf.max_entry_bytes
     sealed: list[Sealed] = []
     sizes: dict[str, list[int]] = {}
@@ -136,24 +158,46 @@ def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) 
         else:
             sealed.append(Sealed(request.entry, payload, ttl))
             sizes.setdefault(request.label, []).append(len(payload))
-    if sealed:
-        asked(region, lambda: region.store.fill_many(sealed))
-    for label, found in sizes.items():
-        counters.read(label, fills=len(found), bytes=sum(found))
-    return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
+    answer = begun(region, lambda: region.store.fill_many_begin(sealed)) if sealed else None
+
+    def filled() -> Filled:
+        if answer is not None:
+            answer()
+        for label, found in sizes.items():
+            counters.read(label, fills=len(found), bytes=sum(found))
+        return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
+
+    return filled
 
 
 def asked(region: Region, ask: Callable[[], T]) -> T:
     """Return what a region answers; its breaker hears of it."""
+    return begun(region, lambda: ask)()
+
+
+def begun(region: Region, send: Callable[[], Callable[[], T]]) -> Callable[[], T]:
+    """Send a region a question; the call returned hears the answer. Its breaker hears of both."""
     if not region.breaker.allows():
         raise CircuitOpen(f"{region.name} did not answer lately, and is not asked again yet.")
+    with _breaker_told(region):
+        answer = send()
+
+    def heard() -> T:
+        with _breaker_told(region):
+            found = answer()
+        region.answered()
+        return found
+
+    return heard
+
+
+@contextmanager
+def _breaker_told(region: Region) -> Iterator[None]:
     try:
-        found = ask()
+        yield
     except StoreUnavailable as error:
         region.failed(error)
         raise
     except CommandRefused:
         region.answered()
         raise
-    region.answered()
-    return found

@@ -10,7 +10,8 @@ that could not be told of a write takes no old value for a hit when it is back.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, models, transaction
@@ -25,13 +26,14 @@ from cacheops.orm.options import bypassed, is_bypassed
 from cacheops.orm.tables import is_tracked
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile
-from cacheops.regions import regions
+from cacheops.regions import Region, regions
 from cacheops.request import Request
 from cacheops.rows import FORMAT, Row, encode_rows
 from cacheops.stores.base import TableTags
 from cacheops.tags import tag_name
 
 M = TypeVar("M", bound=models.Model)
+T = TypeVar("T")
 logger = logging.getLogger("cacheops")
 
 BATCH = 500  # rows read and stored at a time
@@ -130,12 +132,7 @@ class WriteThroughCache(Generic[M]):
 
     def _refresh(self, pks: Sequence[int]) -> int:
         requests = [self._request(pk) for pk in pks]
-        leased: dict[str, Sequence[filling.Leased]] = {}
-        for region in regions:
-            try:
-                leased[region.name] = filling.lease_many(region, requests)
-            except StoreError as error:
-                logger.info("Nothing is written through to %s: %s", region.name, error)
+        leased = in_all(regions, lambda region: filling.lease_many_begin(region, requests))
         started = time.perf_counter()
         rows = self._rows(pks)
         seconds = (time.perf_counter() - started) / len(pks)
@@ -144,18 +141,16 @@ class WriteThroughCache(Generic[M]):
         except UnencodableValue as error:
             logger.warning("%s is not cached: %s", self._label, error)
             return 0
-        stored = 0
-        for name, leases in leased.items():
+
+        def fill(region: Region) -> Callable[[], filling.Filled]:
             fillings = [
                 filling.Filling(request, lease, one)
-                for request, lease, one in zip(requests, leases, encoded, strict=True)
+                for request, lease, one in zip(requests, leased[region], encoded, strict=True)
                 if isinstance(lease, bytes)
             ]
-            try:
-                stored += filling.fill_many(regions[name], fillings, seconds).entries
-            except StoreError as error:
-                logger.info("Nothing is written through to %s: %s", name, error)
-        return stored
+            return filling.fill_many_begin(region, fillings, seconds)
+
+        return sum(filled.entries for filled in in_all(leased, fill).values())
 
     # --- entries ------------------------------------------------------------------------------------------------------
 
@@ -184,6 +179,27 @@ class WriteThroughCache(Generic[M]):
         with bypassed():
             found = self.model._base_manager.using(self.using).in_bulk(pks)
         return [[(values.pack(found[pk]),)] if pk in found else [] for pk in pks]
+
+
+def in_all(asked: Iterable[Region], begin: Callable[[Region], Callable[[], T]]) -> dict[Region, T]:
+    """Ask regions at once; return what each one answers. One that does not is left out."""
+    begun: dict[Region, Callable[[], T]] = {}
+    found: dict[Region, T] = {}
+    for region in asked:
+        with _left_out(region):
+            begun[region] = begin(region)
+    for region, answer in begun.items():
+        with _left_out(region):
+            found[region] = answer()
+    return found
+
+
+@contextmanager
+def _left_out(region: Region) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        logger.info("Nothing is written through to %s: %s", region.name, error)
 
 
 class _Written(threading.local):

@@ -231,6 +231,12 @@ class Store(ABC):
         """Return for each entry what `lease` returns, and the bytes that are stored now. No loader's lock is taken."""
         return [(self.lease(one.tables, "", ttl, 0.0), self.read([one.entry])[0]) for one in wanted]
 
+    def lease_many_begin(
+        self, wanted: Sequence[Wanted], ttl: float
+    ) -> Callable[[], list[tuple[bytes | Refusal, bytes | None]]]:
+        """Ask for many leases; the call returned waits for the answer. Others may be asked meanwhile."""
+        return lambda: self.lease_many(wanted, ttl)
+
     def lease_tags(
         self, keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], ttl: float
     ) -> TagVersions | Refusal:
@@ -245,6 +251,10 @@ class Store(ABC):
     @abstractmethod
     def fill_many(self, sealed: Sequence[Sealed]) -> None:
         """Store entries, one round trip a server. Where a server refuses one, others may be stored all the same."""
+
+    def fill_many_begin(self, sealed: Sequence[Sealed]) -> Callable[[], None]:
+        """Send entries to be stored; the call returned waits for the answer."""
+        return lambda: self.fill_many(sealed)
 
     @abstractmethod
     def note_use(self, key: str, counts: Mapping[str, int], most: int, ttl: float) -> None:

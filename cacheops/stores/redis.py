@@ -85,11 +85,17 @@ class RedisStore(Store):
         return b"".join(answers)
 
     def lease_many(self, wanted: Sequence[Wanted], ttl: float) -> list[tuple[bytes | Refusal, bytes | None]]:
+        return self.lease_many_begin(wanted, ttl)()
+
+    def lease_many_begin(
+        self, wanted: Sequence[Wanted], ttl: float
+    ) -> Callable[[], list[tuple[bytes | Refusal, bytes | None]]]:
         if not wanted:
-            return []
+            return list
         leases = ManyLeases(wanted)
         commands = leases.commands(round((ttl + TAG_MARGIN) * 1000))
-        return leases.leased(self._wire.call(commands, [route_of(command) for command in commands]))
+        answer = self._wire.begin(commands, [route_of(command) for command in commands])
+        return lambda: leases.leased(answer())
 
     def lease_tags(
         self, keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], ttl: float
@@ -99,9 +105,16 @@ class RedisStore(Store):
         return tag_versions(self._wire.call(commands, [keys.registry] * len(commands)), version)
 
     def fill_many(self, sealed: Sequence[Sealed]) -> None:
-        if sealed:
-            commands = fill_many_commands(sealed)
-            self._wire.call(commands, [route_of(command) for command in commands])
+        self.fill_many_begin(sealed)()
+
+    def fill_many_begin(self, sealed: Sequence[Sealed]) -> Callable[[], None]:
+        commands = fill_many_commands(sealed)
+        answer = self._wire.begin(commands, [route_of(command) for command in commands]) if commands else list
+
+        def stored() -> None:
+            answer()
+
+        return stored
 
     def fill_soon(self, sealed: Sequence[Sealed], loaders: Sequence[str], told: Told[int]) -> None:
         commands: list[Command] = [set_command(one) for one in sealed]
