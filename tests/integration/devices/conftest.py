@@ -1,11 +1,13 @@
 """Databases for what runs as a command of its own, in a process of its own."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ class Database:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A suite that a shell has put into the background ignores Ctrl-C, and its children would, too.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def manage(self, *arguments: str | Path, status: int = 0) -> str:

@@ -126,7 +126,7 @@ def test_look_ups_and_fills_are_counted_alike_one_by_one_and_at_once(
         read_all(names, rows)
     write(region, table)
     read_all(names, rows)
-    monkeypatch.setattr(conf, "early_refresh", 1e12)  # every reader finds it time to refresh
+    monkeypatch.setattr(conf, "early_refresh", 1e18)  # every reader finds it time to refresh
     read_all(names, rows)
     seen = counted(region)
     assert (seen.hits, seen.misses, seen.bypasses) == (size, 3 * size, 0)
