@@ -31,6 +31,7 @@ class Timing:
     """Nanoseconds of each call, by round."""
 
     rounds: list[list[int]] = field(default_factory=list)
+    worked: list[int] = field(default_factory=list)  # of the processor's time, all rounds
     statements: float = 0.0  # SQL, a call
 
     @property
@@ -48,6 +49,10 @@ class Timing:
     def quiet(self) -> float:
         """Return the call that nine in ten exceed, in microseconds: other work on the machine has not disturbed it."""
         return self.calls[len(self.calls) // 10] / 1000
+
+    def work(self) -> float:
+        """Return the processor's time of the peer's process in a call that nine in ten exceed, in microseconds."""
+        return sorted(self.worked)[len(self.worked) // 10] / 1000
 
     def ratio(self, plain: "Timing") -> float:
         """Return the median over the rounds of this round's median to that of plain Django."""
@@ -78,6 +83,7 @@ def compare(
                     empty(peers[name], servers)
                 answer = peers[name].ask("run", operation=operation, count=CALLS[operation])
                 timings[operation][name].rounds.append(answer["taken"])
+                timings[operation][name].worked += answer["worked"]
                 if operation == "miss":
                     peers[name].ask("prepare")
                 clean(operation, peers[name])
