@@ -45,7 +45,7 @@ faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minute
 	done
 
 soak-orm: $(VENV)/.installed-dev ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
-	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest tests/integration/cacheops/test_machine.py -x
+	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/integration/cacheops/test_machine.py -x
 
 bench: $(VENV)/.installed-dev ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
