@@ -49,9 +49,9 @@ class Line:
         self._flights: deque[Flight] = deque()
         self.closed = False
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # the module's names go before
         if not self.closed:  # its thread has ended
-            if not sys.is_finalizing():
+            if not is_finalizing():
                 self._hear_last()
             self.close()
 
