@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,9 @@ def text(data: Mapping[str, Any]) -> str:
         "Ratio of the undisturbed calls (10th percentile), which tells more where the machine is busy:",
         table(data, "quiet"),
         "Median and 99th percentile of a call, in microseconds:",
-        times(data),
+        peers(data, lambda one: f"{one['median']:.0f} / {one['p99']:.0f}"),
         "Processor's time of a call in the peer's process (10th percentile), in microseconds; waits are not in it:",
-        work(data),
+        peers(data, lambda one: f"{one['work']:.0f}"),
     ]
     if data["extras"]:
         parts += ["Besides:", other(data["extras"])]
@@ -74,21 +74,12 @@ def judged(goal: float | None, by_peer: Mapping[str, Any], ratio: str) -> list[s
     return [f"{goal:.2f}", "yes" if round(by_peer["ours"][ratio], 2) <= goal else "no"]
 
 
-def times(data: Mapping[str, Any]) -> str:
-    """Return medians and 99th percentiles in microseconds."""
+def peers(data: Mapping[str, Any], cell: Callable[[Mapping[str, Any]], str]) -> str:
+    """Return a table of operations and peers; `cell` writes what was measured of one."""
     names = list(next(iter(data["operations"].values())))
     rows = [["operation", *(BY_NAME[name].title for name in names)]]
-    for operation, by_peer in data["operations"].items():
-        rows.append([GOALS[operation].title, *(f"{one['median']:.0f} / {one['p99']:.0f}" for one in by_peer.values())])
-    return markdown(rows)
-
-
-def work(data: Mapping[str, Any]) -> str:
-    """Return the processor's time of each peer's process, in microseconds."""
-    names = list(next(iter(data["operations"].values())))
-    rows = [["operation", *(BY_NAME[name].title for name in names)]]
-    for operation, by_peer in data["operations"].items():
-        rows.append([GOALS[operation].title, *(f"{one['work']:.0f}" for one in by_peer.values())])
+    for operation, measured in data["operations"].items():
+        rows.append([GOALS[operation].title, *map(cell, measured.values())])
     return markdown(rows)
 
 

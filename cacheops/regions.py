@@ -54,8 +54,7 @@ class Region:
 
     def is_full(self, tables: Iterable[TableTags]) -> bool:
         """Say whether one of these tables had no room for one of the schemes named."""
-        full = self.full
-        return bool(full) and any((table.keys.base, scheme) in full for table in tables for scheme in table.schemes)
+        return any((table.keys.base, scheme) in self.full for table in tables for scheme in table.schemes)
 
     def note_full(self, tables: Iterable[TableTags]) -> None:
         """Note that these tables have no room for the schemes named, so that they are not asked for again."""

@@ -63,11 +63,15 @@ def update_as_guessed(compiler: Any) -> bool:
     """Run the UPDATE of an instance's save() in one statement; return False where nothing was done."""
     connection, table = compiler.connection, compiler.table
     instance, named = transaction_of(connection).take_saved()
-    if instance is None or not hasattr(connection, "cacheops_commits_each") or not connection.cacheops_commits_each():
+    if instance is None or not connection.cacheops_commits_each():
         return False
     if any(region.breaker.failures for region in regions):  # a queue in the database would need a transaction
         return False
-    if not is_tracked(table) or is_silenced() or not _is_own_row(compiler.query, instance):
+    if (
+        not is_tracked(table)
+        or is_silenced()
+        or not (is_row_of(compiler.query, instance) and _is_plain(compiler.query))
+    ):
         return False
     if _resting.get((connection.alias, table), 0.0) > time.monotonic():
         return False
@@ -75,17 +79,24 @@ def update_as_guessed(compiler: Any) -> bool:
     return guess is not None and _run(compiler, guess)
 
 
-def _is_own_row(query: Any, instance: Model) -> bool:
-    """Say whether an UPDATE has the instance's primary key as its only condition."""
+def is_row_of(query: Any, instance: Model) -> bool:
+    """Say whether an UPDATE, of its own table or of a parent's, has an instance's primary key as its only condition."""
     conditions = query.where.children
-    if len(conditions) != 1 or query.where.negated or query.related_updates or len(query.alias_map) > 1:
+    if len(conditions) != 1:
         return False
-    condition = conditions[0]
+    target = getattr(getattr(conditions[0], "lhs", None), "target", None)
+    return target is query.get_meta().pk and conditions[0].rhs == instance.pk
+
+
+def _is_plain(query: Any) -> bool:
+    """Say whether the one condition of an UPDATE can be added to: an equality of one table's column."""
+    condition = query.where.children[0]
     return (
-        type(condition) in (Exact, IntegerFieldExact)
+        not query.where.negated
+        and not query.related_updates
+        and len(query.alias_map) <= 1
+        and type(condition) in (Exact, IntegerFieldExact)
         and type(condition.lhs) is Col
-        and condition.lhs.target is query.get_meta().pk
-        and condition.rhs == instance.pk
     )
 
 

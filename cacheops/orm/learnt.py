@@ -31,12 +31,12 @@ _shorts: dict[Any, Short | None] = {}  # None: the long way is right
 on_change(_shorts.clear)
 
 Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taught it
-Make = Callable[[list[str], Iterable[Sequence[Any]]], list[Any]]
-# What Django's iterables yield, from the columns' names and the rows.
-MAKERS: dict[type, Make] = {
-    ValuesIterable: lambda names, rows: dict_maker(tuple(names))(rows),
-    ValuesListIterable: lambda names, rows: [tuple(row) for row in rows],
-    FlatValuesListIterable: lambda names, rows: [row[0] for row in rows],
+Make = Callable[[Iterable[Sequence[Any]]], list[Any]]
+# By the columns' names: what makes of rows what Django's iterables yield.
+MAKERS: dict[type, Callable[[list[str]], Make]] = {
+    ValuesIterable: dict_maker,
+    ValuesListIterable: lambda names: lambda rows: [tuple(row) for row in rows],
+    FlatValuesListIterable: lambda names: lambda rows: [row[0] for row in rows],
 }
 
 

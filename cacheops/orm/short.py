@@ -158,10 +158,10 @@ class ShortQuerySet(models.QuerySet[M]):
         return ask(*args, **kwargs) if found is None else found
 
     def _fetch_all(self) -> None:
-        make = MAKERS.get(self._iterable_class)
-        if self._result_cache is None and make is not None and self._waits() and self._profile("fetch") is not None:
+        maker = MAKERS.get(self._iterable_class)
+        if self._result_cache is None and maker is not None and self._waits() and self._profile("fetch") is not None:
             kind = self._kind("fetch", self._iterable_class)
-            self._result_cache = self._answer("fetch", kind, lambda: self._learn_values(make), self._load_values)
+            self._result_cache = self._answer("fetch", kind, lambda: self._learn_values(maker), self._load_values)
         super()._fetch_all()
 
     def _kind(self, *asked: Any) -> Any:
@@ -221,7 +221,7 @@ class ShortQuerySet(models.QuerySet[M]):
         with bypassed():
             return [(super().count(),)]
 
-    def _learn_values(self, make: Make) -> Learnt:
+    def _learn_values(self, maker: Callable[[list[str]], Make]) -> Learnt:
         query = self.query
         plan, parameters, compiler = planned(query, self.db)
         if plan is None or plan.converted is None:
@@ -230,8 +230,8 @@ class ShortQuerySet(models.QuerySet[M]):
         if set(names) != set(getattr(query, "selected", None) or names):
             return nothing_learnt()
         names = list(getattr(query, "selected", None) or names)
-        converters = compiler.converters_of(plan)
-        return Short(plan, lambda database, rows: make(names, converted(rows, converters, database))), parameters
+        make, converters = maker(names), compiler.converters_of(plan)
+        return Short(plan, lambda database, rows: make(converted(rows, converters, database))), parameters
 
     def _load_values(self) -> Sequence[Row]:
         return self.query.get_compiler(using=self.db).load_rows()

@@ -20,7 +20,7 @@ from django.db.models.sql.where import WhereNode
 
 from cacheops.invalidation import ChangeSource
 from cacheops.orm.dependencies import value_of
-from cacheops.orm.guess import update_as_guessed
+from cacheops.orm.guess import is_row_of, update_as_guessed
 from cacheops.orm.tables import fields_by_column, models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, transaction_of, wanted_columns
 
@@ -183,19 +183,11 @@ class CapturingUpdate(CapturingCompiler):
 
     def _source(self) -> ChangeSource:
         saving = self.transaction.saving()
-        if saving is not None and self._is_row_of(saving):
+        if saving is not None and is_row_of(self.query, saving):
             return ChangeSource.SAVE
         # bulk_update() says what each row gets.
         by_case = any(isinstance(part, Case) for _, _, value in self.query.values for part in parts_of(value))
         return ChangeSource.BULK if by_case else ChangeSource.UPDATE
-
-    def _is_row_of(self, instance: Model) -> bool:
-        """Say whether the primary key of an instance is the only condition, here or in a parent's table."""
-        conditions = self.query.where.children
-        if len(conditions) != 1:
-            return False
-        target = getattr(getattr(conditions[0], "lhs", None), "target", None)
-        return target is self.query.get_meta().pk and conditions[0].rhs == instance.pk
 
     def _sets_any(self, fields: Sequence[Any]) -> bool:
         columns = {field.column for field, _, _ in self.query.values}

@@ -100,6 +100,17 @@ class Sealed(NamedTuple):
         return bool(self.tags) and b"".join([now[tag] or b"" for tag in self.tags]) != self.versions
 
 
+def tags_of(sealed: Sequence[Sealed]) -> list[str]:
+    """Return the keys of all tags that entries depend on, each once."""
+    return list({tag: None for one in sealed for tag in one.tags})
+
+
+def outdated_among(sealed: Sequence[Sealed], tags: Sequence[str], values: Sequence[bytes | None]) -> int:
+    """Return how many entries are outdated by what `tags_of` them hold now."""
+    now = dict(zip(tags, values, strict=True))
+    return sum(one.is_outdated(now) for one in sealed)
+
+
 class Store(ABC):
     """One region's entries, tags and registries."""
 
@@ -206,15 +217,15 @@ class Store(ABC):
 
         `told` hears, at once or at a later call, how many were outdated when they were stored; or the error.
         """
-        tags = list({tag: None for one in sealed for tag in one.tags})
+        tags = tags_of(sealed)
         try:
             self.fill_many(sealed)
             self.release_many(loaders)
-            now = dict(zip(tags, self.read(tags), strict=True)) if tags else {}
+            now = self.read(tags) if tags else []
         except StoreError as error:
             told(error)
         else:
-            told(sum(one.is_outdated(now) for one in sealed))
+            told(outdated_among(sealed, tags, now))
 
     def clear_soon(self, tables: Sequence[MarkedTable], writer: bytes, told: "Told[int]") -> None:
         """Clear without waiting for the answer: `told` hears how many marks had run out, or of the error.

@@ -6,7 +6,18 @@ from typing import Any
 
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.keys import TableKeys
-from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags, TagVersions, Told, Wanted
+from cacheops.stores.base import (
+    MarkedTable,
+    Refusal,
+    Sealed,
+    Store,
+    TableTags,
+    TagVersions,
+    Told,
+    Wanted,
+    outdated_among,
+    tags_of,
+)
 from cacheops.stores.driver import Command, Servers
 from cacheops.stores.many import ManyLeases, fill_many_commands, lease_tags_commands, route_of, tag_versions
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
@@ -120,15 +131,14 @@ class RedisStore(Store):
         commands: list[Command] = [set_command(one) for one in sealed]
         commands += [("DEL", loader) for loader in loaders]
         looks = len(commands)
-        tags = sealed[0].tags if len(sealed) == 1 else list({tag: None for one in sealed for tag in one.tags})
+        tags = tags_of(sealed)
         commands += [("MGET", *run) for run in runs_of_tables(tags)]
 
         def heard(answers: list[Any] | StoreError) -> None:
             if isinstance(answers, StoreError):
                 told(answers)
             else:
-                now = dict(zip(tags, [value for values in answers[looks:] for value in values], strict=True))
-                told(sum(one.is_outdated(now) for one in sealed))
+                told(outdated_among(sealed, tags, [value for values in answers[looks:] for value in values]))
 
         self._wire.leave(commands, [command[1] for command in commands], heard, mend=False)
 

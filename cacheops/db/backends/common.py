@@ -27,6 +27,10 @@ class CachingWrapper:
         """Say whether an open transaction sees one snapshot from its first statement on."""
         raise NotImplementedError
 
+    def cacheops_commits_each(self) -> bool:
+        """Say whether a save() may be one statement, which commits by itself. Databases that can't check it say no."""
+        return False
+
     def cacheops_run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
         found = []
