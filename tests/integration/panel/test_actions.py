@@ -11,12 +11,14 @@ from django.test import Client
 from django.utils import timezone
 
 from cacheops.controls import Controls, controls
+from cacheops.keys import TableKeys
 from cacheops.manual import invalidate_model
 from cacheops.models import Control
 from cacheops.panel import steering
 from cacheops.panel.lookup import look_up_row
 from cacheops.patterns import CacheAsideManager
 from cacheops.regions import regions
+from cacheops.stores.base import TableTags
 from cacheops.stores.breaker import CircuitState
 from cacheops.tally import tallied
 from devices.models import Device
@@ -115,19 +117,21 @@ def test_a_paused_model_is_read_from_the_database_and_still_invalidated(cached: 
     assert "is not cached until" not in root.get(PANEL).content.decode()
 
 
-def test_a_pause_reaches_other_processes_and_ends_by_itself(cached: World) -> None:
+def test_a_pause_reaches_other_processes_and_ends_by_itself(
+    cached: World, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cacheops.controls.LOOK_SECONDS", 60.0)
     other = Controls()  # what another process knows
-    request_tables: list[Any] = []
     steering.pause(Device, 60, "ann")
-    keys = look_up_row("us-east-1", Device, str(cached.device.pk), cached.root).key
-    base = keys.partition("e:")[0]
-    tables = [type("Table", (), {"keys": type("Keys", (), {"base": base})})]
-    assert other.hold(["default"], tables)  # type: ignore[arg-type]
-    assert not other.hold(["default"], request_tables)
+    device_table = Device._meta.db_table
+    tables = [TableTags(TableKeys.of(settings.CACHEOPS_PREFIX, "default", device_table), ())]
+    assert look_up_row("us-east-1", Device, str(cached.device.pk), cached.root).key.startswith(tables[0].keys.base)
+    assert other.hold(["default"], tables)
+    assert not other.hold(["default"], [])
     Control.objects.update(until=timezone.now() - timedelta(seconds=1))
-    assert other.hold(["default"], tables), "it looks once a second, not with each read"  # type: ignore[arg-type]
+    assert other.hold(["default"], tables), "it looks now and then, not with each read"
     other.look_again()
-    assert not other.hold(["default"], tables)  # type: ignore[arg-type]
+    assert not other.hold(["default"], tables)
 
 
 def test_another_pause_replaces_the_first(world: World) -> None:
