@@ -47,10 +47,10 @@ def test_each_time_it_waits_twice_as_long(buffer: Buffer) -> None:
     buffer.append(payloads(1), bound=100)
     for _ in range(4):
         assert buffer.take("one", 1, 0, 0)
-    time.sleep(0.02)
-    assert buffer.take("one", 1, 0, 0.01) == []  # after four deliveries it waits for 8 times 0.01 s
-    time.sleep(0.08)
-    assert [one.deliveries for one in buffer.take("one", 1, 0, 0.01)] == [5]
+    time.sleep(0.11)
+    assert buffer.take("one", 1, 0, 0.1) == []  # after four deliveries it waits for 8 times 0.1 s
+    time.sleep(0.7)
+    assert [one.deliveries for one in buffer.take("one", 1, 0, 0.1)] == [5]
 
 
 def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
@@ -59,9 +59,9 @@ def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
     for _ in range(4):
         assert len(buffer.take("bad", 150, 0, 0)) == 150
     buffer.append([b"good"], bound=1000)
-    assert len(buffer.take("dead", 1, 0, 0.05)) == 1
-    time.sleep(0.06)
-    assert [one.payload for one in buffer.take("heir", 10, LONG, 0.05)] == [b"good"]
+    assert len(buffer.take("dead", 1, 0, 0.2)) == 1
+    time.sleep(0.21)
+    assert [one.payload for one in buffer.take("heir", 10, LONG, 0.2)] == [b"good"]
 
 
 def test_done_leaves_nothing(buffer: Buffer) -> None:
