@@ -15,7 +15,7 @@ from cacheops.stores.driver.errors import DRIVER_ERRORS, REDIRECTED
 from cacheops.stores.driver.exchange import RAW, Command, exchange, keep_failed
 from cacheops.stores.options import ServerOptions
 
-LAYOUT_SECONDS = 60.0  # for which figures rely on a cluster's known nodes: a replica that joins is nobody's error
+LAYOUT_SECONDS = 10.0  # for which figures rely on a cluster's known nodes: a replica that joins is nobody's error
 
 
 class ClusterServers(Servers):

@@ -21,12 +21,12 @@ from pytest_django.live_server_helper import LiveServer
 from cacheops.monitoring.counters import counters
 from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.prometheus import exposition
-from cacheops.regions import regions
 from devices.models import Device, Kind
 from locations.models import Location
 from tests.integration.deploy.conftest import FILES
 from tests.integration.deploy.test_redis_files import eventually
 from tests.integration.monitoring.test_dashboards import DASHBOARD
+from tests.layout import wait_for_replicas
 from xyzsite.localregions import ports
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
@@ -58,13 +58,6 @@ def test_the_rules_are_sound_and_fire_when_they_should() -> None:
     said = promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml")
     assert f"SUCCESS: {len(rules_of_the_file())} rules found" in said
     promtool("test", "rules", "alerts.test.yaml")
-
-
-def knows_replicas() -> bool:
-    """Ask the cluster's nodes for their layout: servers that have just started may not name their replicas yet."""
-    store: Any = regions.local.store
-    store.servers.refresh()
-    return "slave" in {info.get("role") for info in store.info()}
 
 
 def use_the_platform() -> None:
@@ -143,7 +136,7 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path)
     try:
         use_the_platform()
-        assert eventually(knows_replicas)
+        wait_for_replicas()
         assert eventually(is_up), (tmp_path / "log").read_text()
         yield ask
     finally:

@@ -17,6 +17,7 @@ from cacheops.panel.answers import Answers, NoAnswer
 from cacheops.panel.charts import rate_chart, reads_chart
 from cacheops.regions import regions
 from tests.integration.panel.conftest import PANEL, World
+from tests.layout import wait_for_replicas
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -77,6 +78,7 @@ def test_models_tell_stale_fills_and_where_invalidations_come_from(counted: Worl
 
 
 def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> None:
+    wait_for_replicas()
     page = regionpage.region_page("us-east-1", "1h", counted.root)
     assert {node.role for node in page.card.state.nodes} == {"primary", "replica"}
     assert page.distribution is not None
