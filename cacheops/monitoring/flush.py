@@ -86,13 +86,16 @@ class Flusher:
         tracing.install()
         self._collect()
         region = regions.local
-        if not (self._waiting or self._sent):
-            return True
+        minute = span_at(self._clock(), MINUTE).number
+        if not (self._waiting or self._sent) and self._looked_at in (0, minute):
+            return True  # nothing is new; a process that has never counted anything is none of the region's
         if not region.breaker.allows():
-            return False
+            return not (self._waiting or self._sent)
         try:
             self._send(region)
-            self._look(region)
+            if minute != self._looked_at:
+                self._looked_at = minute
+                self._look(region, minute)
         except StoreUnavailable as error:
             region.failed(error)
         except CommandRefused as error:
@@ -127,12 +130,8 @@ class Flusher:
             ledger.add(self._uses)  # each has a name of its own: also when it comes again, it counts once
             self._uses = []
 
-    def _look(self, region: Region) -> None:
+    def _look(self, region: Region, minute: int) -> None:
         """Once a minute: note this process's breakers and connections, and let one process look at the nodes."""
-        minute = span_at(self._clock(), MINUTE).number
-        if minute == self._looked_at:
-            return
-        self._looked_at = minute
         states = {f"p|{each.name}": own_counts(each) for each in regions}
         ledger_of(region.store).add([parcel(Span(MINUTE, minute), states)])
         sample_nodes(region, self._clock())

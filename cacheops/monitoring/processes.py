@@ -19,7 +19,7 @@ class Processes:
     threads has a line of its own to each server that it has used.
     """
 
-    processes: int = 0  # that told: those that counted anything in that minute
+    processes: int = 0  # that told: those that have counted anything since they began
     open: int = 0  # of them, those whose breaker does not let them ask the region
     pool_limit: int = 0  # connections that the pools may open
     pool_idle: int = 0

@@ -47,6 +47,18 @@ def test_a_flush_tells_the_minute_the_hour_and_all_time(region: str) -> None:
     assert figures.usage(region).total.hits == 4
 
 
+def test_a_process_that_counts_nothing_any_more_tells_of_itself(region: str) -> None:
+    clock = Clock()
+    own = Flusher(clock)
+    counters.hit("a.b:get", 0.001)
+    assert own.flush()
+    clock.now += MINUTE
+    assert own.flush()
+    sums = ledger_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    assert sums[f"p|{region}"]["processes"] == 1
+    assert "r|a.b:get" not in sums
+
+
 class Lossy(Ledger):
     """Stands before a ledger: parcels come, and their answers are lost."""
 
