@@ -3,13 +3,20 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connections
 
 from cacheops import bypassed
 from tests import servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import Options
+
+END_OTHER_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +45,21 @@ def breakable_regions(regions_to_break: LocalRegions) -> LocalRegions:
             regions_to_break.resume(row["node"])
     regions_to_break.wait_linked()
     return regions_to_break
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Have nobody use the tests' databases when they are dropped.
+
+    A server notices late that a process which a test has killed is gone, where it waits for a lock; a window that the
+    browser has just closed may have a request under way. Either would fail the last test.
+    """
+    yield
+    with django_db_blocker.unblock():
+        for connection in connections.all():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(END_OTHER_SESSIONS)
 
 
 # The queries that these count are those of a page that finds nothing cached; tests/integration/test_cached_pages.py
