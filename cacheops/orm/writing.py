@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, Model
 from django.db.models.constants import OnConflict
@@ -21,7 +22,7 @@ from django.db.models.sql.where import WhereNode
 from cacheops.invalidation import ChangeSource
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.guess import is_row_of, update_as_guessed
-from cacheops.orm.tables import fields_by_column, models_by_table, plain_type
+from cacheops.orm.tables import models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, transaction_of, wanted_columns
 
 AnyField = Field[Any, Any] if hasattr(Field, "__class_getitem__") else Field
@@ -30,9 +31,11 @@ NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for:
 
 
 @lru_cache(maxsize=1024)
-def fields_named(table: str, columns: frozenset[str]) -> list[Any]:
-    """Return the fields of a table's columns, in the model's order."""
-    return [field for column, field in fields_by_column(table).items() if column in columns]
+def fields_named(model: type[Model], columns: frozenset[str]) -> list[Any]:
+    """Return the fields of these columns, in the model's order; none where it has not all of them."""
+    concrete = model._meta.concrete_model or model
+    fields = [field for field in concrete._meta.local_concrete_fields if field.column in columns]
+    return fields if len(fields) == len(columns) else []
 
 
 def parts_of(value: Any) -> Iterable[Any]:
@@ -55,12 +58,21 @@ class CapturingCompiler:
     def table(self) -> str:
         return self.query.get_meta().db_table
 
+    @property
+    def keys(self) -> Sequence[Any]:
+        """The fields of the primary key."""
+        return self.query.get_meta().pk_fields
+
     def wanted_fields(self) -> list[Any]:
-        """Return the fields whose values decide which tags a row lies in."""
-        table = self.table
-        if table not in models_by_table():
+        """Return the fields whose values decide which tags a row lies in.
+
+        Empty where the model does not know them all: what then changes is noted without values, as the whole table. So
+        with a migration's model, which is of another time: a column may not be there yet, or hold something else.
+        """
+        table, model = self.table, self.query.model
+        if table not in models_by_table() or model._meta.apps is not apps:
             return []
-        return fields_named(table, wanted_columns(self.using, table))
+        return fields_named(model, wanted_columns(self.using, table))
 
     def returning(self, fields: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
         """Return a RETURNING clause. (Django 6 has renamed the operation.)"""
@@ -149,13 +161,12 @@ class CapturingUpdate(CapturingCompiler):
             with self.connection.cursor() as cursor:
                 cursor.execute(sql, params)
                 return cursor.rowcount
-        key = self.query.get_meta().pk
-        named = fields if key in fields else [*fields, key]
+        named = [*fields, *(key for key in self.keys if key not in fields)]
         locking = self._locking(named) if self._sets_any(fields) else None
         clause, more = self.returning(named)
         statements = [locking] if locking else []
         *before, after = self.transaction.run([*statements, (f"{sql} {clause}", (*params, *more))])
-        self._note(self.converted(named, before[0]) if before else None, self.converted(named, after), key.column)
+        self._note(self.converted(named, before[0]) if before else None, self.converted(named, after))
         return len(after)
 
     def execute_returning_sql(self, returning_fields: Any) -> Any:
@@ -165,8 +176,7 @@ class CapturingUpdate(CapturingCompiler):
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             asked = list(returning_fields)
-            key = self.query.get_meta().pk
-            named = [*fields, key]
+            named = [*fields, *self.keys]
             before = None
             if self._sets_any(fields):
                 before = self.converted(named, self.transaction.run([self._locking(named)])[0])
@@ -178,7 +188,7 @@ class CapturingUpdate(CapturingCompiler):
                 }
                 for row in rows
             ]
-            self._note(before, own, key.column)
+            self._note(before, own)
             return [tuple(row[: len(asked)]) for row in rows]
 
     def _source(self) -> ChangeSource:
@@ -198,6 +208,8 @@ class CapturingUpdate(CapturingCompiler):
         query = self.query.chain(klass=Query)
         query.clear_ordering(force=True)
         query.select_related = False
+        # What can't be locked: by now, the conditions that need a join or a group are a list of keys.
+        query.distinct, query.distinct_fields, query.group_by = False, (), None
         query.clear_select_clause()
         query.add_fields([field.name for field in named])
         query.select_for_update = self.connection.features.has_select_for_update
@@ -206,16 +218,17 @@ class CapturingUpdate(CapturingCompiler):
         sql, parameters = query.get_compiler(self.using).as_sql()
         return sql, tuple(parameters)
 
-    def _note(self, before: list[Values] | None, after: list[Values], key: str) -> None:
+    def _note(self, before: list[Values] | None, after: list[Values]) -> None:
         if before is None:
             self.transaction.changed_rows(self.table, after, self._source())
-        elif {row[key] for row in after} <= {row[key] for row in before} or self._sets(key):
+        elif self._keys_of(after) <= self._keys_of(before) or self._sets_any(self.keys):
             self.transaction.changed_rows(self.table, [*before, *after], self._source())
         else:  # a row that was not there when the others were locked: what it was before is not known
             self.transaction.changed_table(self.table, self._source())
 
-    def _sets(self, column: str) -> bool:
-        return any(field.column == column for field, _, _ in self.query.values)
+    def _keys_of(self, rows: Iterable[Values]) -> set[tuple[Any, ...]]:
+        columns = [field.column for field in self.keys]
+        return {tuple(row[column] for column in columns) for row in rows}
 
 
 class CapturingInsert(CapturingCompiler):

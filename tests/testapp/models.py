@@ -9,6 +9,12 @@ from django.db import models
 from cacheops.queryset import CachedManager
 from tests.testapp.fields import MoneyField
 from tests.testapp.postgres import PostgresField as PostgresField
+from tests.testapp.rare import Crate as Crate
+from tests.testapp.rare import Grown as Grown
+from tests.testapp.rare import Market as Market
+from tests.testapp.rare import Seat as Seat
+from tests.testapp.rare import Stall as Stall
+from tests.testapp.rare import Trader as Trader
 
 
 class Country(models.Model):

@@ -1,0 +1,60 @@
+"""Models that few projects have: a key of two columns, a column that a migration adds, deletion by the database."""
+
+from django.db import models
+
+
+class Seat(models.Model):
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.IntegerField()
+    number = models.IntegerField()
+    status = models.CharField(max_length=10, default="free")
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Grown(models.Model):
+    """Has a column that its table lacks until a migration has been run."""
+
+    name = models.CharField(max_length=20)
+    added = models.IntegerField(default=0)
+
+    class Meta:
+        app_label = "testapp"
+
+
+# Django 6.1 lets the database do it; before, these are rows that Django deletes itself.
+BY_DATABASE = hasattr(models, "DB_CASCADE")
+CASCADE = getattr(models, "DB_CASCADE", models.CASCADE)
+SET_NULL = getattr(models, "DB_SET_NULL", models.SET_NULL)
+SET_DEFAULT = getattr(models, "DB_SET_DEFAULT", models.SET_DEFAULT)
+NO_STALL = 1  # which is never deleted
+
+
+class Market(models.Model):
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Stall(models.Model):
+    market = models.ForeignKey(Market, CASCADE)
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Crate(models.Model):
+    stall = models.ForeignKey(Stall, CASCADE)
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Trader(models.Model):
+    market = models.ForeignKey(Market, SET_NULL, null=True)
+    stall = models.ForeignKey(Stall, SET_DEFAULT, default=NO_STALL, db_default=NO_STALL)
+
+    class Meta:
+        app_label = "testapp"
