@@ -68,14 +68,14 @@ _get_plans: dict[tuple[type[models.Model], str, str], GetPlan | None] = {}
 on_change(_get_plans.clear)
 
 
-def get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> GetPlan | None:
+def get_plan(queryset: "CachedQuerySet[Any]", database: str, name: str, value: Any) -> GetPlan | None:
     """Return the plan of `get(name=value)`; None where only the long way is right."""
-    key = (queryset.model, queryset.db, name)
+    key = (queryset.model, database, name)
     try:
         return _get_plans[key]
     except KeyError:
         pass
-    found = _make_get_plan(queryset, name, value)
+    found = _make_get_plan(queryset, database, name, value)
     if found is not None or not _is_unique(queryset.model, name):
         _get_plans[key] = found
     return found
@@ -88,8 +88,8 @@ def _is_unique(model: type[models.Model], name: str) -> bool:
     return any(field.unique and name in (field.name, field.attname) for field in options.concrete_fields)
 
 
-def _make_get_plan(queryset: "CachedQuerySet[Any]", name: str, value: Any) -> GetPlan | None:
-    model, database = queryset.model, queryset.db
+def _make_get_plan(queryset: "CachedQuerySet[Any]", database: str, name: str, value: Any) -> GetPlan | None:
+    model = queryset.model
     if not _is_unique(model, name):
         return None
     field = compared_as(model._meta.pk if name == "pk" else model._meta.get_field(name))
@@ -169,7 +169,7 @@ class CachedQuerySet(ShortQuerySet[M]):
 
     def get(self, *args: Any, **kwargs: Any) -> M:
         condition = _simple_condition(args, kwargs)
-        if condition is not None and self._is_fresh():
+        if condition is not None and self._is_whole():
             found = self._short_get(*condition)
             if found is not None:
                 return found
@@ -180,7 +180,7 @@ class CachedQuerySet(ShortQuerySet[M]):
         model, database = self.model, self.db
         if self._profile("get") is None:
             return None
-        plan = get_plan(self, name, value)
+        plan = get_plan(self, database, name, value)
         if plan is None or type(value) is not plan.kind:
             return None
 
@@ -188,7 +188,7 @@ class CachedQuerySet(ShortQuerySet[M]):
             rows = plan.load(database, value)
             return get_query(self, {name: value}).get_compiler(using=database).load_rows() if rows is None else rows
 
-        rows = self._rows(plan.plan, [value], "get", load)
+        rows = self._rows(plan.plan, [value], "get", database, load)
         if rows is None:
             return None
         found = plan.instances(database, rows)

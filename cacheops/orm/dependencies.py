@@ -260,6 +260,8 @@ def disjunction(node: Any, places: dict[int, int]) -> list[Term]:
     if isinstance(node, WhereNode):
         if node.negated or not node.children or node.connector not in (AND, OR):
             return TRUE
+        if node.connector == OR and node.contains_over_clause:
+            return TRUE  # Django selects by it among the windows' rows: other rows decide what these hold
         parts = [disjunction(child, places) for child in node.children]
         if node.connector == OR:
             terms = [term for part in parts for term in part]

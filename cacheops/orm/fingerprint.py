@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Field, Model
 from django.db.models.expressions import BaseExpression, Col, F, RawSQL, Value
-from django.db.models.lookups import Lookup
+from django.db.models.lookups import IntegerFieldOverflow, Lookup
 from django.db.models.query_utils import PathInfo
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
@@ -24,6 +24,11 @@ from django.utils.functional import cached_property as django_cached_property
 Shape = tuple[Any, ...]
 
 PREFETCHED = re.compile(r'_prefetch_related_val_\w+="[^"]+"\."[^"]+"')
+MOMENTS = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)  # texts that databases read as the time
+# The least that a database may hold of each kind of integer, in bits. A lookup of one out of range is compiled away.
+INTEGER_BITS = {"SmallIntegerField": 15, "PositiveSmallIntegerField": 15, "BigIntegerField": 63, "BigAutoField": 63}
+INTEGER_BITS |= {"PositiveBigIntegerField": 63, "SmallAutoField": 15}
+OTHER_BITS = 31
 PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
 
 
@@ -42,7 +47,7 @@ class Fingerprint:
         self.shape: Shape = self._query(query)
 
     def _query(self, query: Query) -> Shape:
-        if query.select_for_update or query.explain_info or query.extra_tables:
+        if query.select_for_update or query.explain_info or query.extra_tables or query.extra_order_by:
             raise NoFingerprint("extra(), select_for_update() or explain()")
         aliases = query.alias_map
         filtered: dict[str, Any] = vars(query)["_filtered_relations"]
@@ -60,7 +65,6 @@ class Fingerprint:
             tuple([self._node(item) for item in query.order_by]) if query.order_by else None,
             query.default_ordering,
             query.standard_ordering,
-            query.extra_order_by,
             self._plain(query.select_related),
             (tuple(sorted(query.deferred_loading[0])), query.deferred_loading[1]) if query.deferred_loading[0] else 0,
             query.default_cols,
@@ -124,6 +128,8 @@ class Fingerprint:
         return ("C", node.alias, node.target.column)
 
     def _value(self, node: Value) -> Shape:
+        if type(node.value) is str and MOMENTS.search(node.value):
+            raise NoFingerprint("a text that may stand for the time of the query")
         self.parameters.append(node.value)
         field = node._output_field_or_none  # type: ignore[attr-defined]
         return ("V", type(node.value).__name__, type(field).__name__ if field is not None else None)
@@ -145,6 +151,8 @@ class Fingerprint:
             self.parameters.append(items)
             # An empty list is compiled away, and what stands beside it.
             return (name_of(type(node)), left, any(item is not None for item in items), extra)
+        if type(right) is int and isinstance(node, IntegerFieldOverflow) and is_out_of_range(node.lhs, right):
+            raise NoFingerprint("an integer out of its field's range, whose condition is no part of the SQL")
         self.parameters.append(right)
         # True and False make different SQL: IS NULL, or IS NOT NULL.
         return (name_of(type(node)), left, right if type(right) is bool else type(right).__name__, extra)
@@ -180,7 +188,7 @@ class Fingerprint:
 
     def _zone(self, node: dt.tzinfo) -> Shape:
         if isinstance(node, dt.timezone) or (isinstance(node, ZoneInfo) and node.key):
-            return ("Z", str(node))
+            return ("Z", repr(node))  # its text is a name that anybody may have given
         raise NoFingerprint(f"a time zone of type {name_of(type(node))}")
 
     def _field(self, node: "Field[Any, Any]") -> Shape:
@@ -259,6 +267,13 @@ def writes_own_sql(kind: type) -> bool:
     )
 
 
+def is_out_of_range(column: Any, value: int) -> bool:
+    """Say whether a column may be unable to hold an integer."""
+    name = column.output_field.get_internal_type()
+    least = 0 if name.startswith("Positive") else -1 << INTEGER_BITS.get(name, OTHER_BITS)
+    return not least <= value < 1 << INTEGER_BITS.get(name, OTHER_BITS)
+
+
 def _constant(walk: Fingerprint, node: Any) -> Shape:
     walk.parameters.append(node)
     return ("K", name_of(type(node)))
@@ -269,9 +284,18 @@ _computed: dict[Any, frozenset[str]] = {}
 
 
 def name_of(kind: type) -> str:
+    """Return a class's name; of one outside of Django with what it holds itself, such as the function that it calls.
+
+    Functions make classes of one name, and a release may change one.
+    """
     name = _names.get(kind)
     if name is None:
-        name = _names[kind] = f"{kind.__module__}.{kind.__qualname__}"
+        own = [base for base in kind.__mro__ if not base.__module__.startswith(("django.", "builtins"))]
+        held = {key: value for base in reversed(own) for key, value in vars(base).items() if type(value) in PLAIN}
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if held:
+            name += repr(sorted((key, value) for key, value in held.items() if not key.startswith("__")))
+        _names[kind] = name
     return name
 
 

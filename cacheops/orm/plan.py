@@ -11,12 +11,13 @@ import django
 import msgspec
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Model
+from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
-from django.utils.timezone import get_current_timezone_name
+from django.utils.timezone import get_current_timezone
 
 from cacheops import rows
 from cacheops.keys import DIGEST_BYTES, text_of, texts_of
-from cacheops.orm.dependencies import Template, template_of
+from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape, name_of
 from cacheops.orm.instances import with_makers
 from cacheops.orm.tables import is_tracked, models_by_table
@@ -28,7 +29,9 @@ VOLATILE = re.compile(
     r"\b(random|rand|now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|gen_random_uuid|"
     r"uuid_generate_\w+|uuidv[47]|nextval|currval|lastval|setval|txid_\w+|pg_\w+|current_setting|current_date|"
     r"current_time|current_timestamp|localtime|localtimestamp|current_user|session_user|current_role|"
-    r"last_insert_rowid|changes|total_changes|randomblob)\b|'now'",
+    r"last_insert_rowid|changes|total_changes|randomblob|age)\b|'now'|"
+    # SQLite's functions of a moment take that of the query where none is given.
+    r"\b(date|time|datetime|julianday|unixepoch)\s*\(\s*\)|\bstrftime\s*\([^(),]*\)",
     re.IGNORECASE,
 )
 ZONED = re.compile(r"AT TIME ZONE|django_(datetime|time)_", re.IGNORECASE)
@@ -56,13 +59,13 @@ class Plan:
         except (TypeError, ValueError, OverflowError):
             return None
         if self.zoned:
-            salt += get_current_timezone_name().encode()
+            salt += repr(get_current_timezone()).encode()
         return text_of(blake2b(self.name + salt + encoded, digest_size=DIGEST_BYTES).digest())
 
     def digests(self, values: Sequence[Any], salt: bytes) -> list[str] | None:
         """Return what `digest` does for many queries with one parameter each; None where one of them has none."""
         if self.zoned:
-            salt += get_current_timezone_name().encode()
+            salt += repr(get_current_timezone()).encode()
         start, encode = self.name + salt, _encoder.encode
         try:
             raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in values]
@@ -93,6 +96,8 @@ def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
 
 def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     """Compile a query and analyse it. Return None where this query has no SQL, as it can match nothing."""
+    if compiler.query.combinator:
+        compiler = twin_of(compiler.query).get_compiler(connection=compiler.connection)
     try:
         sql, _ = compiler.as_sql()
     except EmptyResultSet:
@@ -113,6 +118,18 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
         ZONED.search(sql) is not None or DATED in repr(fingerprint.shape),
         converted_columns(compiler),
     )
+
+
+def twin_of(query: Query) -> Query:
+    """Return a copy of a combined query to be compiled, which gives its parts one column more to order by each time.
+
+    Django's own copy shares with its parts the names of their columns.
+    """
+    twin = query.clone()
+    for part in queries_in(twin):
+        if part.selected is not None:
+            part.selected = dict(part.selected)
+    return twin
 
 
 def converted_columns(compiler: SQLCompiler) -> tuple[int, ...] | None:

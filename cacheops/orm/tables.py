@@ -28,6 +28,7 @@ TEXT_FIELDS: tuple[type, ...] = (
     models.URLField,
     models.TextField,
 )
+TAG_SIGNS = frozenset(",/=&#")  # have a meaning in the names of schemes and tags
 RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
 # The type of the values that a field's get_prep_value() gives back as they are.
 PLAIN_TYPES: dict[type, type] = {
@@ -111,7 +112,7 @@ def compared_as(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
 def is_exact(table: str, column: str) -> bool:
     """Say whether a condition on this column may stand in a tag."""
     field = fields_by_column(table).get(column) if table in models_by_table() else None
-    if field is None:
+    if field is None or not frozenset(column).isdisjoint(TAG_SIGNS):
         return False
     field = compared_as(field)
     return type(field) in EXACT_FIELDS and not getattr(field, "db_collation", None)

@@ -93,13 +93,13 @@ def look_up_row(region: str, model: type[models.Model], text: str, user: Any) ->
     """
     name, value = condition(model, text)
     profile = profile_of(model)
-    queryset: CachedQuerySet[Any] = CachedQuerySet(model, using=cached_alias(model))
-    plan = get_plan(queryset, name, value)
+    database = cached_alias(model)
+    plan = get_plan(CachedQuerySet(model, using=database), database, name, value)
     if plan is None or profile is None:
         why = "its profile is None" if profile is None else "its `get` is not one that the cache answers by one key"
         raise NotFound(f"{model._meta.label} can't be looked up by {name}: {why}.")
     label = f"{model._meta.label_lower}:get"
-    request = request_for(plan.plan, [value], queryset.db, profile, label)
+    request = request_for(plan.plan, [value], database, profile, label)
     if request is None:
         raise NotFound(f"{value!r} has no exact encoding, so no entry has it.")
     found = look_up(regions[region], request)

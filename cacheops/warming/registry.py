@@ -109,5 +109,5 @@ def rows_of(model: type[models.Model], keys: Sequence[Any], by: Sequence[str] | 
 
 def _has_short_get(manager: Any, key: Any) -> bool:
     """Say whether a manager's `get(pk=…)` is that of all rows, and made of a plan."""
-    fresh = CachedQuerySet._is_fresh(manager.all())
-    return fresh and get_plan(CachedQuerySet(manager.model, using=manager.db), "pk", key) is not None
+    queryset: CachedQuerySet[Any] = CachedQuerySet(manager.model, using=manager.db)
+    return CachedQuerySet._is_whole(manager.all()) and get_plan(queryset, manager.db, "pk", key) is not None

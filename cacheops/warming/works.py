@@ -80,7 +80,7 @@ class Rows:
         label = f"{self.model._meta.label_lower}:get"
         columns: list[tuple[Plan, _Names]] = []
         for lookup, names in self._names().items():
-            plan = get_plan(queryset, lookup, names.values[0]) if names.values else None
+            plan = get_plan(queryset, self.using, lookup, names.values[0]) if names.values else None
             if plan is None:
                 continue
             if set(map(type, names.values)) != {plan.kind}:

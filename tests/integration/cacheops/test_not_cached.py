@@ -5,9 +5,24 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, Func, OuterRef, Transform, Value
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    DurationField,
+    Exists,
+    F,
+    FloatField,
+    Func,
+    OuterRef,
+    Q,
+    Transform,
+    Value,
+    When,
+)
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Now, Random
+from django.db.models.functions import Cast, Now, Random
 from django.db.models.lookups import Exact
 
 from tests.testapp.cached import is_hit, statements
@@ -47,8 +62,16 @@ NEVER: dict[str, Callable[[Readers], Any]] = {
     "extra_where": lambda db: list(db.Book.extra(where=["pages > 1"])),
     "extra_select": lambda db: list(db.Book.extra(select={"more": "pages + 1"})),
     "extra_tables": lambda db: list(db.Book.extra(tables=["testapp_tag"])),
+    "extra_order": lambda db: list(db.Book.extra(order_by=["title"])),
     "order_random": lambda db: list(db.Book.order_by("?")),
     "random": lambda db: list(db.Book.annotate(r=Random())),
+    "now_after_a_value_out_of_range": lambda db: [
+        list(db.Book.annotate(t=Case(When(pages=n, then=Now()), default=None)).filter(pages=100)) for n in (2**70, 100)
+    ],
+    "now_beside_a_value_out_of_range": lambda db: [
+        list(db.Book.filter(Q(pages=n, published__lt=Now()) | Q(pk=1)).order_by("pk")) for n in (2**40, 2**70, 100)
+    ],
+    "now_by_a_text": lambda db: list(db.Book.annotate(n=Cast(Value("now"), DateTimeField()))),
     "now": lambda db: list(db.Book.annotate(n=Now())),
     "now_in_a_condition": lambda db: list(db.Book.filter(published__lt=Now())),
     "now_in_a_subquery": lambda db: list(
@@ -61,6 +84,23 @@ NEVER: dict[str, Callable[[Readers], Any]] = {
     "own_lookup": lambda db: list(db.Book.filter(OwnExact(F("pages"), 100))),
     "nocache_by_union": lambda db: list(db.Book.order_by().union(db.Book.extra(where=["1 = 1"]).order_by())),
 }
+
+
+# Each a function of the moment, in one of the databases.
+CLOCKS = {
+    "default": [Func("published", function="age", output_field=DurationField())],
+    "other": [
+        Func(function="julianday", output_field=FloatField()),
+        Func(Value("%Y %f"), function="strftime", output_field=CharField()),
+        Func(Value("%Y %f"), Value("now"), function="strftime", output_field=CharField()),
+    ],
+}
+
+
+def test_a_databases_own_clocks_are_never_cached(library: str) -> None:
+    for clock in CLOCKS[library]:
+        for _ in range(2):
+            assert not is_hit(library, lambda: list(Book.objects.using(library).annotate(n=clock)))  # noqa: B023
 
 
 @pytest.mark.parametrize("name", sorted(NEVER))

@@ -1,6 +1,7 @@
 """Querysets that a hit does not build: their answers are the database's, and so are their errors."""
 
 import copy
+import itertools
 import pickle
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from cacheops import invalidate_all
 from cacheops.orm import conditions, learnt
 from cacheops.orm.options import bypassed
 from cacheops.queryset import CachedQuerySet
+from tests.testapp import world
 from tests.testapp.cached import from_database, is_hit, statements
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, Status, Tag
@@ -77,6 +79,78 @@ def test_each_answer_is_the_databases(name: str, library: str) -> None:
                 expected = key(read(Book.objects.using(library).filter(**condition)))
             assert key(read(Book.objects.using(library).filter(**condition))) == expected, condition
             assert key(read(books)) == expected, condition
+
+
+# What is called before filter(): it must stay in the answer.
+STARTS: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda books: books,
+    "ordered": lambda books: books.order_by("title"),
+    "the other way": lambda books: books.order_by("-title"),
+    "reversed": lambda books: books.order_by("title").reverse(),
+    "random": lambda books: books.order_by("?").order_by("-pk"),
+    "by a table more": lambda books: books.extra(tables=["testapp_tag"]).order_by("pk"),
+    "by extra": lambda books: books.extra(order_by=["-testapp_book.title"]),
+    "distinct": lambda books: books.distinct().order_by("pages"),
+    "related": lambda books: books.select_related("author").order_by("author__name", "pk"),
+    "counted": lambda books: books.annotate(n=Count("loans")).order_by("-n", "pk"),
+}
+FOLLOWING = ("count", "values", "values_list", "values_flat", "list", "aggregate")
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_what_came_before_the_filter_counts(name: str, library: str) -> None:
+    learnt._shorts.clear()
+    conditions._proven.clear()
+    for _ in range(3):
+        for start in STARTS.values():
+
+            def read(start: Callable[[Any], Any] = start) -> Any:
+                return READS[name](start(Book.objects.using(library)).filter(author_id=1))
+
+            with bypassed():
+                expected = read()
+            ordered = name != "count" and start is not STARTS["nothing"]
+            assert (read() == expected) if ordered else key(read()) == key(expected)
+
+
+def test_a_query_that_was_asked_for_is_nobodys_else(library: str) -> None:
+    for _ in range(3):
+        books = Book.objects.using(library).all()
+        query = books.query
+        found = books.filter(author_id=1)
+        query.set_limits(high=1)
+        assert len(found) == found.count() == 4
+        assert len(books) == 1
+
+
+class Anywhere:
+    """A router that names another database each time, as Django's documentation shows for replicas."""
+
+    def __init__(self) -> None:
+        self.turns = itertools.cycle(["default", "other", "other"])
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return next(self.turns)
+
+
+def test_one_answer_comes_from_one_database(settings: Any, library: str) -> None:
+    world.empty("default"), world.empty("other")
+    world.fill("default"), world.fill("other")
+    Book.objects.using("other").filter(pk=1).update(author_id=2, title="Another")
+    expected = {
+        read: {repr(plain(READS[read](Book.objects.using(each).filter(author_id=1)))) for each in ("default", "other")}
+        for read in ("count", "values_flat", "aggregate")
+    }
+    settings.DATABASE_ROUTERS = [Anywhere()]
+    try:
+        for turn in range(12):
+            for read, answers in expected.items():
+                assert repr(plain(READS[read](Book.objects.filter(author_id=1)))) in answers
+            assert Book.objects.get(pk=1).title in ("Title 0", "Another")
+            assert Book.objects.get(pk=1)._state.db in ("default", "other"), turn
+    finally:
+        del settings.DATABASE_ROUTERS
+        world.empty("other" if library == "default" else "default")
 
 
 @pytest.mark.parametrize("name", ["count", "values", "values_flat", "aggregate"])

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
     ("model", "lookup", "values"), [(Book, "pk", [1, 2, 999, 2**40]), (Tag, "name", ["1", "a b", "é", "x" * 300])]
 )
 def test_columns_make_the_requests_of_readers(model, lookup, values):
-    plan = get_plan(CachedQuerySet(model), lookup, values[0]).plan
+    plan = get_plan(CachedQuerySet(model), "default", lookup, values[0]).plan
     profile = profile_of(model)
     alike = alike_of(plan, values, "default", profile, "testapp.book:get")
     single = [request_for(plan, [value], "default", profile, "testapp.book:get") for value in values]
@@ -32,14 +32,15 @@ def test_columns_make_the_requests_of_readers(model, lookup, values):
 
 
 def test_values_without_a_tag_are_not_alike():
-    plan = get_plan(CachedQuerySet(Book), "pk", 1).plan
+    plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
     assert alike_of(plan, [1, 1.5], "default", profile_of(Book), "testapp.book:get") is None
 
 
 def marked(tags, **options):
     """Let a writer begin in the books' table, and return its end."""
     store = regions.local.store
-    request = request_for(get_plan(CachedQuerySet(Book), "pk", 1).plan, [1], "default", profile_of(Book), "x")
+    plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
+    request = request_for(plan, [1], "default", profile_of(Book), "x")
     table, writer = MarkedTable(request.keys, frozenset(tags), **options), new_version()
     store.mark([table], writer, 60)
     return lambda: store.clear([table], writer)
@@ -62,7 +63,8 @@ def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, crew):
 
 def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(crew):
     region = regions.local
-    request = request_for(get_plan(CachedQuerySet(Book), "pk", 1).plan, [1], "default", profile_of(Book), "x")
+    plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
+    request = request_for(plan, [1], "default", profile_of(Book), "x")
     region.full.add((request.keys.base, "id"))
     try:
         team = crew()

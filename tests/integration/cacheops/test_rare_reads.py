@@ -1,0 +1,76 @@
+"""Queries that look alike and are not, and conditions that say less than they seem to."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db.models import CharField, F, Func, Q, Window
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+
+from tests.testapp.cached import from_database, is_hit
+from tests.testapp.compare import plain
+from tests.testapp.models import Book
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Q(r=2, status="out") | Q(r=3, status="draft"),
+        Q(r=2, status="out") | Q(status="draft"),
+        Q(r__lt=4) & (Q(r=2, status="out") | Q(r=3, status="draft")),
+    ],
+    ids=["both", "one", "within"],
+)
+def test_rows_that_a_window_looks_at_count(condition: Q, library: str) -> None:
+    books = Book.objects.using(library)
+    books.filter(pk=1).update(status="gone")
+
+    def read() -> Any:
+        numbered = books.annotate(r=Window(RowNumber(), order_by=F("pk").asc())).filter(condition)
+        return list(numbered.order_by("pk").values_list("pk", "r"))
+
+    assert plain(read()) == from_database(read)
+    assert is_hit(library, read)
+    books.filter(pk=1, status="gone").delete()
+    assert plain(read()) == from_database(read)
+
+
+def named(name: str) -> type[Func]:
+    """Make a class: all that are made here have one qualified name."""
+
+    class Spoken(Func):
+        function = name
+        output_field = CharField()
+
+    return Spoken
+
+
+def test_classes_of_one_name_are_told_apart(library: str) -> None:
+    for name in ("UPPER", "LOWER", "UPPER"):
+        spoken = named(name)
+
+        def read(spoken: type[Func] = spoken) -> Any:
+            return list(Book.objects.using(library).annotate(x=spoken("title")).order_by("pk").values_list("x"))
+
+        assert plain(read()) == from_database(read)
+    assert is_hit(library, read)
+
+
+def test_time_zones_of_one_name_are_told_apart(library: str) -> None:
+    books = Book.objects.using(library)
+    books.update(published=dt.datetime(2024, 12, 31, 22, tzinfo=dt.UTC))
+    for hours in (0, 5):
+        with timezone.override(dt.timezone(dt.timedelta(hours=hours), "local")):
+            assert books.filter(published__year=2025).count() == (len(books.all()) if hours else 0)
+
+
+def test_combined_queries_are_what_django_makes_of_them(library: str) -> None:
+    def read() -> Any:
+        thin, thick = (Book.objects.using(library).filter(pages=pages) for pages in (100, 200))
+        return list(thin.union(thick).order_by("-title").values_list("pk")[:2])
+
+    for _ in range(2):
+        assert plain(read()) == from_database(read)

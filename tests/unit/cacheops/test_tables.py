@@ -1,0 +1,19 @@
+"""Which columns may stand in a tag."""
+
+import pytest
+from django.db import models
+
+from cacheops.orm import tables
+from tests.testapp.models import Book
+
+
+@pytest.mark.parametrize(
+    ("column", "may"), [("speed", True), ("km/h", False), ("a,b", False), ("a=b", False), ("é", True)]
+)
+def test_a_column_whose_name_means_something_in_a_tag_stands_in_none(
+    column: str, may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "fields_by_column", lambda table: {column: models.IntegerField()})
+    tables.is_exact.cache_clear()
+    assert tables.is_exact(Book._meta.db_table, column) is may
+    tables.is_exact.cache_clear()
