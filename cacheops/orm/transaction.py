@@ -18,19 +18,28 @@ from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_n
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
 
-READS_ONLY = re.compile(
-    r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|"
-    r"PRAGMA|VALUES|FETCH|DECLARE|CLOSE|LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD)\b",
-    re.IGNORECASE | re.DOTALL,
+READS = (
+    "SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|PRAGMA|VALUES|FETCH|DECLARE|CLOSE|"
+    "LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD"
 )
+GAP = r"(?>(?:[\s(;]+|--[^\n]*|/\*.*?\*/)*)"  # before a statement; taken whole, so that a comment is not its first word
+READS_ONLY = re.compile(rf"{GAP}(?:{READS})\b", re.IGNORECASE | re.DOTALL)
+# A text of several statements. (A literal that holds a semicolon looks like one: wider is safe.)
+WRITES_LATER = re.compile(rf";{GAP}(?!(?:{READS})\b|\Z)", re.IGNORECASE | re.DOTALL)
 # SELECT … FOR UPDATE and FOR NO KEY UPDATE lock rows, and change none.
 WRITES_INSIDE = re.compile(r"\b(INSERT|DELETE|MERGE|(?<!FOR )(?<!NO KEY )UPDATE)\b", re.IGNORECASE)
 SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
+# Every later transaction of the session, or until somebody says otherwise.
+SETS_SESSION = re.compile(
+    r"\b(SESSION\s+CHARACTERISTICS|default_transaction_isolation|DISCARD\s+ALL|RESET\s+ALL)\b", re.I
+)
 OUTSIDE_TRANSACTIONS = re.compile(
     r"\s*(CALL|REINDEX|CLUSTER|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|"
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
+ENDS_TRANSACTION = re.compile(r"(?:^|;)\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+DELETES = re.compile(r"\b(?:DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
 CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
 LONG_SQL = 4096  # characters from which a statement's text is not kept: it holds data
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -169,15 +178,7 @@ class Transaction:
             # Django rolls back by itself after errors of the database only.
             self.connection.rollback()
             raise
-        try:
-            commit()
-        except (OperationalError, InterfaceError):
-            # It may have been committed all the same, or will be: the marks stand until their deadline.
-            raise
-        except BaseException:
-            announcement.clear()
-            raise
-        announcement.clear()
+        cleared_after(announcement, commit)
 
     def rolled_back(self) -> None:
         self.changes = Changes()
@@ -190,9 +191,11 @@ class Transaction:
         if self.in_orm_statement:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
-        isolates, tables = _judged(text) if len(text) < LONG_SQL else judged(text)
+        isolates, session, tables = _judged(text) if len(text) < LONG_SQL else judged(text)
         if isolates:
             self._snapshot = True
+        if session:
+            self.connection.cacheops_forget_isolation()
         if not tables:
             return execute(sql, params, many, context)
         return self.around(tables, text, lambda: execute(sql, params, many, context))
@@ -200,11 +203,15 @@ class Transaction:
     def around(self, tables: Iterable[str], text: str, run: Callable[[], Any]) -> Any:
         """Run a raw write of these tables."""
         connection = self.connection
-        if connection.in_atomic_block or not connection.get_autocommit():
+        inside = connection.in_atomic_block or not connection.get_autocommit()
+        if inside:
             self._note(tables)
+        if ENDS_TRANSACTION.search(text):
+            return self.committed(tables, run)
+        if inside:
             return run()
         if OUTSIDE_TRANSACTIONS.match(text):
-            return self._announced(tables, run)
+            return self.committed(tables, run)
         with transaction.atomic(using=self.database, savepoint=False):
             self._note(tables)
             return run()
@@ -213,22 +220,38 @@ class Transaction:
         for table in tables:
             self.changed_table(table, ChangeSource.RAW_SQL)
 
-    def _announced(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
-        """Run a statement that commits by itself."""
+    def committed(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
+        """Run raw SQL that commits by itself: with it what the transaction has changed before."""
         changes = Changes()
-        for table in tables:
-            changes.add_table(table, ChangeSource.RAW_SQL)
+        changes.update(self.changes)
+        if not is_silenced():
+            for table in tables:
+                changes.add_table(table, ChangeSource.RAW_SQL)
+        if not changes:
+            return run()
         announcement = Announcement(self.database, changes)
         announcement.mark()
-        try:
-            return run()
-        finally:
-            announcement.clear()
+        return cleared_after(announcement, run)
 
 
-def judged(sql: str) -> tuple[bool, frozenset[str]]:
-    """Say whether a statement sets a transaction's isolation, and which tables it may write."""
-    return SETS_ISOLATION.search(sql) is not None, frozenset(written_tables(sql))
+def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
+    """Commit, and take the marks off where the outcome is known."""
+    try:
+        result = commit()
+    except (OperationalError, InterfaceError):
+        # It may have been committed all the same, or will be: the marks stand until their deadline.
+        raise
+    except BaseException:
+        announcement.clear()
+        raise
+    announcement.clear()
+    return result
+
+
+def judged(sql: str) -> tuple[bool, bool, frozenset[str]]:
+    """Say whether a statement sets a transaction's isolation, whether a session's, and which tables it may write."""
+    isolates, session = SETS_ISOLATION.search(sql) is not None, SETS_SESSION.search(sql) is not None
+    return isolates, session, frozenset(written_tables(sql))
 
 
 _judged = lru_cache(maxsize=1024)(judged)  # the ORM makes the same texts again and again
@@ -237,7 +260,7 @@ on_change(_judged.cache_clear)
 
 def written_tables(sql: str) -> set[str]:
     """Return the tracked tables that a statement names, where it is not sure only to read."""
-    if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql):
+    if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql) and not WRITES_LATER.search(sql):
         return set()
     named = {table for word in WORD.findall(sql) for table in tables_named(word.lower())}
     named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}

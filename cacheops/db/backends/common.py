@@ -1,7 +1,7 @@
 """What our database backends add to Django's: their compilers, their commits, and an eye on raw statements."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.transaction import atomic
@@ -15,6 +15,7 @@ class CachingWrapper:
 
     connection: Any
     execute_wrappers: list[Any]
+    closed_in_transaction: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -26,6 +27,9 @@ class CachingWrapper:
     def cacheops_snapshots(self) -> bool:
         """Say whether an open transaction sees one snapshot from its first statement on."""
         raise NotImplementedError
+
+    def cacheops_forget_isolation(self) -> None:
+        """Hear that the isolation of the session's transactions may be another from now on."""
 
     def cacheops_commits_each(self) -> bool:
         """Say whether a save() may be one statement, which commits by itself. Databases that can't check it say no."""
@@ -50,26 +54,56 @@ class CachingWrapper:
             transaction_of(self).rolled_back()
 
     def close(self) -> None:
-        super().close()
-        if self.connection is None:
-            transaction_of(self).rolled_back()
+        try:
+            super().close()
+        finally:
+            if self.connection is None or self.closed_in_transaction:
+                transaction_of(self).rolled_back()
 
 
-class CopyWatching:
-    """Mixed into a cursor wrapper: COPY does not pass the execute wrappers."""
+class StreamWatching:
+    """Mixed into a cursor wrapper of psycopg: what does not pass the execute wrappers."""
 
     db: Any
     cursor: Any
 
+    def stream(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Run a statement when its first row is asked for. A write is run to its end: its rows are held."""
+        text = self._text_of(statement)
+        tables = written_tables(text)
+        if not tables:
+            yield from self.cursor.stream(statement, *args, **kwargs)
+            return
+        yield from transaction_of(self.db).around(
+            tables, text, lambda: list(self.cursor.stream(statement, *args, **kwargs))
+        )
+
+    def _text_of(self, statement: Any) -> str:
+        return statement.as_string(self.cursor) if hasattr(statement, "as_string") else str(statement)
+
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        text = statement if isinstance(statement, str) else statement.as_string(self.cursor)
-        tables: Iterable[str] = written_tables(text)
+        tables: Iterable[str] = written_tables(self._text_of(statement))
         transaction = transaction_of(self.db)
         if tables and not (self.db.in_atomic_block or not self.db.get_autocommit()):
             return _OwnTransaction(transaction, set(tables), self.cursor.copy(statement, *args, **kwargs))
         for table in tables:
             transaction.changed_table(table, ChangeSource.BULK)
         return self.cursor.copy(statement, *args, **kwargs)
+
+
+class ScriptWatching:
+    """Mixed into a cursor wrapper of SQLite: a script does not pass the execute wrappers."""
+
+    db: Any
+    cursor: Any
+
+    def executescript(self, script: str) -> Any:
+        """Run a script. The driver commits the open transaction first, and each statement commits by itself."""
+        transaction, tables = transaction_of(self.db), written_tables(script)
+        if self.db.in_atomic_block or not self.db.get_autocommit():
+            for table in tables:
+                transaction.changed_table(table, ChangeSource.RAW_SQL)
+        return transaction.committed(tables, lambda: self.cursor.executescript(script))
 
 
 class _OwnTransaction:

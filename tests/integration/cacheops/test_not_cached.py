@@ -166,3 +166,40 @@ def test_a_snapshot_neither_reads_nor_fills(level: str, library: str) -> None:
             assert not is_hit(library, count)
     assert not is_hit(library, count)
     assert is_hit(library, count)
+
+
+SESSIONS = {
+    "characteristics": ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {}", False),
+    "default": ("SET default_transaction_isolation TO '{}'", False),
+    "of the role": ("ALTER ROLE CURRENT_USER SET default_transaction_isolation TO '{}'", True),
+}
+
+
+@pytest.mark.parametrize("database", ["default"])
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_of_snapshots_neither_reads_nor_fills(name: str, library: str) -> None:
+    connection = connections[library]
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL's isolation levels")
+    statement, connects = SESSIONS[name]
+
+    def count() -> Any:
+        return Book.objects.using(library).aggregate(n=Count("pk"))
+
+    def isolate(level: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(level))
+        if connects:
+            connection.close()
+
+    try:
+        isolate("repeatable read")
+        for _ in range(2):
+            with transaction.atomic(using=library):
+                assert not is_hit(library, count)
+                assert not is_hit(library, count)
+    finally:
+        isolate("read committed")
+    with transaction.atomic(using=library):
+        assert not is_hit(library, count)
+        assert is_hit(library, count)

@@ -9,7 +9,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import ClientCursor
 from psycopg.pq import TransactionStatus
 
-from cacheops.db.backends.common import CachingWrapper, CopyWatching
+from cacheops.db.backends.common import CachingWrapper, StreamWatching
 from cacheops.orm.transaction import Statement
 
 
@@ -17,19 +17,39 @@ class DatabaseOperations(operations.DatabaseOperations):
     compiler_module = "cacheops.db.backends.postgresql.compiler"
 
 
-class WatchedCursor(CopyWatching, CursorWrapper):
+class WatchedCursor(StreamWatching, CursorWrapper):
     pass
 
 
-class WatchedDebugCursor(CopyWatching, base.CursorDebugWrapper):
+class WatchedDebugCursor(StreamWatching, base.CursorDebugWrapper):
     pass
 
 
 class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
     ops_class = DatabaseOperations
 
+    _isolation: str | None = None  # of the session's transactions where nothing else is said; None: not asked yet
+
     def cacheops_snapshots(self) -> bool:
-        return self.isolation_level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
+        """Say whether transactions see a snapshot: by OPTIONS, the session, or the default of the role or database."""
+        if self.isolation_level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE):
+            return True
+        if self.connection is None or self.connection.isolation_level is not None:
+            return False
+        if self._isolation is None:
+            if self.needs_rollback:
+                return True  # it can't be asked now; what is read now fails anyway
+            with self.wrap_database_errors, self.connection.cursor() as cursor:
+                cursor.execute("SHOW default_transaction_isolation")
+                self._isolation = cursor.fetchone()[0]
+        return self._isolation in ("repeatable read", "serializable")
+
+    def cacheops_forget_isolation(self) -> None:
+        self._isolation = None
+
+    def init_connection_state(self) -> None:
+        self._isolation = None
+        super().init_connection_state()
 
     def cacheops_commits_each(self) -> bool:
         """Say whether a statement run now commits by itself."""
