@@ -105,20 +105,40 @@ def _choices() -> Iterator[CheckMessage]:
 
 @register(Tags.caches)  # it asks no database, and so is no database check, which `manage.py check` leaves out
 def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """A database that models with profiles are read from has an engine that calls us."""
+    """A database that models with profiles are read from has an engine that calls us, and no other name."""
     if not any(options and options.get("ops", conf.defaults.get("ops")) for options in conf.profiles.values()):
         return []
-    if hasattr(connections["default"], "cacheops_snapshots"):
-        return []
-    engine = settings.DATABASES["default"]["ENGINE"]
-    return [
-        Error(
+    return [*_engines(), *_second_names()]
+
+
+def _engines() -> Iterator[CheckMessage]:
+    if not hasattr(connections["default"], "cacheops_snapshots"):
+        engine = settings.DATABASES["default"]["ENGINE"]
+        yield Error(
             f"CACHEOPS caches models, but DATABASES['default'] has the engine {engine}, "
             "which does not call the cache: nothing would be cached, and nothing invalidated.",
             hint="Use cacheops.db.backends.postgresql or cacheops.db.backends.sqlite3.",
             id="cacheops.E009",
         )
-    ]
+
+
+def _second_names() -> Iterator[CheckMessage]:
+    """Entries and marks go by the alias: what is written by one name invalidates nothing that was read by another."""
+    first: dict[Any, str] = {}
+    for alias in connections:
+        given = connections[alias].settings_dict
+        if not hasattr(connections[alias], "cacheops_snapshots"):
+            continue
+        mirrored = given.get("TEST", {}).get("MIRROR")
+        same = tuple(str(given.get(name) or "") for name in ("ENGINE", "HOST", "PORT", "NAME"))
+        other = mirrored or (first.setdefault(same, alias) if given.get("NAME") != ":memory:" else alias)
+        if other != alias:
+            yield Error(
+                f"DATABASES[{alias!r}] caches what is read from the database of {other!r}, or from its replica, "
+                f"and writes by {other!r} would not invalidate it.",
+                hint=f"Give {alias!r} Django's own engine: what is read by that name is then not cached.",
+                id="cacheops.E010",
+            )
 
 
 @register(Tags.caches)

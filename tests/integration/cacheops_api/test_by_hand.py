@@ -1,5 +1,6 @@
 """Invalidation by hand, blocks without it, the command, the checks, and the optional app for newcomers."""
 
+import json
 import os
 import subprocess
 import sys
@@ -119,17 +120,33 @@ def test_a_wrong_setting_is_found_by_check(settings: Any, settings_now: dict[str
     assert id in [message.id for message in run_checks(tags=["caches"])]
 
 
-def test_an_engine_that_does_not_call_us_is_found_by_check() -> None:
+OURS = {"ENGINE": "cacheops.db.backends.sqlite3", "NAME": "db.sqlite3"}
+MEMORY = {"NAME": ":memory:"}
+
+
+@pytest.mark.parametrize(
+    ("databases", "id"),
+    [
+        ({"default": {"ENGINE": "django.db.backends.sqlite3", **MEMORY}}, "cacheops.E009"),
+        ({"default": OURS, "again": OURS}, "cacheops.E010"),
+        ({"default": OURS, "replica": {**OURS, "HOST": "far", "TEST": {"MIRROR": "default"}}}, "cacheops.E010"),
+        ({"default": OURS, "again": {**OURS, "ENGINE": "django.db.backends.sqlite3"}}, ""),
+        ({"default": OURS | MEMORY, "other": OURS | MEMORY}, ""),
+        ({"default": OURS, "other": OURS | {"NAME": "other.sqlite3"}}, ""),
+    ],
+)
+def test_databases_that_the_cache_can_not_follow_are_found_by_check(databases: dict[str, Any], id: str) -> None:
     program = (
-        "import django; from django.conf import settings\n"
+        "import django, json, sys; from django.conf import settings\n"
         "from xyzsite.settings import test as base\n"
         "values = {name: getattr(base, name) for name in dir(base) if name.isupper()}\n"
-        "values['DATABASES'] = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
+        "values['DATABASES'] = json.loads(sys.argv[1])\n"
         "settings.configure(**values); django.setup()\n"
         "from django.core.checks import run_checks\n"
         "print([message.id for message in run_checks()])\n"
     )
-    assert "cacheops.E009" in run_python(program)
+    found = run_python(program, json.dumps(databases))
+    assert [one for one in ("cacheops.E009", "cacheops.E010") if one in found] == ([id] if id else [])
 
 
 def test_the_compat_app_gives_every_queryset_the_methods_and_nothing_else_does() -> None:
