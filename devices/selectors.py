@@ -75,6 +75,8 @@ def device_by_serial(user: User, serial: str) -> Device:
     Each reading changes its device's row. The entry that the write has stored answers, so that no reader has to ask
     the database again.
     """
+    if "\0" in serial:  # PostgreSQL refuses such a text
+        raise Device.DoesNotExist
     if is_bypassed():
         return Device.objects.visible_to(user).select_related("location").get(serial=serial)
     device = current_devices.get(device_id(serial))

@@ -21,13 +21,15 @@ class Advice:
     look: str
 
 
+NOT_CACHED = Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
+
+
 def advise(reads: Reads, writes: Writes, timeout: float | None, entries: int | None = None) -> Advice:
     """Return the most useful thing that can be said of a model.
 
-    `timeout` is its profile's, None where it has none; `entries` are those that stand now, None where nobody counted.
+    `timeout` is its profile's, None where each entry may have another; `entries` are those that stand now, None where
+    nobody counted.
     """
-    if timeout is None:
-        return Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
     if reads.total < ENOUGH_READS:
         return Advice("Too few reads to say", f"{reads.total:,} reads; {ENOUGH_READS} are needed.", "none")
     rate = reads.hit_rate or 0.0
@@ -92,7 +94,7 @@ def _never_asked_again(reads: Reads, rate: float, entries: int | None) -> Advice
     return Advice("Do not cache, or ask alike", why, "poor")
 
 
-def _cause(reads: Reads, writes: Writes, rate: float, timeout: float) -> Advice:
+def _cause(reads: Reads, writes: Writes, rate: float, timeout: float | None) -> Advice:
     """Say what most misses come from."""
     look = "fair" if rate >= CLEAR_CAUSE else "poor"
     missed = reads.absent + reads.outdated
@@ -101,7 +103,8 @@ def _cause(reads: Reads, writes: Writes, rate: float, timeout: float) -> Advice:
         return Advice("Narrow the condition", f"{why} {_whole(writes)}".strip(), look)
     if missed:
         absent = share(reads.absent / missed)
-        why = f"{absent} of the misses found no entry: expired (after {timeout:g} s), or never read before."
+        after = "" if timeout is None else f" (after {timeout:g} s)"
+        why = f"{absent} of the misses found no entry: expired{after}, or never read before."
         return Advice("Raise the TTL", why, look)
     why = f"{share(rate)} of {reads.total:,} reads are hits, and no single cause of the misses stands out."
     return Advice("Watch it", why, look)

@@ -64,6 +64,8 @@ class ObjectForm(forms.Form):
     def _row(self, model: type[models.Model], text: str) -> models.Model:
         try:
             name, value = condition(model, text)
+            if name != "pk" and not model._meta.get_field(name).unique:  # type: ignore[union-attr]
+                raise NotFound(f"{model._meta.label}.{name} is not unique: give the primary key, or a unique field.")
             with bypassed():
                 row: models.Model = model._base_manager.using(cached_alias(model)).get(**{name: value})
         except NotFound as error:
@@ -132,6 +134,8 @@ class LookUpForm(forms.Form):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["model"].choices = [("", "–"), *model_choices()]  # type: ignore[attr-defined]
+        known = ", ".join(conf.regions)
+        self.fields["region"].error_messages["invalid_choice"] = f"There is no region %(value)s: choose of {known}."
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean() or {}

@@ -12,11 +12,11 @@ from django.db import models
 from cacheops.monitoring.figures import FUNCTION, Reads, Usage, Writes
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.panel.advice import ENOUGH_READS, Advice, advise
+from cacheops.panel.advice import ENOUGH_READS, NOT_CACHED, Advice, advise
 from cacheops.panel.answers import PATIENCE, NoAnswer, answers
 from cacheops.panel.charts import rate_look
 from cacheops.panel.regionpage import KEYS_KEPT
-from cacheops.profiles import DEFAULT_TIMEOUT, OPERATIONS, Profile, profile_of
+from cacheops.profiles import OPERATIONS, Profile, profile_of
 
 SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168)}
 MOST_ROWS = 200
@@ -127,7 +127,7 @@ def _row(
     is_function: bool,
 ) -> Row:
     profile = profile_of(model) if model is not None else None
-    timeout = profile.timeout if profile else DEFAULT_TIMEOUT if model is None else None
+    timeout = profile.timeout if profile else None  # functions, and keys by name, have each its own
     held = [group for group in keys.groups if group.model == name and group.kind == "entries"] if keys else None
     entries = None if held is None else sum(group.keys for group in held)
     return Row(
@@ -138,7 +138,7 @@ def _row(
         writes=writes,
         entries=entries,
         bytes=None if held is None else sum(group.bytes for group in held),
-        advice=advise(reads, writes, timeout, entries),
+        advice=NOT_CACHED if model and not profile else advise(reads, writes, timeout, entries),
         kind="" if model else "function, view or fragment" if is_function else "keys by name",
     )
 

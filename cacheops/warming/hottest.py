@@ -95,6 +95,16 @@ def _by_key(model: type[models.Model], using: str, found: Counter[tuple[str, Any
     return counts
 
 
+def existing_keys(model: type[models.Model], keys: Sequence[Any]) -> Iterator[Any]:
+    """Yield those of the primary keys that are rows', in their order: deleted rows are counted as used for a day."""
+    rows = model._base_manager.using(cached_alias(model)).order_by()
+    for start in range(0, len(keys), PAGE):
+        page = keys[start : start + PAGE]
+        with bypassed():
+            found = set(rows.filter(pk__in=page).values_list("pk", flat=True))
+        yield from (key for key in page if key in found)
+
+
 def other_keys(model: type[models.Model], after: Any, but: frozenset[Any], *, newest: bool) -> Iterator[Any]:
     """Yield the primary keys after one, in their order (`newest`: from the last one down), but for some."""
     using = cached_alias(model)

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from cacheops.exceptions import InvalidOption
 from cacheops.usage import HOURS
-from cacheops.warming.hottest import count_rows, hot_keys, hours_ago, other_keys
+from cacheops.warming.hottest import count_rows, existing_keys, hot_keys, hours_ago, other_keys
 from cacheops.warming.registry import Warmer
 from cacheops.warming.runs import Checkpoint
 
@@ -51,7 +52,8 @@ class Scope:
         """Fix the target's list of hot keys, which its order hangs on, before its first batch."""
         if warmer.model is not None and checkpoint.hot is None:
             since = hours_ago(HOURS) if self.since is None else self.since
-            checkpoint.hot = hot_keys(warmer.model, since, checkpoint.regions)[: self.top or MOST_TOP]
+            used = hot_keys(warmer.model, since, checkpoint.regions)
+            checkpoint.hot = list(islice(existing_keys(warmer.model, used), self.top or MOST_TOP))
 
     def keys(self, warmer: Warmer, checkpoint: Checkpoint) -> Iterator[Any]:
         """Yield the target's keys that are not done yet, the most used first."""

@@ -75,6 +75,11 @@ def test_devices_are_narrowed(fleet: World, member: Client, query: str, count: i
     assert (answer.status_code, answer.context["page"].total) == (200, count)
 
 
+@pytest.mark.parametrize("serial", ["%00", "H-1%00", "H-1%FF"])
+def test_a_serial_that_can_not_be_is_not_found(member: Client, serial: str) -> None:
+    assert member.get(f"/devices/{serial}/").status_code == 404
+
+
 def test_devices_without_a_value_come_last_either_way(fleet: World, member: Client) -> None:
     up = names(member.get("/locations/harbor/?sort=value&page=2"))
     down = names(member.get("/locations/harbor/?sort=-value&page=2"))

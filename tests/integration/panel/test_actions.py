@@ -27,6 +27,9 @@ from tests.integration.panel.conftest import PANEL, SignIn, World
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 
+ACTION = f"{PANEL}actions/invalidate-object/"
+
+
 def read(world: World) -> str:
     """Read the device, and say what the cache did."""
     with tallied() as tally:
@@ -61,6 +64,20 @@ def test_an_object_is_invalidated(cached: World, root: Client) -> None:
     assert entry.user == cached.root
     assert entry.object_repr == f"Invalidate an object: devices.Device {cached.device.pk}"
     assert "us-east-1, us-west-2, us-east-2" in entry.change_message
+
+
+@pytest.mark.parametrize("condition", ["name=Quay thermometer", "location_id={}", "location={}"])
+def test_a_field_that_many_rows_may_share_names_no_object(cached: World, root: Client, condition: str) -> None:
+    place = cached.device.location
+    Device.objects.create(
+        location=place, serial="H-2", name=cached.device.name, kind="thermometer", metric="temperature"
+    )
+    values = {"model": "devices.device", "pk": condition.format(place.pk)}
+    for answer in (root.get(ACTION, values), root.post(ACTION, values)):
+        assert answer.status_code == 200
+        field = condition.partition("=")[0]
+        assert f"devices.Device.{field} is not unique" in answer.content.decode()
+    assert not LogEntry.objects.exists()
 
 
 def test_a_model_is_invalidated(cached: World, root: Client) -> None:

@@ -15,6 +15,7 @@ from cacheops.monitoring.flush import flusher
 from cacheops.panel import modelrows, overview, regionpage
 from cacheops.panel.answers import Answers, NoAnswer
 from cacheops.panel.charts import rate_chart, reads_chart
+from cacheops.profiles import profile_of
 from cacheops.regions import regions
 from tests.integration.panel.conftest import PANEL, World
 from tests.layout import wait_for_replicas
@@ -65,6 +66,23 @@ def test_models_come_with_figures_and_advice(counted: World, root: Client) -> No
     assert row.advice.text == "Too few reads to say"
     assert "auth.group" in table.idle
     assert b"contenttypes.contenttype" in root.get(f"{PANEL}models/?span=1h").content
+
+
+def test_no_time_to_live_is_told_of_keys_that_have_each_its_own(counted: World) -> None:
+    counters.read("analytics:hour", misses=80)
+    for name in ("analytics", "contenttypes.contenttype"):
+        counters.read(f"{name}:get", misses=80, absent=80)
+    assert flusher.flush()
+    rows = {row.name: row for row in modelrows.model_table("us-east-1", 1).rows}
+    assert "expired, or never read" in rows["analytics"].advice.why
+    timeout = profile_of(ContentType).timeout
+    assert f"expired (after {timeout:g} s)" in rows["contenttypes.contenttype"].advice.why
+
+
+def test_a_model_without_a_profile_is_told_as_not_cached(counted: World, settings: Any) -> None:
+    settings.CACHEOPS = {**settings.CACHEOPS, "contenttypes.contenttype": None}
+    rows = {row.name: row for row in modelrows.model_table("us-east-1", 1).rows}
+    assert rows["contenttypes.contenttype"].advice.text == "Not cached"
 
 
 def test_models_tell_stale_fills_and_where_invalidations_come_from(counted: World, root: Client) -> None:

@@ -117,6 +117,21 @@ def test_what_names_no_row_is_told_on_the_page(root: Client, text: str) -> None:
     assert response.context["form"].non_field_errors()
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"pk": "1", "region": "nope"}, "There is no region nope: choose of us-east-1, us-west-2, us-east-2."),
+        ({"pk": "1\0"}, "Null characters are not allowed."),
+        ({"key": "x" * 40_001}, "Ensure this value has at most 40000 characters"),
+    ],
+    ids=["region", "pk", "key"],
+)
+def test_what_is_wrong_is_told_beside_its_field(root: Client, asked: dict[str, str], sentence: str) -> None:
+    response = root.get(f"{PANEL}look-up/", {"model": "devices.device", **asked})
+    assert "found" not in response.context
+    assert sentence in response.content.decode()
+
+
 def test_rows_are_for_those_who_may_view_the_model(world: World, staff: SignIn) -> None:
     Device.objects.get(pk=world.device.pk)
     asked = {"model": "devices.device", "pk": world.device.pk}

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from cacheops import bypassed
 from cacheops.regions import regions
 from cacheops.usage import usage, used_since
-from cacheops.warming import Reads, crew, recent_runs, register_warmer, registry
+from cacheops.warming import Reads, crew, hottest, recent_runs, register_warmer, registry
 from cacheops.warming.registry import rows_of
 from tests.clients import until
 from tests.testapp.cached import is_hit
@@ -131,6 +131,30 @@ def test_the_most_used_come_first_and_are_chosen(settings, books_count):
     assert order[0] == [3, newest]
     assert order[1][0] == 2
     assert order[2] == [3]
+
+
+def test_deleted_rows_take_no_places(settings, books_count, monkeypatch):
+    """What is read is counted for a day, whatever becomes of the rows."""
+    monkeypatch.setattr(hottest, "PAGE", 2)
+    settings.CACHEOPS_USAGE_SAMPLE = 1
+    for key, reads in ((5, 6), (4, 5), (3, 4), (2, 3), (1, 2)):
+        for _ in range(reads):
+            Book.objects.get(pk=key)
+    usage.tell(regions.local)
+    until(lambda: used_since(regions.local, 0), "told")
+    Book.objects.filter(pk__in=[5, 4, 2]).delete()
+    order: list[list[int]] = []
+    register_warmer("books", lambda keys: order.append(keys) or [rows_of(Book, keys, ())], model=Book)
+    try:
+        warm("books", "--top", "1")
+        told = warm("books", "--top", "3")
+        warm("books", "--since", "1h")
+    finally:
+        registry._warmers.pop("books")
+    with bypassed():
+        newest = Book.objects.exclude(pk__in=[1, 3]).order_by("-pk").values_list("pk", flat=True)[0]
+    assert order == [[3], [3, 1, newest], [3, 1]]
+    assert "1 warmed, 2 already warm" in told
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(books_count):

@@ -14,7 +14,6 @@ WHOLE = Writes(500, 0, 400, Histogram())
 UNUSED = Reads(hits=10, misses=90, outdated=90, sampled_fills=9, sampled_used=1)
 
 CASES = {
-    "no-profile": (Reads(hits=100), NONE, None, None, "Not cached"),
     "too-few": (Reads(hits=49), NONE, 60.0, None, "Too few reads to say"),
     "good": (Reads(hits=95, misses=5, absent=5), NONE, 60.0, None, "Leave it as it is"),
     "expired": (Reads(hits=60, misses=40, absent=38, outdated=2), NONE, 60.0, None, "Raise the TTL"),
@@ -34,6 +33,12 @@ def test_advice(reads: Reads, writes: Writes, timeout: float | None, entries: in
     advice = advise(reads, writes, timeout, entries)
     assert advice.text == text
     assert advice.why.endswith(".")
+
+
+def test_a_time_to_live_is_told_where_all_entries_have_it() -> None:
+    reads = CASES["expired"][0]
+    assert "expired (after 60 s), or never read" in advise(reads, NONE, 60.0).why
+    assert "expired, or never read" in advise(reads, NONE, None).why
 
 
 def test_the_figures_stand_behind_it() -> None:
