@@ -77,7 +77,8 @@ class CloudWatchCacheMetrics:
     def publish_metrics(self, cluster_name: str) -> list[Datum]:
         """Publish what happened since the last time, and how things are; return it.
 
-        Raise PublishFailed where CloudWatch did not take it, StoreUnavailable where the region does not answer.
+        Raise PublishFailed where CloudWatch did not take it, StoreUnavailable where the region does not answer,
+        InvalidOption where boto3 is not installed.
         """
         now = self._known()
         data = list(self._data(self._last(cluster_name), now))
@@ -121,6 +122,7 @@ class CloudWatchCacheMetrics:
         yield from source_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
+        client = self.client  # says what is missing, where boto3 is
         from botocore.exceptions import BotoCoreError, ClientError
 
         stamp = dt.datetime.fromtimestamp(moment, dt.UTC)
@@ -136,7 +138,7 @@ class CloudWatchCacheMetrics:
         ]
         for start in range(0, len(metrics), MOST_METRICS):
             try:
-                self.client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS])
+                client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS])
             except (BotoCoreError, ClientError) as error:
                 raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
 

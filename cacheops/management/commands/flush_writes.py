@@ -106,14 +106,14 @@ class Command(BaseCommand):
             found = cache.state()
             self.stdout.write(
                 f"{found.name} in {found.region}: {found.depth} wait, the oldest for {found.oldest_seconds:.0f} s; "
-                f"{found.taken} taken; {found.workers} workers; {found.dead} dead letters"
+                f"{found.taken} taken; {counted(found.workers, 'worker')}; {counted(found.dead, 'dead letter')}"
                 + (f"; not buffering: {found.problem}" if found.problem else "")
             )
 
     def _list_dead(self) -> None:
         for letter in dead_letters():
             self.stdout.write(f"{letter.created_at:%Y-%m-%d %H:%M:%S} {letter.region} {letter}\n    {letter.payload}")
-        self.stdout.write(f"{dead_letters().count()} dead letters.")
+        self.stdout.write(f"{counted(dead_letters().count(), 'dead letter')}.")
 
     def _retry_dead(self) -> None:
         written = 0
@@ -127,11 +127,15 @@ class Command(BaseCommand):
                 self.stderr.write(f"{letter.entry} is still refused: {error}")
             else:
                 written += 1
-        self.stdout.write(f"Wrote {written}; {dead_letters().count()} dead letters remain.")
+        self.stdout.write(f"Wrote {written}; {counted(dead_letters().count(), 'dead letter')} left.")
 
     def _log(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def counted(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 def buffers_exist() -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cacheops.conf import conf
-from cacheops.exceptions import PublishFailed, StoreError
+from cacheops.exceptions import InvalidOption, PublishFailed, StoreError
 from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Datum, cluster_of
 from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.monitor import CacheMonitor
@@ -27,14 +27,13 @@ class Command(BaseCommand):
         if interval is not None and interval <= 0:
             raise CommandError("--interval needs seconds above 0.")
         publisher = CloudWatchCacheMetrics(CacheMonitor(name))
-        if interval is None:
-            try:
-                self._publish(publisher, name, dry_run)
-            except (PublishFailed, StoreError) as error:
-                raise CommandError(str(error)) from error
-            return
         try:
-            self._go_on(publisher, name, interval, dry_run)
+            if interval is None:
+                self._publish(publisher, name, dry_run)
+            else:
+                self._go_on(publisher, name, interval, dry_run)
+        except (InvalidOption, PublishFailed, StoreError) as error:
+            raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             return
 

@@ -232,8 +232,21 @@ class TestRefused:
             run("excel", tmp_path)
 
     def test_an_unknown_zone(self, tmp_path):
-        with pytest.raises(CommandError, match="no IANA time zone"):
+        with pytest.raises(CommandError, match=r"argument --timezone: 'Mars/Base' is no IANA time zone"):
             run("long", tmp_path, "--timezone", "Mars/Base")
+
+    @pytest.mark.parametrize(
+        ("option", "value", "reason"),
+        [
+            ("--batch", "0", "0 is less than 1"),
+            ("--batch", "-5", "-5 is less than 1"),
+            ("--batch", "many", "'many' is no whole number"),
+            ("--show", "-1", "-1 is less than 0"),
+        ],
+    )
+    def test_a_number_that_makes_no_sense(self, tmp_path, option, value, reason):
+        with pytest.raises(CommandError, match=f"argument {option}: {reason}"):
+            run("long", tmp_path, option, value)
 
     def test_a_path_that_does_not_exist(self, tmp_path):
         with pytest.raises(CommandError, match="does not exist"):

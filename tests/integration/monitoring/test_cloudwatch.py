@@ -1,6 +1,7 @@
 """CloudWatch, as moto's server plays it over HTTP: what happened since the last time, once, and failures that show."""
 
 import datetime as dt
+import sys
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -144,6 +145,16 @@ def test_the_command_publishes_and_its_rehearsal_does_not(cloud: Any, region: st
     call_command("publish_cache_metrics", stdout=said)
     assert CLUSTER in said.getvalue()
     assert cloud.list_metrics(Namespace=NAMESPACE)["Metrics"]
+
+
+@pytest.mark.parametrize("options", [{}, {"interval": 60.0}], ids=["once", "again-and-again"])
+def test_without_boto3_it_says_what_to_install(
+    region: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("boto3", "botocore", "botocore.config", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(CommandError, match=r"pip install -r requirements-aws\.txt"):
+        call_command("publish_cache_metrics", **options)
 
 
 @pytest.mark.parametrize("options", [{"region": "mars"}, {"interval": 0.0}])

@@ -33,10 +33,13 @@ def test_once_writes_everything_and_buries_what_is_refused(cache: Cache, sink: S
     assert "notes: wrote" in run("--once")
     assert sorted(sink.stored) == [1]
     assert "0 wait" in run("--state")
+    assert "; 1 worker; 1 dead letter\n" in run("--state")
+    cache.buffer.take("another", 1, 0.0, 0.0)
+    assert "; 2 workers; " in run("--state")
     shown = run("--dead")
     assert "Refused: 2 is bad" in shown
     assert '"number":2' in shown
-    assert "1 dead letters." in shown
+    assert "1 dead letter." in shown
 
 
 @pytest.mark.django_db
@@ -47,7 +50,7 @@ def test_dead_letters_are_tried_again_when_the_reason_is_gone(cache: Cache, sink
     sink.bad = {2}
     shown = run("--retry-dead")
     assert "is still refused: 2 is bad" in shown
-    assert "Wrote 1; 1 dead letters remain." in shown
+    assert "Wrote 1; 1 dead letter left." in shown
     assert sorted(sink.stored) == [1]
     assert "2" in dead_letters().get().payload
 

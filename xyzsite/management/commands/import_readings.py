@@ -1,7 +1,7 @@
 """manage.py import_readings: files of readings into the database."""
 
 import time
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import tzinfo
@@ -22,6 +22,7 @@ from devices.imports.registry import FORMATS
 from devices.imports.reports import BadRows, BarReport, QuietReport
 from devices.imports.writers import writer
 from locations.models import validate_timezone
+from xyzsite.management.options import whole
 
 HELP = "Import readings from CSV files, plain or gzipped."
 FORMAT_LINES = "\n".join(
@@ -49,7 +50,7 @@ def zone(name: str) -> tzinfo:
     try:
         validate_timezone(name)
     except ValidationError as error:
-        raise CommandError(f"--timezone: {error.messages[0]}") from error
+        raise ArgumentTypeError(error.messages[0]) from error
     return ZoneInfo(name)
 
 
@@ -74,13 +75,19 @@ class Command(BaseCommand):
         )
         parser.add_argument("--strict", action="store_true", help="stop at the first bad row, with exit status 1")
         parser.add_argument("--errors", type=Path, metavar="FILE", help="add all bad rows to FILE: file,line,reason")
-        parser.add_argument("--show", type=int, default=10, metavar="N", help="show the first N bad rows (default 10)")
+        parser.add_argument(
+            "--show", type=whole(0), default=10, metavar="N", help="show the first N bad rows (default 10)"
+        )
         parser.add_argument(
             "--timezone", type=zone, metavar="ZONE", help="zone of times that name none, such as America/Chicago"
         )
         parser.add_argument("--again", action="store_true", help="read files from their start, finished or not")
         parser.add_argument(
-            "--batch", type=int, default=BATCH, metavar="N", help=f"readings in one transaction (default {BATCH:,})"
+            "--batch",
+            type=whole(1),
+            default=BATCH,
+            metavar="N",
+            help=f"readings in one transaction (default {BATCH:,})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,5 +1,6 @@
 """manage.py seed_demo: locations, devices, readings and people to look at."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,11 +21,11 @@ def moment(text: str) -> datetime:
     try:
         until = datetime.fromisoformat(text)
     except ValueError as error:
-        raise CommandError(f"--until {text!r} is not ISO 8601, such as 2026-05-04T12:00Z.") from error
+        raise ArgumentTypeError(f"{text!r} is not ISO 8601, such as 2026-05-04T12:00Z.") from error
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     problem = time_problem(until, timezone.now())
     if problem:
-        raise CommandError(f"--until: {problem}")
+        raise ArgumentTypeError(problem)
     return until
 
 
