@@ -7,20 +7,21 @@ instances): a write that would change one of them invalidates the result, under 
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import msgspec
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 
 from cacheops import values
+from cacheops.call_keys import CallKeys, NotYet, name_of
 from cacheops.conf import conf
 from cacheops.engine import fetch
-from cacheops.exceptions import InvalidOption, UnencodableValue
+from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
 from cacheops.keys import TableKeys, digest
 from cacheops.orm.options import is_bypassed
-from cacheops.orm.samples import queryset_of, sample_tables, written_in_transaction
+from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile, profile_of
 from cacheops.regions import regions
 from cacheops.request import Request
@@ -29,16 +30,18 @@ from cacheops.stores.base import MarkedTable, TableTags
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Sample = models.QuerySet[Any] | type[models.Model] | models.Model
+Sample = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 
 FUNCTIONS = "-"  # stands for the database in the keys of functions
 CALL = "call"  # the scheme of a function's calls: one tag a call
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
-
 
 class CachedFunction(Generic[P, R]):
-    """A function and its cache. Calling it answers from the cache; the attributes are those of the function."""
+    """A function and its cache. Calling it answers from the cache; the attributes are those of the function.
+
+    Calls are told apart by their arguments (call_keys.py). Raise InvalidKey for one that nothing tells from others, and
+    for a function made in another, if nothing tells it from others made there and it has no `extra`.
+    """
 
     def __init__(
         self,
@@ -55,9 +58,14 @@ class CachedFunction(Generic[P, R]):
         self._timeout = timeout
         self._extra = extra
         self._lock = lock
-        self._name = f"{func.__module__}.{func.__qualname__}"
-        signature = inspect.signature(func) if not isinstance(func, functools.partial) else None
-        self._signature = signature
+        self._name = name_of(func)
+        self._told: Any = None  # what tells the function from others of its name
+        try:
+            self._signature: inspect.Signature | None = inspect.signature(func)
+        except ValueError:  # some of those that are written in C
+            self._signature = None
+        with suppress(NotYet):  # then by its first call
+            self._told = self._told_now(calling=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if not conf.enabled or is_bypassed() or written_in_transaction(self._samples):
@@ -92,19 +100,40 @@ class CachedFunction(Generic[P, R]):
         return TableKeys.of(conf.prefix, FUNCTIONS, self._name)
 
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        named = digest(_encoder.encode([self._name, self._extra, self._bound(args, kwargs)]))
+        if self._told is None:
+            self._told = self._told_now(calling=True)
+        told = (self._name, self._told, self._key_of("extra", self._extra), self._bound(args, kwargs))
+        named = digest(repr(told).encode(errors="surrogatepass"))
         own = TableTags(self._keys(), (named,), (CALL,))
         tables = sample_tables(self._samples)
-        databases = tuple(sorted({queryset_of(sample).db for sample in self._samples}))
+        databases = tuple(sorted({database_of(sample) for sample in self._samples}))
         return Request(named, (own, *tables), self._profile(), f"{self._name}:call", databases)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the arguments, however they were given: f(1, b=2) is f(1, 2)."""
         if self._signature is None:
-            return [list(map(argument, args)), sorted((name, argument(value)) for name, value in kwargs.items())]
+            return self._key_of("args", args), sorted((name, self._key_of(name, kwargs[name])) for name in kwargs)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return [(name, argument(value)) for name, value in bound.arguments.items()]
+        return [(name, self._key_of(name, value)) for name, value in bound.arguments.items()]
+
+    def _key_of(self, name: str, value: Any) -> Any:
+        try:
+            return CallKeys().of(value)
+        except (InvalidKey, RecursionError) as error:
+            raise InvalidKey(
+                f"{self._name} is cached, and has no key for its argument {name!r}: {error}. Pass a plain value that "
+                "stands for it, or give its class a __repr__ that tells its instances apart."
+            ) from error
+
+    def _told_now(self, *, calling: bool) -> Any:
+        try:
+            return CallKeys(calling=calling, has_extra=self._extra is not None).of(self.func)
+        except (InvalidKey, RecursionError) as error:
+            raise InvalidKey(
+                f"{self._name} is cached, and could be one of several functions of this name: {error}. Make it a "
+                "parameter of the function, or say by `extra` what tells the function from the others."
+            ) from error
 
     def _profile(self) -> Profile:
         profile: Profile | None = Profile()
@@ -115,32 +144,13 @@ class CachedFunction(Generic[P, R]):
 
 
 def packed_or_none(value: Any) -> Any:
-    """Pack a result for the entry; what can't be packed is returned as it is, and the entry's encoding refuses it."""
+    """Pack a result for the entry. In the place of one that can't be is the error, for which the entry is not kept."""
     try:
         return values.pack(value)
-    except UnencodableValue:
-        return value
-
-
-def argument(value: Any) -> Any:
-    """Return what tells one argument from another: an instance by its key, a request by its address."""
-    if isinstance(value, models.Model):
-        return [value._meta.label_lower, value.pk]
-    if isinstance(value, HttpRequest):
-        return [value.method, value.build_absolute_uri()]
-    if isinstance(value, list | tuple):
-        return [argument(item) for item in value]
-    if isinstance(value, dict):
-        return [[argument(key), argument(item)] for key, item in value.items()]
-    if isinstance(value, set | frozenset):
-        return sorted(repr(argument(item)) for item in value)
-    return [type(value).__name__, value]
-
-
-def model_of(sample: Sample) -> type[models.Model]:
-    if isinstance(sample, type):
-        return sample
-    return sample.model if isinstance(sample, models.QuerySet) else type(sample)
+    except UnencodableValue as error:
+        return error
+    except RecursionError:
+        return UnencodableValue(f"A result of type {type(value).__name__} is nested too deep, or holds itself.")
 
 
 def cached(
@@ -207,7 +217,7 @@ class _CachedView:
 
 
 class _NotCached(Exception):
-    """Carries an answer past the cache: an error, a cookie for one person, a stream."""
+    """Carries an answer past the cache: an error, one for a single visitor, a stream."""
 
     def __init__(self, response: Any) -> None:
         super().__init__("not cached")
@@ -222,8 +232,14 @@ def _finished(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
         response = view(request, *args, **kwargs)
         if hasattr(response, "render") and callable(response.render):
             response = response.render()
-        if response.status_code != 200 or response.streaming or response.cookies:
+        if response.status_code != 200 or response.streaming or response.cookies or _is_private(response):
             raise _NotCached(response)
         return response
 
     return finished
+
+
+def _is_private(response: HttpResponse) -> bool:
+    """Say whether a response forbids to be kept, by the directives that Django's cache middleware follows."""
+    control = response.get("Cache-Control", "").lower()
+    return any(directive in control for directive in ("private", "no-cache", "no-store"))

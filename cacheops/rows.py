@@ -26,8 +26,9 @@ import msgspec
 
 from cacheops.exceptions import CorruptEntry, UnencodableValue
 
-# Raise it with every change of the layout above: entries of another format are never read, as it is part of their keys.
-FORMAT = 1
+# Raise it with every change of the layout above, or of what values.py packs: entries of another format are never read,
+# as it is part of their keys.
+FORMAT = 2
 _HEAD = struct.Struct(">BI")  # the format, the checksum
 
 Row = tuple[Any, ...]
@@ -213,6 +214,8 @@ def _pack(value: Any) -> Any:
         bounds = getattr(value, "_bounds", None) or value.bounds
         plain_range = [kind.__name__, _pack(value.lower), _pack(value.upper), bounds, value.isempty]
         return msgspec.msgpack.Ext(_RANGE, _encoder.encode(plain_range))
+    if isinstance(value, UnencodableValue):  # what a value was refused for, in its place (decorators.packed_or_none)
+        raise value
     raise UnencodableValue(
         f"A row holds a {kind.__module__}.{kind.__qualname__}, which the cache can't store without loss. "
         "Leave the column out of the query, or do not cache the model."

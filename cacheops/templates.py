@@ -66,5 +66,5 @@ class DecoratorNode(Node):
         def content() -> str:
             return self.nodelist.render(context)
 
-        content.__module__, content.__qualname__ = self.func.__module__, self.func.__qualname__
+        content.__module__, content.__qualname__ = self.func.__module__, self.func.__name__
         return decorator(content)()

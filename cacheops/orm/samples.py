@@ -117,7 +117,16 @@ def queryset_of(sample: Any) -> "models.QuerySet[Any]":
         return sample._default_manager.all()
     if isinstance(sample, models.Model):
         return type(sample)._default_manager.using(sample._state.db).filter(pk=sample.pk)
-    raise InvalidOption(f"{sample!r} is no sample: use a queryset, a model or an instance.")
+    raise InvalidOption(f"{sample!r} is no sample: use a queryset, a model, an instance or RowsOf.")
+
+
+def model_of(sample: Any) -> type[models.Model]:
+    """Return the model whose rows a sample stands for. Raise InvalidOption for what is no sample."""
+    if isinstance(sample, models.QuerySet | RowsOf):
+        return sample.model
+    if isinstance(sample, type) and issubclass(sample, models.Model):
+        return sample
+    return type(sample) if isinstance(sample, models.Model) else queryset_of(sample).model
 
 
 def _dependencies(sample: Any) -> Iterable[Dependency]:
@@ -136,9 +145,18 @@ def _dependencies(sample: Any) -> Iterable[Dependency]:
         template = None
     if template is not None:
         return template.tags(fingerprint.parameters, conf.max_tags)
-    if query.is_empty():
+    if _matches_nothing(compiler):
         return ()
     raise InvalidOption(f"The sample {queryset.query} can't be followed: it reads what the cache does not know of.")
+
+
+def _matches_nothing(compiler: SQLCompiler) -> bool:
+    """Say whether a query has no SQL, as `none()` and `filter(pk__in=[])`: no write changes what it gives."""
+    try:
+        compiler.as_sql()
+    except EmptyResultSet:
+        return True
+    return False
 
 
 def written_in_transaction(samples: Iterable[Any]) -> bool:
