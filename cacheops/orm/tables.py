@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
+from django.db.models import deletion
 
 from cacheops.conf import on_change
 from cacheops.profiles import profile_of
@@ -29,6 +30,8 @@ TEXT_FIELDS: tuple[type, ...] = (
     models.TextField,
 )
 TAG_SIGNS = frozenset(",/=&#")  # have a meaning in the names of schemes and tags
+# Since Django 6.1 the database can do what follows a deletion.
+BY_DATABASE: type | tuple[()] = getattr(deletion, "DatabaseOnDelete", ())
 RANGE_FIELDS = frozenset({models.DateField, models.DateTimeField})
 # The type of the values that a field's get_prep_value() gives back as they are.
 PLAIN_TYPES: dict[type, type] = {
@@ -72,19 +75,32 @@ def tables_named(word: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def referring(table: str) -> frozenset[str]:
     """Return a table and all that refer to it, directly or through others: TRUNCATE ... CASCADE empties them too."""
+    return _reached(table, object) | {table}
+
+
+@lru_cache(maxsize=1024)
+def changed_by_deleting(table: str) -> frozenset[str]:
+    """Return the tables, itself perhaps, whose rows the database itself changes or deletes with those of a table."""
+    return _reached(table, BY_DATABASE)
+
+
+def _reached(table: str, on_delete: type | tuple[()]) -> frozenset[str]:
+    """Return the tables that refer to a table by relations with such an `on_delete`, directly or through others."""
     found: set[str] = set()
     waiting = [table]
     while waiting:
-        name = waiting.pop()
-        if name in found or name not in models_by_table():
-            continue
-        found.add(name)
-        relations = models_by_table()[name]._meta.get_fields(include_hidden=True)
-        waiting += [
+        model = models_by_table().get(waiting.pop())
+        relations = model._meta.get_fields(include_hidden=True) if model else ()
+        named = {
             relation.related_model._meta.db_table
             for relation in relations
-            if relation.auto_created and not relation.concrete and isinstance(relation.related_model, type)
-        ]
+            if relation.auto_created
+            and not relation.concrete
+            and isinstance(relation.related_model, type)
+            and isinstance(getattr(relation, "on_delete", None), on_delete)
+        }
+        waiting += named - found
+        found |= named
     return frozenset(found)
 
 

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from cacheops.conf import conf, on_change
 from cacheops.invalidation import Announcement, Changes, ChangeSource, known_columns
 from cacheops.orm.dependencies import Template
-from cacheops.orm.tables import is_tracked, models_by_table, referring, tables_named
+from cacheops.orm.tables import changed_by_deleting, is_tracked, models_by_table, referring, tables_named
 
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
@@ -38,7 +38,7 @@ OUTSIDE_TRANSACTIONS = re.compile(
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
-ENDS_TRANSACTION = re.compile(r"(?:^|;)\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+ENDS_TRANSACTION = re.compile(rf"(?:^|;){GAP}(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
 DELETES = re.compile(r"\b(?:DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
 CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
 LONG_SQL = 4096  # characters from which a statement's text is not kept: it holds data
@@ -266,6 +266,8 @@ def written_tables(sql: str) -> set[str]:
     named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}
     if CASCADES.search(sql):
         named = {table for name in named for table in referring(name)}
+    if DELETES.search(sql):
+        named |= {table for name in named for table in changed_by_deleting(name)}
     return {name for name in named if is_tracked(name)}
 
 

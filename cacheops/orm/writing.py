@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, DatabaseDefault
 from django.db.models.sql.compiler import SQLCompiler
@@ -22,10 +22,9 @@ from django.db.models.sql.where import WhereNode
 from cacheops.invalidation import ChangeSource
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.guess import is_row_of, update_as_guessed
-from cacheops.orm.tables import models_by_table, plain_type
+from cacheops.orm.tables import changed_by_deleting, models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, transaction_of, wanted_columns
 
-AnyField = Field[Any, Any] if hasattr(Field, "__class_getitem__") else Field
 Values = Mapping[str, Any]  # column -> value
 NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for: what has conditions is not known
 
@@ -111,10 +110,8 @@ class CapturingDelete(CapturingCompiler):
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             if not fields or not self._is_bounded():
-                if fields:
-                    self.transaction.changed_table(self.table, ChangeSource.DELETE)
-                else:
-                    self.transaction.changed_rows(self.table, NO_VALUES, ChangeSource.DELETE)
+                self.transaction.changed_rows(self.table, NO_VALUES, ChangeSource.DELETE)
+                self._note_followers()
                 return super().execute_sql(result_type, **kwargs)  # type: ignore[misc]
             try:
                 sql, params = self.as_sql()  # type: ignore[attr-defined]
@@ -122,7 +119,14 @@ class CapturingDelete(CapturingCompiler):
                 return None
             count, rows = self.run_returning(sql, params, fields)
             self.transaction.changed_rows(self.table, rows, ChangeSource.DELETE)
+            if count:
+                self._note_followers()
             return count if result_type == ROW_COUNT else None
+
+    def _note_followers(self) -> None:
+        """Note what the database itself does with rows that refer to the deleted ones (DB_CASCADE and its kin)."""
+        for table in changed_by_deleting(self.table):
+            self.transaction.changed_table(table, ChangeSource.DELETE)
 
     def _is_bounded(self) -> bool:
         """Deleting everything returns nothing: it would be the whole table, through memory."""
@@ -176,6 +180,9 @@ class CapturingUpdate(CapturingCompiler):
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             asked = list(returning_fields)
+            if not fields:
+                self.transaction.changed_rows(self.table, NO_VALUES, self._source())
+                return super().execute_returning_sql(asked)  # type: ignore[misc]
             named = [*fields, *self.keys]
             before = None
             if self._sets_any(fields):

@@ -47,6 +47,7 @@ class Stall(models.Model):
 
 class Crate(models.Model):
     stall = models.ForeignKey(Stall, CASCADE)
+    inside = models.ForeignKey("self", CASCADE, null=True)
 
     class Meta:
         app_label = "testapp"

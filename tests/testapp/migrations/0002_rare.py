@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
             name='Crate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('inside', models.ForeignKey(null=True, on_delete=tests.testapp.rare.CASCADE, to='testapp.crate')),
                 ('stall', models.ForeignKey(on_delete=tests.testapp.rare.CASCADE, to='testapp.stall')),
             ],
         ),

@@ -1,12 +1,23 @@
 """The database engine `cacheops.db.backends.sqlite3`: Django's, whose reads and writes pass the cache."""
 
-from django.db.backends.sqlite3 import base, operations
+from typing import Any
 
-from cacheops.db.backends.common import CachingWrapper
+from django.db.backends.sqlite3 import base, operations
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+
+from cacheops.db.backends.common import CachingWrapper, ScriptWatching
 
 
 class DatabaseOperations(operations.DatabaseOperations):
     compiler_module = "cacheops.db.backends.sqlite3.compiler"
+
+
+class WatchedCursor(ScriptWatching, CursorWrapper):
+    pass
+
+
+class WatchedDebugCursor(ScriptWatching, CursorDebugWrapper):
+    pass
 
 
 class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
@@ -14,3 +25,9 @@ class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
 
     def cacheops_snapshots(self) -> bool:
         return True  # any transaction of SQLite does
+
+    def make_cursor(self, cursor: Any) -> WatchedCursor:
+        return WatchedCursor(cursor, self)
+
+    def make_debug_cursor(self, cursor: Any) -> WatchedDebugCursor:
+        return WatchedDebugCursor(cursor, self)
