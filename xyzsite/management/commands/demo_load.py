@@ -2,10 +2,13 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from django.conf import settings
@@ -20,10 +23,13 @@ from xyzsite.load.calls import Caller
 from xyzsite.load.fleet import LoadDevice, Posted, all_posted, start_fleet
 from xyzsite.load.readers import Browsed, all_browsed, pages_of, start_readers
 from xyzsite.load.world import make_world, remove_world
+from xyzsite.localregions.exceptions import LocalRegionsError
 from xyzsite.localregions.manager import LocalRegions
+from xyzsite.management.options import above_zero, whole
 
 START_SECONDS = 120.0  # for the platform to serve, its demo data loaded
 JOIN_SECONDS = 60.0  # for a thread's last call
+INTERRUPTED = 130  # a shell's exit status for Ctrl-C: 128 + SIGINT
 
 
 class Command(BaseCommand):
@@ -36,20 +42,28 @@ class Command(BaseCommand):
         port = os.environ.get("PORT", "8000")
         parser.add_argument("--url", default=f"http://127.0.0.1:{port}", help="the platform (default: %(default)s)")
         parser.add_argument("--start", action="store_true", help="start a platform of its own, and end it")
-        parser.add_argument("--seconds", type=float, default=60, help="how long (default: %(default)s)")
-        parser.add_argument("--devices", type=int, default=40, help="devices in the fleet (default: %(default)s)")
-        parser.add_argument("--rate", type=float, default=40, help="readings a second (default: %(default)s)")
-        parser.add_argument("--posters", type=int, default=4, help="connections that post (default: %(default)s)")
-        parser.add_argument("--readers", type=int, default=4, help="people who browse (default: %(default)s)")
-        parser.add_argument("--pages", type=float, default=10, help="pages a second (default: %(default)s)")
+        parser.add_argument("--seconds", type=above_zero, default=60, help="how long (default: %(default)s)")
+        parser.add_argument("--devices", type=whole(1), default=40, help="devices in the fleet (default: %(default)s)")
+        parser.add_argument("--rate", type=above_zero, default=40, help="readings a second (default: %(default)s)")
+        parser.add_argument("--posters", type=whole(1), default=4, help="connections that post (default: %(default)s)")
+        parser.add_argument("--readers", type=whole(0), default=4, help="people who browse (default: %(default)s)")
+        parser.add_argument("--pages", type=above_zero, default=10, help="pages a second (default: %(default)s)")
         parser.add_argument("--kill", action="store_true", help="kill Redis primaries of this region from time to time")
         parser.add_argument("--keep", action="store_true", help="leave the fleet and its readings in the database")
 
-    def handle(self, *args: Any, start: bool, url: str, keep: bool, **options: Any) -> None:
-        if start:
-            self._started(url)
-            return
-        if Caller(url, {}).get("/healthz").status != 200:
+    def handle(self, *args: Any, start: bool, url: str, **options: Any) -> None:
+        try:
+            if start:
+                self._started(url)
+            else:
+                self._compare(url, **options)
+        except LocalRegionsError as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED) from error
+
+    def _compare(self, url: str, keep: bool, **options: Any) -> None:
+        if not serves(url):
             raise CommandError(f"Nothing serves at {url}: run `make run`, or give --start.")
         try:
             right = self._run(url, **options)
@@ -76,18 +90,23 @@ class Command(BaseCommand):
         fleet = start_fleet(url, world.token, world.devices, posters, rate, stopped)
         people = start_readers(url, world.cookie, pages_of(world.devices), readers, pages, stopped)
         self._say(f"{devices} devices post to {url}, {readers} readers browse, for {seconds:.0f} s.")
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
+        try:
+            self._go_on(began + seconds, kill)
+        except KeyboardInterrupt:
+            self._say("Interrupted: no more calls; what is accepted goes to the database.")
+            raise
+        finally:
+            ran = time.monotonic() - began
+            waiting = settled(stopped, [*fleet, *people])
+            right = self._report(all_posted(fleet), all_browsed(people), waiting, world.devices, ran)
+        return right
+
+    def _go_on(self, deadline: float, kill: bool) -> None:
         while (left := deadline - time.monotonic()) > 0:
             if kill:
                 self._kill_a_primary()
             time.sleep(max(0.0, min(left, random.uniform(4, 8))))
-        stopped.set()
-        for thread in [*fleet, *people]:
-            thread.join(JOIN_SECONDS)
-        waiting = reading_buffer.state()
-        Flusher(reading_buffer).flush_all()
-        posted = all_posted(fleet)
-        return self._report(posted, all_browsed(people), waiting, world.devices, seconds)
 
     def _kill_a_primary(self) -> None:
         regions = LocalRegions(settings.BASE_DIR / "var" / "regions")
@@ -134,16 +153,40 @@ class Command(BaseCommand):
         try:
             wait_until_served(url, platform)
             again = [argument for argument in sys.argv[1:] if argument != "--start"]
-            code = subprocess.run([*manage, *again], check=False).returncode
+            code = run_to_its_end([*manage, *again])
         finally:
             platform.terminate()
             platform.wait()
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         if code:
             raise CommandError("The run was not right: see above.")
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def settled(stopped: threading.Event, threads: Sequence[threading.Thread]) -> WriteBehindState:
+    """End all calls, bring to the database what waits, as its devices may be deleted next; return what waited."""
+    stopped.set()
+    try:
+        for thread in threads:
+            thread.join(JOIN_SECONDS)
+    finally:  # after a second Ctrl-C, too
+        waiting = reading_buffer.state()
+        Flusher(reading_buffer).flush_all()
+    return waiting
+
+
+def run_to_its_end(command: Sequence[str]) -> int:
+    """Run a command and return its status. It is told of Ctrl-C, once, and waited for: it has an account to give."""
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        return process.wait()
 
 
 def devices_behind(posted: Posted, ids: list[int]) -> int:
@@ -155,10 +198,15 @@ def devices_behind(posted: Posted, ids: list[int]) -> int:
     return sum(shown[device] is None or shown[device] < moment for device, moment in newest.items())
 
 
+def serves(url: str) -> bool:
+    with closing(Caller(url, {})) as caller:
+        return caller.get("/healthz").status == 200
+
+
 def wait_until_served(url: str, platform: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and platform.poll() is None:
-        if Caller(url, {}).get("/healthz").status == 200:
+        if serves(url):
             return
         time.sleep(0.2)
     raise CommandError(f"The platform does not serve at {url}.")
