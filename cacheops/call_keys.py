@@ -154,9 +154,9 @@ class CallKeys:
             return "function", name, "itself"
         self._open.append(value)
         try:
-            given = self.of((value.__defaults__, value.__kwdefaults__)) if wrapped is None else None
-            decorated = None if wrapped is None else self.of(wrapped)
-            return "function", name, self._code(value.__code__), given, decorated, self._free(value)
+            # The defaults of the function that is called are among its arguments.
+            defaults = self.of((value.__defaults__, value.__kwdefaults__)) if self._open[1:] else None
+            return "function", name, self._code(value.__code__), defaults, self.of(wrapped), self._free(value)
         finally:
             self._open.pop()
 
@@ -164,14 +164,17 @@ class CallKeys:
         found: list[Any] = []
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             try:
-                found.append((name, self.of(cell.cell_contents)))
-            except ValueError as error:
-                if isinstance(error, InvalidKey):
-                    # What decorates is known by what it decorates.
-                    if not self._has_extra and not hasattr(value, "__wrapped__"):
-                        raise InvalidKey(f"its variable {name!r}: {error}") from error
-                elif not self._calling and name != value.__name__:  # empty as yet, and not for the function itself
+                content = cell.cell_contents
+            except ValueError:  # empty as yet
+                if not self._calling and name != value.__name__:
                     raise NotYet from None
+                continue
+            try:
+                found.append((name, self.of(content)))
+            except InvalidKey as error:
+                # What decorates is known by what it decorates.
+                if not self._has_extra and not hasattr(value, "__wrapped__"):
+                    raise InvalidKey(f"its variable {name!r}: {error}") from error
         return found
 
     def _code(self, code: CodeType) -> Any:
@@ -198,6 +201,8 @@ class CallKeys:
             return name, [(field, self.of(getattr(value, field))) for field in fields]
         if name == ANONYMOUS:
             return (name,)
+        if hasattr(value, "build_absolute_uri"):  # what wraps a request, as that of Django REST framework
+            return name, self._request(value)
         if callable(getattr(value, "__wrapped__", None)):  # a function that functools.wraps has dressed as another
             return name, self.of(value.__wrapped__)
         if kind.__module__.startswith("psycopg.") and hasattr(value, "obj"):  # its repr is cut

@@ -59,7 +59,7 @@ class CachedFunction(Generic[P, R]):
         self._extra = extra
         self._lock = lock
         self._name = name_of(func)
-        self._told: Any = None  # what tells the function from others of its name
+        self._told: str | None = None  # what tells the function from others of its name
         try:
             self._signature: inspect.Signature | None = inspect.signature(func)
         except ValueError:  # some of those that are written in C
@@ -102,8 +102,7 @@ class CachedFunction(Generic[P, R]):
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         if self._told is None:
             self._told = self._told_now(calling=True)
-        told = (self._name, self._told, self._key_of("extra", self._extra), self._bound(args, kwargs))
-        named = digest(repr(told).encode(errors="surrogatepass"))
+        named = _digest((self._told, self._key_of("extra", self._extra), self._bound(args, kwargs)))
         own = TableTags(self._keys(), (named,), (CALL,))
         tables = sample_tables(self._samples)
         databases = tuple(sorted({database_of(sample) for sample in self._samples}))
@@ -121,14 +120,17 @@ class CachedFunction(Generic[P, R]):
         try:
             return CallKeys().of(value)
         except (InvalidKey, RecursionError) as error:
+            parameter = self._signature.parameters.get(name) if self._signature else None
+            if parameter is not None and value is parameter.default:  # such as an object that stands for "not given"
+                return "default"
             raise InvalidKey(
                 f"{self._name} is cached, and has no key for its argument {name!r}: {error}. Pass a plain value that "
                 "stands for it, or give its class a __repr__ that tells its instances apart."
             ) from error
 
-    def _told_now(self, *, calling: bool) -> Any:
+    def _told_now(self, *, calling: bool) -> str:
         try:
-            return CallKeys(calling=calling, has_extra=self._extra is not None).of(self.func)
+            return _digest(CallKeys(calling=calling, has_extra=self._extra is not None).of(self.func))
         except (InvalidKey, RecursionError) as error:
             raise InvalidKey(
                 f"{self._name} is cached, and could be one of several functions of this name: {error}. Make it a "
@@ -141,6 +143,10 @@ class CachedFunction(Generic[P, R]):
             profile = profile_of(model_of(sample))
         timeout = self._timeout if self._timeout is not None else (profile or Profile()).timeout
         return replace(profile or Profile(), timeout=conf.ttl.get_ttl(timeout), lock=self._lock, level="fresh")
+
+
+def _digest(key: Any) -> str:
+    return digest(repr(key).encode(errors="surrogatepass"))
 
 
 def packed_or_none(value: Any) -> Any:

@@ -10,7 +10,7 @@ CacheopsError
 ├── EntryError              a cache entry can't be written or read
 │   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
 │   └── UnencodableValue    a value that would not come back equal: the result is not cached
-├── InvalidKey              a key, or a part of one, that no cache can take; also a ValueError
+├── InvalidKey              a key that no cache can take, or a value that makes none; also a ValueError
 ├── WriteBehindError        a write that was to be buffered was not
 │   ├── NotBuffered         the database is written instead
 │   │   ├── NotReplicated   its replicas did not confirm in time: a fail-over could lose it
@@ -77,7 +77,10 @@ class InvalidationRefused(CacheopsError):
 
 
 class InvalidKey(CacheopsError, ValueError):
-    """A key that is no text, too long, or holds what a key can't; the message says what to write instead."""
+    """A key that is no text, too long, or holds what a key can't; or a cached function's argument that makes none.
+
+    The message says what to write instead.
+    """
 
 
 class WriteBehindError(CacheopsError):

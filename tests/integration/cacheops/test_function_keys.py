@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, F, Prefetch, Q
 from django.http import QueryDict
+from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.views.generic import TemplateView
@@ -191,6 +192,37 @@ def _endless() -> list[Any]:
 def test_an_argument_that_nothing_tells_from_others_is_named(name: str) -> None:
     with pytest.raises(InvalidKey, match=r"has no key for its argument '(value|self|extra)'"):
         NOTHING_TELLS[name]()
+
+
+NOT_GIVEN = object()
+
+
+def test_a_default_may_be_an_object_that_nothing_tells_from_others() -> None:
+    @cached(timeout=60)
+    def found(name: str, default: object = NOT_GIVEN) -> object:
+        return name if default is NOT_GIVEN else default
+
+    assert found.key("a") == found.key("a", NOT_GIVEN) != found.key("a", None)
+    with pytest.raises(InvalidKey, match="'default'"):
+        found.key("a", object())
+
+
+class Wrapped:
+    """As Django REST framework's: another class, with the request's attributes."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.request, name)
+
+
+def test_requests_are_known_by_method_and_address() -> None:
+    ask = RequestFactory()
+    requests = (ask.get("/a"), ask.head("/a"), ask.get("/a?b=1"), ask.get("/a", headers={"host": "other"}))
+    for wrap in (lambda request: request, Wrapped):
+        assert len({taken.key(wrap(request)) for request in requests}) == len(requests)
+    assert taken.key(ask.get("/a")) == taken.key(ask.get("/a", headers={"cookie": "a=b"}))
 
 
 # --- functions --------------------------------------------------------------------------------------------------------
