@@ -73,14 +73,22 @@ class Half(asyncio.Protocol):
         self.other: Half | None = None
         self.transport: asyncio.Transport | None = None
         self.choked = False  # the other end takes no more bytes for now
+        self._early = b""  # what came before the other end was there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.pipe.made(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.write(data)
+        if self.other is None:
+            self._early += data
+            self.flow()  # no more than this one read is kept
+        else:
+            self.other.write(data)
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pipe.close()
@@ -97,13 +105,19 @@ class Half(asyncio.Protocol):
             self.other.flow()
 
     def flow(self) -> None:
-        """Read, or leave what comes in the system's buffer."""
+        """Read, or leave what comes in the system's buffer.
+
+        Not for connection_made: before Python 3.11.7 asyncio reads on after a pause there, and then heeds no other.
+        """
         if self.transport is None or self.transport.is_closing():
             return
         if self.choked or self.other is None or self.pipe.endpoint.stalled:
             self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
+            return
+        self.transport.resume_reading()
+        early, self._early = self._early, b""
+        if early:
+            self.other.write(early)  # last, since it may choke this half
 
 
 class Pipe:
@@ -119,11 +133,10 @@ class Pipe:
         self._joining: asyncio.Task[None] | None = None
 
     def made(self, half: Half) -> None:
-        """Take a new connection: the client's is held until the server's is there."""
+        """Take a new connection: what the client's sends is held until the server's is there."""
         if half is self.client:
             self.endpoint.pipes.add(self)
             self.endpoint.target.pipes.add(self)
-            half.flow()
             self._join()
 
     def _join(self) -> None:

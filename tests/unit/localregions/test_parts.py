@@ -13,7 +13,7 @@ import pytest
 from xyzsite.localregions import control, ports, processes, state
 from xyzsite.localregions.exceptions import NotRunning, UnknownName
 from xyzsite.localregions.plan import Options
-from xyzsite.localregions.proxy import Endpoint, Target
+from xyzsite.localregions.proxy import Endpoint, Pipe, Target
 from xyzsite.localregions.resp import RedisLink
 
 
@@ -227,6 +227,46 @@ def test_bytes_sent_before_the_server_closes_arrive():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"?")
         assert len(await reader.read(-1)) == 500_000
+        writer.close()
+        endpoint.close()
+        server.close()
+
+    run(talk)
+
+
+def test_clients_that_speak_at_once_are_answered():
+    def speak(port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"?")
+            return client.recv(64)
+
+    async def talk():
+        server, server_port = await answering(lambda data: data)
+        endpoint = Endpoint(Target(server_port))
+        port = ports.choose(["endpoint"], {})["endpoint"]
+        await endpoint.start(port)
+        for _ in range(100):  # their bytes come while asyncio is still taking the connection in
+            assert await asyncio.to_thread(speak, port) == b"?"
+        endpoint.close()
+        server.close()
+
+    run(talk)
+
+
+def test_bytes_that_come_before_the_server_is_there_are_kept():
+    async def talk():
+        server, server_port = await answering(lambda data: data)
+        target = Target()
+        endpoint = Endpoint(target)
+        ours, theirs = socket.socketpair()
+        pipe = Pipe(endpoint)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: pipe.client, theirs)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        pipe.client.data_received(b"one ")  # asyncio may not heed a pause yet
+        writer.write(b"two")
+        target.move(server_port)
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(7) == b"one two"
         writer.close()
         endpoint.close()
         server.close()
