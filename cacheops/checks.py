@@ -143,8 +143,11 @@ def _second_names() -> Iterator[CheckMessage]:
 
 @register(Tags.caches)
 def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
-    found: list[CheckMessage] = []
+    """What write-behind buffers can't be evicted, and its numbers can work.
+
+    A region without replicas buffers nothing, by its own settings.
+    """
+    found: list[CheckMessage] = [*_write_behind_numbers()]
     if not conf.wait_replicas.get(conf.local_region):
         return found
     for cache in write_behind.registered.values():
@@ -163,3 +166,11 @@ def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+def _write_behind_numbers() -> Iterator[CheckMessage]:
+    for name in ("flush_batch", "flush_seconds", "flush_retry_seconds", "flush_attempts", "buffer_bound"):
+        try:
+            getattr(conf, name)
+        except InvalidOption as error:
+            yield Error(str(error), id="cacheops.E010")

@@ -17,6 +17,18 @@ class Conf:
     def _get(self, name: str, default: Any) -> Any:
         return getattr(settings, name, default)
 
+    def _count(self, name: str, default: int) -> int:
+        value = self._get(name, default)
+        if type(value) is not int or value < 1:
+            raise InvalidOption(f"{name} is {value!r}: use a whole number, 1 or more.")
+        return value
+
+    def _seconds(self, name: str, default: float) -> float:
+        value = self._get(name, default)
+        if type(value) not in (int, float) or not value >= 0:
+            raise InvalidOption(f"{name} is {value!r}: use seconds, 0 or more.")
+        return value
+
     @cached_property
     def enabled(self) -> bool:
         """Whether reads are cached. Writes invalidate in any case: another process may still read."""
@@ -148,27 +160,27 @@ class Conf:
     @cached_property
     def flush_batch(self) -> int:
         """How many buffered writes a worker brings to the database at a time."""
-        return self._get("CACHEOPS_FLUSH_BATCH", 100)
+        return self._count("CACHEOPS_FLUSH_BATCH", 100)
 
     @cached_property
     def flush_seconds(self) -> float:
         """How long a buffered write waits for a batch to be full."""
-        return self._get("CACHEOPS_FLUSH_SECONDS", 30.0)
+        return self._seconds("CACHEOPS_FLUSH_SECONDS", 30.0)
 
     @cached_property
     def flush_retry_seconds(self) -> float:
         """After how long a write is tried again that was refused, or whose worker died; it doubles with each time."""
-        return self._get("CACHEOPS_FLUSH_RETRY_SECONDS", 10.0)
+        return self._seconds("CACHEOPS_FLUSH_RETRY_SECONDS", 10.0)
 
     @cached_property
     def flush_attempts(self) -> int:
         """How often a write that the database refuses is tried until it becomes a dead letter."""
-        return self._get("CACHEOPS_FLUSH_ATTEMPTS", 5)
+        return self._count("CACHEOPS_FLUSH_ATTEMPTS", 5)
 
     @cached_property
     def buffer_bound(self) -> int:
         """How many writes may wait; then BufferFull is raised. 50,000 of 200 bytes take some 15 MB."""
-        return self._get("CACHEOPS_BUFFER_BOUND", 50_000)
+        return self._count("CACHEOPS_BUFFER_BOUND", 50_000)
 
     @cached_property
     def jitter(self) -> float:

@@ -111,6 +111,14 @@ def test_a_query_chooses_for_itself(places: list[Location]) -> None:
         ({"CACHEOPS_REGIONS": ("eu-west-1",), "CACHEOPS_LOCAL_REGION": "eu-west-1"}, "cacheops.E005"),
         ({"CACHEOPS_LOCAL_REGION": "eu-west-1"}, "cacheops.E007"),
         ({"CACHEOPS_ON_UNREACHABLE": "hope"}, "cacheops.E008"),
+        ({"CACHEOPS_FLUSH_ATTEMPTS": 0}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_BATCH": 0}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_BATCH": -1}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_BATCH": 1.5}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_SECONDS": -1}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_SECONDS": "30"}, "cacheops.E010"),
+        ({"CACHEOPS_FLUSH_RETRY_SECONDS": -1}, "cacheops.E010"),
+        ({"CACHEOPS_BUFFER_BOUND": -1}, "cacheops.E010"),
     ],
 )
 def test_a_wrong_setting_is_found_by_check(settings: Any, settings_now: dict[str, Any], id: str) -> None:
