@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import environ
 from django.templatetags.static import static
 
+from xyzsite.settings.environment import Env, database_at, log_level
 from xyzsite.settings.regions import (
     HOME_REGION,
     REGIONS,
@@ -15,7 +15,7 @@ from xyzsite.settings.regions import (
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
-env = environ.Env()
+env = Env()
 env.read_env(BASE_DIR / ".env")
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
@@ -114,10 +114,12 @@ CACHEOPS_CLOUDWATCH_CLUSTERS = {  # the replication groups of deploy/elasticache
 
 # Writes go to "default", the primary database; a second region may name a streaming replica of it for its reads.
 DATABASES = {
-    "default": env.db_url_config(env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}")
+    "default": database_at(
+        "DATABASE_URL", env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}"
+    )
 }
-if env.str("DATABASE_REPLICA_URL", default=""):
-    DATABASES["replica"] = env.db_url("DATABASE_REPLICA_URL") | {"TEST": {"MIRROR": "default"}}
+if replica := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = database_at("DATABASE_REPLICA_URL", replica) | {"TEST": {"MIRROR": "default"}}
 for database in DATABASES.values():
     database.setdefault("CONN_MAX_AGE", env.int("DATABASE_CONN_MAX_AGE", default=60))
     database.setdefault("CONN_HEALTH_CHECKS", True)
@@ -172,5 +174,5 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": log_level("LOG_LEVEL", env.str("LOG_LEVEL", default="INFO"))},
 }

@@ -16,6 +16,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from xyzsite.settings.environment import redis_addresses
+
 HOME_REGION = "us-east-1"
 REGIONS = {
     "us-east-1": "US East (N. Virginia)",
@@ -46,7 +48,7 @@ def caches_from_environment(env: environ.Env, own_region: str) -> dict[str, dict
 
 def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[str, Any]:
     """Return the CACHES entry of one region, whose servers are waited for so many seconds."""
-    primaries = env.list(variable("REDIS_URL", region), default=[])
+    primaries = redis_addresses(env, variable("REDIS_URL", region))
     if not primaries:
         return {
             "BACKEND": "cacheops.backends.MemoryCache",
@@ -54,7 +56,7 @@ def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[
             "KEY_PREFIX": "xyz",
             "OPTIONS": {"MAX_ENTRIES": env.int("MEMORY_CACHE_MAX_ENTRIES", default=10_000)},
         }
-    readers = env.list(variable("REDIS_READER_URL", region), default=[])
+    readers = redis_addresses(env, variable("REDIS_READER_URL", region))
     cluster = env.bool(variable("REDIS_CLUSTER", region), default=False)
     if cluster and readers:
         raise ImproperlyConfigured(

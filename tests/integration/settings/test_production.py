@@ -54,6 +54,24 @@ def test_an_unknown_region_is_refused() -> None:
     assert "must be one of us-east-1, us-west-2, us-east-2" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "zzz"),
+        ("DATABASE_REPLICA_URL", "zzz://user:secret@host/name"),
+        ("SESSION_COOKIE_AGE", "abc"),
+        ("REDIS_URL_US_EAST_1", "redis://:secret@host:6379,zzz"),
+        ("LOG_LEVEL", "zzz"),
+    ],
+)
+def test_a_variable_that_can_not_be_meant_is_named(name: str, value: str) -> None:
+    result = manage("check", **REQUIRED | {name: value})
+    assert result.returncode == 1
+    assert f"{name} must be " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "secret" not in result.stderr
+
+
 def test_static_files_get_names_that_browsers_may_keep(tmp_path: Path) -> None:
     result = manage("collectstatic", "--no-input", "--verbosity", "0", **REQUIRED | {"STATIC_ROOT": str(tmp_path)})
     assert result.returncode == 0, result.stderr

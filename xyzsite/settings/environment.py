@@ -1,0 +1,64 @@
+"""Variables of the environment, read so that one which can not be meant is named, with what is expected instead.
+
+Values are not told: addresses hold passwords.
+"""
+
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+DATABASE_SCHEMES = ("postgres", "postgresql", "psql", "pgsql", "sqlite")  # those whose backends call the cache
+REDIS_SCHEMES = ("redis", "rediss")
+KINDS = {int: "a whole number", float: "a number", dict: "name=value pairs, by comma"}
+
+
+class Env(environ.Env):
+    """Reads variables, and names the one that can not be read as what it is to be."""
+
+    def get_value(self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, **options: Any) -> Any:
+        try:
+            return super().get_value(var, cast, default, **options)
+        except (TypeError, ValueError) as error:
+            raise ImproperlyConfigured(f"{var} must be {KINDS.get(cast, 'another kind of value')}.") from error
+
+
+def database_at(variable: str, url: str) -> dict[str, Any]:
+    """Return the DATABASES entry of the address that a variable holds. Raise ImproperlyConfigured for another text."""
+    scheme, separator, _ = url.partition("://")
+    try:
+        if separator and scheme in DATABASE_SCHEMES:
+            return dict(environ.Env.db_url_config(url))
+    except ValueError:
+        pass  # a port that is no number
+    raise ImproperlyConfigured(
+        f"{variable} must be the address of a database: postgres://user:password@host:5432/name, or sqlite:////file."
+    )
+
+
+def redis_addresses(env: environ.Env, variable: str) -> list[str]:
+    """Return the addresses that a variable lists. Raise ImproperlyConfigured where one of them is none."""
+    addresses: list[str] = env.list(variable, default=[])
+    if not all(map(_is_redis_address, addresses)):
+        raise ImproperlyConfigured(
+            f"{variable} must be addresses by comma, each as redis://user:password@host:6379/0, or rediss:// for TLS."
+        )
+    return addresses
+
+
+def _is_redis_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in REDIS_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def log_level(variable: str, name: str) -> str:
+    """Return the name of a level. Raise ImproperlyConfigured for another text."""
+    known = logging.getLevelNamesMapping()
+    if name not in known:
+        raise ImproperlyConfigured(f"{variable} must be one of {', '.join(sorted(known, key=known.__getitem__))}.")
+    return name
