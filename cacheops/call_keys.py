@@ -27,7 +27,7 @@ from django.utils.tree import Node
 from cacheops.exceptions import InvalidKey
 from cacheops.keys import shortened
 
-PLAIN = (bool, int, float, str, bytes, type(None))
+PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of what is known by nothing but its place in memory
 ANONYMOUS = "django.contrib.auth.models.AnonymousUser"  # by its name: the app may not be installed
 NAMELESS = ("<locals>", "<lambda>")  # in the names of functions and classes that others may share
@@ -42,6 +42,12 @@ def name_of(func: Callable[..., Any]) -> str:
     while isinstance(func, functools.partial):
         func = func.func
     return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
+
+
+def plain_key(value: Any) -> Any:
+    kind = type(value)
+    # Python writes no decimals of over 4,300 digits.
+    return kind.__name__, hex(value) if kind is int and value.bit_length() > 64 else value
 
 
 class CallKeys:
@@ -59,8 +65,7 @@ class CallKeys:
         """Return a value's key. Raise InvalidKey, and NotYet where nothing is called."""
         kind = type(value)
         if kind in PLAIN:
-            # Python writes no decimals of over 4,300 digits.
-            return kind.__name__, hex(value) if kind is int and value.bit_length() > 64 else value
+            return plain_key(value)
         for known, key in _KEYS:
             if isinstance(value, known):
                 return key(self, value)

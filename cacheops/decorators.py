@@ -15,7 +15,7 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 
 from cacheops import values
-from cacheops.call_keys import CallKeys, NotYet, name_of
+from cacheops.call_keys import PLAIN, CallKeys, NotYet, name_of, plain_key
 from cacheops.conf import conf
 from cacheops.engine import fetch
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
@@ -117,6 +117,8 @@ class CachedFunction(Generic[P, R]):
         return [(name, self._key_of(name, value)) for name, value in bound.arguments.items()]
 
     def _key_of(self, name: str, value: Any) -> Any:
+        if type(value) in PLAIN:
+            return plain_key(value)
         try:
             return CallKeys().of(value)
         except (InvalidKey, RecursionError) as error:
