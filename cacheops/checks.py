@@ -173,4 +173,4 @@ def _write_behind_numbers() -> Iterator[CheckMessage]:
         try:
             getattr(conf, name)
         except InvalidOption as error:
-            yield Error(str(error), id="cacheops.E010")
+            yield Error(str(error), id="cacheops.E011")
