@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from xyzsite.lifeline import end, tied
 from xyzsite.localregions.exceptions import ProgramMissing
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import Options
@@ -18,7 +19,7 @@ from xyzsite.settings.regions import variable
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # for the site to answer: a slow laptop's first import of everything
-STOP_SECONDS = 10.0  # for a process to end by itself before it is ended
+STOP_SECONDS = 10.0  # for a process to end before it is killed; its lifeline does so after 8
 LOOK_SECONDS = 0.5  # how often the processes are looked after
 
 Say = Callable[[str], None]
@@ -108,9 +109,12 @@ class LocalPlatform:
             self._worker = self._process(command, stdout=subprocess.DEVNULL)
 
     def _process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
-        """Start a process in a group of its own: Ctrl-C reaches only this one, which ends the others in order."""
+        """Start a process in a group of its own: Ctrl-C reaches only this one, which ends the others in order.
+
+        Where this one is killed, the other ends by its lifeline: the next start finds the port free.
+        """
         environment = {"DJANGO_SETTINGS_MODULE": "xyzsite.settings.local", **self.environment}
-        return subprocess.Popen(command, env=environment, start_new_session=True, **options)
+        return subprocess.Popen(tied(command), cwd=self.base_dir, env=environment, start_new_session=True, **options)
 
     def _serve(self) -> None:
         command = [sys.executable, "-m", "gunicorn", "xyzsite.wsgi", "--bind", f"{HOST}:{self.port}"]
@@ -140,8 +144,8 @@ class LocalPlatform:
         raise PlatformError(f"The web server did not answer within {START_SECONDS:.0f} s.")
 
     def _end(self) -> None:
-        end(self._site)
-        end(self._worker)
+        end(self._site, STOP_SECONDS)
+        end(self._worker, STOP_SECONDS)
         if self._own_regions:  # a start that was broken off ends with this process, its owner
             if self._worker is not None:
                 self._flush()
@@ -153,18 +157,6 @@ class LocalPlatform:
             self._manage("flush_writes", "--once", says="Stored what was buffered")
         except PlatformError as error:
             self.say(str(error))
-
-
-def end(process: "subprocess.Popen[bytes] | None") -> None:
-    """End a process: ask it, then make it."""
-    if process is None or process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
