@@ -84,8 +84,9 @@ def is_row_of(query: Any, instance: Model) -> bool:
     conditions = query.where.children
     if len(conditions) != 1:
         return False
-    target = getattr(getattr(conditions[0], "lhs", None), "target", None)
-    return target is query.get_meta().pk and conditions[0].rhs == instance.pk
+    column = getattr(conditions[0], "lhs", None)
+    targets = getattr(column, "targets", None) or (getattr(column, "target", None),)
+    return list(targets) == query.get_meta().pk_fields and conditions[0].rhs == instance.pk
 
 
 def _is_plain(query: Any) -> bool:

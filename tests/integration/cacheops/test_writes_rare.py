@@ -8,6 +8,7 @@ from django.db import connections, models
 from django.db.migrations.state import ModelState, StateApps
 from django.db.models import Count, F
 
+from cacheops.signals import cache_invalidated
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Author
@@ -115,6 +116,23 @@ def test_a_key_of_two_columns_tells_rows_apart(library: str) -> None:
     seats.filter(row=1).update(status="sold")
     assert is_hit(library, held)
     assert not is_hit(library, free)
+
+
+def test_saves_of_rows_with_a_key_of_two_columns_are_counted_as_saves(library: str) -> None:
+    Seat.objects.using(library).create(row=1, number=2)
+    for _ in range(2):
+        Seat.objects.using(library).filter(status="free").count()
+    heard = []
+
+    def hear(sender: Any, source: str, **kwargs: Any) -> None:
+        heard.append(source)
+
+    cache_invalidated.connect(hear)
+    try:
+        saved(library, status="sold")
+    finally:
+        cache_invalidated.disconnect(hear)
+    assert set(heard) == {"save"}
 
 
 @pytest.fixture

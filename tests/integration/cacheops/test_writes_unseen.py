@@ -168,6 +168,26 @@ def test_a_connection_closed_within_a_transaction_forgets_its_changes(library: s
     assert_fresh(books.count)
 
 
+@only_postgres
+def test_tenants_of_one_database_under_prefixes_of_their_own(library: str, settings: Any) -> None:
+    """Their SQL is the same; the session's search path says whose tables it reads."""
+    prefixes = {path: f"{settings.CACHEOPS_PREFIX}-{path}" for path in ("public", "tenant")}
+    path = "public"
+    settings.CACHEOPS_PREFIX = lambda: prefixes[path]
+    run(library, "CREATE SCHEMA tenant; CREATE TABLE tenant.testapp_note (LIKE public.testapp_note INCLUDING ALL)")
+    counts = []
+    try:
+        for path in ("public", "tenant", "public", "tenant"):
+            run(library, f"SET search_path TO {path}, public")
+            assert_fresh(Note.objects.using(library).count)
+            Note.objects.using(library).create(text="one more", object_id=1, content_type_id=1)
+            counts.append(Note.objects.using(library).count())
+            assert is_hit(library, Note.objects.using(library).count)
+    finally:
+        run(library, "RESET search_path; DROP SCHEMA tenant CASCADE")
+    assert counts == [counts[0], 1, counts[0] + 1, 2]
+
+
 @pytest.mark.skipif(not BY_DATABASE, reason="before Django 6.1 the database deletes nothing by itself")
 @pytest.mark.parametrize("way", ["delete", "queryset_delete", "queryset_delete_all", "raw_delete", "raw"])
 def test_what_the_database_deletes_by_itself(way: str, library: str) -> None:
