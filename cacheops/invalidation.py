@@ -217,8 +217,8 @@ class Announcement:
                 "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
             )
         for region in missed:
-            queue.add(self.database, region.name, sorted(self.changes.tables))
-            counters.told(region.name, queued=len(self.changes.tables))
+            if queue.add(self.database, region.name, sorted(self.changes.tables)):
+                counters.told(region.name, queued=len(self.changes.tables))
         self._missed = missed
 
     def clear(self) -> None:

@@ -44,6 +44,12 @@ def concrete_models(model: type[models.Model]) -> list[type[models.Model]]:
     return [model._meta.concrete_model or model, *model._meta.get_parent_list()]
 
 
+def invalidate_database(database: str) -> None:
+    """Invalidate every query of a database; do nothing where the cache does not serve it."""
+    if database in cached_databases():
+        _invalidate_tables(list(models_by_table()), [database])
+
+
 def invalidate_all() -> None:
     """Invalidate every entry: of all models in all databases, of functions, views and fragments."""
     _invalidate_tables(list(models_by_table()), cached_databases())

@@ -4,6 +4,7 @@ A row is written in the transaction of the write itself, so it is there if, and 
 the region replays it before the region's cache is used again, and looks for rows about once a second.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,34 @@ from cacheops.conf import conf
 from cacheops.keys import TableKeys
 from cacheops.monitoring.counters import counters
 from cacheops.stores.base import MarkedTable
-from cacheops.unseen import ask
+from cacheops.unseen import ask, has_table
 
 if TYPE_CHECKING:
     from cacheops.regions import Region
+
+logger = logging.getLogger("cacheops")
 
 TABLE = "cacheops_queuedinvalidation"
 BATCH = 1000  # rows replayed at a time
 
 
-def add(database: str, region: str, tables: Sequence[str]) -> None:
-    """Queue the invalidation of whole tables, in the open transaction of `database`."""
+def add(database: str, region: str, tables: Sequence[str]) -> bool:
+    """Queue the invalidation of whole tables, in the open transaction of `database`; say whether it has a queue.
+
+    The first `migrate` writes before there is one, and must not fail for a region that is away. What the region then
+    misses is made up for by the migration that makes the queue: it has every region forget all of the database.
+    """
+    if not has_table(database, TABLE):
+        logger.warning(
+            "Region %s was not told of a write to %s, and the database %s has no queue yet: run `manage.py migrate`.",
+            region,
+            ", ".join(tables),
+            database,
+        )
+        return False
     model: Any = apps.get_model("cacheops", "QueuedInvalidation")
     model.objects.using(database).bulk_create([model(region=region, table=table) for table in tables])
+    return True
 
 
 def replay_queue(region: "Region", databases: Sequence[str]) -> None:
