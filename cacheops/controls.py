@@ -59,8 +59,7 @@ class Controls:
             return  # the query that follows fails anyway
         sql = f"SELECT id, kind, subject FROM {TABLE} WHERE until > {NOW[connection.vendor]} ORDER BY id"
         try:
-            with connection.wrap_database_errors:
-                told = ask(database, TABLE, sql)
+            told = ask(database, TABLE, sql)
         except DatabaseError as error:
             if connection.in_atomic_block:
                 raise

@@ -23,11 +23,8 @@ def has_table(database: str, table: str) -> bool:
     if (database, table) in _with_table:
         return True
     connection: Any = connections[database]
-    connection.ensure_connection()
-    with closing(connection.connection.cursor()) as cursor:
-        cursor.execute(EXISTS[connection.vendor].format(table))
-        if cursor.fetchone()[0] is None:
-            return False
+    if _rows(connection, EXISTS[connection.vendor].format(table))[0][0] is None:
+        return False
     _with_table.add((database, table))
     return True
 
@@ -37,7 +34,12 @@ def ask(database: str, table: str, sql: str, parameters: Sequence[Any] = ()) -> 
     if not has_table(database, table):
         return []
     connection: Any = connections[database]
+    return _rows(connection, sql.replace("%s", "?") if connection.vendor == "sqlite" else sql, parameters)
+
+
+def _rows(connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a statement in the driver's own form. Raise Django's errors, as a query of the caller's would."""
     connection.ensure_connection()
-    with closing(connection.connection.cursor()) as cursor:
-        cursor.execute(sql.replace("%s", "?") if connection.vendor == "sqlite" else sql, tuple(parameters))
+    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql, tuple(parameters))
         return [tuple(row) for row in cursor.fetchall()]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, connections, models
+from django.db import DatabaseError, models
 from django.utils import timezone
 
 from cacheops.controls import PAUSE, RESET, TABLE, close_circuit, controls
@@ -40,9 +40,8 @@ def databases() -> list[str]:
     found = []
     for alias in cached_databases():
         try:
-            with connections[alias].wrap_database_errors:
-                if has_table(alias, TABLE):
-                    found.append(alias)
+            if has_table(alias, TABLE):
+                found.append(alias)
         except DatabaseError as error:
             logger.warning("The database %s does not answer the panel: %s", alias, error)
     return found
