@@ -4,6 +4,8 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.core.exceptions import FieldError
+from django.db import models
 from django.db.models import CharField, F, Func, Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
@@ -74,3 +76,12 @@ def test_combined_queries_are_what_django_makes_of_them(library: str) -> None:
 
     for _ in range(2):
         assert plain(read()) == from_database(read)
+
+
+@pytest.mark.skipif(not hasattr(models, "FETCH_RAISE"), reason="fetch modes came with Django 6.1")
+def test_a_fetch_mode_stays(library: str) -> None:
+    for _ in range(2):
+        book = Book.objects.using(library).fetch_mode(models.FETCH_RAISE).get(pk=1)
+        with pytest.raises(FieldError, match="author"):
+            assert book.author
+        assert Book.objects.using(library).get(pk=1).author.name == "Ada"
