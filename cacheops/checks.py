@@ -131,6 +131,7 @@ def _second_names() -> Iterator[CheckMessage]:
             continue
         mirrored = given.get("TEST", {}).get("MIRROR")
         same = tuple(str(given.get(name) or "") for name in ("ENGINE", "HOST", "PORT", "NAME"))
+        same += (str(given.get("OPTIONS", {}).get("options") or ""),)  # may name another search_path
         other = mirrored or (first.setdefault(same, alias) if given.get("NAME") != ":memory:" else alias)
         if other != alias:
             yield Error(

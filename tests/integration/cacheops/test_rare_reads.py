@@ -78,7 +78,7 @@ def test_combined_queries_are_what_django_makes_of_them(library: str) -> None:
         assert plain(read()) == from_database(read)
 
 
-@pytest.mark.skipif(not hasattr(models, "FETCH_RAISE"), reason="fetch modes came with Django 6.1")
+@pytest.mark.django(6, 1)
 def test_a_fetch_mode_stays(library: str) -> None:
     for _ in range(2):
         book = Book.objects.using(library).fetch_mode(models.FETCH_RAISE).get(pk=1)

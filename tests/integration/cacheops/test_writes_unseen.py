@@ -188,7 +188,7 @@ def test_tenants_of_one_database_under_prefixes_of_their_own(library: str, setti
     assert counts == [counts[0], 1, counts[0] + 1, 2]
 
 
-@pytest.mark.skipif(not BY_DATABASE, reason="before Django 6.1 the database deletes nothing by itself")
+@pytest.mark.django(6, 1)
 @pytest.mark.parametrize("way", ["delete", "queryset_delete", "queryset_delete_all", "raw_delete", "raw"])
 def test_what_the_database_deletes_by_itself(way: str, library: str) -> None:
     markets = Market.objects.using(library)
@@ -219,7 +219,7 @@ def test_what_the_database_deletes_by_itself(way: str, library: str) -> None:
     assert reads[1]() == 0  # the crate in the other one, too
 
 
-@pytest.mark.skipif(not BY_DATABASE, reason="before Django 6.1 the database deletes nothing by itself")
+@pytest.mark.django(6, 1)
 def test_what_the_database_deletes_with_a_row_of_the_same_table(library: str) -> None:
     stall = Stall.objects.using(library).create(market=Market.objects.using(library).create(name="m"))
     crates = Crate.objects.using(library)

@@ -140,6 +140,7 @@ MEMORY = {"NAME": ":memory:"}
         ({"default": OURS, "replica": {**OURS, "HOST": "far", "TEST": {"MIRROR": "default"}}}, "cacheops.E010"),
         ({"default": OURS, "again": {**OURS, "ENGINE": "django.db.backends.sqlite3"}}, ""),
         ({"default": OURS | MEMORY, "other": OURS | MEMORY}, ""),
+        ({"default": OURS, "tenant": OURS | {"OPTIONS": {"options": "-c search_path=tenant"}}}, ""),
         ({"default": OURS, "other": OURS | {"NAME": "other.sqlite3"}}, ""),
     ],
 )
