@@ -12,6 +12,7 @@ from analytics.windows import SPANS
 from devices.metrics import METRICS
 from devices.models import Device, Kind, Status
 from devices.selectors import DEVICE_SORTS
+from devices.services import MOST_VALUE
 from xyzsite.api_types import CODE, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
 
 MOST_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
@@ -150,7 +151,7 @@ class ReadingsQuery(QueryString):
 class ReadingIn(Strict):
     """One measured value of a device."""
 
-    value: FiniteFloat = Field(strict=True, examples=[21.4])
+    value: FiniteFloat = Field(strict=True, ge=-MOST_VALUE, le=MOST_VALUE, examples=[21.4])
     taken_at: Moment = Field(description="When it was measured, with an offset.", examples=["2026-03-01T12:00:00Z"])
     metric: MetricCode | None = Field(None, description="The device's own if left out.", examples=["temperature"])
     unit: str | None = Field(

@@ -1,6 +1,5 @@
 """Writes: recording readings, creating and changing devices. Who may do so is decided before these are called."""
 
-import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ from locations.models import Location
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 # Clocks drift by minutes; a wrong time zone shows as hours. A reading from the future would hide all that follow it.
 MAX_AHEAD = timedelta(hours=1)
+# The largest value, in any metric's unit. Faulty sensors send 1e38 or 1.8e308, of which a few add up to more than a
+# double precision number holds; of values up to this one, all sums and sums of squares stay finite.
+MOST_VALUE = 1e12
 # Devices updated, and readings looked up, in one statement: far below SQLite's limits (1,000 levels of expression,
 # 32,766 parameters).
 DEVICES_A_STATEMENT = 200
@@ -151,7 +153,7 @@ def unit_problem(metric: str, unit: str) -> str:
 
 
 def value_problem(value: float) -> str:
-    return "" if math.isfinite(value) else f"{value} is not a finite number."
+    return "" if abs(value) <= MOST_VALUE else f"{value} is not a number from -{MOST_VALUE:g} to {MOST_VALUE:g}."
 
 
 def time_problem(taken_at: datetime, now: datetime) -> str:

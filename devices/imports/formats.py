@@ -9,7 +9,7 @@ from typing import ClassVar
 from django.utils import timezone
 
 from devices.imports.errors import BadRow
-from devices.services import time_problem
+from devices.services import time_problem, value_problem
 
 # One reading: the device's id, the metric, the value in the metric's unit, the moment with its time zone.
 # A tuple, as an import makes millions of them.
@@ -40,7 +40,7 @@ class Format(ABC):
 
 
 def number(cell: str, column: str) -> float:
-    """Return a cell's value. Raises BadRow for what is no number, or no finite one."""
+    """Return a cell's value. Raises BadRow for what is no number, no finite one, or one too large."""
     try:
         value = float(cell)
     except ValueError:
@@ -48,4 +48,7 @@ def number(cell: str, column: str) -> float:
     # Python would take "1_000", which is more likely a damaged row.
     if not math.isfinite(value) or "_" in cell:
         raise BadRow(f"{column} is {cell!r}, which is no finite number.")
+    problem = value_problem(value)
+    if problem:
+        raise BadRow(f"{column}: {problem}")
     return value

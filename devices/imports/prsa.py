@@ -79,8 +79,7 @@ class Prsa(Format):
             if row[column] != MISSING
         ]
         if MISSING not in (row[TEMPERATURE], row[DEW_POINT]):
-            humidity = relative_humidity(float(row[TEMPERATURE]), float(row[DEW_POINT]))
-            found.append((station.humidity, "humidity", humidity, taken_at))
+            found.append((station.humidity, "humidity", derived_humidity(row), taken_at))
         return found
 
     def add_station(self, name: str, installed: date) -> Station:
@@ -99,6 +98,13 @@ class Prsa(Format):
             humidity = add_device(location, DERIVED, "humidity", Kind.HYGROMETER, installed)
         self.stations[name] = Station(columns, humidity)
         return self.stations[name]
+
+
+def derived_humidity(row: Sequence[str]) -> float:
+    try:
+        return relative_humidity(float(row[TEMPERATURE]), float(row[DEW_POINT]))
+    except ArithmeticError as error:  # near -243.04 °C, the formula's pole
+        raise BadRow(f"{DERIVED} are {row[TEMPERATURE]}, {row[DEW_POINT]}: no humidity follows from them.") from error
 
 
 def add_device(location: Location, column: str, metric: str, kind: Kind, installed: date) -> int:

@@ -38,6 +38,8 @@ def check(response: Any, status: int, *fields: str) -> None:
         ("value", True),
         ("value", []),
         ("value", HUGE),
+        ("value", 1.7e308),
+        ("value", -1e13),
         ("taken_at", "2026-03-01T12:00:00"),  # no offset
         ("taken_at", "2026-03-01"),
         ("taken_at", "yesterday"),

@@ -51,6 +51,12 @@ def test_what_is_no_finite_number_is_refused_with_its_column(cell):
         number(cell, "TEMP")
 
 
+@pytest.mark.parametrize("cell", ["1.7e308", "-1e13"])
+def test_what_would_spoil_sums_is_refused_with_its_column(cell):
+    with pytest.raises(BadRow, match=r"^TEMP: \S+ is not a number from -1e\+12 to 1e\+12\.$"):
+        number(cell, "TEMP")
+
+
 def test_every_format_is_named_by_itself_and_has_a_header():
     assert all(name == kind.name and kind.header and kind.description for name, kind in FORMATS.items())
 
@@ -73,6 +79,11 @@ class TestPrsa:
         assert found["pm25"][0] == 4
         assert found["wind_speed"][0] == 4.4
         assert found["humidity"][0] == 24.0
+
+    @pytest.mark.parametrize(("TEMP", "DEWP"), [("-243.04", "1"), ("1", "-243.05")])
+    def test_a_row_from_which_no_humidity_follows_is_bad(self, TEMP, DEWP):
+        with pytest.raises(BadRow, match=f"^TEMP, DEWP are {TEMP}, {DEWP}: no humidity"):
+            Prsa().readings(changed(TEMP=TEMP, DEWP=DEWP))
 
     def test_times_are_beijings(self):
         taken_at = Prsa().readings(ROW)[0][3]
