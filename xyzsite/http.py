@@ -11,7 +11,7 @@ from xyzsite.models import User
 
 
 class PageRequest(HttpRequest):
-    """A request of somebody signed in, as LoginRequiredMiddleware and HtmxMiddleware leave it."""
+    """A request of somebody signed in, as SignInRequiredMiddleware and HtmxMiddleware leave it."""
 
     user: User
     htmx: HtmxDetails

@@ -1,4 +1,4 @@
-"""How a page was made, told at its foot and in a header; and reads that see the reader's own writes."""
+"""Who is there; how a page was made, told at its foot and in a header; and reads that see the reader's own writes."""
 
 import time
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from cacheops.tally import Tally, tallied
 from xyzsite.router import read_primary
@@ -21,6 +23,20 @@ PAGE_POLICY = (
 )
 PRIMARY_COOKIE = "read_primary"
 PRIMARY_SECONDS = 5  # far above any healthy replica's lag
+
+
+class SignInRequiredMiddleware(LoginRequiredMiddleware):
+    """Send strangers to sign in, as Django's does, and ask who is there only where it matters.
+
+    A view that is open to all, such as the health check, then answers although the database does not.
+    """
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        if not getattr(view_func, "login_required", True):
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
 
 
 class PageFootMiddleware:

@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+
+from xyzsite.models import User
 
 PAGES = ["/", "/locations/", "/locations/harbor/", "/devices/H-1/", "/analytics/", "/analytics.csv", "/profile/"]
 
@@ -47,3 +50,17 @@ def test_the_health_check_needs_no_login(db) -> None:
     answer = Client().get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert "no-cache" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_health_check_tells_that_the_database_is_away_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite is never away")
+    client = Client()
+    client.force_login(User.objects.create_user("ada"))
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+        patch.setitem(connection.settings_dict, "PORT", "1")
+        answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "failing")
