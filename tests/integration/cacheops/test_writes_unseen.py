@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, Note, Tag
-from tests.testapp.rare import BY_DATABASE, NO_STALL, Crate, Market, Stall, Trader
+from tests.testapp.rare import NO_STALL, Crate, Market, Stall, Trader
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
