@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import aggregates
 from django.db.models.expressions import F
 
-from cacheops.orm.fingerprint import PLAIN
+from cacheops.orm.classes import PLAIN
 from cacheops.orm.instances import quickened
 from cacheops.orm.learnt import Learnt, Short, converted, nothing_learnt
 from cacheops.orm.plan import Plan

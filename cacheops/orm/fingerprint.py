@@ -8,7 +8,6 @@ equal parameters too, they are the same query. No SQL is compiled for it.
 import datetime as dt
 import re
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,17 +18,18 @@ from django.db.models.query_utils import PathInfo
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
-from django.utils.functional import cached_property as django_cached_property
+
+from cacheops.orm.classes import PLAIN, computed_names, name_of, writes_own_sql
 
 Shape = tuple[Any, ...]
 
 PREFETCHED = re.compile(r'_prefetch_related_val_\w+="[^"]+"\."[^"]+"')
 MOMENTS = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)  # texts that databases read as the time
 # The least that a database may hold of each kind of integer, in bits. A lookup of one out of range is compiled away.
-INTEGER_BITS = {"SmallIntegerField": 15, "PositiveSmallIntegerField": 15, "BigIntegerField": 63, "BigAutoField": 63}
-INTEGER_BITS |= {"PositiveBigIntegerField": 63, "SmallAutoField": 15}
+SMALL = ("SmallIntegerField", "PositiveSmallIntegerField", "SmallAutoField")
+LARGE = ("BigIntegerField", "PositiveBigIntegerField", "BigAutoField")
+INTEGER_BITS = dict.fromkeys(SMALL, 15) | dict.fromkeys(LARGE, 63)
 OTHER_BITS = 31
-PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
 
 
 class NoFingerprint(Exception):
@@ -254,19 +254,6 @@ def _handler_for(kind: type) -> Handler:
     return Fingerprint._unknown if hasattr(kind, "as_sql") else _constant
 
 
-def writes_own_sql(kind: type) -> bool:
-    """Say whether a class outside of Django makes SQL by code of its own, which may depend on anything.
-
-    A subclass that only names a function or a template is known by its name and its attributes. So is one that says
-    `cacheops_pure = True`: that its SQL depends on its attributes alone, and is no other the next time.
-    """
-    return not getattr(kind, "cacheops_pure", False) and any(
-        not base.__module__.startswith("django.") and any(name.startswith("as_") for name in vars(base))
-        for base in kind.__mro__
-        if hasattr(base, "as_sql")
-    )
-
-
 def is_out_of_range(column: Any, value: int) -> bool:
     """Say whether a column may be unable to hold an integer."""
     name = column.output_field.get_internal_type()
@@ -277,40 +264,3 @@ def is_out_of_range(column: Any, value: int) -> bool:
 def _constant(walk: Fingerprint, node: Any) -> Shape:
     walk.parameters.append(node)
     return ("K", name_of(type(node)))
-
-
-_names: dict[Any, str] = {}
-_computed: dict[Any, frozenset[str]] = {}
-
-
-def name_of(kind: type) -> str:
-    """Return a class's name; of one outside of Django with what it holds itself, such as the function that it calls.
-
-    Functions make classes of one name, and a release may change one.
-    """
-    name = _names.get(kind)
-    if name is None:
-        own = [base for base in kind.__mro__ if not base.__module__.startswith(("django.", "builtins"))]
-        held = {key: value for base in reversed(own) for key, value in vars(base).items() if type(value) in PLAIN}
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        if held:
-            name += repr(sorted((key, value) for key, value in held.items() if not key.startswith("__")))
-        _names[kind] = name
-    return name
-
-
-def computed_names(kind: type) -> frozenset[str]:
-    """Return the attributes of a class that instances keep once they are computed.
-
-    Not `output_field`: it may have been given, and then it decides the SQL of a cast.
-    """
-    if kind in _computed:
-        return _computed[kind]
-    names = frozenset(
-        name
-        for base in kind.__mro__
-        for name, value in vars(base).items()
-        if isinstance(value, django_cached_property | cached_property)
-    )
-    found = _computed[kind] = (names | {"_constructor_args"}) - {"output_field"}
-    return found

@@ -17,8 +17,9 @@ from django.utils.timezone import get_current_timezone
 
 from cacheops import rows
 from cacheops.keys import DIGEST_BYTES, text_of, texts_of
+from cacheops.orm.classes import name_of
 from cacheops.orm.dependencies import Template, queries_in, template_of
-from cacheops.orm.fingerprint import Fingerprint, Shape, name_of
+from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.instances import with_makers
 from cacheops.orm.tables import is_tracked, models_by_table
 
