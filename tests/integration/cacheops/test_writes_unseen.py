@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 
 from tests.testapp.cached import from_database, is_hit
@@ -175,12 +176,13 @@ def test_tenants_of_one_database_under_prefixes_of_their_own(library: str, setti
     path = "public"
     settings.CACHEOPS_PREFIX = lambda: prefixes[path]
     run(library, "CREATE SCHEMA tenant; CREATE TABLE tenant.testapp_note (LIKE public.testapp_note INCLUDING ALL)")
+    kind = ContentType.objects.db_manager(library).get_for_model(Book)
     counts = []
     try:
         for path in ("public", "tenant", "public", "tenant"):
             run(library, f"SET search_path TO {path}, public")
             assert_fresh(Note.objects.using(library).count)
-            Note.objects.using(library).create(text="one more", object_id=1, content_type_id=1)
+            Note.objects.using(library).create(text="one more", object_id=1, content_type=kind)
             counts.append(Note.objects.using(library).count())
             assert is_hit(library, Note.objects.using(library).count)
     finally:
