@@ -10,6 +10,7 @@ from django.db import connections
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, StoreError
+from cacheops.manual import cached_databases
 from cacheops.patterns import write_behind
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
@@ -125,10 +126,8 @@ def _engines() -> Iterator[CheckMessage]:
 def _second_names() -> Iterator[CheckMessage]:
     """Entries and marks go by the alias: what is written by one name invalidates nothing that was read by another."""
     first: dict[Any, str] = {}
-    for alias in connections:
+    for alias in cached_databases():
         given = connections[alias].settings_dict
-        if not hasattr(connections[alias], "cacheops_snapshots"):
-            continue
         mirrored = given.get("TEST", {}).get("MIRROR")
         same = tuple(str(given.get(name) or "") for name in ("ENGINE", "HOST", "PORT", "NAME"))
         same += (str(given.get("OPTIONS", {}).get("options") or ""),)  # may name another search_path

@@ -59,20 +59,21 @@ class Plan:
             encoded = _encoder.encode(parameters)
         except (TypeError, ValueError, OverflowError):
             return None
-        if self.zoned:
-            salt += repr(get_current_timezone()).encode()
-        return text_of(blake2b(self.name + salt + encoded, digest_size=DIGEST_BYTES).digest())
+        return text_of(blake2b(self._start(salt) + encoded, digest_size=DIGEST_BYTES).digest())
 
     def digests(self, values: Sequence[Any], salt: bytes) -> list[str] | None:
         """Return what `digest` does for many queries with one parameter each; None where one of them has none."""
-        if self.zoned:
-            salt += repr(get_current_timezone()).encode()
-        start, encode = self.name + salt, _encoder.encode
+        start, encode = self._start(salt), _encoder.encode
         try:
             raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in values]
         except (TypeError, ValueError, OverflowError):
             return None
         return texts_of(raw)
+
+    def _start(self, salt: bytes) -> bytes:
+        """Return what the digests of all queries of this shape begin with; a zone's name may be another's too."""
+        start = self.name + salt
+        return start + repr(get_current_timezone()).encode() if self.zoned else start
 
 
 _encoder = msgspec.msgpack.Encoder()
