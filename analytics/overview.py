@@ -14,10 +14,9 @@ from analytics.windows import common_zone
 from devices.buffering import posted_for, rows_as_posted
 from devices.directory import DeviceRow, devices_at, newest_sighting
 from devices.models import Status
-from devices.selectors import is_silent, present_for
+from devices.selectors import DeviceCounts, is_silent, present_for
 from locations.models import Location
-from locations.selectors import DeviceCounts
-from xyzsite.models import Region
+from users.models import Region
 
 HEADLINES = ("temperature", "humidity", "pm25")  # what a location shows first, as far as it measures them
 ATTENTION_ROWS = 8

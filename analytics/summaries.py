@@ -10,8 +10,9 @@ from django.utils import timezone
 from analytics.buckets import groups_of
 from analytics.figures import Bucket, LocationFigures, Merged, merged
 from analytics.selectors import DEVICE_COUNT, Selection
-from analytics.windows import Span, Window, shown_until, window_for, window_until
+from analytics.windows import Window, shown_until, window_for, window_until
 from devices.directory import DeviceRow, devices_at, newest_sighting
+from devices.spans import Span
 from locations.models import Location
 
 

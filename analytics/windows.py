@@ -8,30 +8,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from devices.selectors import present_for
-
-DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Span:
-    """How long a window is, and the size of its buckets."""
-
-    code: str
-    label: str
-    length: timedelta
-    bucket: timedelta
-
-
-SPANS = {
-    span.code: span
-    for span in (
-        Span("1h", "1 hour", timedelta(hours=1), timedelta(minutes=1)),
-        Span("24h", "24 hours", timedelta(hours=24), timedelta(minutes=15)),
-        Span("7d", "7 days", timedelta(days=7), timedelta(hours=1)),
-        Span("30d", "30 days", timedelta(days=30), DAY),
-    )
-}
-DEFAULT_SPAN = SPANS["24h"]
+from devices.spans import DAY, Span
 
 
 @dataclass(frozen=True)

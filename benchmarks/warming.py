@@ -126,11 +126,11 @@ def one_by_one() -> float:
 def warmed() -> float:
     from sensors.models import Device
 
+    from cacheops.warming.history import Checkpoint
     from cacheops.warming.progress import QuietReport
     from cacheops.warming.registry import Warmer, rows_of
     from cacheops.warming.runner import Runner
-    from cacheops.warming.runs import Checkpoint
-    from cacheops.warming.scope import Scope
+    from cacheops.warming.selection import Scope
 
     warmer = Warmer("devices", lambda keys: [rows_of(Device, keys, by=())], Device)
     run = Runner([warmer], Checkpoint(("devices",), "all", ("default",)), Scope("all"), QuietReport())()

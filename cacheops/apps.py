@@ -8,9 +8,9 @@ class CacheopsConfig(AppConfig):
 
     def ready(self) -> None:
         from cacheops import checks  # noqa: F401 - registers them
-        from cacheops.monitoring import flush, parts
-        from cacheops.monitoring.tracing import tracing
+        from cacheops.instrumentation.tracing import tracing
+        from cacheops.monitoring import collectors, recorder
 
-        flush.install()
+        recorder.install()
         tracing.install()
-        parts.register()
+        collectors.register()

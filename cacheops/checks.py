@@ -10,11 +10,11 @@ from django.db import connections
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, StoreError
-from cacheops.manual import cached_databases
-from cacheops.patterns import write_behind
+from cacheops.invalidation import cached_databases
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
-from cacheops.stores.buffer import NoBuffer
 
 
 @register(Tags.caches)

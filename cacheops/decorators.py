@@ -14,17 +14,17 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 
-from cacheops import values
-from cacheops.call_keys import PLAIN, CallKeys, NotYet, name_of, plain_key
 from cacheops.conf import conf
-from cacheops.engine import fetch
+from cacheops.encoding import objects
+from cacheops.encoding.arguments import PLAIN, CallKeys, NotYet, name_of, plain_key
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
-from cacheops.keys import TableKeys, digest
-from cacheops.orm.options import is_bypassed
 from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile, profile_of
+from cacheops.protocol.keys import TableKeys, digest
+from cacheops.reading.fetch import fetch
+from cacheops.reading.options import is_bypassed
+from cacheops.reading.request import Request
 from cacheops.regions import regions
-from cacheops.request import Request
 from cacheops.signals import cache_read
 from cacheops.stores.base import MarkedTable, TableTags
 
@@ -79,7 +79,7 @@ class CachedFunction(Generic[P, R]):
         rows = fetch(self._request(args, kwargs), load)
         if cache_read.receivers:
             cache_read.send(None, func=self.func, hit=not called, key=self.key(*args, **kwargs), op="call")
-        return called[0] if called else values.unpack(rows[0][0])
+        return called[0] if called else objects.unpack(rows[0][0])
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -154,7 +154,7 @@ def _digest(key: Any) -> str:
 def packed_or_none(value: Any) -> Any:
     """Pack a result for the entry. In the place of one that can't be is the error, for which the entry is not kept."""
     try:
-        return values.pack(value)
+        return objects.pack(value)
     except UnencodableValue as error:
         return error
     except RecursionError:

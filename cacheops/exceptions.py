@@ -103,3 +103,8 @@ class BufferFull(WriteBehindError):
     """As many writes wait for the database as the buffer may hold. Send it again after `retry_after` seconds."""
 
     retry_after = 5  # workers that keep up empty a full buffer in less; those that do not need the pause
+
+
+def shortened(value: object) -> str:
+    text = repr(value[:60]) if isinstance(value, str | bytes) else repr(value)
+    return text if len(text) <= 62 else f"{text[:60]}…"

@@ -1,7 +1,12 @@
-"""Template fragments as entries: what the template tags and the Jinja2 extension share."""
+"""Template fragments as entries, and CacheopsLibrary: block tags of your own from functions that return decorators."""
 
 from collections.abc import Callable
+from inspect import getfullargspec, signature, unwrap
 from typing import Any
+
+from django.template import Context, Library, Node, NodeList
+from django.template.base import FilterExpression, Parser, Token
+from django.template.library import parse_bits
 
 from cacheops.decorators import CachedFunction, Sample
 
@@ -30,3 +35,65 @@ def _function(
 
     rendered.__module__, rendered.__qualname__ = "fragment", name
     return CachedFunction(rendered, samples, timeout=timeout)
+
+
+Decorator = Callable[[Callable[[], str]], Callable[[], str]]
+# Django 6.1 has its caller take the context off the parameters.
+TAKES_CONTEXT = "takes_context" in signature(parse_bits).parameters
+
+
+class CacheopsLibrary(Library):
+    """A template library with `decorator_tag`.
+
+    The function gets the tag's arguments and returns a decorator, such as cached_as(…); it is applied to the rendering
+    of what stands between {% name %} and {% endname %}.
+    """
+
+    def decorator_tag(self, func: Callable[..., Decorator] | None = None, takes_context: bool = False) -> Any:
+        if func is None:
+            return lambda given: self.decorator_tag(given, takes_context=takes_context)
+        name = func.__name__
+
+        def compiled(parser: Parser, token: Token) -> DecoratorNode:
+            nodelist = parser.parse((f"end{name}",))
+            parser.delete_first_token()
+            spec = getfullargspec(unwrap(func))
+            bits = token.split_contents()[1:]
+            named = {"takes_context": takes_context} if TAKES_CONTEXT else {}
+            params = spec.args if TAKES_CONTEXT or not takes_context else spec.args[1:]
+            parse: Any = parse_bits
+            args, kwargs = parse(
+                parser, bits, params, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs, spec.kwonlydefaults,
+                name=name, **named,
+            )  # fmt: skip
+            return DecoratorNode(func, takes_context, nodelist, args, kwargs)
+
+        self.tag(name, compiled)
+        return func
+
+
+class DecoratorNode(Node):
+    def __init__(
+        self,
+        func: Callable[..., Decorator],
+        takes_context: bool,
+        nodelist: NodeList,
+        args: list[FilterExpression],
+        kwargs: dict[str, FilterExpression],
+    ) -> None:
+        self.func = func
+        self.takes_context = takes_context
+        self.nodelist = nodelist
+        self.args = args
+        self.kwargs = kwargs
+
+    def render(self, context: Context) -> str:
+        args: list[Any] = [argument.resolve(context) for argument in self.args]
+        kwargs = {name: argument.resolve(context) for name, argument in self.kwargs.items()}
+        decorator = self.func(context, *args, **kwargs) if self.takes_context else self.func(*args, **kwargs)
+
+        def content() -> str:
+            return self.nodelist.render(context)
+
+        content.__module__, content.__qualname__ = self.func.__module__, self.func.__name__
+        return decorator(content)()

@@ -1,287 +1,92 @@
-"""Writes: what a transaction changed is marked in every region before its commit, and cleared after it.
+"""Invalidation by hand: of an object, a model, or everything; and its opposite, a block that invalidates nothing."""
 
-The rules are those of docs/design/invalidation.md. A region that cannot be told is told later, from a queue in the
-database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
-"""
-
-import logging
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from functools import partial
 from typing import Any
 
-from cacheops import queue
+from django.db import connections, models
+
 from cacheops.conf import conf
-from cacheops.exceptions import InvalidationRefused, StoreError, StoreUnavailable
-from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import MARK, PENDING, counters
-from cacheops.regions import Region, regions
-from cacheops.signals import cache_invalidated
+from cacheops.orm.dependencies import value_of
+from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
+from cacheops.orm.transaction import silenced, transaction_of
+from cacheops.protocol.keys import TableKeys
+from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
-from cacheops.tags import VERSION_BYTES, NoToken, columns_of, tag_names
+from cacheops.writing.changes import Changes, ChangeSource
+from cacheops.writing.intent import Announcement, known_columns
 
-logger = logging.getLogger("cacheops")
-
-Row = Mapping[str, Any]  # column -> value
-
-
-class ChangeSource(StrEnum):
-    """What has changed rows: what invalidations are counted by."""
-
-    SAVE = "save"  # an instance's save(), and what calls it: create(), get_or_create(), update_or_create()
-    UPDATE = "update"
-    DELETE = "delete"
-    BULK = "bulk"  # bulk_create(), bulk_update(), COPY
-    RAW_SQL = "raw SQL"
-    MANUAL = "manual"  # invalidate_obj() and its like, the command, the panel
+no_invalidation = silenced
 
 
-CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
+def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
+    """Invalidate every query that this object, as it is in memory, is or could be part of."""
+    database = using or obj._state.db or "default"
+    changes = Changes()
+    for model in concrete_models(type(obj)):
+        table = model._meta.db_table
+        if is_tracked(table):
+            columns = known_columns(conf.prefix, database, table)
+            row = {
+                column: value_of(table, column, getattr(obj, field.attname))
+                for column, field in fields_by_column(table).items()
+                if column in columns
+            }
+            changes.add_rows(table, [row], ChangeSource.MANUAL)
+    _apply(database, changes)
 
 
-@dataclass(slots=True)
-class TableChange:
-    """What a transaction did to one table: rows as they were before and after, or `whole` where they are not known."""
-
-    rows: list[Row] = field(default_factory=list)
-    whole: bool = False
-    source: str = ""  # a ChangeSource
-
-    def tags(self, schemes: frozenset[str]) -> frozenset[str] | None:
-        """Return the tags that these rows lie in; None where only the whole table will do."""
-        if self.whole:
-            return None
-        found: set[str] = set()
-        for scheme in schemes:
-            try:
-                names = tag_names(scheme, self.rows, conf.max_marks)
-            except (KeyError, NoToken):
-                return None
-            if names is None or len(found) + len(names) > conf.max_marks:
-                return None
-            found |= names
-        return frozenset(found)
+def invalidate_model(model: type[models.Model], using: str | None = None) -> None:
+    """Invalidate every query that reads this model, in one database or in all that the cache serves."""
+    tables = [each._meta.db_table for each in concrete_models(model)]
+    _invalidate_tables(tables, [using] if using else cached_databases())
 
 
-class Changes:
-    """The changes of one transaction, by table."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, TableChange] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.tables)
-
-    def add_rows(self, table: str, rows: Sequence[Row], source: str) -> None:
-        change = self.tables.setdefault(table, TableChange(source=source))
-        if not change.whole:
-            change.rows.extend(rows)
-            if len(change.rows) > 2 * conf.max_marks:  # each changed row is here twice
-                change.whole, change.rows = True, []
-
-    def update(self, other: "Changes") -> None:
-        """Add the changes of another."""
-        for table, change in other.tables.items():
-            if change.whole:
-                self.add_table(table, change.source)
-            else:
-                self.add_rows(table, change.rows, change.source)
-
-    def add_table(self, table: str, source: str) -> None:
-        change = self.tables.setdefault(table, TableChange(source=source))
-        change.whole, change.rows = True, []
+def concrete_models(model: type[models.Model]) -> list[type[models.Model]]:
+    """Return the models in whose tables an instance has a row: its own, and its parents'."""
+    return [model._meta.concrete_model or model, *model._meta.get_parent_list()]
 
 
-class Announcement:
-    """One writer's marks in all regions."""
-
-    def __init__(self, database: str, changes: Changes) -> None:
-        self.database = database
-        self.changes = changes
-        self.writer = os.urandom(VERSION_BYTES)
-        self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
-        self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
-        self._began = time.perf_counter()
-        self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
-        self._missed: Sequence[Region] = ()  # whose invalidations are in the queue
-
-    def mark(self) -> None:
-        """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
-        missed = self.reach()
-        if missed:
-            self._not_told(missed)
-
-    def reach(self) -> list[Region]:
-        """Mark in all regions at once; return those that could not be told."""
-        return self.reach_begin()()
-
-    def reach_begin(self) -> Callable[[], list[Region]]:
-        """Send marks to all regions; the call returned hears the answers, and returns those that could not be told."""
-        hear = self._mark_round({region: self._first_tables(region) for region in regions})
-
-        def missed() -> list[Region]:
-            reached = hear()
-            second = {region: self._missing(region, answers) for region, answers in reached.items()}
-            again = {region: tables for region, tables in second.items() if tables}
-            if again:
-                told = self._mark_round(again)()
-                reached = {region: each for region, each in reached.items() if region not in again or region in told}
-            return [region for region in regions if region not in reached]
-
-        return missed
-
-    def _mark_round(
-        self, wanted: Mapping[Region, dict[str, MarkedTable]]
-    ) -> Callable[[], dict[Region, dict[str, frozenset[str]]]]:
-        """Send marks to each region; the call returned hears each one's answer: its schemes, by table."""
-        started = time.perf_counter()
-        waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
-        for region, tables in wanted.items():
-            if region.breaker.allows(urgent=True):
-                self._remember(region, tables)
-                try:
-                    waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
-                except StoreError as error:
-                    self._failed(region, error)
-
-        def answers() -> dict[Region, dict[str, frozenset[str]]]:
-            reached = {}
-            for region, answer in waiting.items():
-                try:
-                    schemes = answer()
-                except StoreError as error:
-                    self._failed(region, error)
-                    continue
-                region.answered()
-                counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
-                reached[region] = dict(zip(wanted[region], schemes, strict=True))
-            return reached
-
-        return answers
-
-    def _first_tables(self, region: Region) -> dict[str, MarkedTable]:
-        return {
-            table: self._marked_table(table, region.known_schemes(self._keys[table]) or frozenset())
-            for table in self.changes.tables
-        }
-
-    def _marked_table(self, table: str, schemes: frozenset[str]) -> MarkedTable:
-        needed = self._needed.get((table, schemes))
-        if needed is None:
-            change = self.changes.tables[table]
-            tags, closes = change.tags(schemes), len(change.rows) > CLOSING_ROWS
-            needed = MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None, closes=closes)
-            self._needed[table, schemes] = needed
-        return needed
-
-    def _missing(self, region: Region, answers: Mapping[str, frozenset[str]]) -> dict[str, MarkedTable]:
-        """Return what must be marked besides, now that the region's schemes are known."""
-        found = {}
-        for table, schemes in answers.items():
-            region.learn(self._keys[table], schemes)
-            marked, needed = self._marked[region.name][table], self._marked_table(table, schemes)
-            if marked.whole:
-                continue
-            if needed.whole:
-                found[table] = needed
-            elif not needed.tags <= marked.tags:
-                found[table] = replace(needed, tags=needed.tags - marked.tags)
-        return found
-
-    def _remember(self, region: Region, tables: Mapping[str, MarkedTable]) -> None:
-        held = self._marked.setdefault(region.name, {})
-        for table, marked in tables.items():
-            before = held.get(table)
-            if before is None:
-                held[table] = marked
-            else:
-                held[table] = before.joined(marked)
-
-    def _failed(self, region: Region, error: StoreError) -> None:
-        if isinstance(error, StoreUnavailable):
-            region.failed(error)
-        else:
-            region.answered()
-        counters.told(region.name, errors=1)
-        logger.warning("Region %s could not be told of a write: %s", region.name, error)
-
-    def _not_told(self, missed: Sequence[Region]) -> None:
-        names = ", ".join(region.name for region in missed)
-        if conf.on_unreachable == "strict":
-            self.withdraw()
-            raise InvalidationRefused(
-                f"The write was not committed: its invalidation could not be placed in {names}. Try again when the "
-                "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
-            )
-        for region in missed:
-            if queue.add(self.database, region.name, sorted(self.changes.tables)):
-                counters.told(region.name, queued=len(self.changes.tables))
-        self._missed = missed
-
-    def clear(self) -> None:
-        """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass.
-
-        Nobody waits for it: the commit is done, and a reader that finds a mark still standing reads the database.
-        """
-        self.withdraw()
-        for region in self._missed:
-            region.suspect()  # only now do others see what was queued
-        for table, change in self.changes.tables.items():
-            self._count(table, change)
-            cache_invalidated.send(
-                None, table=table, rows=None if change.whole else len(change.rows), source=change.source
-            )
-
-    def withdraw(self) -> None:
-        """Take the marks off, nothing having been changed."""
-        for name, tables in self._marked.items():
-            region = regions[name]
-            if region.breaker.allows(urgent=True):
-                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
-
-    def _count(self, table: str, change: TableChange) -> None:
-        marked = [held[table] for held in self._marked.values() if table in held]
-        tags = max((len(each.tags) for each in marked), default=0)
-        whole = int(change.whole or any(each.whole for each in marked))
-        seconds = time.perf_counter() - self._began
-        counters.timed(f"w|{table}|{change.source}", PENDING, seconds, writes=1, tags=tags, whole=whole)
-
-    def _cleared(self, region: Region, late: int | StoreError) -> None:
-        if isinstance(late, StoreError):
-            self._failed(region, late)
-            return
-        region.answered()
-        if late:
-            counters.told(region.name, late_marks=late)
-            logger.error(
-                "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
-            )
+def invalidate_database(database: str) -> None:
+    """Invalidate every query of a database; do nothing where the cache does not serve it."""
+    if database in cached_databases():
+        _invalidate_tables(list(models_by_table()), [database])
 
 
-def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
-    """Return the columns that any region's queries have conditions on, as far as this process knows.
-
-    A region not asked yet is asked. A scheme that appears later makes the write mark the whole table: wider is safe.
-    """
-    keys = TableKeys.of(prefix, database, table)
-    columns: frozenset[str] = frozenset()
+def invalidate_all() -> None:
+    """Invalidate every entry: of all models in all databases, of functions, views and fragments."""
+    _invalidate_tables(list(models_by_table()), cached_databases())
     for region in regions:
-        schemes = region.known_schemes(keys)
-        if schemes is None:
-            if not region.breaker.allows():
-                continue
-            try:
-                schemes = region.store.schemes(keys)
-            except StoreError as error:
-                if isinstance(error, StoreUnavailable):
-                    region.failed(error)
-                else:
-                    region.answered()
-                continue
-            region.answered()
-            region.learn(keys, schemes)
-        columns |= columns_of(schemes)
-    return columns
+        for batch in region.store.scan(f"{conf.prefix}:{{"):
+            tags = [key for key in batch if "}:t:" in key]
+            if tags:
+                region.store.invalidate([_tag(key) for key in tags])
+
+
+def _tag(key: str) -> MarkedTable:
+    base, _, name = key.partition("}:t:")
+    return MarkedTable(TableKeys(base + "}:"), frozenset({name}))
+
+
+def cached_databases() -> list[str]:
+    """Return the aliases of the databases whose engine is ours."""
+    return [alias for alias in connections if hasattr(connections[alias], "cacheops_snapshots")]
+
+
+def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
+    for database in databases:
+        changes = Changes()
+        for table in tables:
+            if is_tracked(table):
+                changes.add_table(table, ChangeSource.MANUAL)
+        _apply(database, changes)
+
+
+def _apply(database: str, changes: Changes) -> None:
+    """Announce changes now, or with the open transaction, whose other readers see its writes only then."""
+    if not changes:
+        return
+    connection: Any = connections[database]
+    if connection.in_atomic_block:
+        transaction_of(connection).changes.update(changes)
+    announcement = Announcement(database, changes)
+    announcement.mark()
+    announcement.clear()

@@ -40,7 +40,7 @@ class DeadLetter(models.Model):
 class Control(models.Model):
     """What an administrator told every process: a pause of a table's caching, or to close a region's circuit."""
 
-    kind = models.CharField(max_length=8)  # "pause" or "reset" (cacheops/controls.py)
+    kind = models.CharField(max_length=8)  # "pause" or "reset" (cacheops/regions/switches.py)
     subject = models.CharField(max_length=128)  # a table, or a region
     until = models.DateTimeField(db_index=True)
     by = models.CharField(max_length=150)

@@ -25,8 +25,8 @@ from django.utils.crypto import get_random_string
 from django.utils.http import base36_to_int, int_to_base36
 
 from cacheops.conf import conf
-from cacheops.keys import CacheKeyBuilder
 from cacheops.patterns.batch import BatchCacheOperations
+from cacheops.patterns.keys import CacheKeyBuilder
 
 SID_LENGTH = 26  # 134 random bits; with an id of 64 bits before it, it fits into the 40 characters of Django's table
 STRATEGY = "user_session"

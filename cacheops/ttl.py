@@ -5,9 +5,9 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from cacheops.encoding.objects import encoded
 from cacheops.exceptions import InvalidOption
-from cacheops.keys import checked_key
-from cacheops.values import encoded
+from cacheops.protocol.keys import checked_key
 
 # The specification's strategies.
 TTL_STRATEGIES: dict[str, int] = {

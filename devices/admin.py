@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from analytics.windows import SPANS
 from devices.metrics import METRICS
 from devices.models import Device, ImportedFile, Reading
 from devices.selectors import newest_reading_time, present_for
-from xyzsite.adminsite import MOST_COUNTED, BoundedPaginator, PlatformAdmin
+from devices.spans import SPANS
+from users.adminsite import MOST_COUNTED, BoundedPaginator, PlatformAdmin
 
 
 @admin.register(Device)

@@ -8,7 +8,7 @@ from django.db import models
 from cacheops.queryset import CachedManager, CachedQuerySet
 from devices.metrics import METRIC_CHOICES
 from locations.models import Location
-from xyzsite.models import User
+from users.models import User
 
 
 class Kind(models.TextChoices):

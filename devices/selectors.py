@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet
 
 from cacheops import cached
-from cacheops.orm.options import is_bypassed
+from cacheops.reading.options import is_bypassed
 from devices.current import current_devices
 from devices.models import Device, DeviceQuerySet, Reading, Status
 from locations.models import Membership
-from xyzsite.models import User
-from xyzsite.paging import PAGE_SIZE, Page, page_of
+from users.models import User
 
 # What a list may be ordered by, and the columns that this means; the serial makes every order total.
 DEVICE_SORTS = {
@@ -61,12 +60,6 @@ def _order(sort: str) -> list[Any]:
     if sort.startswith("-"):
         return [F(column).desc(nulls_last=True) for column in columns]
     return [F(column).asc(nulls_last=True) for column in columns]
-
-
-def device_page(
-    user: User, chosen: DeviceFilter, sort: str = "name", number: int = 1, size: int = PAGE_SIZE
-) -> Page[Device]:
-    return page_of(devices_for(user, chosen, sort), number, size)
 
 
 def device_by_serial(user: User, serial: str) -> Device:
@@ -131,3 +124,35 @@ def is_silent(status: str, last_seen: datetime | None, present: datetime) -> boo
 def newest_reading_time(devices: DeviceQuerySet) -> datetime | None:
     newest: datetime | None = devices.aggregate(newest=Max("last_seen"))["newest"]
     return newest
+
+
+@dataclass(frozen=True)
+class DeviceCounts:
+    """How many devices there are of each status; `last_seen` is the newest reading's time, None where there is none."""
+
+    active: int = 0
+    maintenance: int = 0
+    offline: int = 0
+    retired: int = 0
+    last_seen: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        return self.active + self.maintenance + self.offline + self.retired
+
+
+def device_counts(location_ids: tuple[int, ...] | list[int]) -> dict[int, DeviceCounts]:
+    """Return the counts of each of the locations, by its id, in one query."""
+    by_status = [Count("pk", filter=Q(status=status)) for status in Status.values]
+    rows = (
+        Device.objects.filter(location_id__in=location_ids)
+        .order_by()
+        .values("location_id")
+        .annotate(**dict(zip(Status.values, by_status, strict=True)), newest=Max("last_seen"))
+        .values_list("location_id", *Status.values, "newest")
+    )
+    found = {pk: DeviceCounts(*counts) for pk, *counts in rows}
+    return {pk: found.get(pk, DeviceCounts()) for pk in location_ids}
+
+
+RECENT_READINGS = 12

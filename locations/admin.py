@@ -4,7 +4,8 @@ from django.contrib import admin
 from unfold.admin import TabularInline
 
 from locations.models import Location, Membership
-from xyzsite.adminsite import PlatformAdmin
+from users.admin import UserAdmin
+from users.adminsite import PlatformAdmin
 
 
 class MembershipInline(TabularInline):
@@ -14,6 +15,9 @@ class MembershipInline(TabularInline):
     autocomplete_fields = ["user", "location"]
     extra = 0
     ordering = ["location__name", "user__username"]
+
+
+UserAdmin.inlines.append(MembershipInline)
 
 
 @admin.register(Location)

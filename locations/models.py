@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from cacheops.queryset import CachedManager, CachedQuerySet
-from xyzsite.models import Region, User
+from users.models import Region, User
 
 
 def validate_timezone(name: str) -> None:

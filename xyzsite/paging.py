@@ -7,6 +7,12 @@ from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
 
+from devices.models import Device
+from devices.selectors import DeviceFilter, devices_for
+from locations.models import Location
+from locations.selectors import LocationFilter, locations_for
+from users.models import User
+
 PAGE_SIZE = 25  # rows: about one screen
 MOST_ROWS = 200  # a page of the API never holds more
 
@@ -56,3 +62,15 @@ def page_of(rows: "QuerySet[Row, Any]", number: int = 1, size: int = PAGE_SIZE) 
     total = rows.count()
     number = min(max(1, number), max(1, ceil(total / size)))
     return Page(tuple(rows[(number - 1) * size : number * size]), number, size, total)
+
+
+def location_page(
+    user: User, chosen: LocationFilter, sort: str = "name", number: int = 1, size: int = PAGE_SIZE
+) -> Page[Location]:
+    return page_of(locations_for(user, chosen, sort), number, size)
+
+
+def device_page(
+    user: User, chosen: DeviceFilter, sort: str = "name", number: int = 1, size: int = PAGE_SIZE
+) -> Page[Device]:
+    return page_of(devices_for(user, chosen, sort), number, size)

@@ -2,22 +2,24 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path
+from django.urls import path
 
-from cacheops.views import metrics as cache_metrics
-from xyzsite import views
-from xyzsite.api import api
+from cacheops.monitoring.views import metrics as cache_metrics
+from xyzsite.api.application import api
+from xyzsite.web import account, analytics, devices, locations
 
 urlpatterns = [
-    path("", views.overview, name="overview"),
-    path("", include("locations.urls")),
-    path("", include("devices.urls")),
-    path("", include("analytics.urls")),
-    path("sign-in/", views.SignIn.as_view(), name="sign_in"),
+    path("", account.overview, name="overview"),
+    path("locations/", locations.locations, name="locations"),
+    path("locations/<slug:code>/", locations.location, name="location"),
+    path("devices/<str:serial>/", devices.device, name="device"),
+    path("analytics/", analytics.analytics, name="analytics"),
+    path("analytics.csv", analytics.analytics_csv, name="analytics_csv"),
+    path("sign-in/", account.SignIn.as_view(), name="sign_in"),
     path("sign-out/", LogoutView.as_view(), name="sign_out"),
-    path("profile/", views.profile, name="profile"),
-    path("profile/tokens/<int:pk>/revoke/", views.revoke_token, name="revoke_token"),
-    path("healthz", views.healthz, name="healthz"),
+    path("profile/", account.profile, name="profile"),
+    path("profile/tokens/<int:pk>/revoke/", account.revoke_token, name="revoke_token"),
+    path("healthz", account.healthz, name="healthz"),
     path("metrics", cache_metrics, name="metrics"),
     path("api/", api.urls),
     path("admin/", admin.site.urls),

@@ -2,7 +2,7 @@
 
 from cacheops.backends.client import ClusterClient, PairClient
 from cacheops.backends.memory import MemoryCache
-from cacheops.backends.region import RegionCache
+from cacheops.backends.redis import RegionCache
 from cacheops.backends.serializer import TypedSerializer
 
 __all__ = ["ClusterClient", "MemoryCache", "PairClient", "RegionCache", "TypedSerializer"]

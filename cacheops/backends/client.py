@@ -2,7 +2,7 @@
 
 django-redis has no client for a cluster and keeps one pool an address, whatever the options; its batches, `incr`,
 `touch` and `clear` fail on a cluster or under an access list, or lose digits, tries or the race. They are made anew
-here on cacheops.stores.driver; its commands for sets, hashes and sorted sets work as they are, on one key each.
+here on cacheops.redis; its commands for sets, hashes and sorted sets work as they are, on one key each.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,11 +13,11 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django_redis.client import DefaultClient
 from django_redis.util import CacheKey
 
+from cacheops import redis
 from cacheops.backends.common import MISSING
-from cacheops.backends.keys import escaped
+from cacheops.backends.glob import escaped
 from cacheops.exceptions import CorruptEntry, InvalidOption
-from cacheops.stores import driver
-from cacheops.stores.options import ServerOptions
+from cacheops.redis.options import ServerOptions
 
 SCAN_BATCH = 1000  # keys looked at in one round trip: about 0.3 ms of the server's time
 INT64 = range(-(2**63), 2**63)  # what INCRBY can count
@@ -69,8 +69,8 @@ class RegionClient(DefaultClient):
         self.server_options = ServerOptions.from_settings(self._server, self._options, cluster=self.cluster)
 
     @cached_property
-    def servers(self) -> driver.Servers:
-        return driver.servers(self.server_options)
+    def servers(self) -> redis.Servers:
+        return redis.servers(self.server_options)
 
     def connect(self, index: int = 0) -> Any:
         """Return the raw client, for django-redis' own commands; `index` is always that of the primary."""
@@ -147,7 +147,7 @@ class RegionClient(DefaultClient):
             command = (*command, "NX" if nx else "XX")
         return bool(self.servers.run(nkey, *command))
 
-    def _set_command(self, nkey: str, encoded: bytes | int, expiry: int | None) -> driver.Command:
+    def _set_command(self, nkey: str, encoded: bytes | int, expiry: int | None) -> redis.Command:
         if expiry is None:
             return ("SET", nkey, encoded)
         return ("SET", nkey, encoded, "PX", expiry) if expiry > 0 else ("UNLINK", nkey)
@@ -300,7 +300,7 @@ class RegionClient(DefaultClient):
         blocking: bool = True,
         blocking_timeout: float | None = None,
         thread_local: bool = True,
-    ) -> driver.RegionLock:
+    ) -> redis.RegionLock:
         """Return a lock; give a `timeout`, or a holder that dies keeps it for ever."""
         return self.servers.lock(
             self.make_key(key, version),

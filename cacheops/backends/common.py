@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
-from cacheops.backends.keys import warn_of_unsafe_key
+from cacheops.backends.glob import warn_of_unsafe_key
 
 MISSING: Any = object()  # no value can be this: None is a value
 

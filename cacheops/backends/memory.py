@@ -11,9 +11,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 
 from cacheops.backends.common import MISSING, RegionCacheMixin
-from cacheops.backends.keys import escaped, glob_regex
+from cacheops.backends.glob import escaped, glob_regex
 from cacheops.backends.memory_lock import MemoryLock
-from cacheops.tally import count
+from cacheops.instrumentation.request_stats import count
 
 
 class MemoryCache(RegionCacheMixin, LocMemCache):

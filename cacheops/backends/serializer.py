@@ -4,17 +4,17 @@ from typing import Any
 
 from django_redis.serializers.base import BaseSerializer
 
-from cacheops import values
+from cacheops.encoding import objects
 
 
 class TypedSerializer(BaseSerializer):
-    """For OPTIONS["SERIALIZER"]: holds what cached functions can return (cacheops/values.py), faithfully.
+    """For OPTIONS["SERIALIZER"]: holds what cached functions can return (cacheops/encoding/objects.py), faithfully.
 
     Other values raise UnencodableValue; bytes that are not ours raise CorruptEntry, which a look-up takes for a miss.
     """
 
     def dumps(self, value: Any) -> bytes:
-        return values.encoded(value)
+        return objects.encoded(value)
 
     def loads(self, value: bytes) -> Any:
-        return values.decoded(value)
+        return objects.decoded(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from cacheops.manual import invalidate_database
+from cacheops.invalidation import invalidate_database
 
 
 def forget(apps: Any, schema_editor: Any) -> None:

@@ -16,13 +16,12 @@ from django.db import DatabaseError
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
-from cacheops.monitoring.figures import Reads
+from cacheops.instrumentation.gauges import registered_sources
+from cacheops.monitoring.fleet import told_of
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
-from cacheops.monitoring.processes import told_of
-from cacheops.monitoring.sources import registered_sources
-from cacheops.monitoring.spans import TOTAL, TOTAL_LIVES
-from cacheops.stores.ledger import ledger_of
+from cacheops.monitoring.stats import Reads
+from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, ledger_of
 
 NAMESPACE = "XYZCorp/Cache"
 DIMENSION = "CacheCluster"

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from cacheops.conf import conf
-from cacheops.monitoring.figures import model_label
+from cacheops.monitoring.stats import model_label
 from cacheops.regions import Region
 
 MOST_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each

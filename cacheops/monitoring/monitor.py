@@ -6,13 +6,13 @@ from typing import Any
 
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError, StoreUnavailable
-from cacheops.monitoring import figures, keyspace, nodes
-from cacheops.monitoring.figures import Point, Usage
+from cacheops.monitoring import keyspace, nodes, stats
+from cacheops.monitoring.fleet import Processes, told_of
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.nodes import NodeFigures, SlowCommand
-from cacheops.monitoring.processes import Processes, told_of
+from cacheops.monitoring.stats import Point, Usage
 from cacheops.regions import Region, regions
-from cacheops.stores.breaker import CircuitState
+from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.stores.redis import RedisStore
 
 
@@ -82,7 +82,7 @@ class CacheMonitor:
 
     def get_cache_metrics(self, minutes: int = 5) -> CacheMetrics:
         """Return what was counted in the last minutes. Raise StoreUnavailable where the region does not answer."""
-        reads = figures.usage(self.region.name, minutes=minutes).total
+        reads = stats.usage(self.region.name, minutes=minutes).total
         held = [node for node in self.get_nodes() if node.role != "replica"]
         mean = reads.look_up.mean
         return CacheMetrics(
@@ -141,10 +141,10 @@ class CacheMonitor:
         return sorted(found, key=lambda slow: -slow.at)[:most]
 
     def usage(self, *, minutes: int = 0, hours: int = 0) -> Usage:
-        return figures.usage(self.region.name, minutes=minutes, hours=hours)
+        return stats.usage(self.region.name, minutes=minutes, hours=hours)
 
     def history(self, *, minutes: int = 0, hours: int = 24) -> list[Point]:
-        return figures.history(self.region.name, minutes=minutes, hours=hours)
+        return stats.history(self.region.name, minutes=minutes, hours=hours)
 
     def state(self) -> RegionState:
         """Return the region at a glance. Raises nothing for a region that does not answer."""

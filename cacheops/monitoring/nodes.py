@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cacheops.exceptions import StoreError
-from cacheops.monitoring.counters import Sums, add_counts
-from cacheops.monitoring.spans import HOUR, MINUTE, last_spans, span_at
+from cacheops.instrumentation.counters import Sums, add_counts
+from cacheops.monitoring.timeseries import HOUR, MINUTE, Parcel, last_spans, ledger_of, span_at
+from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
-from cacheops.stores.breaker import CircuitState
-from cacheops.stores.client import OptimizedRedisClient
-from cacheops.stores.ledger import Parcel, ledger_of
+from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.stores.redis import RedisStore
 
 LOOK_BACK = 10  # minutes among which an earlier look is searched for

@@ -13,15 +13,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from cacheops.exceptions import CacheopsError, StoreError
-from cacheops.monitoring import figures
-from cacheops.monitoring.figures import Reads, Usage
-from cacheops.monitoring.histogram import Histogram
+from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.histogram import Histogram
+from cacheops.monitoring import stats
+from cacheops.monitoring.fleet import own_breakers, told_of
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
-from cacheops.monitoring.processes import own_breakers, told_of
-from cacheops.monitoring.sources import registered_sources
+from cacheops.monitoring.stats import Reads, Usage
 from cacheops.regions import regions
-from cacheops.stores.breaker import CircuitState
+from cacheops.stores.circuit_breaker import CircuitState
 
 OUTCOMES = ("hits", "stale", "misses", "bypasses")
 REASONS = ("absent", "outdated", "early", "corrupt")
@@ -74,7 +74,7 @@ class RegionCollector(Collector):
         usages: list[Usage] = []
         for name in self.names:
             try:
-                usages.append(figures.usage(name))
+                usages.append(stats.usage(name))
                 up.add_metric((name,), 1)
             except StoreError:
                 up.add_metric((name,), 0)

@@ -7,12 +7,12 @@ from typing import Any
 from django.db import DatabaseError
 
 from cacheops.exceptions import CacheopsError
-from cacheops.monitoring.figures import Reads, Usage
-from cacheops.monitoring.histogram import Histogram
+from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.histogram import Histogram
+from cacheops.monitoring.fleet import Processes
 from cacheops.monitoring.monitor import RegionState, human_bytes
 from cacheops.monitoring.nodes import NodeFigures
-from cacheops.monitoring.processes import Processes
-from cacheops.monitoring.sources import registered_sources
+from cacheops.monitoring.stats import Reads, Usage
 
 NONE = "–"
 MOST_MODELS = 20

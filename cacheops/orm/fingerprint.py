@@ -19,7 +19,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 
-from cacheops.orm.classes import PLAIN, computed_names, name_of, writes_own_sql
+from cacheops.orm.introspection import PLAIN, computed_names, name_of, writes_own_sql
 
 Shape = tuple[Any, ...]
 

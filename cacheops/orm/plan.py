@@ -15,13 +15,13 @@ from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import get_current_timezone
 
-from cacheops import rows
-from cacheops.keys import DIGEST_BYTES, text_of, texts_of
-from cacheops.orm.classes import name_of
+from cacheops.encoding import rows
 from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
-from cacheops.orm.instances import with_makers
-from cacheops.orm.tables import is_tracked, models_by_table
+from cacheops.orm.hydration import with_makers
+from cacheops.orm.introspection import name_of
+from cacheops.orm.schema import is_tracked, models_by_table
+from cacheops.protocol.keys import DIGEST_BYTES, text_of, texts_of
 
 MAX_PLANS = 4096  # shapes are few; a program that makes more of them starts again with none
 

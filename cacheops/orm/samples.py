@@ -12,13 +12,13 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
-from cacheops.keys import TableKeys
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.plan import plan_for
-from cacheops.orm.tables import has_ranges, is_exact, is_tracked
+from cacheops.orm.schema import has_ranges, is_exact, is_tracked
 from cacheops.orm.transaction import transaction_of
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import WHOLE_TABLE, NoToken, Part, named_by, scheme_of
 from cacheops.stores.base import TableTags
-from cacheops.tags import WHOLE_TABLE, NoToken, Part, named_by, scheme_of
 
 Dependency = tuple[str, tuple[str, ...], tuple[str, ...]]  # a table, its tags, their schemes
 

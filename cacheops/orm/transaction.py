@@ -1,48 +1,22 @@
 """What a transaction has changed, kept beside its connection until it commits; and the statements that change it."""
 
-import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from cacheops.conf import conf, on_change
-from cacheops.invalidation import Announcement, Changes, ChangeSource, known_columns
+from cacheops.conf import conf
 from cacheops.orm.dependencies import Template
-from cacheops.orm.tables import changed_by_deleting, is_tracked, models_by_table, referring, tables_named
+from cacheops.orm.raw_sql import ENDS_TRANSACTION, LONG_SQL, OUTSIDE_TRANSACTIONS, judged, judged_before
+from cacheops.orm.schema import is_tracked
+from cacheops.writing.changes import Changes, ChangeSource
+from cacheops.writing.intent import Announcement, known_columns
 
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
-
-READS = (
-    "SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|PRAGMA|VALUES|FETCH|DECLARE|CLOSE|"
-    "LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD"
-)
-GAP = r"(?>(?:[\s(;]+|--[^\n]*|/\*.*?\*/)*)"  # before a statement; taken whole, so that a comment is not its first word
-READS_ONLY = re.compile(rf"{GAP}(?:{READS})\b", re.IGNORECASE | re.DOTALL)
-# A text of several statements. (A literal that holds a semicolon looks like one: wider is safe.)
-WRITES_LATER = re.compile(rf";{GAP}(?!(?:{READS})\b|\Z)", re.IGNORECASE | re.DOTALL)
-# SELECT … FOR UPDATE and FOR NO KEY UPDATE lock rows, and change none.
-WRITES_INSIDE = re.compile(r"\b(INSERT|DELETE|MERGE|(?<!FOR )(?<!NO KEY )UPDATE)\b", re.IGNORECASE)
-SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
-# Every later transaction of the session, or until somebody says otherwise.
-SETS_SESSION = re.compile(
-    r"\b(SESSION\s+CHARACTERISTICS|default_transaction_isolation|DISCARD\s+ALL|RESET\s+ALL)\b", re.I
-)
-OUTSIDE_TRANSACTIONS = re.compile(
-    r"\s*(CALL|REINDEX|CLUSTER|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|"
-    r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
-    re.IGNORECASE,
-)
-ENDS_TRANSACTION = re.compile(rf"(?:^|;){GAP}(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
-DELETES = re.compile(r"\b(?:DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
-CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
-LONG_SQL = 4096  # characters from which a statement's text is not kept: it holds data
-WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 _silenced: ContextVar[bool] = ContextVar("cacheops_silenced", default=False)
@@ -191,7 +165,7 @@ class Transaction:
         if self.in_orm_statement:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
-        isolates, session, tables = _judged(text) if len(text) < LONG_SQL else judged(text)
+        isolates, session, tables = judged_before(text) if len(text) < LONG_SQL else judged(text)
         if isolates:
             self._snapshot = True
         if session:
@@ -246,29 +220,6 @@ def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
         raise
     announcement.clear()
     return result
-
-
-def judged(sql: str) -> tuple[bool, bool, frozenset[str]]:
-    """Say whether a statement sets a transaction's isolation, whether a session's, and which tables it may write."""
-    isolates, session = SETS_ISOLATION.search(sql) is not None, SETS_SESSION.search(sql) is not None
-    return isolates, session, frozenset(written_tables(sql))
-
-
-_judged = lru_cache(maxsize=1024)(judged)  # the ORM makes the same texts again and again
-on_change(_judged.cache_clear)
-
-
-def written_tables(sql: str) -> set[str]:
-    """Return the tracked tables that a statement names, where it is not sure only to read."""
-    if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql) and not WRITES_LATER.search(sql):
-        return set()
-    named = {table for word in WORD.findall(sql) for table in tables_named(word.lower())}
-    named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}
-    if CASCADES.search(sql):
-        named = {table for name in named for table in referring(name)}
-    if DELETES.search(sql):
-        named |= {table for name in named for table in changed_by_deleting(name)}
-    return {name for name in named if is_tracked(name)}
 
 
 def transaction_of(connection: Any) -> Transaction:

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidationRefused, StoreError
-from cacheops.manual import invalidate_all, invalidate_model, invalidate_obj
-from cacheops.panel import steering
+from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj
+from cacheops.panel import switches
 from cacheops.panel.forms import (
     PAUSES,
     EverythingForm,
@@ -23,11 +23,11 @@ from cacheops.panel.forms import (
 )
 from cacheops.panel.overview import queued
 from cacheops.patterns.aside import CacheAsideManager
+from cacheops.warming.history import Checkpoint, Outcome
 from cacheops.warming.progress import QuietReport
 from cacheops.warming.registry import find_warmers
 from cacheops.warming.runner import Runner
-from cacheops.warming.runs import Checkpoint, Outcome
-from cacheops.warming.scope import Scope
+from cacheops.warming.selection import Scope
 
 WARM_SECONDS = 20.0  # that a request may warm; gunicorn ends a worker that takes 30
 
@@ -192,12 +192,12 @@ class ResetBreaker(Action):
         return [
             f"The process that answers you asks {self.subject(data)} with its next read.",
             "Every other process of every region does so within a second of its next cached read: it hears of this "
-            f"from the database, for {steering.RESET_SECONDS} s.",
+            f"from the database, for {switches.RESET_SECONDS} s.",
             "A circuit opens again by itself if the region still does not answer.",
         ]
 
     def perform(self, data: Mapping[str, Any], by: str) -> Done:
-        was_open = steering.reset_breaker(data["region"], by)
+        was_open = switches.reset_breaker(data["region"], by)
         here = "It was open in this process." if was_open else "It was closed in this process already."
         return Done(f"The circuit of {data['region']} is closed here, and in other processes within seconds. {here}")
 
@@ -218,7 +218,7 @@ class PauseCaching(Action):
         ]
 
     def perform(self, data: Mapping[str, Any], by: str) -> Done:
-        until = steering.pause(data["model"], data["seconds"], by, data["reason"])
+        until = switches.pause(data["model"], data["seconds"], by, data["reason"])
         return Done(f"{self.subject(data)} is read from the database until {timezone.localtime(until):%H:%M:%S}.")
 
 
@@ -231,7 +231,7 @@ class ResumeCaching(Action):
         return [f"{self.subject(data)} is cached again, in every process within a second."]
 
     def perform(self, data: Mapping[str, Any], by: str) -> Done:
-        ended = steering.resume(data["model"])
+        ended = switches.resume(data["model"])
         return Done(f"{self.subject(data)} is cached again." if ended else f"{self.subject(data)} was not paused.")
 
 

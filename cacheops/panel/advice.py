@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from cacheops.monitoring.figures import Reads, Writes
 from cacheops.monitoring.report import share
+from cacheops.monitoring.stats import Reads, Writes
 
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from cacheops.monitoring.figures import Point
+from cacheops.monitoring.stats import Point
 
 STEP, WIDTH, HEIGHT = 10, 8, 100  # units of the drawing, which is stretched to its place
 LEAST = 2.0  # height of a bar that would not be seen

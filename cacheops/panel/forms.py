@@ -8,9 +8,9 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 
 from cacheops.conf import conf
-from cacheops.orm.options import bypassed
-from cacheops.panel.lookup import NotFound, condition
+from cacheops.panel.entry_page import NotFound, condition
 from cacheops.profiles import profile_of
+from cacheops.reading.options import bypassed
 from cacheops.warming.registry import cached_models, registered
 from cacheops.warming.replica import cached_alias
 

@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError
+from cacheops.instrumentation.histogram import Histogram
 from cacheops.models import QueuedInvalidation
-from cacheops.monitoring.figures import Point, Reads
-from cacheops.monitoring.histogram import Histogram
+from cacheops.monitoring.fleet import Processes
 from cacheops.monitoring.monitor import CacheMonitor, RegionState, states
 from cacheops.monitoring.nodes import NodeFigures, rates_between, samples_of
-from cacheops.monitoring.processes import Processes
-from cacheops.orm.options import bypassed
-from cacheops.panel.answers import PATIENCE, NoAnswer, answers
+from cacheops.monitoring.stats import Point, Reads
 from cacheops.panel.charts import Chart, rate_chart, rate_look
-from cacheops.panel.steering import databases
-from cacheops.patterns.write_behind import WriteBehindState, registered
+from cacheops.panel.polling import PATIENCE, NoAnswer, answers
+from cacheops.panel.switches import databases
+from cacheops.patterns.write_behind.cache import WriteBehindState, registered
+from cacheops.reading.options import bypassed
 from cacheops.regions import regions
-from cacheops.stores.breaker import CircuitState
+from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
 V = TypeVar("V")

@@ -21,14 +21,14 @@ from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidKey, StoreError
 from cacheops.models import Panel
-from cacheops.monitoring.processes import own_breakers
-from cacheops.orm.options import bypassed
-from cacheops.panel import modelrows, overview, regionpage
+from cacheops.monitoring.fleet import own_breakers
+from cacheops.panel import models_page, overview, region_page
 from cacheops.panel.actions import ACTIONS, Action
-from cacheops.panel.answers import answers
+from cacheops.panel.entry_page import look_up_keys, look_up_row
 from cacheops.panel.forms import LookUpForm
-from cacheops.panel.lookup import look_up_keys, look_up_row
-from cacheops.panel.steering import pauses
+from cacheops.panel.polling import answers
+from cacheops.panel.switches import pauses
+from cacheops.reading.options import bypassed
 
 View = Callable[..., HttpResponse]
 
@@ -120,12 +120,12 @@ class PanelViews:
         if name not in conf.regions:
             raise Http404(f"There is no region {name}.")
         span = request.GET.get("span", "1h")
-        if span not in regionpage.SPANS:
+        if span not in region_page.SPANS:
             span = "1h"
         context = {
-            "region": regionpage.region_page(name, span, request.user),
+            "region": region_page.region_page(name, span, request.user),
             "span": span,
-            "spans": {code: label for code, (label, _) in regionpage.SPANS.items()},
+            "spans": {code: label for code, (label, _) in region_page.SPANS.items()},
             "breaker": own_state(name),
         }
         return self.render(request, "region", f"Region {name}", context)
@@ -134,14 +134,14 @@ class PanelViews:
         region, span = request.GET.get("region", conf.local_region), request.GET.get("span", "24h")
         if region not in conf.regions:
             raise Http404(f"There is no region {region}.")
-        if span not in modelrows.SPANS:
+        if span not in models_page.SPANS:
             span = "24h"
         context = {
-            "table": modelrows.model_table(region, modelrows.SPANS[span][1]),
+            "table": models_page.model_table(region, models_page.SPANS[span][1]),
             "region": region,
             "regions": conf.regions,
             "span": span,
-            "spans": {code: label for code, (label, _) in modelrows.SPANS.items()},
+            "spans": {code: label for code, (label, _) in models_page.SPANS.items()},
         }
         return self.render(request, "models", "Models", context)
 

@@ -2,7 +2,8 @@
 
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.patterns.batch import BatchCacheOperations
-from cacheops.patterns.write_behind import Acknowledged, WriteBehindCache, WriteBehindState
+from cacheops.patterns.keys import CacheKeyBuilder, filter_digest
+from cacheops.patterns.write_behind.cache import Acknowledged, WriteBehindCache, WriteBehindState
 from cacheops.patterns.write_through import WriteThroughCache
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "AsideEntry",
     "BatchCacheOperations",
     "CacheAsideManager",
+    "CacheKeyBuilder",
     "WriteBehindCache",
     "WriteBehindState",
     "WriteThroughCache",
+    "filter_digest",
 ]

@@ -11,19 +11,20 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import models
 
-from cacheops import tally, values
 from cacheops.conf import conf
 from cacheops.decorators import packed_or_none
-from cacheops.engine import fetch
-from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable
-from cacheops.keys import GENERATION, TableKeys, checked_key, shortened
-from cacheops.many import fetch_many
-from cacheops.orm.options import is_bypassed
+from cacheops.encoding import objects
+from cacheops.encoding.rows import Row
+from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shortened
+from cacheops.instrumentation import request_stats
 from cacheops.orm.samples import RowsOf, database_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile
+from cacheops.protocol.keys import GENERATION, TableKeys, checked_key
+from cacheops.reading.fetch import fetch
+from cacheops.reading.fetch_many import fetch_many
+from cacheops.reading.options import is_bypassed
+from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
-from cacheops.request import Request
-from cacheops.rows import Row
 from cacheops.stores.base import MarkedTable, TableTags
 
 Value = TypeVar("Value")
@@ -73,7 +74,7 @@ class CacheAsideManager:
         entry = AsideEntry(key, tuple(depends_on), ttl)
         request = self._request(entry)
         if self._goes_past([entry], [request]):
-            tally.count(bypasses=1)
+            request_stats.count(bypasses=1)
             return fetch_function()
         called: list[Value] = []
 
@@ -96,7 +97,7 @@ class CacheAsideManager:
         keys = list(wanted)
         requests = [self._request(entry) for entry in wanted.values()]
         if self._goes_past(list(wanted.values()), requests):
-            tally.count(bypasses=len(keys))
+            request_stats.count(bypasses=len(keys))
             loaded = fetch_function(keys) if keys else {}
             return {key: loaded.get(key) for key in keys}
         called: dict[str, Any] = {}
@@ -167,7 +168,7 @@ class CacheAsideManager:
         return value if self._rows else [(packed_or_none(value),)]
 
     def _value(self, rows: Sequence[Row]) -> Any:
-        return rows if self._rows else values.unpack(rows[0][0])
+        return rows if self._rows else objects.unpack(rows[0][0])
 
 
 PROFILE = Profile()

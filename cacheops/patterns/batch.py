@@ -6,9 +6,9 @@ from typing import Any
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
-from cacheops import values
 from cacheops.conf import conf
-from cacheops.keys import checked_key
+from cacheops.encoding import objects
+from cacheops.protocol.keys import checked_key
 
 
 class BatchCacheOperations:
@@ -57,7 +57,7 @@ class BatchCacheOperations:
         seconds = conf.ttl.get_ttl(ttl)
         for key, value in key_value_pairs.items():
             checked_key(key)
-            values.encoded(value)  # also where the cache would take more
+            objects.encoded(value)  # also where the cache would take more
         return seconds
 
     def batch_delete(self, keys: Iterable[str]) -> int:

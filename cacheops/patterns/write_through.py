@@ -16,21 +16,22 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connections, models, transaction
 
-from cacheops import filling, values
 from cacheops.conf import conf
-from cacheops.engine import fetch
+from cacheops.encoding import objects
+from cacheops.encoding.rows import FORMAT, Row, encode_rows
 from cacheops.exceptions import InvalidOption, StoreError, UnencodableValue
-from cacheops.keys import TableKeys, checked_key, digest
-from cacheops.many import fetch_many
-from cacheops.orm.options import bypassed, is_bypassed
-from cacheops.orm.tables import is_tracked
+from cacheops.orm.schema import is_tracked
 from cacheops.orm.transaction import transaction_of
 from cacheops.profiles import Profile
+from cacheops.protocol.keys import TableKeys, checked_key, digest
+from cacheops.protocol.tags import tag_name
+from cacheops.reading import fill_many
+from cacheops.reading.fetch import fetch
+from cacheops.reading.fetch_many import fetch_many
+from cacheops.reading.options import bypassed, is_bypassed
+from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
-from cacheops.request import Request
-from cacheops.rows import FORMAT, Row, encode_rows
 from cacheops.stores.base import TableTags
-from cacheops.tags import tag_name
 
 M = TypeVar("M", bound=models.Model)
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class WriteThroughCache(Generic[M]):
         """Return the row as it is now, from the region's cache where it holds it; None where there is none."""
         request = self._request(pk)
         rows = self._rows([pk])[0] if self._must_ask_the_database() else fetch(request, lambda: self._rows([pk])[0])
-        return values.unpack(rows[0][0]) if rows else None
+        return objects.unpack(rows[0][0]) if rows else None
 
     def get_many(self, pks: Iterable[int]) -> dict[int, M]:
         """Return the rows that there are, in one round trip a server and at most one query."""
@@ -79,7 +80,7 @@ class WriteThroughCache(Generic[M]):
             found: Sequence[Sequence[Row]] = self._rows(wanted)
         else:
             found = fetch_many(requests, lambda places: self._rows([wanted[place] for place in places]))
-        return {pk: values.unpack(rows[0][0]) for pk, rows in zip(wanted, found, strict=True) if rows}
+        return {pk: objects.unpack(rows[0][0]) for pk, rows in zip(wanted, found, strict=True) if rows}
 
     # --- writes -------------------------------------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class WriteThroughCache(Generic[M]):
 
     def _refresh(self, pks: Sequence[int]) -> int:
         requests = [self._request(pk) for pk in pks]
-        leased = in_all(regions, lambda region: filling.lease_many_begin(region, requests))
+        leased = in_all(regions, lambda region: fill_many.lease_many_begin(region, requests))
         started = time.perf_counter()
         rows = self._rows(pks)
         seconds = (time.perf_counter() - started) / len(pks)
@@ -142,13 +143,13 @@ class WriteThroughCache(Generic[M]):
             logger.warning("%s is not cached: %s", self._label, error)
             return 0
 
-        def fill(region: Region) -> Callable[[], filling.Filled]:
+        def fill(region: Region) -> Callable[[], fill_many.Filled]:
             fillings = [
-                filling.Filling(request, lease, one)
+                fill_many.Filling(request, lease, one)
                 for request, lease, one in zip(requests, leased[region], encoded, strict=True)
                 if isinstance(lease, bytes)
             ]
-            return filling.fill_many_begin(region, fillings, seconds)
+            return fill_many.fill_many_begin(region, fillings, seconds)
 
         return sum(filled.entries for filled in in_all(leased, fill).values())
 
@@ -178,7 +179,7 @@ class WriteThroughCache(Generic[M]):
         """Return the result for each primary key: one row of one value, the packed instance, or none."""
         with bypassed():
             found = self.model._base_manager.using(self.using).in_bulk(pks)
-        return [[(values.pack(found[pk]),)] if pk in found else [] for pk in pks]
+        return [[(objects.pack(found[pk]),)] if pk in found else [] for pk in pks]
 
 
 def in_all(asked: Iterable[Region], begin: Callable[[Region], Callable[[], T]]) -> dict[Region, T]:

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from cacheops.exceptions import StoreError
-from cacheops.keys import TableKeys
-from cacheops.tags import VERSION_BYTES
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import VERSION_BYTES
 
 T = TypeVar("T")
 Told: TypeAlias = Callable[[T | StoreError], None]  # hears an answer, or why there is none

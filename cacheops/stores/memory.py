@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from cacheops.keys import TableKeys
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import new_version, versions_in
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
-from cacheops.tags import new_version, versions_in
 
 MAX_SCHEMES = 64  # as in lua/leasing.lua
 

@@ -5,7 +5,10 @@ from itertools import islice, pairwise
 from typing import Any
 
 from cacheops.exceptions import StoreError, StoreUnavailable
-from cacheops.keys import TableKeys
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
+from cacheops.redis import Command, Servers
+from cacheops.redis.transport import Wire
 from cacheops.stores.base import (
     MarkedTable,
     Refusal,
@@ -18,11 +21,8 @@ from cacheops.stores.base import (
     outdated_among,
     tags_of,
 )
-from cacheops.stores.driver import Command, Servers
-from cacheops.stores.many import ManyLeases, fill_many_commands, lease_tags_commands, route_of, tag_versions
+from cacheops.stores.redis_leases import ManyLeases, fill_many_commands, lease_tags_commands, route_of, tag_versions
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
-from cacheops.stores.wire import Wire
-from cacheops.tags import VERSION_BYTES, new_version, versions_in
 
 SCAN_BATCH = 500  # keys looked at in a round trip
 MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it answers nobody else

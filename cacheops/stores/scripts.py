@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cacheops.stores.driver import Command
+from cacheops.redis import Command
 
 
 class Script:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cacheops.tally import Tally, tallied
+from cacheops.instrumentation.request_stats import Tally, tallied
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.stores.base import Refusal, Sealed, Store, TagVersions, Wanted
-from cacheops.tags import VERSION_BYTES
 from cacheops.testing.store_contract import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
 
 

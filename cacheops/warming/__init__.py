@@ -7,10 +7,10 @@ An app registers what it wants warmed, in its `ready()`:
 where `works(keys)` returns for some primary keys of the model what to fill: `Rows`, `Reads`, `Values`.
 """
 
+from cacheops.warming.history import Outcome, WarmingRun, recent_runs
 from cacheops.warming.registry import Warmer, register_warmer
-from cacheops.warming.runs import Outcome, WarmingRun, recent_runs
+from cacheops.warming.tasks import Reads, Rows, Work
 from cacheops.warming.values import Corrections, Values
-from cacheops.warming.works import Reads, Rows, Work
 
 __all__ = [
     "Corrections",

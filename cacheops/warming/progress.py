@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from cacheops.warming.runs import Outcome
+from cacheops.warming.history import Outcome
 
 LINE_SECONDS = 10.0  # between two lines about one target
 

@@ -10,10 +10,11 @@ from django.apps import apps
 from django.db import models
 
 from cacheops.exceptions import InvalidOption
+from cacheops.orm.fastpath.get import get_plan
 from cacheops.profiles import profile_of
-from cacheops.queryset import CachedQuerySet, get_plan
+from cacheops.queryset import CachedQuerySet
 from cacheops.warming.replica import cached_alias
-from cacheops.warming.works import Reads, Rows, Work
+from cacheops.warming.tasks import Reads, Rows, Work
 
 BATCH = 1000  # keys; the entries of a batch are leased in one round trip a server
 

@@ -7,18 +7,11 @@ from itertools import islice
 from typing import Any, Protocol
 
 from cacheops.exceptions import InvalidOption
-from cacheops.warming.crew import Crew
+from cacheops.warming.fanout import Crew
+from cacheops.warming.history import Checkpoint, Outcome, WarmingRun, forget_checkpoint, record_run, save_checkpoint
 from cacheops.warming.registry import BATCH, Warmer
 from cacheops.warming.replica import Source, cached_alias, replica_of
-from cacheops.warming.runs import (
-    Checkpoint,
-    Outcome,
-    WarmingRun,
-    forget_checkpoint,
-    record_run,
-    save_checkpoint,
-)
-from cacheops.warming.scope import Scope, done, plain_key
+from cacheops.warming.selection import Scope, done, plain_key
 
 SAVE_SECONDS = 1.0  # between two checkpoints
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from cacheops.encoding.objects import encoded
 from cacheops.exceptions import StoreUnavailable
 from cacheops.patterns.batch import BatchCacheOperations
 from cacheops.regions import Region
-from cacheops.values import encoded
-from cacheops.warming.crew import Crew
+from cacheops.warming.fanout import Crew
 
 
 class Corrections(NamedTuple):

@@ -14,7 +14,7 @@ from devices.imports.formats import Format, Row, number
 from devices.metrics import METRICS
 from devices.models import Device, Kind
 from locations.models import Location
-from xyzsite.models import Region
+from users.models import Region
 
 # The data set gives local time; China has had no daylight saving time since 1991.
 BEIJING = timezone(timedelta(hours=8))

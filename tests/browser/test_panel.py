@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from cacheops.controls import controls
 from cacheops.models import Control
-from cacheops.monitoring.flush import flusher
-from cacheops.panel.answers import answers
+from cacheops.monitoring.recorder import flusher
+from cacheops.panel.polling import answers
+from cacheops.regions.switches import controls
 from devices.models import Device
 from tests.browser.conftest import NARROW, WIDE, Visit
-from xyzsite.models import User
+from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 

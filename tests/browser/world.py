@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from devices.models import Device, Kind, Reading, Status
 from locations.models import Location, Membership, Role
-from xyzsite.models import User
+from users.models import User
 
 KINDS = (
     (Kind.THERMOMETER, "temperature", 18.0),

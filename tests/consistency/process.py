@@ -15,7 +15,7 @@ COPIED = ("hits", "misses", "bypasses", "queued", "replayed", "late_marks", "ref
 
 def flusher(board: Any, slot: int) -> Any:
     """Return a call that adds what the engine has counted since the last time to the board."""
-    from cacheops.monitoring.counters import counters
+    from cacheops.instrumentation.counters import counters
 
     last = dict.fromkeys(COPIED, 0)
 

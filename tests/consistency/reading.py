@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 from django.db.transaction import atomic
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from tests.consistency.board import Board
 from tests.consistency.models import Item, Shelf
 from tests.consistency.reports import Reports

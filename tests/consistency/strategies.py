@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cacheops import invalidation
+from cacheops.encoding.rows import Row
 from cacheops.exceptions import StoreError
-from cacheops.invalidation import Announcement
-from cacheops.miss import Miss
+from cacheops.reading.load import Miss
 from cacheops.regions import regions
-from cacheops.rows import Row
 from cacheops.stores.base import MarkedTable
+from cacheops.writing import changes
+from cacheops.writing.intent import Announcement
 
 
 def pause_sometimes(random_: random.Random, share: float, most: float) -> None:
@@ -59,7 +59,7 @@ class AfterCommit(Announcement):
 def use_after_commit() -> None:
     from cacheops.orm import transaction
 
-    invalidation.Announcement = AfterCommit  # type: ignore[misc]
+    changes.Announcement = AfterCommit  # type: ignore[misc]
     transaction.Announcement = AfterCommit  # type: ignore[attr-defined]
 
 

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.transaction import atomic
 
 from cacheops.exceptions import InvalidationRefused
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
 from tests.consistency.backend.base import Hooks
 from tests.consistency.board import UNKNOWN, WINDOW, Board
 from tests.consistency.models import Item, Ledger, Shelf

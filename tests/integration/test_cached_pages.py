@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from devices.models import Device, Kind, Reading
 from locations.models import Location, Membership, Role
-from xyzsite.models import User
+from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +26,7 @@ PAGES = [
     "/admin/devices/device/",
     "/admin/locations/location/",
     "/admin/locations/membership/",
-    "/admin/xyzsite/user/",
+    "/admin/users/user/",
 ]
 
 

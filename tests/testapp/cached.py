@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from tests.testapp.compare import plain
 
 OWN = "cacheops_queuedinvalidation"  # the engine looks into its queue once a second

@@ -14,7 +14,7 @@ from django.test import override_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from tests.testapp import world
 from tests.testapp.compare import plain
 from tests.testapp.models import Author, Book, Loan, Status

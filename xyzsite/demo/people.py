@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from locations.models import Location, Membership, Role
-from xyzsite.models import Region, User
+from users.models import Region, User
 
 EMAIL_DOMAIN = "example.com"
 

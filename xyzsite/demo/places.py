@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from devices.models import Kind, Status
-from xyzsite.models import Region
+from users.models import Region
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,12 @@ INSTALLED_APPS = [
     "django_htmx",
     "ninja",  # for its Swagger files: /api/docs loads nothing from other hosts
     "cacheops",
-    "xyzsite",
+    "users",
     "locations",
     "devices",
     "analytics",
+    "xyzsite.web",
+    "xyzsite",
 ]
 
 MIDDLEWARE = [
@@ -97,7 +99,7 @@ CACHEOPS = {
     "locations.*": {"ops": "all", "timeout": "static_data"},
     "devices.device": {"ops": "all", "timeout": "device_data"},
     "devices.reading": {"ops": "all", "timeout": "real_time"},
-    "xyzsite.*": {"ops": "all", "timeout": "static_data"},
+    "users.*": {"ops": "all", "timeout": "static_data"},
     "auth.*": {"ops": "all", "timeout": "static_data"},
     "contenttypes.*": {"ops": "all", "timeout": "long_term"},
     "admin.*": {"ops": ("fetch", "count"), "timeout": "real_time"},
@@ -128,7 +130,7 @@ DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace("django.
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-AUTH_USER_MODEL = "xyzsite.User"
+AUTH_USER_MODEL = "users.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

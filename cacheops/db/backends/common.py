@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db.transaction import atomic
 
-from cacheops.invalidation import ChangeSource
-from cacheops.orm.transaction import Statement, Transaction, transaction_of, written_tables
+from cacheops.orm.raw_sql import written_tables
+from cacheops.orm.transaction import Statement, Transaction, transaction_of
+from cacheops.writing.changes import ChangeSource
 
 
 class CachingWrapper:

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cacheops.conf import conf
-from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.monitor import states
+from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import as_values, text_report
 
 WATCH_SECONDS = 2.0

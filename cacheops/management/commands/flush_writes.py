@@ -11,9 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
 from cacheops.exceptions import StoreError
-from cacheops.patterns.flushing import UNREACHABLE, Flusher
-from cacheops.patterns.write_behind import dead_letters, registered
-from cacheops.stores.buffer import NoBuffer
+from cacheops.patterns.write_behind.buffer import NoBuffer
+from cacheops.patterns.write_behind.cache import dead_letters, registered
+from cacheops.patterns.write_behind.worker import UNREACHABLE, Flusher
 
 POLL_SECONDS = 0.5  # a write becomes due within tens of seconds; each look is one round trip
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cacheops.manual import invalidate_all, invalidate_model, invalidate_obj
+from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj
 
 
 class Command(BaseCommand):

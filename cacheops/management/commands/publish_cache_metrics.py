@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, PublishFailed, StoreError
 from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Datum, cluster_of
-from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.monitor import CacheMonitor
+from cacheops.monitoring.recorder import flusher
 
 
 class Command(BaseCommand):

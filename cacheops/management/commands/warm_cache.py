@@ -9,11 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
+from cacheops.warming.history import Checkpoint, WarmingRun, as_data, read_checkpoint
 from cacheops.warming.progress import BarReport, LineReport, QuietReport
 from cacheops.warming.registry import find_warmers, registered
 from cacheops.warming.runner import Runner
-from cacheops.warming.runs import Checkpoint, WarmingRun, as_data, read_checkpoint
-from cacheops.warming.scope import DEFAULT_TOP, Scope
+from cacheops.warming.selection import DEFAULT_TOP, Scope
 
 HELP = "Fill the regions' caches, the most used rows first."
 EPILOG = f"""Without --top, --since or --all: the {DEFAULT_TOP:,} most used rows of each target, then the newest.

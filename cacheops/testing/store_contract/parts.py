@@ -4,9 +4,9 @@ import os
 import uuid
 from collections.abc import Callable
 
-from cacheops.keys import TableKeys
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
-from cacheops.tags import VERSION_BYTES
 
 Pass = Callable[[float], None]
 TTL = 30.0  # seconds; longer than any of these tests

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import StoreUnavailable
-from cacheops.keys import TableKeys
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import store_for
 from cacheops.stores.base import Refusal, Wanted
 from cacheops.stores.redis import RedisStore
@@ -117,7 +117,7 @@ def test_a_lease_that_is_sent_again_gives_another_version(
 ) -> None:
     """Its answer was lost, and a writer came between: what others filled under the first version must stay outdated."""
     monkeypatch.setattr("cacheops.stores.redis.new_version", lambda: b"12345678")
-    monkeypatch.setattr("cacheops.stores.many.new_version", lambda: b"12345678")
+    monkeypatch.setattr("cacheops.stores.redis_leases.new_version", lambda: b"12345678")
     reader = Reader(servers_store, query(new_table(), "a=1"))
 
     def lease() -> Any:

@@ -7,7 +7,7 @@ import redis
 from django.core.cache import caches
 
 from cacheops.exceptions import LockLost, LockNotAcquired
-from cacheops.tally import tallied
+from cacheops.instrumentation.request_stats import tallied
 
 
 class TestExpiry:

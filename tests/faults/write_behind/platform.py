@@ -14,11 +14,11 @@ from typing import Any
 
 import psycopg
 
-from cacheops.stores.stream import GROUP
+from cacheops.patterns.write_behind.redis_buffer import GROUP
 from tests import clients
-from xyzsite.load.account import Row
-from xyzsite.load.fleet import LoadDevice
-from xyzsite.load.world import World
+from xyzsite.demo.load.account import Row
+from xyzsite.demo.load.fleet import LoadDevice
+from xyzsite.demo.load.world import World
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
 
 REGION = "us-east-1"
@@ -27,7 +27,7 @@ MAKE_WORLD = """
 import json
 import django
 django.setup()
-from xyzsite.load.world import make_world
+from xyzsite.demo.load.world import make_world
 world = make_world(12)
 print(json.dumps([[[d.id, d.serial, d.metric] for d in world.devices], world.token, world.cookie]))
 """

@@ -7,8 +7,8 @@ import pytest
 
 from tests import clients
 from tests.faults.write_behind.platform import REGION, PlatformProcesses, platform_on
-from xyzsite.load.account import account_of
-from xyzsite.load.fleet import Posted, all_posted, start_fleet
+from xyzsite.demo.load.account import account_of
+from xyzsite.demo.load.fleet import Posted, all_posted, start_fleet
 from xyzsite.localregions.manager import LocalRegions
 
 JOIN_SECONDS = 60.0

@@ -8,9 +8,9 @@ import environ
 import pytest
 
 from cacheops.exceptions import StoreError
-from cacheops.patterns import write_behind
-from cacheops.patterns.flushing import Flusher
-from cacheops.patterns.write_behind import WriteBehindCache
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.cache import WriteBehindCache
+from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
 from tests.integration.write_behind.conftest import Note, Sink
 from xyzsite.localregions.manager import LocalRegions

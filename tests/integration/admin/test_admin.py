@@ -14,8 +14,8 @@ from django.urls import reverse
 
 from devices.models import Device, ImportedFile, Kind, Reading
 from locations.models import Location, Membership
-from xyzsite import adminsite
-from xyzsite.models import ApiToken, User
+from users import adminsite
+from users.models import ApiToken, User
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,8 +100,8 @@ def test_every_model_of_ours_is_there() -> None:
         ("devices/reading/?metric__exact=pm25", 0),
         ("locations/location/?q=place-2", 1),
         ("locations/membership/?q=user1", 1),
-        ("xyzsite/apitoken/?q=user4", 1),
-        ("xyzsite/user/?q=user0", 1),
+        ("users/apitoken/?q=user4", 1),
+        ("users/user/?q=user0", 1),
     ],
 )
 def test_lists_are_searched_and_filtered(client: Client, rows: list[Device], address: str, found: int) -> None:
@@ -150,7 +150,7 @@ def test_a_stranger_is_sent_to_the_admin_s_own_sign_in(root: User) -> None:
 
 def test_a_new_token_shows_its_secret_once(client: Client, root: User) -> None:
     form = {"user": root.pk, "name": "gateway", "expires_at_0": "2099-01-01", "expires_at_1": "12:00"}
-    response = client.post("/admin/xyzsite/apitoken/add/", form)
+    response = client.post("/admin/users/apitoken/add/", form)
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
     found = re.search(r'<code id="secret"[^>]*>(xyz_[^<]+)</code>', response.content.decode())
@@ -160,31 +160,31 @@ def test_a_new_token_shows_its_secret_once(client: Client, root: User) -> None:
     assert (token.user, token.name, token.expires_at) == (root, "gateway", datetime(2099, 1, 1, 12, tzinfo=UTC))
     assert LogEntry.objects.get().object_id == str(token.pk)
     assert Client().get("/api/me", headers={"Authorization": f"Bearer {found[1]}"}).json()["username"] == "root"
-    shown = client.get(f"/admin/xyzsite/apitoken/{token.pk}/change/").content.decode()
+    shown = client.get(f"/admin/users/apitoken/{token.pk}/change/").content.decode()
     assert found[1] not in shown
     assert token.digest not in shown
 
 
 def test_tokens_are_expired_by_an_action(client: Client, root: User) -> None:
     token, secret = ApiToken.issue(root, "gateway")
-    client.post("/admin/xyzsite/apitoken/", {"action": "expire_now", "_selected_action": [token.pk]})
+    client.post("/admin/users/apitoken/", {"action": "expire_now", "_selected_action": [token.pk]})
     assert Client().get("/api/me", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
 
 
 def test_a_user_is_added_and_given_another_password(client: Client, root: User) -> None:
     password = "a long enough secret"
     form = {"username": "new", "password1": password, "password2": password, "usable_password": "true"}
-    response = client.post("/admin/xyzsite/user/add/", form)
+    response = client.post("/admin/users/user/add/", form)
     user = User.objects.get(username="new")
-    assert response["Location"] == f"/admin/xyzsite/user/{user.pk}/change/"
+    assert response["Location"] == f"/admin/users/user/{user.pk}/change/"
     assert "Home region" in client.get(response["Location"]).content.decode()
     form = {"password1": password + "!", "password2": password + "!", "usable_password": "true"}
-    assert client.post(f"/admin/xyzsite/user/{user.pk}/password/", form).status_code == 302
+    assert client.post(f"/admin/users/user/{user.pk}/password/", form).status_code == 302
     user.refresh_from_db()
     assert user.check_password(password + "!")
 
 
-@pytest.mark.parametrize("path", ["", "locations/location/add/", "xyzsite/user/add/", "devices/device/add/"])
+@pytest.mark.parametrize("path", ["", "locations/location/add/", "users/user/add/", "devices/device/add/"])
 def test_pages_load_nothing_from_other_hosts(client: Client, path: str) -> None:
     page = client.get(f"/admin/{path}").content.decode()
     assert not re.findall(r'(?:src|href)="(?:https?:)?//[^"]+', page)

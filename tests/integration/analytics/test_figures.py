@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from analytics.figures import Merged
 from analytics.selectors import DEVICE_COUNT, Selection, partial_rows
 from analytics.summaries import is_meant, locations_of, selected
-from analytics.windows import DAY, SPANS, Window, window_until
+from analytics.windows import Window, window_until
 from devices.directory import devices_at
 from devices.models import Reading
+from devices.spans import DAY, SPANS
 from tests.integration.analytics.conftest import NEWEST
 
 SELECTIONS = {

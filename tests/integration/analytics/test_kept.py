@@ -21,12 +21,13 @@ from analytics.figures import Merged, merged
 from analytics.overview import overview
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary, locations_of, selected
-from analytics.windows import SPANS, Window, window_until
+from analytics.windows import Window, window_until
 from cacheops import bypassed
-from cacheops.tally import tallied
+from cacheops.instrumentation.request_stats import tallied
 from devices.directory import devices_at
 from devices.models import Device, Kind, Reading
 from devices.services import NewReading, record_readings
+from devices.spans import SPANS
 from locations.models import Location
 from tests.contract.cacheops.test_redis import Trips
 

@@ -8,12 +8,12 @@ from django.utils import timezone
 from analytics.overview import overview
 from analytics.selectors import Selection
 from analytics.summaries import Question, analytics_summary
-from analytics.windows import SPANS
 from devices.models import Device, Reading, Status
 from devices.services import MOST_VALUE
+from devices.spans import SPANS
 from locations.models import Location, Membership
 from tests.integration.analytics.conftest import NEWEST
-from xyzsite.models import User
+from users.models import User
 
 
 def test_a_window_of_the_past_ends_at_the_newest_reading(readings) -> None:

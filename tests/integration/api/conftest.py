@@ -10,7 +10,7 @@ from django.test import Client
 
 from devices.models import Device, Kind
 from locations.models import Location, Membership, Role
-from xyzsite.models import ApiToken, User
+from users.models import ApiToken, User
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

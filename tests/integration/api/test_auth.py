@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from locations.models import Location
 from tests.integration.api.conftest import Caller
-from xyzsite.models import ApiToken, User
+from users.models import ApiToken, User
 
 pytestmark = pytest.mark.django_db
 

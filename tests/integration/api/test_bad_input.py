@@ -10,8 +10,8 @@ from django.utils import timezone
 from devices.models import Device, Reading
 from locations.models import Location
 from tests.integration.api.conftest import NOON, Caller
-from xyzsite.api_body import MAX_BODY_BYTES
-from xyzsite.api_errors import KINDS
+from xyzsite.api.body import MAX_BODY_BYTES
+from xyzsite.api.errors import KINDS
 
 pytestmark = pytest.mark.django_db
 

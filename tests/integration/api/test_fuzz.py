@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devices.models import Device
 from tests.integration.api.conftest import NOON, Caller
-from xyzsite.api import api
+from xyzsite.api.application import api
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from xyzsite.api import api
-from xyzsite.api_errors import KINDS
+from xyzsite.api.application import api
+from xyzsite.api.errors import KINDS
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "api.md"
 BODY_ERRORS = {400, 401, 403, 413, 415, 422}

@@ -128,7 +128,7 @@ def test_the_async_orm_reads_through_the_cache(library: str) -> None:
 
 
 def test_the_signed_in_user_is_read_from_the_cache(cache: str, settings: Any) -> None:
-    settings.CACHEOPS = {"xyzsite.user": {"ops": "all", "timeout": 60}}
+    settings.CACHEOPS = {"users.user": {"ops": "all", "timeout": 60}}
     user = get_user_model().objects.create_user(f"u{uuid.uuid4().hex[:8]}", password="secret")
     request = HttpRequest()
     request.session = SessionStore()

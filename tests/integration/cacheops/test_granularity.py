@@ -9,7 +9,7 @@ from django.db import connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from tests.testapp.cached import is_hit
 from tests.testapp.queries import Readers
 from tests.testapp.world import NOON

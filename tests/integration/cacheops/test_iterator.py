@@ -2,7 +2,7 @@
 
 import pytest
 
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book, EveryField
 

@@ -7,8 +7,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 
-from cacheops import unseen
-from cacheops.regions import regions
+from cacheops.regions import direct_sql, regions
 from tests.testapp import world
 from tests.testapp.models import Book
 
@@ -34,7 +33,7 @@ def read_when_the_queue_is_due() -> Any:
 
 
 def look_for_a_table() -> Any:
-    return unseen.has_table("default", "nobodys_table")
+    return direct_sql.has_table("default", "nobodys_table")
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.test import override_settings
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from tests.integration.cacheops.conftest import DATABASES
 from tests.testapp import world
 from tests.testapp.cached import from_database, statements

@@ -13,9 +13,9 @@ from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.db.transaction import atomic
 
 from cacheops import invalidate_all
-from cacheops.orm import conditions, learnt
-from cacheops.orm.options import bypassed
+from cacheops.orm.fastpath import filters, learnt
 from cacheops.queryset import CachedQuerySet
+from cacheops.reading.options import bypassed
 from tests.testapp import world
 from tests.testapp.cached import from_database, is_hit, statements
 from tests.testapp.compare import plain
@@ -71,7 +71,7 @@ def key(found: Any) -> Any:
 def test_each_answer_is_the_databases(name: str, library: str) -> None:
     read = READS[name]
     learnt._shorts.clear()
-    conditions._proven.clear()
+    filters._proven.clear()
     for _ in range(3):  # built, learnt, known
         for condition in CONDITIONS:
             books = Book.objects.using(library).order_by().filter(**condition)
@@ -100,7 +100,7 @@ FOLLOWING = ("count", "values", "values_list", "values_flat", "list", "aggregate
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_what_came_before_the_filter_counts(name: str, library: str) -> None:
     learnt._shorts.clear()
-    conditions._proven.clear()
+    filters._proven.clear()
     for _ in range(3):
         for start in STARTS.values():
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import CommandRefused
+from cacheops.redis.transport import Wire
 from cacheops.regions import regions as handler
-from cacheops.stores.wire import Wire
 
 KEY = "t-wire:{a}:key"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from cacheops.orm.options import bypassed
+from cacheops.reading.options import bypassed
 from cacheops.signals import cache_invalidated
 from tests.integration.cacheops.conftest import DATABASES
 from tests.testapp import world

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import caches
 
 from cacheops.exceptions import StoreUnavailable
-from cacheops.tally import tallied
+from cacheops.instrumentation.request_stats import tallied
 from tests.integration.cacheops_backends.conftest import entry
 from tests.integration.cacheops_backends.test_failover import until
 
@@ -86,7 +86,7 @@ def test_values_that_were_to_go_are_gone_when_the_region_is_back(broken, make):
 
 
 def test_more_writes_than_are_remembered_clear_the_alias(broken, make, monkeypatch):
-    monkeypatch.setattr("cacheops.backends.outage.OWED_LIMIT", 10)
+    monkeypatch.setattr("cacheops.backends.hinted_handoff.OWED_LIMIT", 10)
     cache = make(FAR)
     cache.set_many({f"key{number}": "old" for number in range(30)})
     broken.partition(FAR)

@@ -8,18 +8,18 @@ import pytest
 import redis
 from django.test import Client
 
-from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.panel.answers import answers
-from cacheops.panel.regionpage import region_page
+from cacheops.monitoring.recorder import flusher
+from cacheops.panel.polling import answers
+from cacheops.panel.region_page import region_page
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import Sealed, TableTags
 from tests.integration.deploy.conftest import Node
 from tests.integration.deploy.test_redis_files import eventually, form_cluster
 from tests.integration.panel.conftest import PANEL
-from xyzsite.models import User
+from users.models import User
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 

@@ -18,9 +18,9 @@ from django.core.cache import caches
 from django.db import transaction
 from pytest_django.live_server_helper import LiveServer
 
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.prometheus import exposition
+from cacheops.monitoring.recorder import flusher
 from devices.models import Device, Kind
 from locations.models import Location
 from tests.integration.deploy.conftest import FILES

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from cacheops.exceptions import BufferFull, NotReplicated
-from cacheops.stores.driver import servers
-from cacheops.stores.options import ServerOptions
-from cacheops.stores.stream import RedisBuffer
+from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
+from cacheops.redis import servers
+from cacheops.redis.options import ServerOptions
 from tests import clients
 from tests.integration.deploy.conftest import PASSWORDS, Node
 

@@ -11,10 +11,10 @@ from django.utils import timezone
 from devices.models import Device, Reading, Status
 from devices.services import NewReading, record_readings
 from locations.models import Location, Membership
+from users.models import User
 from xyzsite.demo.people import DEMO_LOGINS
 from xyzsite.demo.places import PLACES
 from xyzsite.demo.seed import top_up
-from xyzsite.models import User
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from xyzsite.localregions.manager import CHECKOUT
 
 PARENT = """
 import subprocess, sys
-from xyzsite.lifeline import tied
+from xyzsite.localregions.lifeline import tied
 sys.exit(subprocess.Popen(tied(sys.argv[1:]), start_new_session=True).wait())
 """
 CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"

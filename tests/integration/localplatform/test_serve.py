@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from xyzsite.localplatform import PlatformError, check_port, given_by_user
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
+from xyzsite.localregions.serving import PlatformError, check_port, given_by_user
 
 END = 120  # seconds until a start, or an end, has failed
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation.counters import counters
+from cacheops.monitoring.recorder import flusher
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from moto.server import ThreadedMotoServer
 
 from cacheops.exceptions import PublishFailed
+from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, make_client
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.monitor import CacheMonitor
+from cacheops.monitoring.recorder import flusher
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 

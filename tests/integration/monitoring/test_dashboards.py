@@ -9,9 +9,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.prometheus import exposition
+from cacheops.monitoring.recorder import flusher
 from cacheops.regions import regions
 
 pytestmark = pytest.mark.django_db(databases="__all__")

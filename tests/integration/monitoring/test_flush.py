@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import StoreUnavailable
-from cacheops.monitoring import figures
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import MOST_MINUTES, Flusher, flusher
-from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, last_spans, span_at
+from cacheops.instrumentation.counters import counters
+from cacheops.monitoring import stats
+from cacheops.monitoring.recorder import MOST_MINUTES, Flusher, flusher
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Ledger, last_spans, ledger_of, span_at
 from cacheops.regions import regions
-from cacheops.stores.breaker import CacheCircuitBreaker
-from cacheops.stores.ledger import Ledger, ledger_of
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker
 
 HITS = 500
 
@@ -44,7 +43,7 @@ def test_a_flush_tells_the_minute_the_hour_and_all_time(region: str) -> None:
     assert own.flush()
     assert counted(region, MINUTE, clock.now) == 1
     assert counted(region, HOUR, clock.now) == 4
-    assert figures.usage(region).total.hits == 4
+    assert stats.usage(region).total.hits == 4
 
 
 def test_a_process_that_counts_nothing_any_more_tells_of_itself(region: str) -> None:
@@ -84,7 +83,7 @@ class Lossy(Ledger):
 
 def test_figures_whose_answer_was_lost_are_not_added_twice(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lossy = Lossy(ledger_of(regions[region].store), losses=2)
-    monkeypatch.setattr("cacheops.monitoring.flush.ledger_of", lambda store: lossy)
+    monkeypatch.setattr("cacheops.monitoring.recorder.ledger_of", lambda store: lossy)
     own = Flusher()
     counters.hit("a.b:get", 0.001)
     assert not own.flush()
@@ -93,7 +92,7 @@ def test_figures_whose_answer_was_lost_are_not_added_twice(region: str, monkeypa
     assert not own.flush()
     regions[region].breaker.reset()
     assert own.flush()
-    assert figures.usage(region).total.hits == 2
+    assert stats.usage(region).total.hits == 2
 
 
 def test_a_region_that_is_away_is_told_later_up_to_a_bound(region: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +106,7 @@ def test_a_region_that_is_away_is_told_later_up_to_a_bound(region: str, caplog: 
         clock.now += MINUTE
     regions[region].breaker.reset()
     assert own.flush()
-    seen = figures.usage(region)
+    seen = stats.usage(region)
     assert seen.total.hits == MOST_MINUTES
     assert seen.events["metrics"]["dropped_minutes"] == 5
     assert "were dropped" in caplog.text
@@ -131,8 +130,8 @@ PROCESS = """
 
     settings.configure(**json.loads(sys.argv[1]), INSTALLED_APPS=["django.contrib.contenttypes", "cacheops"])
     django.setup()
-    from cacheops.monitoring.counters import counters
-    from cacheops.monitoring.flush import flusher
+    from cacheops.instrumentation.counters import counters
+    from cacheops.monitoring.recorder import flusher
     from cacheops.regions import regions
 
     regions.local.store.read(["t:{a.b}:e:c"])  # as whoever counts a hit has done
@@ -208,7 +207,7 @@ def test_no_figure_of_a_process_is_lost_when_it_ends(settings: Any, ending: str,
     for process in processes:
         assert process.communicate(timeout=60)[1] == b""
         assert process.returncode == 0
-    assert figures.usage("us-east-1").total.hits == 2 * HITS * TIMES[ending]
+    assert stats.usage("us-east-1").total.hits == 2 * HITS * TIMES[ending]
 
 
 def test_the_sum_of_all_processes_is_what_each_span_holds(region: str) -> None:

@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
-from cacheops.keys import escaped
-from cacheops.monitoring.spans import HOUR, MINUTE, TOTAL, Span, last_spans, span_at
+from cacheops.monitoring.timeseries import (
+    HOUR,
+    MINUTE,
+    TOTAL,
+    Ledger,
+    MemoryLedger,
+    Parcel,
+    Span,
+    last_spans,
+    ledger_of,
+    span_at,
+)
+from cacheops.protocol.keys import escaped
 from cacheops.regions import regions
-from cacheops.stores.ledger import Ledger, MemoryLedger, Parcel, ledger_of
 
 
 @pytest.fixture

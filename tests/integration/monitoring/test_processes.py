@@ -16,17 +16,16 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation.counters import counters
+from cacheops.monitoring.fleet import Processes, told_of
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import own_counts, pools_of
-from cacheops.monitoring.processes import Processes, told_of
 from cacheops.monitoring.prometheus import exposition
-from cacheops.monitoring.spans import MINUTE, Span, last_spans
+from cacheops.monitoring.recorder import flusher
+from cacheops.monitoring.timeseries import MINUTE, Parcel, Span, last_spans, ledger_of
 from cacheops.panel.overview import fleet_of
+from cacheops.redis import ClusterServers
 from cacheops.regions import regions
-from cacheops.stores.driver import ClusterServers
-from cacheops.stores.ledger import Parcel, ledger_of
 from cacheops.stores.redis import RedisStore
 from tests.integration.deploy.test_redis_files import eventually
 
@@ -37,10 +36,10 @@ HOLDER = """
 
     settings.configure(**json.loads(sys.argv[1]), INSTALLED_APPS=["django.contrib.contenttypes", "cacheops"])
     django.setup()
-    from cacheops.monitoring.counters import counters
-    from cacheops.monitoring.flush import flusher
+    from cacheops.instrumentation.counters import counters
+    from cacheops.monitoring.recorder import flusher
     from cacheops.regions import regions
-    from cacheops.stores.client import OptimizedRedisClient
+    from cacheops.redis.optimized_client import OptimizedRedisClient
 
     flusher._clock = lambda: float(sys.argv[2])
     regions.local.store.read(["t:{a.b}:e:c"])
@@ -60,7 +59,7 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> float:
     """Have all of a test be in one minute; return the moment."""
     flusher.reset()  # it may have told of this process before: then it would tell again
     now = time.time()
-    monkeypatch.setattr("cacheops.monitoring.figures.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("cacheops.monitoring.stats.time", SimpleNamespace(time=lambda: now))
     monkeypatch.setattr(flusher, "_clock", lambda: now)
     return now
 

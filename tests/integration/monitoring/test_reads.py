@@ -12,18 +12,18 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cacheops.conf import conf
-from cacheops.engine import fetch
-from cacheops.keys import TableKeys, digest
-from cacheops.many import fetch_many
-from cacheops.monitoring import figures
-from cacheops.monitoring.counters import counters, is_sampled
-from cacheops.monitoring.flush import Flusher, flusher
-from cacheops.monitoring.tracing import SPAN, tracing
+from cacheops.instrumentation.counters import counters, is_sampled
+from cacheops.instrumentation.tracing import SPAN, tracing
+from cacheops.monitoring import stats
+from cacheops.monitoring.recorder import Flusher, flusher
 from cacheops.profiles import Profile
+from cacheops.protocol.keys import TableKeys, digest
+from cacheops.protocol.tags import VERSION_BYTES
+from cacheops.reading.fetch import fetch
+from cacheops.reading.fetch_many import fetch_many
+from cacheops.reading.request import Request
 from cacheops.regions import regions
-from cacheops.request import Request
 from cacheops.stores.base import MarkedTable, TableTags
-from cacheops.tags import VERSION_BYTES
 
 DIGESTS = [digest(str(number).encode()) for number in range(200)]
 FOLLOWED = [one for one in DIGESTS if is_sampled(one)]
@@ -58,11 +58,11 @@ def at_once(names: Sequence[str], load: Load = rows) -> None:
 BOTH_WAYS = pytest.mark.parametrize("read_all", [one_by_one, at_once])
 
 
-def counted(region: str) -> figures.Reads:
+def counted(region: str) -> stats.Reads:
     """Return what was counted up to now; this thread hears first how its fills went."""
     regions[region].store.read(request("a").key_list())
     assert flusher.flush()
-    return figures.usage(region).reads["devices.device", "get"]
+    return stats.usage(region).reads["devices.device", "get"]
 
 
 def write(region: str, table: MarkedTable) -> None:
@@ -87,7 +87,7 @@ def test_each_read_is_counted_once_by_its_outcome(region: str, table: MarkedTabl
     read(DIGESTS[0])
     read(DIGESTS[0])  # with which this thread hears how its fill went
     assert flusher.flush()
-    seen = figures.usage(region).reads["devices.device", "get"]
+    seen = stats.usage(region).reads["devices.device", "get"]
     assert (seen.hits, seen.misses, seen.absent, seen.outdated, seen.total) == (2, 2, 1, 1, 4)
     assert (seen.look_up.count, seen.load.count, seen.fill.count) == (4, 2, 2)
     assert seen.fills == 2
@@ -102,7 +102,7 @@ def test_entries_that_nobody_reads_are_told_from_a_sample(region: str) -> None:
         read(name)
         read(name)
     assert flusher.flush()
-    seen = figures.usage(region, hours=1).reads["devices.device", "get"]
+    seen = stats.usage(region, hours=1).reads["devices.device", "get"]
     assert (seen.sampled_fills, seen.sampled_used) == (len(FOLLOWED), 2)
     assert seen.unused_share == pytest.approx(1 - 2 / len(FOLLOWED))
 
@@ -113,7 +113,7 @@ def test_the_first_read_of_an_entry_counts_once_for_all_processes(region: str) -
         read(FOLLOWED[0])
         assert Flusher().flush()
         counters.reset()
-    assert figures.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 1
+    assert stats.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 1
 
 
 @BOTH_WAYS
@@ -132,7 +132,7 @@ def test_look_ups_and_fills_are_counted_alike_one_by_one_and_at_once(
     assert (seen.hits, seen.misses, seen.bypasses) == (size, 3 * size, 0)
     assert (seen.absent, seen.outdated, seen.early) == (size, size, size)
     assert (seen.fills, seen.sampled_fills, seen.stale_fills) == (3 * size, 9, 0)
-    assert figures.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 3
+    assert stats.usage(region, hours=1).reads["devices.device", "get"].sampled_used == 3
     assert seen.fill.count > 0
 
 

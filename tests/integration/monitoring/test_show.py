@@ -14,14 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, InvalidOption
-from cacheops.keys import TableKeys
-from cacheops.monitoring import sources
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
+from cacheops.instrumentation import gauges
+from cacheops.instrumentation.counters import counters
+from cacheops.instrumentation.gauges import register_source
 from cacheops.monitoring.keyspace import parts_of_key
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
+from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_HEAD
-from cacheops.monitoring.sources import register_source
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import Sealed, TableTags
 
@@ -214,7 +214,7 @@ def test_the_figures_are_not_public(client: Client, admin_client: Client, settin
 def test_other_parts_tell_their_figures(
     client: Client, region: str, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_sources", {})
+    monkeypatch.setattr(gauges, "_sources", {})
     register_source("write_behind", lambda: {"depth": 4})
 
     def broken() -> dict[str, float]:

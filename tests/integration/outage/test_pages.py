@@ -7,14 +7,14 @@ import environ
 import pytest
 from django.test import Client
 
-from cacheops.backends.outage import Outage
+from cacheops.backends.hinted_handoff import Outage
 from cacheops.regions import Region, regions
-from cacheops.stores.breaker import CircuitState
+from cacheops.stores.circuit_breaker import CircuitState
 from devices.models import Device, Kind
 from locations.models import Location
 from tests.clients import until
+from users.models import User
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.models import User
 from xyzsite.settings.regions import caches_from_environment
 
 PAGES = ["/", "/devices/H-1/", "/locations/harbor/", "/api/devices"]

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from xyzsite.models import User
+from users.models import User
 
 PAGES = ["/", "/locations/", "/locations/harbor/", "/devices/H-1/", "/analytics/", "/analytics.csv", "/profile/"]
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.integration.pages.conftest import World
-from xyzsite.models import ApiToken
+from users.models import ApiToken
 
 PHRASE = "a good pass phrase"
 

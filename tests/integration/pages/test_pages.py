@@ -10,7 +10,7 @@ from django.test import Client
 from devices.models import Kind, Reading, Status
 from locations.models import Location, Membership
 from tests.integration.pages.conftest import World, add_device
-from xyzsite.models import ApiToken
+from users.models import ApiToken
 
 PART = {"HTTP_HX_REQUEST": "true"}
 

@@ -9,12 +9,12 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from cacheops.controls import controls
 from cacheops.models import Control
-from cacheops.panel.answers import answers
+from cacheops.panel.polling import answers
+from cacheops.regions.switches import controls
 from devices.models import Device, Kind
 from locations.models import Location
-from xyzsite.models import User
+from users.models import User
 
 PANEL = "/admin/cacheops/panel/"
 

@@ -13,8 +13,8 @@ from django.conf import settings
 settings.CACHEOPS_PREFIX = sys.argv[1]
 django.setup()
 
+from cacheops.instrumentation.request_stats import tallied  # noqa: E402
 from cacheops.regions import regions  # noqa: E402
-from cacheops.tally import tallied  # noqa: E402
 from devices.models import Device  # noqa: E402
 
 

@@ -10,17 +10,17 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from cacheops.controls import Controls, controls
-from cacheops.keys import TableKeys
-from cacheops.manual import invalidate_model
+from cacheops.instrumentation.request_stats import tallied
+from cacheops.invalidation import invalidate_model
 from cacheops.models import Control
-from cacheops.panel import steering
-from cacheops.panel.lookup import look_up_row
+from cacheops.panel import switches
+from cacheops.panel.entry_page import look_up_row
 from cacheops.patterns import CacheAsideManager
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
+from cacheops.regions.switches import Controls, controls
 from cacheops.stores.base import TableTags
-from cacheops.stores.breaker import CircuitState
-from cacheops.tally import tallied
+from cacheops.stores.circuit_breaker import CircuitState
 from devices.models import Device
 from tests.integration.panel.conftest import PANEL, SignIn, World
 
@@ -137,9 +137,9 @@ def test_a_paused_model_is_read_from_the_database_and_still_invalidated(cached: 
 def test_a_pause_reaches_other_processes_and_ends_by_itself(
     cached: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cacheops.controls.LOOK_SECONDS", 60.0)
+    monkeypatch.setattr("cacheops.regions.switches.LOOK_SECONDS", 60.0)
     other = Controls()  # what another process knows
-    steering.pause(Device, 60, "ann")
+    switches.pause(Device, 60, "ann")
     device_table = Device._meta.db_table
     tables = [TableTags(TableKeys.of(settings.CACHEOPS_PREFIX, "default", device_table), ())]
     assert look_up_row("us-east-1", Device, str(cached.device.pk), cached.root).key.startswith(tables[0].keys.base)
@@ -152,9 +152,9 @@ def test_a_pause_reaches_other_processes_and_ends_by_itself(
 
 
 def test_another_pause_replaces_the_first(world: World) -> None:
-    steering.pause(Device, 3600, "ann")
-    until = steering.pause(Device, 60, "bob", "sooner")
-    (found,) = steering.pauses()
+    switches.pause(Device, 3600, "ann")
+    until = switches.pause(Device, 60, "bob", "sooner")
+    (found,) = switches.pauses()
     assert (found.model, found.until, found.by, found.reason) == ("devices.device", until, "bob", "sooner")
 
 

@@ -9,12 +9,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from cacheops.exceptions import StoreUnavailable
+from cacheops.instrumentation.counters import counters
 from cacheops.models import QueuedInvalidation
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
-from cacheops.panel import modelrows, overview, regionpage
-from cacheops.panel.answers import Answers, NoAnswer
+from cacheops.monitoring.recorder import flusher
+from cacheops.panel import models_page, overview, region_page
 from cacheops.panel.charts import rate_chart, reads_chart
+from cacheops.panel.polling import Answers, NoAnswer
 from cacheops.profiles import profile_of
 from cacheops.regions import regions
 from tests.integration.panel.conftest import PANEL, World
@@ -57,7 +57,7 @@ def test_home_shows_the_regions_figures(counted: World, root: Client) -> None:
 
 
 def test_models_come_with_figures_and_advice(counted: World, root: Client) -> None:
-    table = modelrows.model_table("us-east-1", 1)
+    table = models_page.model_table("us-east-1", 1)
     rows = {row.name: row for row in table.rows}
     row = rows["contenttypes.contenttype"]
     assert row.reads.hits >= 8
@@ -73,7 +73,7 @@ def test_no_time_to_live_is_told_of_keys_that_have_each_its_own(counted: World) 
     for name in ("analytics", "contenttypes.contenttype"):
         counters.read(f"{name}:get", misses=80, absent=80)
     assert flusher.flush()
-    rows = {row.name: row for row in modelrows.model_table("us-east-1", 1).rows}
+    rows = {row.name: row for row in models_page.model_table("us-east-1", 1).rows}
     assert "expired, or never read" in rows["analytics"].advice.why
     timeout = profile_of(ContentType).timeout
     assert f"expired (after {timeout:g} s)" in rows["contenttypes.contenttype"].advice.why
@@ -81,7 +81,7 @@ def test_no_time_to_live_is_told_of_keys_that_have_each_its_own(counted: World) 
 
 def test_a_model_without_a_profile_is_told_as_not_cached(counted: World, settings: Any) -> None:
     settings.CACHEOPS = {**settings.CACHEOPS, "contenttypes.contenttype": None}
-    rows = {row.name: row for row in modelrows.model_table("us-east-1", 1).rows}
+    rows = {row.name: row for row in models_page.model_table("us-east-1", 1).rows}
     assert rows["contenttypes.contenttype"].advice.text == "Not cached"
 
 
@@ -97,7 +97,7 @@ def test_models_tell_stale_fills_and_where_invalidations_come_from(counted: Worl
 
 def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> None:
     wait_for_replicas()
-    page = regionpage.region_page("us-east-1", "1h", counted.root)
+    page = region_page.region_page("us-east-1", "1h", counted.root)
     assert {node.role for node in page.card.state.nodes} == {"primary", "replica"}
     assert page.distribution is not None
     assert ("contenttypes.contenttype", "entries") in {(share.model, share.kind) for share in page.shares}

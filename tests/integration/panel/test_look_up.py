@@ -7,16 +7,17 @@ import pytest
 from django.test import Client
 
 from cacheops.conf import conf
-from cacheops.invalidation import Announcement, Changes
-from cacheops.keys import TableKeys
-from cacheops.manual import invalidate_model
-from cacheops.panel.lookup import NotFound, keys_of, look_up_keys, look_up_row
-from cacheops.panel.seeing import shown_key
+from cacheops.invalidation import invalidate_model
+from cacheops.panel.entry_page import NotFound, keys_of, look_up_keys, look_up_row
+from cacheops.panel.permissions import shown_key
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable, Sealed
+from cacheops.writing.changes import Changes
+from cacheops.writing.intent import Announcement
 from devices.models import Device
 from tests.integration.panel.conftest import PANEL, SignIn, World
-from xyzsite.models import User
+from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -150,7 +151,7 @@ def test_rows_are_for_those_who_may_view_the_model(world: World, staff: SignIn) 
 def test_secrets_are_shown_to_nobody(world: World, root: Client) -> None:
     user = User.objects.get(pk=world.root.pk)
     assert user.password
-    response = root.get(f"{PANEL}look-up/", {"model": "xyzsite.user", "pk": user.pk})
+    response = root.get(f"{PANEL}look-up/", {"model": "users.user", "pk": user.pk})
     assert response.context["found"].verdict == "hit"
     assert user.username in response.content.decode()
     assert user.password not in response.content.decode()
@@ -158,7 +159,7 @@ def test_secrets_are_shown_to_nobody(world: World, root: Client) -> None:
 
 def test_keys_show_no_values_to_those_who_may_not_see_them(world: World) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
-    keys = TableKeys.of(conf.prefix, "default", "xyzsite_user")
+    keys = TableKeys.of(conf.prefix, "default", "users_user")
     assert shown_key(keys.tag("username=ann&email='x@y"), clerk) == keys.tag("username=…&email=…")
     assert shown_key(keys.tag("username=ann"), world.root) == keys.tag("username=ann")
     assert shown_key(keys.entry("digest"), clerk) == keys.entry("digest")

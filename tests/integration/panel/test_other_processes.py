@@ -15,9 +15,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from cacheops.controls import LOOK_SECONDS
-from cacheops.manual import invalidate_model
+from cacheops.invalidation import invalidate_model
 from cacheops.models import Control
+from cacheops.regions.switches import LOOK_SECONDS
 from devices.models import Device
 from tests.integration.panel.conftest import PANEL, World
 

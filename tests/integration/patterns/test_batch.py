@@ -10,8 +10,8 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
-from cacheops.keys import CacheKeyBuilder
 from cacheops.patterns import BatchCacheOperations
+from cacheops.patterns.keys import CacheKeyBuilder
 
 VALUES: dict[str, Any] = {
     "none": None,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
-from cacheops.stores.client import OptimizedRedisClient
+from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.ttl import TTLManager
 
 manager = TTLManager({"brief": 10})

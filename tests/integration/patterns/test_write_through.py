@@ -10,16 +10,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cacheops import filling, values
+from cacheops.encoding import objects
+from cacheops.encoding.rows import decode, encode_rows
 from cacheops.exceptions import InvalidKey, InvalidOption
 from cacheops.patterns import WriteThroughCache
+from cacheops.reading import fill_many
 from cacheops.regions import regions
-from cacheops.rows import decode, encode_rows
 from devices.current import current_devices, update_device_data
 from devices.models import Device, Kind
 from devices.services import NewReading, record_readings
 from locations.models import Location
-from xyzsite.models import ApiToken, User
+from users.models import ApiToken, User
 
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 committed = pytest.mark.django_db(transaction=True)
@@ -37,7 +38,7 @@ def stored(region: str, pk: int) -> Device:
     payload, *versions = regions[region].store.read(request.key_list())
     entry = decode(payload or b"")
     assert entry.versions == b"".join(version or b"" for version in versions), f"{region}: no hit"
-    found: Device = values.unpack(entry.rows()[0][0])
+    found: Device = objects.unpack(entry.rows()[0][0])
     return found
 
 
@@ -106,12 +107,12 @@ def test_the_api_and_the_admin_write_through_and_a_get_reads_it(device: Device) 
 def test_an_older_value_never_replaces_a_newer(device: Device) -> None:
     request = current_devices._request(device.pk)
     regions.local.store.delete([current_devices.entry_key(device.pk)])
-    (versions,) = filling.lease_many(regions.local, [request])
+    (versions,) = fill_many.lease_many(regions.local, [request])
     old = encode_rows(current_devices._rows([device.pk])[0])
     assert isinstance(versions, bytes)
 
     update_device_data(device.pk, {"name": "Newer"})
-    filling.fill_many(regions.local, [filling.Filling(request, versions, old)], 0.0)  # the slow writer, last
+    fill_many.fill_many(regions.local, [fill_many.Filling(request, versions, old)], 0.0)  # the slow writer, last
 
     assert current_devices.get(device.pk).name == "Newer"  # type: ignore[union-attr]
     assert stored("us-east-1", device.pk).name == "Newer"

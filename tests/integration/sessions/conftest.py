@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from xyzsite.models import User
+from users.models import User
 
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 

@@ -10,11 +10,11 @@ from django.core.cache import caches
 from django.utils import timezone
 
 from cacheops import sessions
-from cacheops.keys import CacheKeyBuilder
+from cacheops.patterns.keys import CacheKeyBuilder
 from cacheops.regions import regions as known_regions
 from cacheops.sessions import SessionStore, end_sessions_of
 from tests.integration.sessions.conftest import REGIONS
-from xyzsite.models import User
+from users.models import User
 from xyzsite.settings.regions import caches_from_environment
 
 pytestmark = pytest.mark.django_db

@@ -15,12 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from cacheops import sessions
 from cacheops.regions import regions
 from cacheops.sessions import SessionStore
-from cacheops.warming import crew as warming_crew
-from cacheops.warming.crew import Crew
+from cacheops.warming import fanout as warming_crew
+from cacheops.warming.fanout import Crew
 from cacheops.warming.replica import Source
 from cacheops.warming.sessions import PeoplesSessions, sessions_of
 from tests.integration.sessions.conftest import REGIONS
-from xyzsite.models import User
+from users.models import User
 from xyzsite.settings.regions import caches_from_environment
 
 pytestmark = pytest.mark.django_db

@@ -20,20 +20,21 @@ from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from cacheops import filling, values
 from cacheops.conf import conf
+from cacheops.encoding import objects
+from cacheops.encoding.rows import encode_rows
 from cacheops.exceptions import StoreUnavailable
-from cacheops.keys import CacheKeyBuilder, filter_digest
+from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.cloudwatch import CloudWatchCacheMetrics
-from cacheops.monitoring.counters import counters
-from cacheops.monitoring.flush import flusher
 from cacheops.monitoring.monitor import CacheMonitor
+from cacheops.monitoring.recorder import flusher
 from cacheops.patterns import BatchCacheOperations, CacheAsideManager
+from cacheops.patterns.keys import CacheKeyBuilder, filter_digest
+from cacheops.reading import fill_many
+from cacheops.redis.optimized_client import OptimizedRedisClient
+from cacheops.redis.pipeline import exchange
 from cacheops.regions import regions
-from cacheops.rows import encode_rows
-from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
-from cacheops.stores.client import OptimizedRedisClient
-from cacheops.stores.driver.exchange import exchange
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.ttl import TTLManager
 from devices.current import current_devices, update_device_data
 from devices.models import Device, Kind
@@ -99,7 +100,7 @@ def test_trap_02_keys_of_all_slots_go_in_one_round_trip_a_server(region: str, mo
         exchange(found, *rest)
 
     for form in ("cluster", "pair"):
-        monkeypatch.setattr(f"cacheops.stores.driver.{form}.exchange", counted)
+        monkeypatch.setattr(f"cacheops.redis.{form}.exchange", counted)
     assert batch.batch_set(some)
     assert batch.batch_delete(some) == 100
     assert groups == [2 if region == "us-east-1" else 1] * 2
@@ -184,12 +185,12 @@ def test_trap_08_write_through_does_not_delete_what_it_has_written(device: Devic
 def test_trap_09_the_slower_of_two_writers_does_not_put_the_older_value_back(device: Device) -> None:
     request = current_devices._request(device.pk)
     regions.local.store.delete([current_devices.entry_key(device.pk)])
-    (versions,) = filling.lease_many(regions.local, [request])
+    (versions,) = fill_many.lease_many(regions.local, [request])
     old = encode_rows(current_devices._rows([device.pk])[0])
     assert isinstance(versions, bytes)
 
     update_device_data(device.pk, {"name": "Newer"})
-    filling.fill_many(regions.local, [filling.Filling(request, versions, old)], 0.0)
+    fill_many.fill_many(regions.local, [fill_many.Filling(request, versions, old)], 0.0)
 
     found = current_devices.get(device.pk)
     assert found is not None
@@ -215,7 +216,7 @@ def test_trap_14_values_keep_their_types(kind: str, region: str) -> None:
         caches[region].set(key, given, 60)
         found = caches[region].get(key)
         held = caches[region].client.servers.run(made := caches[region].client.make_key(key), "GET", made)
-        assert values.decoded(held) == given  # no pickle
+        assert objects.decoded(held) == given  # no pickle
     assert found == given
     assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in given.items()}
 

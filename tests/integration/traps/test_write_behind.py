@@ -15,10 +15,10 @@ import pytest
 
 from cacheops.checks import check_buffers
 from cacheops.conf import conf
-from cacheops.patterns import write_behind
-from cacheops.patterns.flushing import Flusher
-from cacheops.patterns.write_behind import WriteBehindCache, dead_letters
-from cacheops.stores.stream import RedisBuffer
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
+from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
+from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
 from tests.integration.write_behind.conftest import Note, Refused, Sink
 from xyzsite.localregions.manager import LocalRegions
@@ -33,7 +33,7 @@ import os, signal
 import django
 django.setup()
 from django.conf import settings
-from cacheops.patterns.write_behind import WriteBehindCache
+from cacheops.patterns.write_behind.cache import WriteBehindCache
 from tests.integration.write_behind.conftest import Note
 settings.CACHEOPS_PREFIX, settings.CACHEOPS_LOCAL_REGION = os.environ["PREFIX"], os.environ["REGION"]
 settings.CACHEOPS_REGIONS = (os.environ["REGION"],)

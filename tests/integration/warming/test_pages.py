@@ -14,7 +14,7 @@ from django.utils import timezone
 from cacheops import bypassed
 from devices.models import Device, Kind, Reading
 from locations.models import Location, Membership, Role
-from xyzsite.models import User
+from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cacheops.patterns import write_behind
-from cacheops.patterns.write_behind import WriteBehindCache
-from cacheops.stores.buffer import Buffer
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.buffer import Buffer
+from cacheops.patterns.write_behind.cache import WriteBehindCache
 
 
 @dataclass(frozen=True)

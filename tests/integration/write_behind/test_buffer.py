@@ -5,8 +5,8 @@ import time
 import pytest
 
 from cacheops.exceptions import BufferFull, NoWorker
-from cacheops.stores.buffer import Buffer, BufferFigures
-from cacheops.stores.stream import RedisBuffer
+from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures
+from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 
 LONG = 3600.0  # seconds that no test lasts
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from cacheops.patterns.write_behind import WriteBehindCache, dead_letters
+from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
 from tests import clients
 from tests.integration.write_behind.conftest import Note, Sink
 from xyzsite.localregions.manager import CHECKOUT

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.live_server_helper import LiveServer
 
-from cacheops.patterns.write_behind import dead_letters
+from cacheops.patterns.write_behind.cache import dead_letters
 from devices.buffering import reading_buffer
 from devices.models import Device
 from tests.clients import until

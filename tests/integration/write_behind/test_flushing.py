@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from cacheops.patterns.flushing import Flusher
-from cacheops.patterns.write_behind import WriteBehindCache, dead_letters
+from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
+from cacheops.patterns.write_behind.worker import Flusher
 from tests.integration.write_behind.conftest import Died, Note, Sink
 
 pytestmark = pytest.mark.django_db

@@ -12,12 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cacheops.patterns.flushing import Flusher
-from cacheops.patterns.write_behind import dead_letters
+from cacheops.patterns.write_behind.cache import dead_letters
+from cacheops.patterns.write_behind.worker import Flusher
 from devices.buffering import reading_buffer
 from devices.models import Device, Reading
 from tests.testapp.cached import is_hit
-from xyzsite.load.world import World, make_world, remove_world
+from xyzsite.demo.load.world import World, make_world, remove_world
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)

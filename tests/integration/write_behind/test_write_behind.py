@@ -7,10 +7,11 @@ import pytest
 
 from cacheops.conf import conf
 from cacheops.exceptions import BufferFull
-from cacheops.patterns import BatchCacheOperations, write_behind
-from cacheops.patterns.write_behind import Acknowledged, NewestItems, WriteBehindCache
+from cacheops.patterns import BatchCacheOperations
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache
+from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 from cacheops.regions import regions
-from cacheops.stores.stream import RedisBuffer
 from tests.integration.write_behind.conftest import Note, Sink
 
 NOTE = Note(1, "Grüße 🌡", datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 from analytics.figures import Bucket
 from analytics.series import axis_marks, chart, points_with_gaps
-from analytics.windows import SPANS, window_until
+from analytics.windows import window_until
+from devices.spans import SPANS
 
 WINDOW = window_until(SPANS["24h"], datetime(2026, 3, 10, 23, 59, tzinfo=UTC), ZoneInfo("UTC"))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.windows import SPANS, common_zone, floored, shown_until, window_for, window_until
+from analytics.windows import common_zone, floored, shown_until, window_for, window_until
+from devices.spans import SPANS
 
 NEW_YORK = ZoneInfo("America/New_York")
 NAMES = ("UTC", "America/New_York", "Asia/Kathmandu", "Africa/Casablanca", "Asia/Shanghai")

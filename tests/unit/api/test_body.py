@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from xyzsite.api_body import MAX_BODY_BYTES, MAX_DEPTH, StrictParser, check_head, check_json
-from xyzsite.api_errors import ApiError
+from xyzsite.api.body import MAX_BODY_BYTES, MAX_DEPTH, StrictParser, check_head, check_json
+from xyzsite.api.errors import ApiError
 
 
 @pytest.mark.parametrize("data", [None, True, 0, 10**400, 1e308, "", "é\U0001f600", {"a": [{"b": []}]}])

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from xyzsite.api_errors import field_of
-from xyzsite.api_types import Moment, OneOf, either_way
+from xyzsite.api.errors import field_of
+from xyzsite.api.fields import Moment, OneOf, either_way
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T12:00:00Z", "2026-03-01T13:00+01:00", "2026-03-01 12:00:00.000+00:00"])

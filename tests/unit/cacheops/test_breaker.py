@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
-from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 
 
 class Clock:

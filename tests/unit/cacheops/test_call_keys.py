@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 MAKES_KEYS = """
-from cacheops.call_keys import CallKeys
+from cacheops.encoding.arguments import CallKeys
 
 def made(names, number):
     return lambda word: word in {"one", "two", "three", "four"} or word in names or number

@@ -12,7 +12,7 @@ from django.test.utils import isolate_apps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheops.orm.instances import Maker, dict_maker, json_converter, maker_of
+from cacheops.orm.hydration import Maker, dict_maker, json_converter, maker_of
 from devices.models import Device
 
 NAMES = [field.attname for field in Device._meta.concrete_fields]

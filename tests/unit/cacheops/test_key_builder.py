@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from cacheops.exceptions import CacheopsError, InvalidKey
-from cacheops.keys import MAX_KEY_LENGTH, CacheKeyBuilder, checked_key, filter_digest
+from cacheops.patterns.keys import CacheKeyBuilder, filter_digest
+from cacheops.protocol.keys import MAX_KEY_LENGTH, checked_key
 
 keys = CacheKeyBuilder()
 

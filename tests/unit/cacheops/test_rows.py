@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg.types.range import Range
 
-from cacheops import rows
+from cacheops.encoding import rows
+from cacheops.encoding.rows import Row, decode, encode
 from cacheops.exceptions import CorruptEntry, UnencodableValue
-from cacheops.rows import Row, decode, encode
 
 GOLDEN = Path(__file__).parent / f"entry-format-{rows.FORMAT}.bin"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -158,6 +158,6 @@ def test_the_stored_format_is_that_of_its_version() -> None:
     """Compare with bytes that were stored when the format got its number."""
     payload = encode(SAMPLE, b"12345678", 1.0, 2.0, 0.5) + b"\n" + encode(WIDE, b"12345678", 1.0, 2.0, 0.5)
     assert payload == GOLDEN.read_bytes(), (
-        "The layout of stored entries has changed: raise the format version (cacheops.rows.FORMAT), and store these "
-        "bytes under its number. Readers of the old version must never see the new layout."
+        "The layout of stored entries has changed: raise the format version (cacheops.encoding.rows.FORMAT), and store "
+        "these bytes under its number. Readers of the old version must never see the new layout."
     )

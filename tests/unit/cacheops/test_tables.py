@@ -3,7 +3,7 @@
 import pytest
 from django.db import models
 
-from cacheops.orm import tables
+from cacheops.orm import schema
 from tests.testapp.models import Book
 
 
@@ -13,7 +13,7 @@ from tests.testapp.models import Book
 def test_a_column_whose_name_means_something_in_a_tag_stands_in_none(
     column: str, may: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "fields_by_column", lambda table: {column: models.IntegerField()})
-    tables.is_exact.cache_clear()
-    assert tables.is_exact(Book._meta.db_table, column) is may
-    tables.is_exact.cache_clear()
+    monkeypatch.setattr(schema, "fields_by_column", lambda table: {column: models.IntegerField()})
+    schema.is_exact.cache_clear()
+    assert schema.is_exact(Book._meta.db_table, column) is may
+    schema.is_exact.cache_clear()

@@ -11,8 +11,8 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheops.keys import TableKeys, digest
-from cacheops.tags import MAX_NAME, NoToken, bucket, named, new_version, parts_of, scheme_of, tag_name, token
+from cacheops.protocol.keys import TableKeys, digest
+from cacheops.protocol.tags import MAX_NAME, NoToken, bucket, named, new_version, parts_of, scheme_of, tag_name, token
 from tests.testapp.models import Status
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

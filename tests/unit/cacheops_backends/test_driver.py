@@ -18,9 +18,9 @@ from redis.exceptions import (
 )
 
 from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
-from cacheops.stores.driver import is_transient, translate
-from cacheops.stores.driver.errors import RetryPolicy
-from cacheops.stores.options import ServerOptions
+from cacheops.redis import is_transient, translate
+from cacheops.redis.errors import RetryPolicy
+from cacheops.redis.options import ServerOptions
 
 PASSING = [
     redis.ConnectionError(),

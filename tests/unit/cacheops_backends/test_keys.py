@@ -7,7 +7,7 @@ from django.core.cache.backends.base import CacheKeyWarning, memcache_key_warnin
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheops.backends.keys import escaped, glob_regex, warn_of_unsafe_key
+from cacheops.backends.glob import escaped, glob_regex, warn_of_unsafe_key
 
 
 @pytest.mark.parametrize(

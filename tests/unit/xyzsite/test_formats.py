@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from xyzsite import formats
+from xyzsite.web import formats
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 CHICAGO = ZoneInfo("America/Chicago")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from xyzsite.load.account import Account, account_of, latencies, percentile
-from xyzsite.load.fleet import Posted
+from xyzsite.demo.load.account import Account, account_of, latencies, percentile
+from xyzsite.demo.load.fleet import Posted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = ((7, NOON + timedelta(seconds=number)) for number in range(3))

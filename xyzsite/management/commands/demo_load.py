@@ -14,18 +14,18 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cacheops.patterns.flushing import Flusher
-from cacheops.patterns.write_behind import WriteBehindState
+from cacheops.patterns.write_behind.cache import WriteBehindState
+from cacheops.patterns.write_behind.worker import Flusher
 from devices.buffering import reading_buffer
+from devices.management.options import above_zero, whole
 from devices.models import Device, Reading
-from xyzsite.load.account import Account, account_of, latencies
-from xyzsite.load.calls import Caller
-from xyzsite.load.fleet import LoadDevice, Posted, all_posted, start_fleet
-from xyzsite.load.readers import Browsed, all_browsed, pages_of, start_readers
-from xyzsite.load.world import make_world, remove_world
+from xyzsite.demo.load.account import Account, account_of, latencies
+from xyzsite.demo.load.calls import Caller
+from xyzsite.demo.load.fleet import LoadDevice, Posted, all_posted, start_fleet
+from xyzsite.demo.load.readers import Browsed, all_browsed, pages_of, start_readers
+from xyzsite.demo.load.world import make_world, remove_world
 from xyzsite.localregions.exceptions import LocalRegionsError
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.management.options import above_zero, whole
 
 START_SECONDS = 120.0  # for the platform to serve, its demo data loaded
 JOIN_SECONDS = 60.0  # for a thread's last call

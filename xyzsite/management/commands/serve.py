@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from xyzsite.localplatform import LocalPlatform, PlatformError
 from xyzsite.localregions.exceptions import LocalRegionsError
+from xyzsite.localregions.serving import LocalPlatform, PlatformError
 
 
 class Command(BaseCommand):

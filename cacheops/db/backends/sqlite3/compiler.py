@@ -2,8 +2,8 @@
 
 from django.db.models.sql import compiler as base
 
-from cacheops.orm.reading import CachingCompiler
-from cacheops.orm.writing import CapturingDelete, CapturingInsert, CapturingUpdate
+from cacheops.orm.read_compiler import CachingCompiler
+from cacheops.orm.write_compiler import CapturingDelete, CapturingInsert, CapturingUpdate
 
 
 class SQLCompiler(CachingCompiler, base.SQLCompiler):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
 from tests.testapp import world
 
 

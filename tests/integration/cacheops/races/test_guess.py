@@ -9,9 +9,9 @@ from django.db import DatabaseError, OperationalError, connection
 from django.db.transaction import atomic
 
 from cacheops.conf import conf
-from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import counters
-from cacheops.orm import guess
+from cacheops.instrumentation.counters import counters
+from cacheops.orm import optimistic_save
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate
@@ -28,9 +28,9 @@ NO_TRIGGER = "DROP TRIGGER move_book ON testapp_book; DROP FUNCTION move_book"
 
 @pytest.fixture(autouse=True)
 def _rested() -> Iterator[None]:
-    guess._resting.clear()
+    optimistic_save._resting.clear()
     yield
-    guess._resting.clear()
+    optimistic_save._resting.clear()
 
 
 def titles(shelf: int) -> dict[int, str]:
@@ -147,7 +147,7 @@ def test_a_trigger_that_moves_the_row():
         assert titles(2).get(1) is None
         rename(book)
         assert titles(2)[1] == "new"
-        assert guess._resting
+        assert optimistic_save._resting
     finally:
         with connection.cursor() as cursor:
             cursor.execute(NO_TRIGGER)
@@ -171,7 +171,7 @@ def test_a_statement_that_waits_longer_than_its_marks_may_stand(settings):
     held.open()
     holder.result()
     writer.result()
-    assert guess._resting  # it has refused itself
+    assert optimistic_save._resting  # it has refused itself
     assert titles(1)[1] == "new"
 
 

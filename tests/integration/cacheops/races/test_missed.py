@@ -7,13 +7,13 @@ import pytest
 from django.db import connection
 from django.db.transaction import atomic
 
-from cacheops import queue
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreUnavailable
-from cacheops.invalidation import Announcement, Changes
 from cacheops.models import QueuedInvalidation
-from cacheops.regions import regions
-from cacheops.stores.breaker import CacheCircuitBreaker, CircuitState
+from cacheops.regions import outbox, regions
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
+from cacheops.writing.changes import Changes
+from cacheops.writing.intent import Announcement
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
@@ -59,14 +59,14 @@ class TestQueue:
         return "redis"
 
     def test_a_long_queue_is_replayed_to_its_end(self, monkeypatch):
-        monkeypatch.setattr(queue, "BATCH", 2)
+        monkeypatch.setattr(outbox, "BATCH", 2)
         assert title() == "Title 0"
         write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
         regions.local.suspect()
         assert title() == "new"
 
     def test_a_long_queue_is_replayed_to_its_end_within_a_transaction(self, monkeypatch):
-        monkeypatch.setattr(queue, "BATCH", 2)
+        monkeypatch.setattr(outbox, "BATCH", 2)
         assert title() == "Title 0"
         write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
         regions.local.suspect()

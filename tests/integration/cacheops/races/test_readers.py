@@ -3,10 +3,10 @@
 import pytest
 from django.db.transaction import atomic
 
-from cacheops import engine
 from cacheops.conf import conf
-from cacheops.keys import TableKeys
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
+from cacheops.protocol.keys import TableKeys
+from cacheops.reading import fetch
 from cacheops.regions import regions
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit, at_select
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 @pytest.fixture(autouse=True, params=[2, 0], ids=["lease after", "lease ahead"])
 def _asks(request, monkeypatch):
     """Readers ask for their lease after a look-up that has found nothing, or together with it."""
-    monkeypatch.setattr(engine, "MISSES_AHEAD", request.param)
+    monkeypatch.setattr(fetch, "MISSES_AHEAD", request.param)
 
 
 def title() -> str:
@@ -59,7 +59,7 @@ def test_a_hit_keeps_no_lock():
 
 def test_a_write_between_look_up_and_lease(monkeypatch):
     """The reader has missed, and leases only after the write: it loads and fills what is new."""
-    monkeypatch.setattr(engine, "MISSES_AHEAD", 2)
+    monkeypatch.setattr(fetch, "MISSES_AHEAD", 2)
     gate, store = Gate(), regions.local.store
     lease = store.lease
 
@@ -220,7 +220,7 @@ def regions_prefix() -> str:
 
 def test_a_dead_writers_mark_ends(settings, monkeypatch):
     """A writer that dies between its commit and its clear is in the way until its deadline; nobody reads the past."""
-    from cacheops.invalidation import Announcement
+    from cacheops.writing.intent import Announcement
 
     settings.CACHEOPS_MARK_SECONDS = 0.5
     assert title() == "Title 0"

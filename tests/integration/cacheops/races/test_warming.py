@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from cacheops.warming import Reads, Rows
-from cacheops.warming.crew import Crew
+from cacheops.warming.fanout import Crew
 from cacheops.warming.replica import Source
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit

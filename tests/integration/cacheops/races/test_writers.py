@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.transaction import atomic
 
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cacheops.warming.crew import Crew
+from cacheops.warming.fanout import Crew
 from cacheops.warming.replica import Source
 from tests.testapp import world
 

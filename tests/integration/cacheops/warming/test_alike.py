@@ -2,16 +2,17 @@
 
 import pytest
 
-from cacheops import rows as codec
-from cacheops.orm.reading import request_for
+from cacheops.encoding import rows as codec
+from cacheops.orm.fastpath.get import get_plan
+from cacheops.orm.read_compiler import request_for
 from cacheops.patterns import CacheAsideManager
 from cacheops.profiles import profile_of
-from cacheops.queryset import CachedQuerySet, get_plan
+from cacheops.protocol.tags import new_version
+from cacheops.queryset import CachedQuerySet
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
-from cacheops.tags import new_version
 from cacheops.warming import Reads, Rows
-from cacheops.warming.alike import alike_of
+from cacheops.warming.columnar import alike_of
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book, Tag
 

@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 
 from cacheops import bypassed
 from cacheops.regions import regions
-from cacheops.usage import usage, used_since
-from cacheops.warming import Reads, crew, hottest, recent_runs, register_warmer, registry
+from cacheops.regions.hotkeys import usage, used_since
+from cacheops.warming import Reads, fanout, ordering, recent_runs, register_warmer, registry
 from cacheops.warming.registry import rows_of
 from tests.clients import until
 from tests.testapp.cached import is_hit
@@ -47,7 +47,7 @@ def three_regions(settings: Any) -> None:
 @pytest.fixture
 def lost_region(settings: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let one of the regions have servers that nobody reaches, and the run have no patience with it."""
-    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(fanout, "PATIENCE_SECONDS", 0.0)
     lost = {**settings.CACHES["us-west-2"], "LOCATION": ["redis://127.0.0.1:1/0"]}
     settings.CACHES = {**settings.CACHES, "us-west-2": lost}
     settings.CACHEOPS_REGIONS = ALL
@@ -135,7 +135,7 @@ def test_the_most_used_come_first_and_are_chosen(settings, books_count):
 
 def test_deleted_rows_take_no_places(settings, books_count, monkeypatch):
     """What is read is counted for a day, whatever becomes of the rows."""
-    monkeypatch.setattr(hottest, "PAGE", 2)
+    monkeypatch.setattr(ordering, "PAGE", 2)
     settings.CACHEOPS_USAGE_SAMPLE = 1
     for key, reads in ((5, 6), (4, 5), (3, 4), (2, 3), (1, 2)):
         for _ in range(reads):

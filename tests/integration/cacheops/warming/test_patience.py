@@ -4,7 +4,7 @@ import pytest
 
 from cacheops.exceptions import StoreUnavailable
 from cacheops.regions import regions
-from cacheops.warming import Rows, crew
+from cacheops.warming import Rows, fanout
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
 
@@ -23,15 +23,15 @@ def away(monkeypatch, times):
         return lease_tags(*args)
 
     monkeypatch.setattr(store, "lease_tags", lease)
-    monkeypatch.setattr(crew, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(fanout, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(fanout, "PATIENCE_SECONDS", 0.02)
     monkeypatch.setattr(regions["us-east-1"].breaker, "allows", lambda **options: True)
 
 
 @pytest.mark.parametrize(("times", "warmed"), [(1, 1), (2, 1), (3, 0)])
 def test_a_region_that_comes_back_is_warmed(times, warmed, monkeypatch):
     away(monkeypatch, times)
-    team = crew.Crew(("us-east-1",), crew.Source("default", None))
+    team = fanout.Crew(("us-east-1",), fanout.Source("default", None))
     Rows(Book, [1], "default").warm(team)
     team.close()
     assert (team.outcomes["us-east-1"].warmed, team.outcomes["us-east-1"].failed) == (warmed, 1 - warmed)

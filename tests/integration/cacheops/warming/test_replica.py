@@ -11,7 +11,7 @@ from django.db import connections
 
 from cacheops import bypassed
 from cacheops.warming import Reads, Rows, replica
-from cacheops.warming.crew import Crew
+from cacheops.warming.fanout import Crew
 from cacheops.warming.replica import Source
 from tests.clients import until
 from tests.testapp.cached import statements

@@ -8,9 +8,9 @@ import pytest
 from django.db import connections, transaction
 
 from cacheops import bypassed
+from cacheops.instrumentation.request_stats import tallied
 from cacheops.orm.samples import RowsOf, TimeBucket
 from cacheops.patterns import AsideEntry, CacheAsideManager
-from cacheops.tally import tallied
 from tests.integration.patterns.aside.loading import NOON, Calls, entries
 from tests.testapp.models import Book, EveryField
 

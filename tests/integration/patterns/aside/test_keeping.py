@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cacheops import bypassed
-from cacheops.monitoring.counters import counters
+from cacheops.instrumentation.counters import counters
+from cacheops.instrumentation.request_stats import tallied
 from cacheops.patterns import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
-from cacheops.tally import tallied
 from tests.integration.patterns.aside.loading import NOON, Calls, entries
 
 pytestmark = pytest.mark.django_db(databases="__all__")

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from cacheops.monitoring import counters as module
-from cacheops.monitoring.counters import Counters
+from cacheops.instrumentation import counters as module
+from cacheops.instrumentation.counters import Counters
 
 
 @pytest.fixture

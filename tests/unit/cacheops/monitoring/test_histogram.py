@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheops.monitoring.histogram import BUCKETS, ERROR, Histogram, bucket_of, lower_bound
+from cacheops.instrumentation.histogram import BUCKETS, ERROR, Histogram, bucket_of, lower_bound
 
 SHORTEST, LONGEST = lower_bound(0), lower_bound(BUCKETS)
 durations = st.floats(SHORTEST, LONGEST, exclude_max=True)

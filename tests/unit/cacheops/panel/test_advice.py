@@ -2,8 +2,8 @@
 
 import pytest
 
-from cacheops.monitoring.figures import Reads, Writes
-from cacheops.monitoring.histogram import Histogram
+from cacheops.instrumentation.histogram import Histogram
+from cacheops.monitoring.stats import Reads, Writes
 from cacheops.panel.advice import advise
 from cacheops.templatetags import cacheops_panel as written
 

@@ -5,12 +5,12 @@ import time
 import pytest
 
 from cacheops.exceptions import InvalidOption
-from cacheops.usage import split_name
-from cacheops.warming.hottest import _values
+from cacheops.regions.hotkeys import split_name
+from cacheops.warming.history import Checkpoint, Outcome
+from cacheops.warming.ordering import _values
 from cacheops.warming.progress import LineReport
 from cacheops.warming.runner import BATCH, Pace
-from cacheops.warming.runs import Checkpoint, Outcome
-from cacheops.warming.scope import Scope, parse_since
+from cacheops.warming.selection import Scope, parse_since
 
 
 class Clock:

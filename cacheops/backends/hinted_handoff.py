@@ -1,0 +1,96 @@
+"""What a process remembers while a region's servers do not answer: to ask seldom, and what it owes them.
+
+A write that fails open would leave the old value in place, to be served when the servers are back: a session that was
+signed out would live on. So its key is owed a delete, which is sent before anything else is asked.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from typing import ClassVar
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.redis import Servers
+from cacheops.redis.options import ServerOptions
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, circuit_of
+
+logger = logging.getLogger("cacheops.backends")
+
+LOG_EVERY = 60.0  # seconds between two lines about one outage
+OWED_LIMIT = 10_000  # keys; an outage with more writes ends with the alias cleared
+DELETE_BATCH = 1000  # keys looked at in one round trip of a clear
+
+
+class Outage:
+    """What the process owes one region's servers, shared by all threads. When to ask, the servers' circuit says."""
+
+    _known: ClassVar[dict[tuple[ServerOptions, float], "Outage"]] = {}
+    _registry_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, addresses: tuple[str, ...], pause: float) -> None:
+        self.failing = False
+        self._addresses = addresses
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._began = self._logged = 0.0
+        self._owed: set[str] = set()
+        self._owed_patterns: set[str] = set()
+
+    @classmethod
+    def of(cls, options: ServerOptions, pause: float) -> "Outage":
+        """Return the state of these servers; `pause` is in seconds."""
+        with cls._registry_lock:
+            return cls._known.setdefault((options, pause), cls(options.urls, pause))
+
+    @property
+    def circuit(self) -> CacheCircuitBreaker:
+        """The servers' circuit, which the engine's store has part in: what one has found out spares the other."""
+        return circuit_of(self._addresses, self._pause)
+
+    def failed(self, error: StoreUnavailable) -> None:
+        """Note that no answer came; say so in the log, once a minute."""
+        self.circuit.failed()
+        now = time.monotonic()
+        with self._lock:
+            if not self.failing:
+                self.failing, self._began, self._failures = True, now, 0
+                self._logged = now - LOG_EVERY
+            self._failures += 1
+            if now - self._logged < LOG_EVERY:
+                return
+            self._logged = now
+        logger.warning("Cache %s: going on without it, %d calls unanswered so far: %s", self, self._failures, error)
+
+    def owe(self, keys: Iterable[str], whole_alias: str) -> None:
+        """Remember keys whose old values must not be served again; `whole_alias` is the pattern of all its keys."""
+        with self._lock:
+            self._owed.update(keys)
+            if len(self._owed) > OWED_LIMIT:
+                self._owed.clear()
+                self._owed_patterns.add(whole_alias)
+
+    def settle(self, servers: Servers) -> None:
+        """Send the owed deletes. Raises StoreUnavailable when the servers still do not answer; all stays owed then."""
+        with self._lock:
+            keys, patterns = list(self._owed), list(self._owed_patterns)
+        for pattern in patterns:
+            for batch in servers.scan(pattern, DELETE_BATCH):
+                servers.run_many([("UNLINK", key) for key in batch])
+        servers.run_many([("UNLINK", key) for key in keys])
+        with self._lock:
+            self._owed.difference_update(keys)
+            self._owed_patterns.difference_update(patterns)
+
+    def answered(self) -> None:
+        """Note that the servers answer; the outage ends unless other threads owe more by now."""
+        with self._lock:
+            if not self.failing or self._owed or self._owed_patterns:
+                return
+            self.failing = False
+            lasted = time.monotonic() - self._began
+        logger.warning("Cache %s: answers again after %.1f s", self, lasted)
+
+    def __str__(self) -> str:
+        return self._addresses[0].rpartition("@")[2]  # no password in the log

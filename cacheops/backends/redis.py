@@ -1,0 +1,193 @@
+"""The cache of a region on Redis servers. Django's contract, django-redis' extras, and pages that outlive an outage."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django_redis.cache import RedisCache
+
+from cacheops.backends.client import RegionClient
+from cacheops.backends.common import MISSING, RegionCacheMixin
+from cacheops.backends.hinted_handoff import Outage
+from cacheops.exceptions import CommandRefused, StoreUnavailable
+from cacheops.instrumentation.request_stats import count
+from cacheops.redis import PoolFigures
+from cacheops.redis.options import PAUSE
+
+UNANSWERED: Any = object()
+
+
+class RegionCache(RegionCacheMixin, RedisCache):
+    """One region's cache.
+
+    With IGNORE_EXCEPTIONS (the default) a region that does not answer looks like an empty cache that keeps nothing;
+    docs/decisions/0003 says why, call by call. clear, delete_pattern, iter_keys, locks and the commands for sets,
+    hashes and sorted sets raise StoreUnavailable even so.
+    """
+
+    client: RegionClient
+
+    def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        options = params.get("OPTIONS", {})
+        self._ignore_exceptions = options.get("IGNORE_EXCEPTIONS", True)
+        self._pause = options.get("PAUSE_AFTER_FAILURE", PAUSE)
+
+    @cached_property
+    def _outage(self) -> Outage:
+        return Outage.of(self.client.server_options, self._pause)
+
+    def _ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Return what the client's method returns, or UNANSWERED when nobody answers and that is to be ignored."""
+        if not self._ignore_exceptions:
+            return getattr(self.client, method)(*args, **kwargs)
+        outage = self._outage
+        circuit = outage.circuit
+        if not circuit.allows():
+            return UNANSWERED
+        try:
+            if outage.failing:
+                outage.settle(self.client.servers)
+            answer = getattr(self.client, method)(*args, **kwargs)
+        except StoreUnavailable as error:
+            outage.failed(error)
+            return UNANSWERED
+        except CommandRefused:
+            circuit.succeeded()  # an answer, if not the one that was wanted
+            raise
+        circuit.succeeded()
+        if outage.failing:
+            outage.answered()
+        return answer
+
+    def _owe(self, keys: Iterable[str], version: int | None) -> None:
+        made = [self.client.make_key(key, version) for key in keys]
+        self._outage.owe(made, self.client.whole_alias())
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
+        return self._counted(self._ask("get", key, MISSING, version), default)
+
+    def get_and_touch(self, key: str, timeout: float, default: Any = None, version: int | None = None) -> Any:
+        """Return a key's value, and let it live for `timeout` seconds from now, in one step."""
+        return self._counted(self._ask("get_and_touch", key, timeout, MISSING, version), default)
+
+    def _counted(self, value: Any, default: Any) -> Any:
+        if value is MISSING:
+            count(misses=1)
+            return default
+        if value is UNANSWERED:
+            count(bypasses=1)
+            return default
+        count(hits=1)
+        return value
+
+    def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
+        wanted = list(keys)
+        found = self._ask("get_many", wanted, version)
+        if found is UNANSWERED:
+            count(bypasses=len(wanted))
+            return {}
+        count(hits=len(found), misses=len(set(wanted)) - len(found))
+        return found
+
+    def has_key(self, key: str, version: int | None = None) -> bool:
+        return self._ask("has_key", key, version) is True
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> bool:
+        """Return whether the value was stored; nx stores only a new key, xx only one that is there."""
+        stored = self._ask("set", key, value, timeout, version, nx=nx, xx=xx)
+        if stored is UNANSWERED and not nx:
+            self._owe([key], version)
+        return stored is True
+
+    def add(self, key: str, value: Any, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self.set(key, value, timeout, version, nx=True)
+
+    def set_many(
+        self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> list[str]:
+        failed = self._ask("set_many", data, timeout, version)
+        if failed is UNANSWERED:
+            self._owe(data, version)
+            return list(data)
+        return failed
+
+    def add_many(
+        self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> int:
+        """Store what is not there, in one round trip a server; return how many were stored."""
+        added = self._ask("add_many", data, timeout, version)
+        return 0 if added is UNANSWERED else added
+
+    def delete(self, key: str, version: int | None = None) -> bool:
+        deleted = self._ask("delete", key, version)
+        if deleted is UNANSWERED:
+            self._owe([key], version)
+            return False
+        return bool(deleted)
+
+    def delete_many(self, keys: Iterable[str], version: int | None = None) -> int:
+        unwanted = list(keys)
+        deleted = self._ask("delete_many", unwanted, version)
+        if deleted is UNANSWERED:
+            self._owe(unwanted, version)
+            return 0
+        return deleted
+
+    def touch(self, key: str, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self._ask("touch", key, timeout, version) is True
+
+    def extend(self, key: str, limit: float, factor: float, version: int | None = None) -> bool:
+        """Lengthen what a key has left by a factor, up to `limit` seconds, in one step; return whether it is there."""
+        return self._ask("extend", key, limit, factor, version) is True
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
+        """Add `delta`. Raises ValueError when the key is not there, unless ignore_key_check: it counts from 0 then."""
+        return self._found(key, self._ask("incr", key, delta, version, ignore_key_check))
+
+    def decr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        return self.incr(key, -delta, version)
+
+    def incr_version(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        return self._found(key, self._ask("incr_version", key, delta, version))
+
+    def _found(self, key: str, answer: Any) -> int:
+        if answer is UNANSWERED:
+            raise ValueError(f"Key '{key}' not found: the region's servers do not answer")
+        return answer
+
+    def ttl(self, key: str, version: int | None = None) -> int | None:
+        """Return the seconds left; None for a key that never expires, 0 for one that is not there."""
+        left = self._ask("ttl", key, version)
+        return 0 if left is UNANSWERED else left
+
+    def pttl(self, key: str, version: int | None = None) -> int | None:
+        """Return the milliseconds left; None for a key that never expires, 0 for one that is not there."""
+        left = self._ask("pttl", key, version)
+        return 0 if left is UNANSWERED else left
+
+    def clear(self) -> None:
+        """Delete this alias' keys, all versions. Raises StoreUnavailable rather than leave what was to go."""
+        self.client.clear()
+
+    def delete_pattern(
+        self, pattern: str, version: int | None = None, prefix: str | None = None, itersize: int | None = None
+    ) -> int:
+        """Delete the keys that match and return how many. Raises StoreUnavailable rather than leave some."""
+        return self.client.delete_pattern(pattern, version, prefix, itersize=itersize)
+
+    def iter_keys(self, search: str, itersize: int | None = None, version: int | None = None) -> Iterator[str]:
+        return self.client.iter_keys(search, itersize, version)
+
+    def pool_figures(self) -> list[PoolFigures]:
+        """Return the connections that this process holds to each of the region's servers."""
+        return self.client.servers.figures()

@@ -1,0 +1,256 @@
+"""What tells one call of a cached function from another, as plain values: the same in every process with this code.
+
+Arguments are known by their value: an instance by its database and primary key, a queryset by its SQL, a request by its
+method and address, an object of one's own by its `repr`. What nothing tells from others of its kind raises InvalidKey:
+two calls must never share a key by accident.
+"""
+
+import builtins
+import dataclasses
+import enum
+import functools
+import re
+from collections import deque
+from collections.abc import Callable
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Model, Prefetch, QuerySet
+from django.db.models.expressions import BaseExpression
+from django.db.models.manager import BaseManager
+from django.db.models.query import RawQuerySet
+from django.http import HttpRequest
+from django.utils.functional import LazyObject, empty
+from django.utils.tree import Node
+
+from cacheops.exceptions import InvalidKey, shortened
+
+PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of what is known by nothing but its place in memory
+ANONYMOUS = "django.contrib.auth.models.AnonymousUser"  # by its name: the app may not be installed
+NAMELESS = ("<locals>", "<lambda>")  # in the names of functions and classes that others may share
+
+
+class NotYet(Exception):
+    """A function can't be told from others before it is called: a variable has no value, or needs the database."""
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """Return a function's name, by which it is shown and its entries are found."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
+
+
+def plain_key(value: Any) -> Any:
+    kind = type(value)
+    # Python writes no decimals of over 4,300 digits.
+    return kind.__name__, hex(value) if kind is int and value.bit_length() > 64 else value
+
+
+class CallKeys:
+    """Makes keys. `calling`: the function is called, so its variables have their values, and querysets may be compiled.
+
+    `has_extra`: its author has said what tells the function from others, so a variable without a key is left out.
+    """
+
+    def __init__(self, *, calling: bool = True, has_extra: bool = False) -> None:
+        self._calling = calling
+        self._has_extra = has_extra
+        self._open: list[FunctionType] = []  # those that are being told: one may hold itself
+
+    def of(self, value: Any) -> Any:
+        """Return a value's key. Raise InvalidKey, and NotYet where nothing is called."""
+        kind = type(value)
+        if kind in PLAIN:
+            return plain_key(value)
+        for known, key in _KEYS:
+            if isinstance(value, known):
+                return key(self, value)
+        return self._other(value)
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def _lazy(self, value: Any) -> Any:
+        if value._wrapped is empty:
+            value._setup()
+        return self.of(value._wrapped)
+
+    def _subclass(self, value: Any) -> Any:
+        base = next(base for base in (str, bytes, int, float) if isinstance(value, base))
+        return _class_name(type(value)), base.__repr__(value)
+
+    def _items(self, value: Any) -> Any:
+        return _class_name(type(value)), [self.of(item) for item in value]
+
+    def _dict(self, value: dict[Any, Any]) -> Any:
+        # Not its own items(): a QueryDict's has but the last value of each name.
+        return _class_name(type(value)), [(self.of(key), self.of(item)) for key, item in dict.items(value)]
+
+    def _set(self, value: Any) -> Any:
+        return _class_name(type(value)), sorted(repr(self.of(item)) for item in value)
+
+    def _member(self, value: enum.Enum) -> Any:
+        return _class_name(type(value)), value.name, self.of(value.value)
+
+    def _pattern(self, value: "re.Pattern[Any]") -> Any:
+        return "pattern", value.pattern, value.flags  # its repr ends after 200 characters
+
+    def _class(self, value: type) -> Any:
+        if "<locals>" in value.__qualname__:
+            raise InvalidKey(f"{_class_name(value)} is a class made in a function, which may make others of this name")
+        return "class", _class_name(value)
+
+    # --- Django's -----------------------------------------------------------------------------------------------------
+
+    def _instance(self, value: Model) -> Any:
+        pk, database = value.pk, value._state.db
+        if not value._state.adding and pk is not None and not (isinstance(pk, tuple) and None in pk):
+            return "instance", value._meta.label_lower, database, self.of(pk)
+        deferred = value.get_deferred_fields()
+        names = [field.attname for field in value._meta.concrete_fields if field.attname not in deferred]
+        values = [(name, self.of(getattr(value, name))) for name in names]
+        return "unsaved", value._meta.label_lower, database, values
+
+    def _queryset(self, value: "QuerySet[Any]") -> Any:
+        if not self._calling:  # compiling may ask the server for its version
+            raise NotYet
+        try:
+            sql, parameters = value.query.clone().get_compiler(using=value.db).as_sql()
+        except EmptyResultSet:
+            sql, parameters = "", ()
+        fields, shown = self.of(getattr(value, "_fields", None)), _class_name(getattr(value, "_iterable_class"))  # noqa: B009
+        prefetched = self.of(getattr(value, "_prefetch_related_lookups", ()))
+        made_by = _class_name(type(value)), value.model._meta.label, value.db, shown, fields, prefetched
+        return "queryset", made_by, sql, self.of(tuple(parameters))
+
+    def _manager(self, value: "BaseManager[Any]") -> Any:
+        return "manager", self._queryset(value.all())
+
+    def _raw_queryset(self, value: Any) -> Any:
+        return "raw", value.model._meta.label, value.db, str(value.raw_query), self.of(value.params)
+
+    def _prefetch(self, value: "Prefetch[Any, Any, Any]") -> Any:
+        lookup: Any = value
+        return "prefetch", lookup.prefetch_through, lookup.to_attr, self.of(lookup.queryset)
+
+    def _expression(self, value: Any) -> Any:
+        return "expression", self.of(value.identity)
+
+    def _conditions(self, value: Node) -> Any:
+        return _class_name(type(value)), value.connector, value.negated, self.of(value.children)
+
+    def _request(self, value: HttpRequest) -> Any:
+        return "request", value.method, value.build_absolute_uri()
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def _function(self, value: FunctionType) -> Any:
+        """Return a function's name; for one that others may share it with, also its code and the values it was given.
+
+        Not its line: an edit above it would be another function to processes that run before and after.
+        """
+        name, wrapped = name_of(value), getattr(value, "__wrapped__", None)
+        if wrapped is None and not any(mark in value.__qualname__ for mark in NAMELESS):
+            return "function", name
+        if any(value is one for one in self._open):
+            return "function", name, "itself"
+        self._open.append(value)
+        try:
+            # The defaults of the function that is called are among its arguments.
+            defaults = self.of((value.__defaults__, value.__kwdefaults__)) if self._open[1:] else None
+            return "function", name, self._code(value.__code__), defaults, self.of(wrapped), self._free(value)
+        finally:
+            self._open.pop()
+
+    def _free(self, value: FunctionType) -> list[Any]:
+        found: list[Any] = []
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # empty as yet
+                if not self._calling and name != value.__name__:
+                    raise NotYet from None
+                continue
+            try:
+                found.append((name, self.of(content)))
+            except InvalidKey as error:
+                # What decorates is known by what it decorates.
+                if not self._has_extra and not hasattr(value, "__wrapped__"):
+                    raise InvalidKey(f"its variable {name!r}: {error}") from error
+        return found
+
+    def _code(self, code: CodeType) -> Any:
+        constants = [self.of(constant) for constant in code.co_consts]
+        return "code", code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames, constants
+
+    def _method(self, value: MethodType) -> Any:
+        return "method", self.of(value.__self__), self.of(value.__func__)
+
+    def _partial(self, value: "functools.partial[Any]") -> Any:
+        return "partial", self.of(value.func), self.of(value.args), self.of(value.keywords)
+
+    def _builtin(self, value: BuiltinFunctionType) -> Any:
+        owner: Any = value.__self__
+        return "builtin", value.__qualname__, owner.__name__ if hasattr(owner, "__spec__") else self.of(owner)
+
+    # --- others -------------------------------------------------------------------------------------------------------
+
+    def _other(self, value: Any) -> Any:
+        kind = type(value)
+        name = _class_name(kind)
+        if dataclasses.is_dataclass(kind):
+            fields = [field.name for field in dataclasses.fields(kind)]
+            return name, [(field, self.of(getattr(value, field))) for field in fields]
+        if name == ANONYMOUS:
+            return (name,)
+        if hasattr(value, "build_absolute_uri"):  # what wraps a request, as that of Django REST framework
+            return name, self._request(value)
+        if callable(getattr(value, "__wrapped__", None)):  # a function that functools.wraps has dressed as another
+            return name, self.of(value.__wrapped__)
+        if kind.__module__.startswith("psycopg.") and hasattr(value, "obj"):  # its repr is cut
+            return name, self.of(value.obj)
+        if (held := _buffer(value)) is not None:  # as of numpy's arrays, whose repr is cut
+            return name, held
+        text = repr(value)
+        if kind.__repr__ is object.__repr__ or ADDRESS.search(text):
+            raise InvalidKey(f"nothing tells {shortened(value)} from others of its class")
+        return name, text
+
+
+def _buffer(value: Any) -> Any:
+    try:
+        held = memoryview(value)
+    except TypeError:
+        return None
+    return None if "O" in held.format else (held.format, held.shape, held.tobytes())
+
+
+def _class_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == builtins.__name__ else f"{kind.__module__}.{kind.__qualname__}"
+
+
+_KEYS: tuple[tuple[Any, Callable[[CallKeys, Any], Any]], ...] = (
+    (LazyObject, CallKeys._lazy),  # first: it says that it is what it wraps
+    (enum.Enum, CallKeys._member),
+    ((str, bytes, int, float), CallKeys._subclass),
+    ((list, tuple, deque), CallKeys._items),
+    (dict, CallKeys._dict),
+    ((set, frozenset), CallKeys._set),
+    (Model, CallKeys._instance),
+    (QuerySet, CallKeys._queryset),
+    (BaseManager, CallKeys._manager),
+    (RawQuerySet, CallKeys._raw_queryset),
+    (HttpRequest, CallKeys._request),
+    (Prefetch, CallKeys._prefetch),
+    (BaseExpression, CallKeys._expression),
+    (Node, CallKeys._conditions),
+    (type, CallKeys._class),
+    (FunctionType, CallKeys._function),
+    (MethodType, CallKeys._method),
+    (functools.partial, CallKeys._partial),
+    (BuiltinFunctionType, CallKeys._builtin),
+    (CodeType, CallKeys._code),
+    (re.Pattern, CallKeys._pattern),
+)

@@ -1,0 +1,59 @@
+"""What the processes of a region tell of themselves once a minute: breakers and connections, towards every region."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from cacheops.instrumentation.counters import Counts
+from cacheops.monitoring.stats import read_sums, spans_of
+from cacheops.regions import regions
+from cacheops.stores.circuit_breaker import CircuitState
+
+MINUTES = 2  # looked at: in the current one, some processes have not told yet
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """All processes of a region towards another region, or the same, as they told within a minute.
+
+    The pools are those of the region's Django cache, of all servers together. The engine does not use them: each of its
+    threads has a line of its own to each server that it has used.
+    """
+
+    processes: int = 0  # that told: those that have counted anything since they began
+    open: int = 0  # of them, those whose breaker does not let them ask the region
+    pool_limit: int = 0  # connections that the pools may open
+    pool_idle: int = 0
+    pool_in_use: int = 0  # when it was told
+    lines: int = 0  # open connections of the engine
+
+    @property
+    def state(self) -> str:
+        """closed, open, or partly open."""
+        return "closed" if not self.open else "open" if self.open >= self.processes else "partly open"
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        return cls(*(counts.get(each.name, 0) for each in fields(cls)))
+
+
+def told_of(region: str) -> dict[str, Processes]:
+    """Return what a region's processes told last, by the region that it is about; nothing where none has told.
+
+    That is what they told in this minute, once as many have told as in the minute before; until then, the latter.
+    Raise StoreUnavailable where the region does not answer.
+    """
+    found: dict[str, Processes] = {}
+    for sums in read_sums(region, spans_of(MINUTES, 0)):  # oldest first
+        for series, counts in sums.items():
+            if series.startswith("p|"):
+                now, before = Processes.of(counts), found.get(series[2:], Processes())
+                found[series[2:]] = now if now.processes >= before.processes else before
+    return found
+
+
+def own_breakers() -> dict[str, CircuitState]:
+    """Return the states of this process's circuits, by region."""
+    return {region.name: region.breaker.state for region in regions}

@@ -1,0 +1,249 @@
+"""What the processes of a region have counted, summed up: read from its ledger as typed values.
+
+    seen = usage("us-east-1", hours=24)         # or minutes=5: the current span and those before it
+    seen.total.hit_rate                         # 0 to 1, or None
+    seen.by_model()["devices.device"].look_up.p95
+    history("us-east-1", hours=24)              # one Point an hour, for a chart
+
+All functions raise StoreUnavailable where the region does not answer, CommandRefused where it says no.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Self
+
+from cacheops.exceptions import StoreUnavailable
+from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, MARK, PENDING, Counts, Sums, add_counts, add_sums
+from cacheops.instrumentation.histogram import Histogram
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Span, last_spans, ledger_of
+from cacheops.orm.schema import models_by_table
+from cacheops.regions import Region, regions
+
+FUNCTION = "call"  # the operation of cached functions, views and fragments: their "model" is the function's name
+
+
+@dataclass(slots=True)
+class Reads:
+    """Cached reads: of one model and operation, or the sum of several."""
+
+    hits: int = 0  # answered by a valid entry
+    stale: int = 0  # answered by an outdated one, where the profile takes it
+    misses: int = 0  # loaded under a lease
+    bypasses: int = 0  # loaded past the cache: a writer pending, no store, a region that does not answer
+    absent: int = 0  # look-ups that found no entry: never filled, expired or evicted
+    outdated: int = 0  # look-ups that found an entry which a write had invalidated
+    early: int = 0  # valid entries that were refreshed before their end
+    errors: int = 0  # look-ups and fills that the region did not answer, or refused
+    fills: int = 0  # entries stored
+    bytes: int = 0  # of those entries
+    refused_fills: int = 0  # the server was full, or read-only
+    stale_fills: int = 0  # stored, but invalidated while they were loaded: nobody will read them
+    corrupt: int = 0  # payloads that were no entries: each was a miss
+    unencodable: int = 0  # results with values that the format can't hold
+    too_large: int = 0  # results above CACHEOPS_MAX_ENTRY_BYTES
+    sampled_fills: int = 0  # entries followed to see whether anybody reads them (SAMPLE_SHARE of all)
+    sampled_used: int = 0  # of those, the ones that were read at least once
+    look_up: Histogram = field(default_factory=Histogram)
+    load: Histogram = field(default_factory=Histogram)
+    fill: Histogram = field(default_factory=Histogram)  # encoding and sending; the answer is not waited for
+
+    @property
+    def total(self) -> int:
+        """All reads."""
+        return self.hits + self.stale + self.misses + self.bypasses
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share that the cache answered, 0 to 1; None for no reads."""
+        return (self.hits + self.stale) / self.total if self.total else None
+
+    @property
+    def average_bytes(self) -> float | None:
+        return self.bytes / self.fills if self.fills else None
+
+    @property
+    def unused_share(self) -> float | None:
+        """The share of filled entries that nobody read before they ended, 0 to 1, from the sample; None without one."""
+        return 1 - min(1.0, self.sampled_used / self.sampled_fills) if self.sampled_fills else None
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Self:
+        look_up, load, fill = (Histogram.unpacked(name, counts) for name in (LOOK_UP, LOAD, FILL))
+        made = cls(look_up=look_up, load=load, fill=fill)
+        for name in READ_COUNTS:
+            setattr(made, name, counts.get(name, 0))
+        return made
+
+
+READ_COUNTS = tuple(each.name for each in fields(Reads) if each.type in (int, "int"))
+
+
+@dataclass(slots=True)
+class Writes:
+    """Invalidations of one table by one source (`cacheops.writing.changes.ChangeSource`)."""
+
+    writes: int = 0  # transactions that changed the table
+    tags: int = 0  # marked
+    whole: int = 0  # of the writes, those that invalidated the whole table
+    pending: Histogram = field(default_factory=Histogram)  # from the first mark until the marks were taken off
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Self:
+        got = {name: counts.get(name, 0) for name in ("writes", "tags", "whole")}
+        return cls(**got, pending=Histogram.unpacked(PENDING, counts))
+
+
+@dataclass(slots=True)
+class Told:
+    """What a region heard of writes that processes of another, or the same, region made."""
+
+    marks: int = 0  # rounds of marks that it acknowledged
+    errors: int = 0  # rounds that it did not
+    queued: int = 0  # tables that went into the queue instead
+    replayed: int = 0  # tables invalidated from the queue
+    late_marks: int = 0  # marks that ran out before their write was done
+    lag: Histogram = field(default_factory=Histogram)  # from sending marks to hearing that they stand
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Self:
+        got = {name: counts.get(name, 0) for name in ("marks", "errors", "queued", "replayed", "late_marks")}
+        return cls(**got, lag=Histogram.unpacked(MARK, counts))
+
+
+@dataclass(slots=True)
+class Usage:
+    """A region's figures over some spans of time."""
+
+    region: str
+    since: dt.datetime
+    reads: dict[tuple[str, str], Reads]  # by model (or function) and operation
+    writes: dict[tuple[str, str], Writes]  # by model (a table's name where it has none) and source
+    told: dict[str, Told]  # by region that was told
+    events: dict[str, Counts]  # by name
+
+    @property
+    def total(self) -> Reads:
+        return merged(self._counts.values())
+
+    def total_counts(self) -> Counts:
+        """Return the sums behind `total`, by the names under which they were counted."""
+        sums: Counts = {}
+        for counts in self._counts.values():
+            add_counts(sums, counts)
+        return sums
+
+    def by_model(self) -> dict[str, Reads]:
+        """Return the reads of each model, of all operations."""
+        return self._grouped(lambda key: key[0])
+
+    def by_operation(self) -> dict[str, Reads]:
+        return self._grouped(lambda key: key[1])
+
+    def writes_by_source(self) -> dict[str, Writes]:
+        found: dict[str, Writes] = {}
+        for (_, source), one in self.writes.items():
+            held = found.setdefault(source, Writes())
+            held.writes, held.tags, held.whole = held.writes + one.writes, held.tags + one.tags, held.whole + one.whole
+            held.pending.merge(one.pending)
+        return found
+
+    _counts: dict[tuple[str, str], Counts] = field(default_factory=dict, repr=False)
+
+    def _grouped(self, key: Callable[[tuple[str, str]], str]) -> dict[str, Reads]:
+        groups: dict[str, list[Counts]] = {}
+        for label, counts in self._counts.items():
+            groups.setdefault(key(label), []).append(counts)
+        return {name: merged(found) for name, found in groups.items()}
+
+
+def merged(all_counts: Iterable[Mapping[str, int]]) -> Reads:
+    """Return the sum of several reads' counts."""
+    sums: Counts = {}
+    for counts in all_counts:
+        add_counts(sums, counts)
+    return Reads.of(sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One hour or minute of a chart."""
+
+    starts: dt.datetime
+    reads: Reads
+    nodes: Mapping[str, Mapping[str, int]]  # a sample of each node's figures, by server
+
+
+def usage(region: str, *, minutes: int = 0, hours: int = 0) -> Usage:
+    """Return what was counted in the last minutes (of a day) or hours (of 30 days), the current one included.
+
+    Without a time: in all time, as far as the region has kept it.
+    """
+    spans = spans_of(minutes, hours)
+    return usage_of(region, spans[0].starts, sums_of(region, spans))
+
+
+def history(region: str, *, minutes: int = 0, hours: int = 24) -> list[Point]:
+    """Return the last minutes, or hours, one by one, oldest first."""
+    spans = spans_of(minutes, 0 if minutes else hours)
+    points = []
+    for span, sums in zip(spans, read_sums(region, spans), strict=True):
+        reads = merged(counts for series, counts in sums.items() if series.startswith("r|"))
+        nodes = {series[2:]: counts for series, counts in sums.items() if series.startswith("n|")}
+        points.append(Point(span.starts, reads, nodes))
+    return points
+
+
+def spans_of(minutes: int, hours: int) -> list[Span]:
+    if minutes:
+        return last_spans(time.time(), MINUTE, minutes)
+    return last_spans(time.time(), HOUR, hours) if hours else [TOTAL]
+
+
+def read_sums(region: str, spans: list[Span]) -> list[Sums]:
+    """Return the sums of spans, from the ledger of a region."""
+    asked: Region = regions[region]
+    if not asked.breaker.allows():
+        raise StoreUnavailable(f"Region {region} has not answered lately; it is asked again when its breaker closes.")
+    try:
+        found = ledger_of(asked.store).read([span.base for span in spans])
+    except StoreUnavailable as error:
+        asked.failed(error)
+        raise
+    asked.answered()
+    return found
+
+
+def sums_of(region: str, spans: list[Span]) -> Sums:
+    found: Sums = {}
+    for sums in read_sums(region, spans):
+        add_sums(found, {series: counts for series, counts in sums.items() if series[0] not in "np"})
+    return found
+
+
+def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
+    """Return sums by series as typed values."""
+    reads: dict[tuple[str, str], Counts] = {}
+    writes: dict[tuple[str, str], Writes] = {}
+    told, events = {}, {}
+    for series, counts in sums.items():
+        kind, _, name = series.partition("|")
+        if kind == "r":
+            model, _, operation = name.rpartition(":")
+            add_counts(reads.setdefault((model or name, operation if model else "other"), {}), counts)
+        elif kind == "w":
+            table, _, source = name.rpartition("|")
+            writes[model_label(table), source] = Writes.of(counts)
+        elif kind == "t":
+            told[name] = Told.of(counts)
+        elif kind == "e":
+            events[name] = dict(counts)
+    typed = {label: Reads.of(counts) for label, counts in reads.items()}
+    return Usage(region, since, typed, writes, told, events, reads)
+
+
+def model_label(table: str) -> str:
+    """Return the model of a table, as "app.model"; the table's name where there is none."""
+    model = models_by_table().get(table)
+    return model._meta.label_lower if model is not None else table

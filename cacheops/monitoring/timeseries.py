@@ -1,0 +1,204 @@
+"""A region's sums of what its processes have counted: one hash for each minute, each hour, and all time.
+
+    PREFIX:{metrics.SPAN}:s         the sums of a span of time: m-29712345 (minute), h-495205 (hour), total
+    PREFIX:{metrics.SPAN}:b:NAME    a parcel that was added to it
+    PREFIX:{metrics.SPAN}:n:NAME    a note, kept beside the sums of all time
+
+The span is the hash tag, so one span's keys lie in one slot, and successive spans on different nodes of a cluster. No
+table's name holds a dash (cacheops/protocol/keys.py), so no table's keys are met.
+"""
+
+import datetime as dt
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from cacheops.conf import conf
+from cacheops.instrumentation.counters import Sums, add_sums
+from cacheops.redis.transport import Wire
+from cacheops.stores.base import Store
+from cacheops.stores.redis import RedisStore
+from cacheops.stores.scripts import Script
+
+PARCEL_SECONDS = 900  # a parcel is sent again within seconds, or when its region is back
+READ_BATCH = 120  # spans read in a round trip
+PREFIX_OF_ALL = "metrics"
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(dict[str, int]).decode
+
+ADD = Script("add_sums")
+
+
+class Parcel(NamedTuple):
+    """Counts for one span. Two parcels of one name are one: the second is not added."""
+
+    base: str  # the span's keys begin with it
+    name: str
+    lives: int  # seconds, from the last addition on
+    sums: Mapping[str, Mapping[str, int]]
+    remembered: int = PARCEL_SECONDS
+
+
+def span_base(prefix: str, span: str) -> str:
+    return f"{prefix}:{{{PREFIX_OF_ALL}.{span}}}:"
+
+
+class Ledger(ABC):
+    """Methods raise StoreUnavailable when there is no answer, CommandRefused when the answer is no."""
+
+    @abstractmethod
+    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
+        """Add parcels; say for each whether it was new. Where one fails, others may have been added."""
+
+    @abstractmethod
+    def read(self, bases: Sequence[str]) -> list[Sums]:
+        """Return the sums of spans, in their order; nothing for a span that nobody counted in."""
+
+    @abstractmethod
+    def note(self, key: str, value: bytes, lives: int) -> None:
+        """Keep a value for some seconds."""
+
+    @abstractmethod
+    def noted(self, key: str) -> bytes | None:
+        """Return a value that is kept."""
+
+
+class RedisLedger(Ledger):
+    """On a region's servers, over connections of its own."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._wire = Wire(store.servers, [ADD.source])
+
+    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
+        commands = [
+            ADD.command(
+                [f"{parcel.base}s", f"{parcel.base}b:{parcel.name}"],
+                parcel.lives,
+                parcel.remembered,
+                *[part for series, counts in parcel.sums.items() for part in (series, _pack(counts))],
+            )
+            for parcel in parcels
+        ]
+        return [bool(answer) for answer in self._wire.call(commands, [parcel.base for parcel in parcels])]
+
+    def read(self, bases: Sequence[str]) -> list[Sums]:
+        found: list[Sums] = []
+        for start in range(0, len(bases), READ_BATCH):
+            commands = [("HGETALL", f"{base}s") for base in bases[start : start + READ_BATCH]]
+            for flat in self._wire.call(commands):
+                pairs = zip(flat[::2], flat[1::2], strict=True)
+                found.append({series.decode(): _unpack(counts) for series, counts in pairs})
+        return found
+
+    def note(self, key: str, value: bytes, lives: int) -> None:
+        self._wire.call([("SET", key, value, "EX", lives)])
+
+    def noted(self, key: str) -> bytes | None:
+        value: bytes | None = self._wire.call([("GET", key)])[0]
+        return value
+
+
+class MemoryLedger(Ledger):
+    """In this process's memory, for the embedded form. Safe for threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sums: dict[str, tuple[float, Sums]] = {}  # base -> when it ends, sums
+        self._parcels: dict[tuple[str, str], float] = {}  # base and name -> when it is forgotten
+        self._notes: dict[str, tuple[float, bytes]] = {}
+
+    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
+        with self._lock:
+            now = self._clock()
+            self._sums = {base: held for base, held in self._sums.items() if held[0] > now}
+            self._parcels = {key: ends for key, ends in self._parcels.items() if ends > now}
+            return [self._add(parcel, now) for parcel in parcels]
+
+    def _add(self, parcel: Parcel, now: float) -> bool:
+        if (parcel.base, parcel.name) in self._parcels:
+            return False
+        self._parcels[parcel.base, parcel.name] = now + parcel.remembered
+        sums = self._sums.get(parcel.base, (0.0, {}))[1]
+        add_sums(sums, parcel.sums)
+        self._sums[parcel.base] = (now + parcel.lives, sums)
+        return True
+
+    def read(self, bases: Sequence[str]) -> list[Sums]:
+        with self._lock:
+            now = self._clock()
+            held = [self._sums.get(base, (0.0, {})) for base in bases]
+            return [
+                {series: dict(counts) for series, counts in sums.items()} if ends > now else {} for ends, sums in held
+            ]
+
+    def note(self, key: str, value: bytes, lives: int) -> None:
+        with self._lock:
+            self._notes[key] = (self._clock() + lives, value)
+
+    def noted(self, key: str) -> bytes | None:
+        with self._lock:
+            ends, value = self._notes.get(key, (0.0, b""))
+            return value if ends > self._clock() else None
+
+
+_ledgers: WeakKeyDictionary[Store, Ledger] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def ledger_of(store: Store) -> Ledger:
+    """Return the ledger beside a store, the same object each time."""
+    with _lock:
+        found = _ledgers.get(store)
+        if found is None:
+            found = _ledgers[store] = RedisLedger(store) if isinstance(store, RedisStore) else MemoryLedger()
+        return found
+
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+MINUTES_LIVE = DAY + 10 * MINUTE  # seconds; a late flush may still find its minute
+HOURS_LIVE = 30 * DAY
+TOTAL_LIVES = 30 * DAY  # from the last flush on
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A minute, an hour, or (seconds = 0) all time."""
+
+    seconds: int
+    number: int = 0  # since the epoch
+
+    @property
+    def base(self) -> str:
+        """What the span's keys begin with."""
+        name = f"{'m' if self.seconds == MINUTE else 'h'}-{self.number}" if self.seconds else "total-"
+        return span_base(conf.metrics_prefix, name)
+
+    @property
+    def lives(self) -> int:
+        return {MINUTE: MINUTES_LIVE, HOUR: HOURS_LIVE}.get(self.seconds, TOTAL_LIVES)
+
+    @property
+    def starts(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.number * self.seconds, dt.UTC)
+
+
+TOTAL = Span(0)
+
+
+def span_at(moment: float, seconds: int) -> Span:
+    """Return the minute or hour that holds a moment (seconds since the epoch)."""
+    return Span(seconds, int(moment // seconds))
+
+
+def last_spans(moment: float, seconds: int, count: int) -> list[Span]:
+    """Return so many minutes or hours, oldest first; the last is the one that holds the moment."""
+    last = int(moment // seconds)
+    return [Span(seconds, number) for number in range(last - count + 1, last + 1)]

@@ -1,0 +1,100 @@
+"""What the first query of a kind has taught: how to answer the others without building them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db import connections
+from django.db.models.query import FlatValuesListIterable, ValuesIterable, ValuesListIterable
+
+from cacheops.conf import on_change
+from cacheops.encoding.rows import Row
+from cacheops.orm.fastpath.filters import Conditions
+from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.hydration import dict_maker
+from cacheops.orm.plan import MAX_PLANS, Plan, plan_for
+from cacheops.orm.read_compiler import CachingCompiler
+from cacheops.reading.fetch import many_reader, read_by
+
+Build = Callable[[str, Sequence[Row]], Any]  # the result, from a database's alias and rows
+Converters = Mapping[int, tuple[list[Any], Any]]  # as compilers have them
+
+
+class Short(NamedTuple):
+    """How to answer one kind of query without building it."""
+
+    plan: Plan
+    build: Build
+
+
+MISSING: Any = object()
+_shorts: dict[Any, Short | None] = {}  # None: the long way is right
+on_change(_shorts.clear)
+
+Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taught it
+Make = Callable[[Iterable[Sequence[Any]]], list[Any]]
+# By the columns' names: what makes of rows what Django's iterables yield.
+MAKERS: dict[type, Callable[[list[str]], Make]] = {
+    ValuesIterable: dict_maker,
+    ValuesListIterable: lambda names: lambda rows: [tuple(row) for row in rows],
+    FlatValuesListIterable: lambda names: lambda rows: [row[0] for row in rows],
+}
+
+
+def known(kind: Any) -> Short | None:
+    """Return how to answer a kind of queries, None where the long way is right, MISSING where nobody knows yet."""
+    return _shorts.get(kind, MISSING)
+
+
+def nothing_learnt() -> Learnt:
+    return None, []
+
+
+def remember(kind: Any, conditions: Conditions | None, learnt: Learnt) -> None:
+    """Keep how to answer a kind, if its query's parameters are the conditions' values, each at its own place."""
+    short, parameters = learnt
+    if kind is None or conditions is None:
+        return
+    if short is not None and any(value in parameters[:place] for place, value in enumerate(parameters)):
+        return  # of two that are equal nobody knows which is which
+    if len(_shorts) >= MAX_PLANS:
+        _shorts.clear()
+    _shorts[kind] = short if parameters == conditions.values else None
+
+
+def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:
+    """Return a query's plan, None where it is not cached, its parameters, and its compiler."""
+    compiler = query.get_compiler(using=database)
+    if not isinstance(compiler, CachingCompiler):
+        return None, [], compiler
+    try:
+        fingerprint = Fingerprint(query)
+    except NoFingerprint:
+        return None, [], compiler
+    plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
+    return plan if plan.template is not None else None, fingerprint.parameters, compiler
+
+
+def converted(rows: Sequence[Row], converters: Converters, database: str) -> Iterable[Sequence[Any]]:
+    """Return rows with their values converted, as Django's compilers do it."""
+    return _convert(rows, converters, connections[database]) if converters else rows
+
+
+def _convert(rows: Sequence[Row], converters: Converters, connection: Any) -> Iterator[list[Any]]:
+    for row in map(list, rows):
+        for place, (calls, expression) in converters.items():
+            for call in calls:
+                row[place] = call(row[place], expression, connection)
+        yield row
+
+
+def rows_of(ask: Callable[[], Any]) -> Sequence[Row]:
+    """Return the rows that a call asks the cache for, from the database."""
+    kept: list[Row] = []
+
+    def reader(request: Any, load: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+        kept[:] = load()
+        return kept
+
+    with read_by(reader, many_reader()):
+        ask()
+    return kept

@@ -1,0 +1,279 @@
+"""Querysets that a hit does not build: `filter()` by plain values, and what follows it.
+
+Building a queryset takes longer than the whole look-up of its entry. So `filter(location_id=3, status="active")` only
+notes its conditions, as Django's related managers do (`_deferred_filter`); the query is built when anybody asks for it.
+count(), aggregate() and values() don't: the names and types of the conditions, and the calls, tell which plan and which
+parameters the query has. The first of each kind is built, and teaches both.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, Self, TypeVar
+
+from django.db import connections, models, router
+from django.db.models import query as django_query
+from django.db.models.query import ModelIterable
+from django.db.models.sql import Query
+
+from cacheops.conf import conf
+from cacheops.encoding.rows import Row
+from cacheops.orm.fastpath.aggregates import aggregates_asked, aggregates_learnt
+from cacheops.orm.fastpath.filters import Conditions, conditions_of, is_proven, prove
+from cacheops.orm.fastpath.learnt import (
+    MAKERS,
+    MISSING,
+    Learnt,
+    Make,
+    Short,
+    converted,
+    known,
+    nothing_learnt,
+    planned,
+    remember,
+    rows_of,
+)
+from cacheops.orm.plan import Plan
+from cacheops.orm.read_compiler import request_for
+from cacheops.orm.transaction import transaction_of
+from cacheops.profiles import Profile, profile_of
+from cacheops.reading.fetch import fetch
+from cacheops.reading.options import bypassed, is_bypassed, options_of
+
+M = TypeVar("M", bound=models.Model)
+PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred columns, from Django 6.1 on
+
+
+@lru_cache(maxsize=1024)
+def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
+    """Say whether a class of querysets has no way of its own to copy itself."""
+    return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
+
+
+class ShortQuerySet(models.QuerySet[M]):
+    """A QuerySet whose plain filters are not built until they must be."""
+
+    _query: Any
+    _db: str | None
+    _deferred_filter: Any
+    _sticky_filter: bool
+    _conditions: Conditions | None = None  # not built yet, if Django's _deferred_filter is still there
+    _names: tuple[str, ...] | None = None  # of values(), not built yet either
+    _shares: bool = False  # its _query with the queryset that it was made from; who asks for it gets one of its own
+    _shown: bool = False  # its query: who has asked for it may change it, so nobody shares it any more
+
+    @property
+    def query(self) -> Any:
+        if self._shares:
+            self._query = self._query.chain()
+            self._shares = False
+        self._shown = True
+        return super().query
+
+    @query.setter
+    def query(self, value: Any) -> None:
+        self._shares = False
+        models.QuerySet.query.fset(self, value)  # type: ignore[attr-defined]
+
+    # --- what is put off --------------------------------------------------------------------------------------------
+
+    def filter(self, *args: Any, **kwargs: Any) -> Self:
+        found = None if args or not kwargs or not self._is_fresh() else conditions_of(self.model, kwargs)
+        if found is None:
+            return super().filter(*args, **kwargs)
+        proof = (self.model, found.shape, None)
+        if is_proven(proof) and copies_as_django(type(self)):
+            return self._sharing(_deferred_filter=(False, (), kwargs), _conditions=found)
+        clone = super().filter(**kwargs)
+        prove(proof)
+        return clone
+
+    def _values(self, *fields: Any, **expressions: Any) -> Self:
+        proof = None
+        if self._waits() and self._names is None and not expressions and all(type(name) is str for name in fields):
+            assert self._conditions is not None
+            proof = (self.model, self._conditions.shape, fields)
+        if not is_proven(proof) or not copies_as_django(type(self)):
+            clone = super()._values(*fields, **expressions)  # type: ignore[misc]
+            if proof is not None:
+                prove(proof)
+            return clone
+        return self._sharing(_fields=fields, _names=fields)
+
+    def _sharing(self, **changed: Any) -> Self:
+        """Return a copy whose query is not copied until one of the two is asked for it."""
+        self._shares = not self._shown
+        clone = self.__class__.__new__(self.__class__)
+        clone.__dict__.update(self.__dict__, _result_cache=None, **changed)
+        if self._shown:
+            clone._query, clone._shown = self._query.chain(), False
+        return clone
+
+    def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
+        """Build what was put off: Django calls this when somebody asks for the query."""
+        super()._filter_or_exclude_inplace(negate, args, kwargs)  # type: ignore[misc]
+        if self._names is not None:
+            names, self._names = self._names, None
+            self._query.set_values(names)
+
+    def _waits(self) -> bool:
+        """Say whether the query was not built yet."""
+        return self._conditions is not None and self._deferred_filter is not None
+
+    def _is_fresh(self) -> bool:
+        """Say whether this is a manager's queryset, on which nothing was called yet that would change a result."""
+        query: Any = self._query
+        return (
+            self._is_whole()
+            and not query.order_by
+            and not query.extra_order_by
+            and query.standard_ordering
+            and query.default_ordering
+        )
+
+    def _is_whole(self) -> bool:
+        """Say whether nothing was called yet that would change which instance get() returns: an order may have been."""
+        query: Any = self._query
+        return (
+            type(query) is Query  # a subclass may make other SQL
+            and self._deferred_filter is None
+            and not self._sticky_filter
+            and not query.alias_map
+            and not query.where.children
+            and query.high_mark is None
+            and not query.low_mark
+            and query.default_cols
+            and not query.annotations
+            and not query.select_related
+            and not query.deferred_loading[0]
+            and not query.distinct
+            and not query.combinator
+            and not query.select_for_update
+            and not query.extra
+            and not query.extra_tables
+            and not vars(query)["_filtered_relations"]
+            and getattr(self, "_fetch_mode", None) is PLAIN_FETCH
+            and self._iterable_class is ModelIterable
+            and not self._prefetch_related_lookups  # type: ignore[attr-defined]
+            and not self._known_related_objects  # type: ignore[attr-defined]
+        )
+
+    # --- what is answered -------------------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        if self._result_cache is None and self._profile("count") is not None:
+            database = self.db
+            kind = self._kind(database, "count")
+            found = self._answer("count", database, kind, self._learn_count, self._load_count)
+            if found is not None:
+                return found
+        return super().count()
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        asked = aggregates_asked(args, kwargs) if self._waits() else None
+        if asked is None or self._profile("aggregate") is None:
+            return super().aggregate(*args, **kwargs)
+        database = self.db
+        kind, conditions = self._kind(database, "aggregate", asked), self._conditions
+
+        def ask() -> dict[str, Any]:
+            return super(ShortQuerySet, self._at(database)).aggregate(*args, **kwargs)
+
+        if known(kind) is MISSING:
+            with transaction_of(connections[database]).learning() as met:
+                found = ask()
+            remember(kind, conditions, aggregates_learnt(found, met))
+            return found
+        found = self._answer("aggregate", database, kind, lambda _: nothing_learnt(), lambda _: rows_of(ask))
+        return ask() if found is None else found
+
+    def _fetch_all(self) -> None:
+        maker = MAKERS.get(self._iterable_class)
+        if self._result_cache is None and maker is not None and self._waits() and self._profile("fetch") is not None:
+            database = self.db
+            kind = self._kind(database, "fetch", self._iterable_class)
+            learn = partial(self._learn_values, maker)
+            self._result_cache = self._answer("fetch", database, kind, learn, self._load_values)
+        super()._fetch_all()
+
+    def _at(self, database: str) -> Self:
+        """Return this queryset on one database: a router may name another one each time that it is asked."""
+        return self if self._db is not None or not router.routers else self.using(database)
+
+    def _kind(self, database: str, *asked: Any) -> Any:
+        """Return what queries answered by one plan have in common; None where this one was built."""
+        if self._conditions is None or self._deferred_filter is None:
+            return None
+        return (self.model, database, self._conditions.shape, self._names, *asked)
+
+    def _answer(
+        self,
+        op: str,
+        database: str,
+        kind: Any,
+        learn: Callable[[str], Learnt],
+        load: Callable[[str], Sequence[Row]],
+    ) -> Any:
+        """Return the result of an operation, None where the long way must be gone."""
+        conditions, short = self._conditions, known(kind)
+        if short is MISSING:
+            short, parameters = learn(database)
+            remember(kind, conditions, (short, parameters))
+        elif short is not None and conditions is not None:
+            parameters = conditions.values
+        if short is None:
+            return None
+        rows = self._rows(short.plan, parameters, op, database, partial(load, database))
+        return None if rows is None else short.build(database, rows)
+
+    def _rows(
+        self, plan: Plan, parameters: list[Any], op: str, database: str, load: Callable[[], Sequence[Row]]
+    ) -> Sequence[Row] | None:
+        """Return the rows of a query of a plan; None where it is not cached."""
+        profile, template = self._profile(op), plan.template
+        transaction = transaction_of(connections[database])
+        if profile is None or template is None or transaction.has_snapshot() or transaction.has_written(template):
+            return None
+        request = request_for(plan, parameters, database, profile, f"{self.model._meta.label_lower}:{op}")
+        return None if request is None else fetch(request, load)
+
+    def _profile(self, op: str) -> Profile | None:
+        """Return the profile of this query, None where it says that an operation is not cached."""
+        profile = profile_of(self.model)
+        if profile is None or not conf.enabled or is_bypassed():
+            return None
+        options = options_of(self._query)
+        if options is not None:
+            profile = options.over(profile)
+        cached = op in profile.ops and profile.level != "bypass" and profile.timeout > 0
+        return profile if cached else None
+
+    # --- what is learnt ---------------------------------------------------------------------------------------------
+
+    def _learn_count(self, database: str) -> Learnt:
+        """Count by the plan of the rows: building an aggregation takes as long as the rest.
+
+        It depends on what the rows depend on. With other tables than the model's own that may be too much.
+        """
+        plan, parameters, _ = planned(self.query, database)
+        if plan is None or plan.template is None or len(plan.template.tables) != 1:
+            return nothing_learnt()
+        return Short(plan, lambda database, rows: rows[0][0]), parameters
+
+    def _load_count(self, database: str) -> list[Row]:
+        with bypassed():
+            return [(super(ShortQuerySet, self._at(database)).count(),)]
+
+    def _learn_values(self, maker: Callable[[list[str]], Make], database: str) -> Learnt:
+        query = self.query
+        plan, parameters, compiler = planned(query, database)
+        if plan is None or plan.converted is None:
+            return nothing_learnt()
+        names = [*query.extra_select, *query.values_select, *query.annotation_select]
+        if set(names) != set(getattr(query, "selected", None) or names):
+            return nothing_learnt()
+        names = list(getattr(query, "selected", None) or names)
+        make, converters = maker(names), compiler.converters_of(plan)
+        return Short(plan, lambda database, rows: make(converted(rows, converters, database))), parameters
+
+    def _load_values(self, database: str) -> Sequence[Row]:
+        return self.query.get_compiler(using=database).load_rows()

@@ -1,0 +1,163 @@
+"""The reading side of the database backends: SELECTs that Django's compilers run pass here first."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from django.db.models.sql.compiler import SQLAggregateCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.query import Query
+
+from cacheops.conf import conf
+from cacheops.encoding.rows import Row
+from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.hydration import quickened
+from cacheops.orm.plan import Plan, plan_for
+from cacheops.orm.transaction import transaction_of
+from cacheops.profiles import Profile, profile_of
+from cacheops.protocol.keys import TableKeys
+from cacheops.reading.fetch import fetch
+from cacheops.reading.options import bypassed, is_bypassed, options_of, source_of
+from cacheops.reading.request import Request
+from cacheops.reading.stream import fetch_parts
+from cacheops.stores.base import TableTags
+
+MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
+
+
+class CachingCompiler:
+    """Mixed into a SQLCompiler: answers from the cache what the model's profile says, as execute_sql would."""
+
+    query: Query
+    connection: Any
+    using: str
+    _plan: Plan | None = None  # of the rows that were fetched
+
+    def execute_sql(
+        self, result_type: str = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
+    ) -> Any:
+        run = super().execute_sql  # type: ignore[misc]
+        if result_type != MULTI and result_type != SINGLE:
+            return run(result_type, chunked_fetch, chunk_size)
+        prepared = self._prepared(result_type)
+        if prepared is None:
+            return run(result_type, chunked_fetch, chunk_size)
+        request, plan = prepared
+        if chunked_fetch:
+            parts = fetch_parts(request, lambda: run(result_type, chunked_fetch, chunk_size))
+            self._knows(plan)
+            return parts
+        rows = fetch(request, lambda: self.load_rows(result_type))
+        self._knows(plan)
+        if result_type == SINGLE:
+            return rows[0] if rows else None
+        return [rows]
+
+    def _knows(self, plan: Plan) -> None:
+        """Hold what compiling leaves on a compiler, and what builds the results: a hit compiles nothing."""
+        self._plan = plan
+        self.select, self.klass_info, self.annotation_col_map, self.col_count = (
+            plan.select,
+            plan.klass_info,
+            plan.annotation_col_map,
+            plan.col_count,
+        )
+
+    def results_iter(
+        self,
+        results: Any = None,
+        tuple_expected: bool = False,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        """Return the converted rows, as Django does; the plan knows which columns have converters."""
+        if results is None:
+            results = self.execute_sql(MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size)
+        plan = self._plan
+        if plan is None or plan.converted is None:
+            return super().results_iter(results, tuple_expected, chunked_fetch, chunk_size)  # type: ignore[misc]
+        rows: Any = chain.from_iterable(results)
+        if plan.converted:
+            rows = self.apply_converters(rows, self.converters_of(plan))  # type: ignore[attr-defined]
+        return map(tuple, rows) if tuple_expected else rows
+
+    def converters_of(self, plan: Plan) -> Any:
+        """Return the converters of a plan's columns, by place."""
+        assert plan.converted is not None
+        found = {}
+        for place in plan.converted:
+            found[place] = self.get_converters([plan.select[place][0]])[0]  # type: ignore[attr-defined]
+        return quickened(found)
+
+    def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
+        """Return the rows from the database, or from the replica that stands for it."""
+        source = source_of(self.using)
+        if source == self.using:
+            found = super().execute_sql(result_type)  # type: ignore[misc]
+        else:
+            with bypassed():
+                found = self.query.get_compiler(using=source).execute_sql(result_type)
+        if result_type == SINGLE:
+            return [] if found is None else [tuple(found)]
+        return [row for chunk in found for row in chunk]
+
+    def _prepared(self, result_type: str) -> tuple[Request, Plan] | None:
+        """Return what to ask the engine, None where this query is not cached."""
+        query = self.query
+        model = query.model
+        if model is None or not conf.enabled or is_bypassed():
+            return None
+        profile = profile_of(model)
+        if profile is None:
+            return None
+        options = options_of(query)
+        if options is not None:
+            profile = options.over(profile)
+        if not profile.ops or profile.level == "bypass" or profile.timeout <= 0:
+            return None
+        op = operation_of(self, result_type)
+        if op not in profile.ops:
+            return None
+        transaction = transaction_of(self.connection)
+        if transaction.has_snapshot():
+            return None
+        try:
+            fingerprint = Fingerprint(query)
+        except NoFingerprint:
+            return None
+        plan = plan_for(self, fingerprint)  # type: ignore[arg-type]
+        if plan.template is None:
+            return None
+        request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")
+        if request is None or transaction.has_written(plan.template):
+            return None
+        if transaction.met is not None:
+            transaction.met.append((plan, fingerprint.parameters, self))
+        return request, plan
+
+
+def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile, label: str) -> Request | None:
+    """Return the engine's request for a query of a plan's shape."""
+    assert plan.template is not None
+    digest = plan.digest(parameters, label.encode())
+    if digest is None:
+        return None
+    prefix = conf.prefix
+    tables = tuple(
+        TableTags(TableKeys.of(prefix, using, table), tags, schemes)
+        for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
+    )
+    return Request(digest, tables, profile, label, (using,))
+
+
+def operation_of(compiler: Any, result_type: str) -> str:
+    """Return the operation that a query is for: get, fetch, count, aggregate or exists."""
+    query = compiler.query
+    if isinstance(compiler, SQLAggregateCompiler):
+        return "count" if tuple(query.annotation_select) == ("__count",) else "aggregate"
+    if result_type == SINGLE:
+        names = tuple(query.annotation_select)
+        if names == ("__count",):
+            return "count"
+        return "exists" if names == ("a",) else "aggregate"
+    return "get" if query.high_mark == MAX_GET_ROWS and not query.low_mark else "fetch"

@@ -1,0 +1,118 @@
+"""The buffer on a region's Redis servers: a stream with a consumer group (https://redis.io/docs/data-types/streams/).
+
+Its keys lie in one slot. The stream has no time to live: it holds what the database has not.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+
+from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
+from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
+from cacheops.redis import Servers
+from cacheops.redis.transport import Wire
+from cacheops.stores.base import Store
+from cacheops.stores.redis import MAX_RUN, RedisStore
+from cacheops.stores.scripts import Script
+
+GROUP = "writers"
+POLICY_SECONDS = 10.0  # how long an eviction policy is believed: an operator may change it
+HOLD_SECONDS = 1.0  # after a replica did not confirm: each further try would cost the caller the whole wait
+WORKER_SECONDS = 60.0  # a worker comes twice a second, but a slow batch may keep it
+GONE_SECONDS = 3600.0  # after which a dead worker's name is forgotten
+MAXMEMORY_POLICY = re.compile(rb"maxmemory_policy:(\S+)")
+
+APPEND, TAKE, DONE, LEAVE, FIGURES = SCRIPTS = [
+    Script(f"buffer_{name}") for name in ("append", "take", "done", "leave", "figures")
+]
+
+
+class RedisBuffer(Buffer):
+    """`base` is what its keys begin with, hash tag included; `wait_replicas` must confirm within `wait_seconds`."""
+
+    def __init__(self, base: str, servers: Servers, wait_replicas: int, wait_seconds: float) -> None:
+        self.base = base
+        self.stream = f"{base}s"
+        self.keys = [self.stream, f"{base}w"]
+        self.wait_replicas = wait_replicas
+        self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
+        self._wire = Wire(servers, [script.source for script in SCRIPTS])
+        self._problem = ""
+        self._problem_until = 0.0
+
+    def problem(self) -> str:
+        if self.wait_replicas < 1:
+            return "no replica would hold it: CACHEOPS_WAIT_REPLICAS is 0 for this region"
+        if self._problem_until < time.monotonic():
+            policy = self.eviction_policy()
+            # Under volatile-* and noeviction what has no time to live is never evicted.
+            evicts = policy.startswith("allkeys")
+            self._note(f"maxmemory-policy is {policy}, which may evict it" if evicts else "", POLICY_SECONDS)
+        return self._problem
+
+    def eviction_policy(self) -> str:
+        """Return maxmemory-policy of the stream's server. (From INFO: the access list forbids CONFIG.)"""
+        found = MAXMEMORY_POLICY.search(self._wire.call([("INFO", "memory")], [self.stream])[0])
+        return found[1].decode() if found else "unknown"
+
+    def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
+        keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
+        ordered = [part for one in newest for part in (one.order, one.payload)]
+        append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
+        outcome, confirmed = self._wire.call([append, self._wait], [self.stream, self.stream])
+        if outcome == b"full":
+            raise BufferFull(f"{bound} writes wait for the database: send again later, or add workers (flush_writes).")
+        if outcome == b"idle":
+            raise NoWorker("no worker would take it: run `manage.py flush_writes`")
+        if confirmed < self.wait_replicas:
+            self._note("the replicas did not confirm a write lately", HOLD_SECONDS)
+            raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
+
+    def newest(self, name: str) -> bytes | None:
+        return self.newest_many([name])[0]
+
+    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
+        keys = [self._newest_key(name) for name in names]
+        commands = [("MGET", *keys[start : start + MAX_RUN]) for start in range(0, len(keys), MAX_RUN)]
+        answers = self._wire.call(commands, [self.stream] * len(commands)) if commands else []
+        return [None if one is None else one.partition(b"\0")[2] for answer in answers for one in answer]
+
+    def _newest_key(self, name: str) -> str:
+        return f"{self.base}n:{name}"
+
+    def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
+        milliseconds = [round(seconds * 1000) for seconds in (age, retry, WORKER_SECONDS)]
+        command = TAKE.command(self.keys, GROUP, worker, count, *milliseconds)
+        found = self._wire.call([command], [self.stream])[0]
+        triples = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return [Taken(id.decode(), payload, deliveries) for id, payload, deliveries in triples]
+
+    def done(self, ids: Sequence[str]) -> None:
+        self._wire.call([DONE.command([self.stream], GROUP, *ids)], [self.stream])
+
+    def give_back(self, worker: str, taken: Sequence[Taken]) -> None:
+        claim = ("XCLAIM", self.stream, GROUP, worker, 0)
+        self._wire.call([(*claim, one.id, "RETRYCOUNT", one.deliveries - 1, "JUSTID") for one in taken])
+
+    def leave(self, worker: str) -> None:
+        command = LEAVE.command(self.keys, GROUP, worker, round(GONE_SECONDS * 1000))
+        self._wire.call([command], [self.stream])
+
+    def figures(self) -> BufferFigures:
+        command = FIGURES.command(self.keys, GROUP, round(WORKER_SECONDS * 1000))
+        depth, oldest, taken, workers = self._wire.call([command], [self.stream])[0]
+        return BufferFigures(depth, oldest / 1000, taken, workers)
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        self._wire.forget()
+
+    def _note(self, problem: str, seconds: float) -> None:
+        self._problem, self._problem_until = problem, time.monotonic() + seconds
+
+
+def buffer_of(store: Store, base: str, wait_seconds: float) -> Buffer:
+    """Return a buffer on a store's servers; one that takes nothing where it has none."""
+    if isinstance(store, RedisStore):
+        return RedisBuffer(base, store.servers, store.wait_replicas, wait_seconds)
+    return NoBuffer()

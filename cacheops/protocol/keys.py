@@ -1,0 +1,102 @@
+"""The names of keys. Everything about one table lies in one slot of a cluster: the table's name is the hash tag.
+
+    PREFIX:{DB.TABLE}:e:DIGEST   an entry
+    PREFIX:{DB.TABLE}:t:NAME     a tag; the generation is the tag with the reserved name "*"
+    PREFIX:{DB.TABLE}:r          the table's registry: schemes and pending writers
+    PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
+    PREFIX:{DB.TABLE}:o          versions that were replaced lately, where readers take outdated entries
+
+DB is the database's alias, so that two databases may hold tables of one name. Tags and registries carry no version of
+the code: during a rollout both versions must see each other's writes. Entries do: their digest begins with it.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from cacheops.exceptions import InvalidKey, shortened
+
+GENERATION = "*"
+DIGEST_BYTES = 16  # 128 bits: no two queries share a key by accident
+
+
+@dataclass(frozen=True, slots=True)
+class TableKeys:
+    """The keys of one table of one database."""
+
+    base: str
+    registry: str = field(init=False, compare=False)
+    outdated: str = field(init=False, compare=False)
+    generation: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "registry", f"{self.base}r")
+        object.__setattr__(self, "outdated", f"{self.base}o")
+        object.__setattr__(self, "generation", f"{self.base}t:{GENERATION}")
+
+    @staticmethod
+    def of(prefix: str, database: str, table: str) -> "TableKeys":
+        return _keys_of(prefix, database, table)
+
+    def tag(self, name: str) -> str:
+        return f"{self.base}t:{name}"
+
+    def entry(self, digest: str) -> str:
+        return f"{self.base}e:{digest}"
+
+    def loader(self, digest: str) -> str:
+        return f"{self.base}l:{digest}"
+
+
+@lru_cache(maxsize=4096)
+def _keys_of(prefix: str, database: str, table: str) -> TableKeys:
+    return TableKeys(f"{prefix}:{{{database}.{escaped(table)}}}:")
+
+
+def escaped(table: str) -> str:
+    """Return a table's name without what has a meaning in a key: braces, quotes, spaces, control characters."""
+    if table.replace("_", "a").replace(".", "a").isalnum() and table.isascii():
+        return table
+    return hashlib.blake2b(table.encode(), digest_size=12).hexdigest()
+
+
+def digest(data: bytes) -> str:
+    """Return 128 bits of BLAKE2b (RFC 7693) as 22 characters of base64url (RFC 4648)."""
+    return text_of(hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest())
+
+
+def text_of(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw)[:22].decode()
+
+
+def texts_of(raw: Sequence[bytes]) -> list[str]:
+    """Return what `text_of` does for each of many digests, in a tenth of the time."""
+    # Two bytes more make whole groups of base64: four letters for three bytes.
+    text = base64.urlsafe_b64encode(b"".join([one + b"\0\0" for one in raw])).decode()
+    return [text[start : start + 22] for start in range(0, len(text), 24)]
+
+
+# --- Keys by name: a program's own entries ----------------------------------------------------------------------------
+
+MAX_KEY_LENGTH = 200  # characters: with an alias' prefix and version it stays within the 250 that Django allows
+_UNSAFE = re.compile(r"[^!-~]|[*?\[\]\\{}]")  # not printable ASCII; or with a meaning in patterns, or for a cluster
+
+
+def checked_key(key: str) -> str:
+    """Return a key that every cache takes. Raise InvalidKey, which says what is wrong with it."""
+    if not isinstance(key, str) or not key:
+        raise InvalidKey(f"A key must be text that is not empty, not {shortened(key)}.")
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidKey(
+            f"The key {shortened(key)} has {len(key):,} characters, {MAX_KEY_LENGTH} are allowed: put a digest of "
+            "what is long into it (cacheops.patterns.keys.filter_digest)."
+        )
+    if found := _UNSAFE.search(key):
+        raise InvalidKey(
+            f"The key {shortened(key)} holds {found[0]!r}: use printable ASCII without spaces, *, ?, [, ], {{, }} and "
+            "backslashes, or a digest of the text (cacheops.patterns.keys.filter_digest)."
+        )
+    return key

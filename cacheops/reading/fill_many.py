@@ -1,0 +1,203 @@
+"""Fill many entries of a region at once: lease all, load, then store all, each in one round trip a server.
+
+The order is the protocol's, as a single reader's is: every version is leased before the database is asked. No entry is
+locked, so nobody waits for a filling; who loads the same entry meanwhile stores the same, or what is newer.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from cacheops.conf import conf
+from cacheops.encoding import rows as codec
+from cacheops.encoding.rows import EncodedRows, Entry
+from cacheops.exceptions import CommandRefused, CorruptEntry, StoreUnavailable
+from cacheops.instrumentation.counters import counters
+from cacheops.reading.request import Request, roomy
+from cacheops.regions import Region
+from cacheops.regions.outbox import replay_queue
+from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.stores.circuit_breaker import CircuitOpen
+from cacheops.ttl import jittered
+
+T = TypeVar("T")
+FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
+
+
+class Held(Enum):
+    """Why an entry is not filled."""
+
+    PENDING = "pending"  # a writer is about to change what it depends on: its readers fill it later
+
+
+# The versions under which an entry may be filled; or the one that is there, if it is warm; or why there is none.
+Leased: TypeAlias = bytes | Entry | Held
+
+
+class Filling(NamedTuple):
+    """One entry to be stored: its rows, under the versions that were leased before they were loaded."""
+
+    request: Request
+    versions: bytes
+    rows: EncodedRows
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How many entries were stored, and their bytes; `refused` are too large for an entry."""
+
+    entries: int = 0
+    bytes: int = 0
+    refused: int = 0
+
+
+def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
+    """Return for each request the versions of its tags, or its entry where that is warm, or why it is not to be filled.
+
+    Raise StoreUnavailable where the region does not answer, CommandRefused where it does not let us.
+    """
+    return lease_many_begin(region, requests)()
+
+
+def lease_many_begin(region: Region, requests: Sequence[Request]) -> Callable[[], list[Leased]]:
+    """Ask for leases; the call returned waits for them and returns what `lease_many` does. Both raise as it does."""
+    if not requests:
+        return list
+    wanted = [roomy(region, request) for request in requests] if region.full else list(requests)
+    answer = begun(region, lambda: _lease_begin(region, wanted))
+    return lambda: _leased(region, requests, wanted, answer())
+
+
+def _leased(
+    region: Region,
+    requests: Sequence[Request],
+    wanted: Sequence[Request],
+    found: list[tuple[bytes | Refusal, bytes | None]],
+) -> list[Leased]:
+    full = [index for index, (versions, _) in enumerate(found) if versions is Refusal.FULL]
+    if full:
+        for index in full:
+            region.note_full(wanted[index].tables)
+        again = asked(region, lambda: _lease_begin(region, [requests[index].coarse() for index in full])())
+        for index, leased in zip(full, again, strict=True):
+            found[index] = leased
+    for keys, schemes in {(table.keys, table.schemes) for request in wanted for table in request.tables}:
+        region.has_registered(keys, schemes)
+    now = time.time()
+    return [
+        versions if payload is None and type(versions) is bytes else _verdict(request, versions, payload, now)
+        for request, (versions, payload) in zip(requests, found, strict=True)
+    ]
+
+
+def _lease_begin(
+    region: Region, requests: Sequence[Request]
+) -> Callable[[], list[tuple[bytes | Refusal, bytes | None]]]:
+    databases = tuple({name for names in {request.databases for request in requests} for name in names})
+    if region.queue_is_due(databases):
+        replay_queue(region, databases)
+    longest = max(request.profile.timeout for request in requests)
+    wanted = [Wanted(request.entry, request.tables) for request in requests]
+    return region.store.lease_many_begin(wanted, longest)
+
+
+def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
+    if isinstance(versions, Refusal):
+        return Held.PENDING
+    if payload is None:
+        return versions
+    return warm_entry(payload, versions, request.profile.timeout, now) or versions
+
+
+def warm_entry(payload: bytes, versions: bytes, timeout: float, now: float) -> Entry | None:
+    """Return an entry that has these versions, and is in the first half of its life."""
+    try:
+        entry = codec.decode(payload)
+    except CorruptEntry:
+        return None
+    warm = entry.versions == versions and entry.expires_at - now > timeout * FRESH_SHARE
+    return entry if warm else None
+
+
+def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
+    """Say for each request whether its entry is warm. Changes nothing; raises as `lease_many`."""
+    now = time.time()
+
+    def look() -> list[bool]:
+        keys = [roomy(region, request).key_list() for request in requests]
+        values = iter(region.store.read([key for some in keys for key in some]) if keys else ())
+        found = []
+        for request, some in zip(requests, keys, strict=True):
+            payload, *tags = islice(values, len(some))
+            versions = b"" if None in tags else b"".join(tag for tag in tags if tag)
+            found.append(bool(payload and warm_entry(payload, versions, request.profile.timeout, now)))
+        return found
+
+    return asked(region, look)
+
+
+def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
+    """Store entries. `load_seconds` is what the database took for one of them. Raises as `lease_many`."""
+    return fill_many_begin(region, fillings, load_seconds)()
+
+
+def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Callable[[], Filled]:
+    """Send entries to be stored; the call returned waits for the answer. Both raise as `lease_many`."""
+    now, jitter, most = time.time(), conf.jitter, conf.max_entry_bytes
+    sealed: list[Sealed] = []
+    sizes: dict[str, list[int]] = {}
+    for request, versions, rows in fillings:
+        ttl = jittered(request.profile.timeout, jitter)
+        payload = codec.sealed(rows, versions, now, now + ttl, load_seconds)
+        if len(payload) > most:
+            counters.read(request.label, too_large=1)
+        else:
+            sealed.append(Sealed(request.entry, payload, ttl))
+            sizes.setdefault(request.label, []).append(len(payload))
+    answer = begun(region, lambda: region.store.fill_many_begin(sealed)) if sealed else None
+
+    def filled() -> Filled:
+        if answer is not None:
+            answer()
+        for label, found in sizes.items():
+            counters.read(label, fills=len(found), bytes=sum(found))
+        return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
+
+    return filled
+
+
+def asked(region: Region, ask: Callable[[], T]) -> T:
+    """Return what a region answers; its breaker hears of it."""
+    return begun(region, lambda: ask)()
+
+
+def begun(region: Region, send: Callable[[], Callable[[], T]]) -> Callable[[], T]:
+    """Send a region a question; the call returned hears the answer. Its breaker hears of both."""
+    if not region.breaker.allows():
+        raise CircuitOpen(f"{region.name} did not answer lately, and is not asked again yet.")
+    with _breaker_told(region):
+        answer = send()
+
+    def heard() -> T:
+        with _breaker_told(region):
+            found = answer()
+        region.answered()
+        return found
+
+    return heard
+
+
+@contextmanager
+def _breaker_told(region: Region) -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        region.failed(error)
+        raise
+    except CommandRefused:
+        region.answered()
+        raise

@@ -1,0 +1,72 @@
+"""The look-up: an entry and all that it depends on, read at once, and judged."""
+
+import random
+import time
+from collections.abc import Sequence
+
+from cacheops.conf import conf
+from cacheops.encoding import rows as codec
+from cacheops.encoding.rows import Entry, Row
+from cacheops.exceptions import CorruptEntry
+from cacheops.instrumentation import request_stats
+from cacheops.instrumentation.counters import LOOK_UP, counters
+from cacheops.reading.request import Request
+from cacheops.regions import Region
+from cacheops.regions.outbox import replay_queue
+from cacheops.ttl import refresh_early
+
+MOST_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
+
+
+def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence[Row] | None:
+    """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
+    started = time.perf_counter()
+    keys = request.key_list()
+    if region.queue_is_due(request.databases):
+        replay_queue(region, request.databases)
+    values = region.store.read(keys)
+    if region.is_connected_anew():  # while reading: another server may have answered
+        replay_queue(region, request.databases)
+        values = region.store.read(keys)
+    entry = valid_entry(request, values)
+    if entry is None:
+        if not waiting:
+            why = "absent" if values[0] is None else "outdated"
+            counters.read_timed(request.label, LOOK_UP, time.perf_counter() - started, **{why: 1})
+        return None
+    if due_early(entry):
+        counters.read_timed(request.label, LOOK_UP, time.perf_counter() - started, early=1)
+        return None
+    try:
+        found = entry.rows()
+    except CorruptEntry:
+        counters.read(request.label, corrupt=1)
+        return None
+    request_stats.count(hits=1)
+    counters.hit(request.label, time.perf_counter() - started, request.digest, entry.made_at)
+    return found
+
+
+def due_early(entry: Entry) -> bool:
+    """Say whether this reader should load again although the entry is valid."""
+    beta, now = conf.early_refresh, time.time()
+    if entry.expires_at - now > entry.load_seconds * beta * MOST_EARLY:  # no random number is that small
+        return False
+    return refresh_early(now, entry.expires_at, entry.load_seconds, beta, 1.0 - random.random())
+
+
+def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | None:
+    """Return the entry among the values of `key_list`, if every tag still has the version that its reader leased."""
+    payload = values[0]
+    if payload is None:
+        return None
+    try:
+        entry = codec.decode(payload)
+    except CorruptEntry:
+        counters.read(request.label, corrupt=1)
+        return None
+    try:
+        current = b"".join(values[1:])  # type: ignore[arg-type]
+    except TypeError:  # a tag is absent
+        return None
+    return entry if entry.versions == current else None

@@ -1,0 +1,57 @@
+"""What a reader asks the cache for."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from cacheops.encoding.rows import Row
+from cacheops.profiles import Profile
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import WHOLE_TABLE
+from cacheops.regions import Region
+from cacheops.stores.base import TableTags
+
+
+class Request(NamedTuple):
+    """What a reader asks for: an entry's digest, and the tables and tags that it depends on; the first holds it."""
+
+    digest: str
+    tables: tuple[TableTags, ...]
+    profile: Profile
+    label: str  # model and operation, for the counters
+    databases: tuple[str, ...] = ()  # whose rows the result is made of: their queues count
+    life: Callable[[Sequence[Row]], float] | None = None  # seconds that a result is kept; None: the profile's timeout
+
+    @property
+    def keys(self) -> TableKeys:
+        return self.tables[0].keys
+
+    @property
+    def entry(self) -> str:
+        """Return the entry's key."""
+        return self.keys.entry(self.digest)
+
+    @property
+    def loader(self) -> str:
+        """Return the key of the lock that its loader holds."""
+        return self.keys.loader(self.digest)
+
+    def key_list(self) -> list[str]:
+        """Return the entry's key and the keys of all that it depends on."""
+        found = [self.entry]
+        for table in self.tables:
+            found += table.key_list()
+        return found
+
+    def seconds(self, loaded: Sequence[Row]) -> float:
+        """Return how long a result is kept: 0 for not at all."""
+        return self.profile.timeout if self.life is None else self.life(loaded)
+
+    def coarse(self) -> "Request":
+        """Return the same request, depending on whole tables."""
+        tables = tuple(TableTags(table.keys, (WHOLE_TABLE,), (WHOLE_TABLE,)) for table in self.tables)
+        return self._replace(tables=tables)
+
+
+def roomy(region: Region, request: Request) -> Request:
+    """Return the request as this region takes it: of whole tables where one has no room for its schemes."""
+    return request.coarse() if region.is_full(request.tables) else request

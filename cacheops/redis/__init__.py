@@ -1,0 +1,34 @@
+"""The only package that imports the Redis driver: clients, retries, errors, pool figures.
+
+Retries are made here and not by the driver: its cluster client does not wait between tries, its pooled client
+multiplies the tries of a command by those of its connection, and neither stops after a given time.
+"""
+
+from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis
+from cacheops.redis.cluster import ClusterServers
+from cacheops.redis.connection import Flight, Line
+from cacheops.redis.errors import DRIVER_ERRORS, TIMED_OUT, has_moved, is_cut, is_transient, translate
+from cacheops.redis.pipeline import Command
+from cacheops.redis.registry import servers
+from cacheops.redis.replicated import PairServers
+from cacheops.redis.topology import Servers
+
+__all__ = [
+    "DRIVER_ERRORS",
+    "TIMED_OUT",
+    "ClusterServers",
+    "Command",
+    "Flight",
+    "Line",
+    "PairServers",
+    "PoolFigures",
+    "RegionCluster",
+    "RegionLock",
+    "RegionRedis",
+    "Servers",
+    "has_moved",
+    "is_cut",
+    "is_transient",
+    "servers",
+    "translate",
+]

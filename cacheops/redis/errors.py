@@ -1,0 +1,108 @@
+"""Which of the driver's errors pass by themselves, what they are called here, and how often to try again."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
+from cacheops.redis.options import ServerOptions
+
+T = TypeVar("T")
+
+UNANSWERED = (ConnectionError, TimeoutError)
+DENIED = (AuthenticationError, AuthorizationError)  # connection errors by class, but no retry lets us in
+REDIRECTED = (AskError, TryAgainError)  # also MOVED: another server has the key, or will have it soon
+TIMED_OUT = (TimeoutError,)
+MOVING = (ClusterDownError, ReadOnlyError)  # a failover under way
+DRIVER_ERRORS = (RedisError, RedisClusterException)
+FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout nobody could tell
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same command may succeed a little later."""
+    if isinstance(error, DENIED):
+        return False
+    return isinstance(error, (*UNANSWERED, *REDIRECTED, *MOVING, RedisClusterException))
+
+
+def is_cut(error: Exception) -> bool:
+    """Tell whether the connection is of no more use."""
+    return isinstance(error, UNANSWERED)
+
+
+def has_moved(error: Exception) -> bool:
+    """Tell whether another server must be asked."""
+    return isinstance(error, (MovedError, *MOVING))
+
+
+def is_timeout(error: Exception) -> bool:
+    return isinstance(error, TimeoutError)
+
+
+def lacks_script(error: Exception) -> bool:
+    """Tell whether the server does not know a script that was loaded into it before."""
+    return isinstance(error, NoScriptError)
+
+
+def translate(error: Exception) -> StoreError:
+    """Return our error for one of the driver's; raise it with `from error`."""
+    if isinstance(error, StoreError):
+        return error
+    if is_transient(error):
+        return StoreUnavailable(f"The region's servers do not answer: {error}")
+    return CommandRefused(f"The region's server refused: {error}")
+
+
+class RetryPolicy:
+    """Try again after a transient failure: a few times, with growing random pauses, within a budget of seconds."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._retries = options.retries
+        self._budget = options.retry_budget
+        self._backoff = ExponentialWithJitterBackoff(cap=options.retry_backoff_cap, base=options.retry_backoff_base)
+
+    def call(
+        self,
+        attempt: Callable[[], T],
+        recover: Callable[[], None],
+        first: Exception,
+        started: float,
+        recover_soon: Callable[[], None] | None = None,
+    ) -> T:
+        """Return what `attempt` returns after its `first` failure; `started` is that of the first try (monotonic).
+
+        `recover` runs before each further try. After the last one runs `recover_soon`, or `recover` where it is quick:
+        the next caller finds things mended, and this one does not wait for it.
+        Raises StoreUnavailable when tries or time are used up, CommandRefused when trying again does not help.
+        """
+        error, failures = first, 1
+        while is_transient(error):
+            pause = self._backoff.compute(failures)
+            if failures > self._retries or time.monotonic() + pause - started > self._budget:
+                (recover_soon or recover)()
+                break
+            recover()
+            time.sleep(pause)
+            try:
+                return attempt()
+            except NoScriptError:  # the driver's own scripts answer this by loading themselves
+                raise
+            except DRIVER_ERRORS as again:
+                error, failures = again, failures + 1
+        raise translate(error) from error

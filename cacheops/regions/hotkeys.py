@@ -1,0 +1,106 @@
+"""Which rows are read most: a sample of the look-ups, counted in the process and summed up in the region.
+
+Every so many look-ups one is noted, by the tags that it depends on: `serial=A-1` of the devices' table is a name for a
+row, also where a join or a list asked for it. A process keeps the names that it met most (a bounded table from which
+the rarest half is dropped when it is full, after Metwally et al., "Efficient Computation of Frequent and Top-k
+Elements", ICDT 2005) and adds them every few seconds to its region's counts of the hour, of which the highest are kept.
+So the order of the often used is right, and the counts of the rarely used are too low. What a process has noted since
+it last told its region is lost when it ends.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from cacheops.conf import conf, on_change
+from cacheops.exceptions import StoreError
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import WHOLE_TABLE
+from cacheops.regions.region import Region
+
+logger = logging.getLogger("cacheops")
+
+TELL_SECONDS = 10.0  # between two messages of a process to its region
+PROCESS_NAMES = 2000  # that a process holds between two messages
+HOUR_NAMES = 10_000  # that a region keeps of an hour: about a megabyte
+HOURS = 24  # that are kept
+HOUR = 3600
+
+
+class Usage:
+    """What this process has sampled. Increments may be lost between threads: it is a sample."""
+
+    def __init__(self) -> None:
+        self.left = 0  # look-ups until the next one is noted
+        self._counts: Counter[str] = Counter()
+        self._told_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def sample(self, region: Region, tables: Sequence[Any]) -> None:
+        """Note one look-up by its tables and tags; tell the region when it is time. Called when `left` is used up."""
+        every = conf.usage_sample
+        if every <= 0:
+            self.left = 1 << 30
+            return
+        self.left = every - 1
+        with self._lock:
+            for table in tables:
+                for tag in table.tags[:1]:  # the others of a list or a range name the same, or as much
+                    if tag != WHOLE_TABLE and "#" not in tag:
+                        self._counts[table.keys.base + tag] += every
+            if len(self._counts) > PROCESS_NAMES:
+                self._counts = Counter(dict(self._counts.most_common(PROCESS_NAMES // 2)))
+        if time.monotonic() - self._told_at > TELL_SECONDS:
+            self.tell(region)
+
+    def tell(self, region: Region) -> None:
+        """Add what was noted to the region's counts."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            self._told_at = time.monotonic()
+        if counts and region.breaker.allows():
+            region.store.note_use(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
+
+    def restart(self) -> None:
+        """Look at the settings at the next look-up: they have changed."""
+        self.left = 0
+
+
+usage = Usage()
+on_change(usage.restart)
+
+
+def hour_key(moment: float) -> str:
+    """Return the key of an hour's counts. A hash tag of its own, as every key of ours has one by which it is routed."""
+    return f"{conf.prefix}:{{usage.{int(moment // HOUR)}}}:u"
+
+
+def used_since(region: Region, since: float) -> Counter[str]:
+    """Return how often each name (a table's keys and a tag) was read in a region since a moment, by whole hours.
+
+    Names begin as `TableKeys.base` says. Empty where the region does not answer: nothing is known then.
+    """
+    now = time.time()
+    first = max(since, now - (HOURS - 1) * HOUR)
+    keys = [hour_key(moment) for moment in range(int(first // HOUR) * HOUR, int(now) + 1, HOUR)]
+    found: Counter[str] = Counter()
+    try:
+        for hour in region.store.used(keys, HOUR_NAMES):
+            found.update({name: round(count) for name, count in hour})
+    except StoreError as error:
+        logger.warning("Region %s does not tell what is used: %s", region.name, error)
+        return Counter()
+    return found
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return a name's table keys (`TableKeys.base`) and its tag."""
+    end = name.index("}") + 2
+    return name[:end], name[end:]
+
+
+def table_base(database: str, table: str) -> str:
+    return TableKeys.of(conf.prefix, database, table).base

@@ -1,0 +1,184 @@
+"""The regions of this process: `regions.local`, `regions["us-west-2"]`. Each is one CACHES alias and one store."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from cacheops.conf import conf, on_change
+from cacheops.exceptions import InvalidOption
+from cacheops.protocol.keys import TableKeys
+from cacheops.redis.options import PAUSE
+from cacheops.signals import region_state_changed
+from cacheops.stores.base import Store, TableTags
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, circuit_of
+from cacheops.stores.memory import MemoryStore
+
+logger = logging.getLogger("cacheops")
+
+WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
+QUEUE_CHECK_SECONDS = 1.0  # how often a process looks for invalidations that its region has missed
+
+
+class Region:
+    """One region's store, its breaker, and what this process knows of its tables."""
+
+    def __init__(self, name: str, store: Store, breaker: CacheCircuitBreaker | None = None) -> None:
+        self.name = name
+        self.store = store
+        self.breaker = breaker or CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
+        self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
+        self.noting: dict[str, tuple[float, float]] = {}  # tables that note replaced versions: seconds, until when
+        self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
+        self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
+        self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
+        self._checked_at: dict[str, float] = {}  # by database: when its queue was last found empty, or replayed
+        self._local = _Local()
+
+    def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
+        return self.schemes.get(keys.base)
+
+    def learn(self, keys: TableKeys, schemes: frozenset[str]) -> None:
+        self.schemes[keys.base] = schemes
+
+    def has_registered(self, keys: TableKeys, schemes: Sequence[str]) -> None:
+        """Note schemes that this process has registered itself, so that its own writes know their columns."""
+        known = self.schemes.get(keys.base)
+        if known is not None and not known.issuperset(schemes):
+            self.schemes[keys.base] = known.union(schemes)
+
+    def is_full(self, tables: Iterable[TableTags]) -> bool:
+        """Say whether one of these tables had no room for one of the schemes named."""
+        return any((table.keys.base, scheme) in self.full for table in tables for scheme in table.schemes)
+
+    def note_full(self, tables: Iterable[TableTags]) -> None:
+        """Note that these tables have no room for the schemes named, so that they are not asked for again."""
+        self.full.update((table.keys.base, scheme) for table in tables for scheme in table.schemes)
+
+    def queue_is_due(self, databases: Sequence[str]) -> bool:
+        """Say whether these databases' queues must be looked at before this region's cache may be used.
+
+        Once a second; and at once when this thread has connected anew, as another server may be the primary now.
+        """
+        if not self.store.remote:
+            return False
+        oldest = time.monotonic() - QUEUE_CHECK_SECONDS
+        for database in databases:
+            if self._checked_at.get(database, 0.0) < oldest:
+                return True
+        return self.is_connected_anew()
+
+    def is_connected_anew(self) -> bool:
+        """Say whether this thread has connected since it last looked at the queues."""
+        return self._local.epoch != self.store.epoch
+
+    def queue_was_checked(self, database: str) -> None:
+        self._checked_at[database] = time.monotonic()
+
+    def has_connected(self) -> None:
+        """Note that the queues were looked at since this thread last connected."""
+        self._local.epoch = self.store.epoch
+
+    def suspect(self) -> None:
+        """Have the queues looked at before the next use."""
+        self._checked_at.clear()
+
+    def answered(self) -> None:
+        if self.breaker.succeeded():
+            region_state_changed.send(None, region=self.name, reachable=True)
+
+    def failed(self, error: Exception) -> None:
+        if self.breaker.failed():
+            logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
+            region_state_changed.send(None, region=self.name, reachable=False)
+        self.suspect()
+
+
+class _Local(threading.local):
+    epoch = 0  # of the store, when this thread last looked at the queues
+
+
+class RegionHandler:
+    """The regions that CACHEOPS_REGIONS names, made on first use and shared by all threads."""
+
+    def __init__(self) -> None:
+        self._regions: dict[str, Region] = {}
+        self._lock = threading.RLock()
+
+    def __getitem__(self, name: str) -> Region:
+        region = self._regions.get(name)
+        if region is None:
+            with self._lock:
+                region = self._regions.get(name)
+                if region is None:
+                    store = store_for(name)
+                    region = self._regions[name] = Region(name, store, breaker_for(name, store))
+        return region
+
+    @property
+    def local(self) -> Region:
+        return self[conf.local_region]
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self[name] for name in conf.regions)
+
+    def reset(self) -> None:
+        """Forget the stores: their settings have changed."""
+        with self._lock:
+            for region in self._regions.values():
+                region.store.close()
+            self._regions.clear()
+
+
+def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
+    """Return the circuit that a region's store shares with the cache of its alias; None for a store in memory."""
+    from cacheops.stores.redis import RedisStore
+
+    if not isinstance(store, RedisStore):
+        return None
+    return circuit_of(
+        store.servers.options.urls, settings.CACHES[alias].get("OPTIONS", {}).get("PAUSE_AFTER_FAILURE", PAUSE)
+    )
+
+
+def store_for(alias: str) -> Store:
+    """Return a store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
+    from cacheops.backends import MemoryCache, RegionCache
+
+    config: dict[str, Any] | None = settings.CACHES.get(alias)
+    if config is None:
+        raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
+    backend = import_string(config["BACKEND"])
+    if issubclass(backend, RegionCache):
+        from cacheops.redis import servers
+        from cacheops.redis.options import ServerOptions
+        from cacheops.stores.redis import RedisStore
+
+        given = config.get("OPTIONS", {})
+        cluster = import_string(given["CLIENT_CLASS"]).cluster
+        location = config["LOCATION"]
+        urls = location.split(",") if isinstance(location, str) else location
+        timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
+        options = replace(
+            ServerOptions.from_settings(urls, given, cluster=cluster),
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            decode_responses=False,
+        )
+        wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)
+    if issubclass(backend, MemoryCache):
+        return MemoryStore(alias)
+    raise InvalidOption(
+        f"CACHES[{alias!r}] has the backend {config['BACKEND']}, on which entries can't be kept: "
+        "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache."
+    )
+
+
+regions = RegionHandler()
+on_change(regions.reset)

@@ -1,0 +1,88 @@
+"""What administrators tell every process of every region: do not cache a table for now; try a region again.
+
+The words stand in the database that the processes share, as the queue's rows do: a region that is away could not pass
+them on. A process looks for them with its cached reads, at most once a second, before it asks its region or breaker.
+Invalidation does not look here: writes go on marking what is paused.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from django.db import DatabaseError, connections
+
+from cacheops.conf import on_change
+from cacheops.protocol.keys import TableKeys
+from cacheops.regions.direct_sql import ask
+from cacheops.regions.region import regions
+from cacheops.stores.base import TableTags
+
+logger = logging.getLogger("cacheops")
+
+TABLE = "cacheops_control"
+PAUSE, RESET = "pause", "reset"
+LOOK_SECONDS = 1.0  # between two looks of a process: how late a pause may come
+# The database's clock, in the form in which Django stores moments.
+NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
+
+
+class Controls:
+    """What this process was last told."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Know nothing, and look at the next read."""
+        self._paused: tuple[str, ...] = ()  # ends of keys' bases
+        self._paused_in: dict[str, tuple[str, ...]] = {}  # by database
+        self._next_look: dict[str, float] = {}
+        self._applied: dict[str, int] = {}  # by database: the last reset that was done
+
+    def hold(self, databases: Sequence[str], tables: Sequence[TableTags]) -> bool:
+        """Say whether a read of these tables is to go past the cache. Looks at what is told when it is time to."""
+        now = time.monotonic()
+        for database in databases:
+            if self._next_look.get(database, 0.0) < now:
+                self._next_look[database] = now + LOOK_SECONDS
+                self._look(database)
+        paused = self._paused
+        return bool(paused) and any(table.keys.base.endswith(paused) for table in tables)
+
+    def look_again(self) -> None:
+        """Have the next read look: something was told just now."""
+        self._next_look.clear()
+
+    def _look(self, database: str) -> None:
+        connection = connections[database]
+        if connection.needs_rollback:
+            return  # the query that follows fails anyway
+        sql = f"SELECT id, kind, subject FROM {TABLE} WHERE until > {NOW[connection.vendor]} ORDER BY id"
+        try:
+            told = ask(database, TABLE, sql)
+        except DatabaseError as error:
+            if connection.in_atomic_block:
+                raise
+            logger.warning("What administrators have told is not known: %s", error)
+            return
+        tables = [subject for _, kind, subject in told if kind == PAUSE]
+        # A prefix may be another for each tenant: the ends of keys say the rest.
+        self._paused_in[database] = tuple(TableKeys.of("", database, table).base for table in tables)
+        self._paused = tuple(end for ends in self._paused_in.values() for end in ends)
+        for key, kind, subject in told:
+            if kind == RESET and key > self._applied.get(database, 0):
+                self._applied[database] = key
+                close_circuit(subject)
+
+
+def close_circuit(name: str) -> bool:
+    """Close this process's circuit of a region, so that the next read asks it; say whether it was open."""
+    for region in regions:
+        if region.name == name:
+            region.suspect()
+            return region.breaker.reset()
+    return False
+
+
+controls = Controls()
+on_change(controls.reset)

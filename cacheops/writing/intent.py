@@ -1,0 +1,219 @@
+"""A write's marks: placed in every region before the commit, taken off after it.
+
+The rules are those of docs/design/invalidation.md. A region that cannot be told is told later, from a queue in the
+database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from cacheops.conf import conf
+from cacheops.exceptions import InvalidationRefused, StoreError, StoreUnavailable
+from cacheops.instrumentation.counters import MARK, PENDING, counters
+from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.tags import VERSION_BYTES, columns_of
+from cacheops.regions import Region, outbox, regions
+from cacheops.signals import cache_invalidated
+from cacheops.stores.base import MarkedTable
+from cacheops.writing.changes import Changes, TableChange
+
+logger = logging.getLogger("cacheops")
+
+
+CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
+
+
+class Announcement:
+    """One writer's marks in all regions."""
+
+    def __init__(self, database: str, changes: Changes) -> None:
+        self.database = database
+        self.changes = changes
+        self.writer = os.urandom(VERSION_BYTES)
+        self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
+        self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
+        self._began = time.perf_counter()
+        self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
+        self._missed: Sequence[Region] = ()  # whose invalidations are in the queue
+
+    def mark(self) -> None:
+        """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
+        missed = self.reach()
+        if missed:
+            self._not_told(missed)
+
+    def reach(self) -> list[Region]:
+        """Mark in all regions at once; return those that could not be told."""
+        return self.reach_begin()()
+
+    def reach_begin(self) -> Callable[[], list[Region]]:
+        """Send marks to all regions; the call returned hears the answers, and returns those that could not be told."""
+        hear = self._mark_round({region: self._first_tables(region) for region in regions})
+
+        def missed() -> list[Region]:
+            reached = hear()
+            second = {region: self._missing(region, answers) for region, answers in reached.items()}
+            again = {region: tables for region, tables in second.items() if tables}
+            if again:
+                told = self._mark_round(again)()
+                reached = {region: each for region, each in reached.items() if region not in again or region in told}
+            return [region for region in regions if region not in reached]
+
+        return missed
+
+    def _mark_round(
+        self, wanted: Mapping[Region, dict[str, MarkedTable]]
+    ) -> Callable[[], dict[Region, dict[str, frozenset[str]]]]:
+        """Send marks to each region; the call returned hears each one's answer: its schemes, by table."""
+        started = time.perf_counter()
+        waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
+        for region, tables in wanted.items():
+            if region.breaker.allows(urgent=True):
+                self._remember(region, tables)
+                try:
+                    waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
+                except StoreError as error:
+                    self._failed(region, error)
+
+        def answers() -> dict[Region, dict[str, frozenset[str]]]:
+            reached = {}
+            for region, answer in waiting.items():
+                try:
+                    schemes = answer()
+                except StoreError as error:
+                    self._failed(region, error)
+                    continue
+                region.answered()
+                counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
+                reached[region] = dict(zip(wanted[region], schemes, strict=True))
+            return reached
+
+        return answers
+
+    def _first_tables(self, region: Region) -> dict[str, MarkedTable]:
+        return {
+            table: self._marked_table(table, region.known_schemes(self._keys[table]) or frozenset())
+            for table in self.changes.tables
+        }
+
+    def _marked_table(self, table: str, schemes: frozenset[str]) -> MarkedTable:
+        needed = self._needed.get((table, schemes))
+        if needed is None:
+            change = self.changes.tables[table]
+            tags, closes = change.tags(schemes), len(change.rows) > CLOSING_ROWS
+            needed = MarkedTable(self._keys[table], tags or frozenset(), whole=tags is None, closes=closes)
+            self._needed[table, schemes] = needed
+        return needed
+
+    def _missing(self, region: Region, answers: Mapping[str, frozenset[str]]) -> dict[str, MarkedTable]:
+        """Return what must be marked besides, now that the region's schemes are known."""
+        found = {}
+        for table, schemes in answers.items():
+            region.learn(self._keys[table], schemes)
+            marked, needed = self._marked[region.name][table], self._marked_table(table, schemes)
+            if marked.whole:
+                continue
+            if needed.whole:
+                found[table] = needed
+            elif not needed.tags <= marked.tags:
+                found[table] = replace(needed, tags=needed.tags - marked.tags)
+        return found
+
+    def _remember(self, region: Region, tables: Mapping[str, MarkedTable]) -> None:
+        held = self._marked.setdefault(region.name, {})
+        for table, marked in tables.items():
+            before = held.get(table)
+            if before is None:
+                held[table] = marked
+            else:
+                held[table] = before.joined(marked)
+
+    def _failed(self, region: Region, error: StoreError) -> None:
+        if isinstance(error, StoreUnavailable):
+            region.failed(error)
+        else:
+            region.answered()
+        counters.told(region.name, errors=1)
+        logger.warning("Region %s could not be told of a write: %s", region.name, error)
+
+    def _not_told(self, missed: Sequence[Region]) -> None:
+        names = ", ".join(region.name for region in missed)
+        if conf.on_unreachable == "strict":
+            self.withdraw()
+            raise InvalidationRefused(
+                f"The write was not committed: its invalidation could not be placed in {names}. Try again when the "
+                "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
+            )
+        for region in missed:
+            if outbox.add(self.database, region.name, sorted(self.changes.tables)):
+                counters.told(region.name, queued=len(self.changes.tables))
+        self._missed = missed
+
+    def clear(self) -> None:
+        """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass.
+
+        Nobody waits for it: the commit is done, and a reader that finds a mark still standing reads the database.
+        """
+        self.withdraw()
+        for region in self._missed:
+            region.suspect()  # only now do others see what was queued
+        for table, change in self.changes.tables.items():
+            self._count(table, change)
+            cache_invalidated.send(
+                None, table=table, rows=None if change.whole else len(change.rows), source=change.source
+            )
+
+    def withdraw(self) -> None:
+        """Take the marks off, nothing having been changed."""
+        for name, tables in self._marked.items():
+            region = regions[name]
+            if region.breaker.allows(urgent=True):
+                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
+
+    def _count(self, table: str, change: TableChange) -> None:
+        marked = [held[table] for held in self._marked.values() if table in held]
+        tags = max((len(each.tags) for each in marked), default=0)
+        whole = int(change.whole or any(each.whole for each in marked))
+        seconds = time.perf_counter() - self._began
+        counters.timed(f"w|{table}|{change.source}", PENDING, seconds, writes=1, tags=tags, whole=whole)
+
+    def _cleared(self, region: Region, late: int | StoreError) -> None:
+        if isinstance(late, StoreError):
+            self._failed(region, late)
+            return
+        region.answered()
+        if late:
+            counters.told(region.name, late_marks=late)
+            logger.error(
+                "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
+            )
+
+
+def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
+    """Return the columns that any region's queries have conditions on, as far as this process knows.
+
+    A region not asked yet is asked. A scheme that appears later makes the write mark the whole table: wider is safe.
+    """
+    keys = TableKeys.of(prefix, database, table)
+    columns: frozenset[str] = frozenset()
+    for region in regions:
+        schemes = region.known_schemes(keys)
+        if schemes is None:
+            if not region.breaker.allows():
+                continue
+            try:
+                schemes = region.store.schemes(keys)
+            except StoreError as error:
+                if isinstance(error, StoreUnavailable):
+                    region.failed(error)
+                else:
+                    region.answered()
+                continue
+            region.answered()
+            region.learn(keys, schemes)
+        columns |= columns_of(schemes)
+    return columns

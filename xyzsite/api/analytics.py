@@ -1,0 +1,117 @@
+"""Analytics for programs: one metric over one window, in buckets and by location."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Field, Query, Router, Schema
+
+from analytics.selectors import DEVICE_COUNT, Selection
+from analytics.summaries import Question, analytics_summary
+from devices.metrics import METRICS
+from devices.models import Kind
+from devices.spans import DEFAULT_SPAN, SPANS
+from locations.models import Location
+from locations.selectors import visible_location_ids
+from xyzsite.api.auth import ApiRequest
+from xyzsite.api.devices import named_location
+from xyzsite.api.errors import responses
+from xyzsite.api.fields import Moment, OneOf, QueryString
+
+router = Router(tags=["analytics"])
+
+
+class AnalyticsQuery(QueryString):
+    """Which readings, over which window."""
+
+    metric: Annotated[str, OneOf([*METRICS, DEVICE_COUNT])] = Field(
+        description="A metric; or `device_count`: how many devices sent a reading of any."
+    )
+    window: Annotated[str, OneOf(SPANS)] = Field(DEFAULT_SPAN.code, description="How long; it sets the buckets' size.")
+    location: str = Field("", max_length=32, description="A location's code; all that you may see if left out.")
+    kind: Kind | None = Field(None, description="Only devices of this kind.")
+    until: Moment | None = Field(
+        None,
+        description="A moment in the last bucket. If left out: now, or the newest reading where that is of the past.",
+    )
+
+
+class FiguresOut(Schema):
+    """What readings come to; the values in the metric's unit, null for `device_count`."""
+
+    average: float | None
+    minimum: float | None
+    maximum: float | None
+    count: int = Field(description="How many readings.")
+
+
+class BucketOut(FiguresOut):
+    """The readings of one bucket. A bucket without readings is left out."""
+
+    start: datetime
+    devices: int = Field(description="How many devices sent them.")
+
+
+class LocationFiguresOut(FiguresOut):
+    """The readings of one location over the window."""
+
+    code: str
+    name: str
+    devices: int = Field(description="How many devices sent them.")
+
+
+class AnalyticsOut(Schema):
+    """One metric over one window."""
+
+    metric: str = Field(examples=["pm25"])
+    unit: str = Field(examples=["µg/m³"])
+    window: str = Field(examples=["24h"])
+    timezone: str = Field(description="Days are this time zone's: the location's, or UTC.", examples=["UTC"])
+    start: datetime
+    end: datetime = Field(description="Not included.")
+    total: FiguresOut
+    buckets: list[BucketOut]
+    locations: list[LocationFiguresOut]
+
+
+@router.get("", response={200: AnalyticsOut, **responses(401, 422)}, summary="Ask for figures")
+def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
+    """One metric over one window, at one location or all that the caller may see, in buckets and by location."""
+    location = named_location(request, query.location) if query.location else None
+    # Staff see everything: for them no list of locations is needed.
+    ids = (location.pk,) if location else None if request.auth.is_staff else visible_location_ids(request.auth)
+    selection = Selection(query.metric, ids, query.kind or "")
+    zone = location.timezone if location else "UTC"
+    summary = analytics_summary(Question(selection, SPANS[query.window], zone, query.until))
+    measured = query.metric != DEVICE_COUNT
+    return {
+        "metric": query.metric,
+        "unit": METRICS[query.metric].unit if measured else "",
+        "window": query.window,
+        "timezone": zone,
+        "start": summary.window.start,
+        "end": summary.window.end,
+        "total": figures_out(summary, measured),
+        "buckets": [
+            figures_out(bucket, measured) | {"start": bucket.start, "devices": bucket.devices}
+            for bucket in summary.buckets
+        ],
+        "locations": locations_out(summary.locations, measured),
+    }
+
+
+def locations_out(rows: Any, measured: bool) -> list[dict[str, Any]]:
+    """Return what each location's readings come to, with its names, in one query."""
+    named = Location.objects.in_bulk([row.location_id for row in rows])
+    return [
+        figures_out(row, measured)
+        | {"code": named[row.location_id].code, "name": named[row.location_id].name, "devices": row.devices}
+        for row in rows
+        if row.location_id in named  # it may have gone since the readings were summed up
+    ]
+
+
+def figures_out(figures: Any, measured: bool) -> dict[str, Any]:
+    """Return the figures; an average over readings of different metrics means nothing."""
+    if not measured:
+        return {"average": None, "minimum": None, "maximum": None, "count": figures.count}
+    return {name: getattr(figures, name) for name in ("average", "minimum", "maximum", "count")}

@@ -1,0 +1,73 @@
+"""Who calls the API: the owner of a bearer token, or a person signed in to the pages."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja.security import APIKeyCookie, HttpBearer
+from ninja.utils import check_csrf
+
+from users.models import ApiToken, User
+from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
+
+# `last_used_at` tells an owner which tokens are idle; a write with every call would cost more than the call.
+LAST_USED_STEP = timedelta(minutes=1)
+
+
+class ApiRequest(HttpRequest):
+    """A request that has passed an authenticator."""
+
+    auth: User
+
+
+class BearerToken(HttpBearer):
+    """`Authorization: Bearer <token>`. A header that is wrong is refused, whatever the session says."""
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        header = request.headers.get(self.header)
+        if not header:
+            return None
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != self.openapi_scheme:
+            raise ApiError(401, "The Authorization header must read `Bearer <token>`.")
+        return self.authenticate(request, secret.strip())
+
+    def authenticate(self, request: HttpRequest, token: str) -> User:
+        # Its end is judged here: a query that holds the present moment is another each time, and so is its entry.
+        found = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(token)).first()
+        if found is None or found.has_expired or not found.user.is_active:
+            raise ApiError(
+                401,
+                "This token is unknown or has expired: make a new one on your profile.",
+                headers={"WWW-Authenticate": f'{BEARER_CHALLENGE}, error="invalid_token"'},
+            )
+        note_use(found)
+        request.user = found.user
+        return found.user
+
+
+def note_use(token: ApiToken) -> None:
+    """Write `last_used_at`, at most once in LAST_USED_STEP, whichever of many callers comes first."""
+    now = timezone.now()
+    if token.last_used_at is None or token.last_used_at <= now - LAST_USED_STEP:
+        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+
+
+class Session(APIKeyCookie):
+    """The cookie of a person signed in to the pages; unsafe methods need the `X-CSRFToken` header too."""
+
+    param_name = settings.SESSION_COOKIE_NAME
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        # django-ninja checks CSRF before it knows of a session, and so would answer 403 to those who must get 401.
+        if not isinstance(request.user, User) or not request.user.is_authenticated:
+            return None
+        if check_csrf(request) is not None:
+            raise ApiError(403, "The CSRF token is missing or wrong: send the csrftoken cookie's value as X-CSRFToken.")
+        return request.user
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
+        return self(request)

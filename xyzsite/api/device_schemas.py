@@ -1,0 +1,190 @@
+"""What the API's device and reading documents hold."""
+
+import json
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from ninja import Field, Schema
+from pydantic import AfterValidator, ConfigDict, FiniteFloat, JsonValue, StringConstraints
+
+from devices.metrics import METRICS
+from devices.models import Device, Kind, Status
+from devices.selectors import DEVICE_SORTS
+from devices.services import MOST_VALUE
+from devices.spans import SPANS
+from xyzsite.api.fields import CODE, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
+
+MOST_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
+
+MetricCode = Annotated[str, OneOf(METRICS)]
+SERIAL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+MAX_METADATA = 16 * 1024  # characters of JSON: it comes with every device that is read
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+SerialText = Annotated[str, StringConstraints(pattern=SERIAL)]
+CodeText = Annotated[str, StringConstraints(pattern=CODE)]
+
+
+def within_bound(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(metadata)) > MAX_METADATA:
+        raise ValueError(f"At most {MAX_METADATA:,} characters of JSON: keep large documents elsewhere.")
+    return metadata
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(within_bound)]
+
+
+def optional(**options: Any) -> Any:
+    """Return a field that may be left out, but not be null: pydantic checks no defaults, and the schema shows none."""
+    return Field(None, json_schema_extra=without_default, **options)
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+class PlaceOut(Schema):
+    """The location of a device, in short."""
+
+    code: str = Field(examples=["aotizhongxin"])
+    name: str = Field(examples=["Aotizhongxin"])
+
+
+class DeviceOut(Schema):
+    """One sensor; `current_value` is its newest reading of `metric`, taken at `last_seen`."""
+
+    serial: str = Field(examples=["PRSA-AOTIZHONGXIN-PM25"])
+    name: str = Field(examples=["Aotizhongxin PM2.5"])
+    location: PlaceOut
+    kind: Kind
+    metric: str = Field(examples=["pm25"])
+    unit: str = Field(description="What its values are in.", examples=["µg/m³"])
+    status: Status
+    installed: date | None
+    last_seen: datetime | None
+    current_value: float | None = Field(examples=[81.0])
+
+    @staticmethod
+    def resolve_unit(device: Device) -> str:
+        return METRICS[device.metric].unit
+
+
+class DeviceDetailOut(DeviceOut):
+    """One sensor, with what is noted of it."""
+
+    metadata: dict[str, JsonValue] = Field(examples=[{"firmware": "2.1.0"}])
+
+
+class DevicePageOut(PageOut[DeviceOut]):
+    """One page of devices."""
+
+
+class DeviceQuery(PageQuery):
+    """What a list of devices is narrowed to."""
+
+    search: str = Field("", max_length=120, description="In the name or the serial, in any case.")
+    location: str = Field("", max_length=32, description="A location's code.", examples=["aotizhongxin"])
+    kind: Kind | None = None
+    status: Status | None = None
+    metric: MetricCode | None = None
+    sort: Annotated[str, OneOf(either_way(DEVICE_SORTS))] = Field("name", description="A leading dash turns the order.")
+
+
+class Strict(Schema):
+    """A document in which a name that we do not know is an error, not a typing mistake that goes unnoticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DeviceIn(Strict):
+    """A new device."""
+
+    serial: SerialText = Field(description="Unique; it cannot be changed.", examples=["THERM-0042"])
+    location: CodeText = Field(description="The location's code.", examples=["aotizhongxin"])
+    name: Name = Field(examples=["Roof thermometer"])
+    kind: Kind
+    metric: MetricCode = Field(examples=["temperature"])
+    status: Status = Status.ACTIVE
+    installed: date | None = None
+    metadata: Metadata = Field(default_factory=dict, examples=[{"firmware": "2.1.0"}])
+
+
+class DeviceChange(Strict):
+    """What to change; what is left out stays. Operators may change the status, managers all."""
+
+    name: Name = optional()
+    location: CodeText = optional(description="The code of the location to which it moves.")
+    kind: Kind = optional()
+    metric: MetricCode = optional()
+    status: Status = optional()
+    installed: date | None = optional()
+    metadata: Metadata = optional(description="Replaces the whole.")
+
+
+class ReadingOut(Schema):
+    """One measured value."""
+
+    metric: str = Field(examples=["pm25"])
+    value: float = Field(examples=[81.0])
+    unit: str = Field(examples=["µg/m³"])
+    taken_at: datetime
+
+
+class ReadingsOut(Schema):
+    """Readings of one device and metric, newest first."""
+
+    items: list[ReadingOut]
+    next: datetime | None = Field(description="Send this as `to`, to get the next page; null on the last one.")
+
+
+class ReadingsQuery(QueryString):
+    """Which readings. Give any of `from` and `to`; or a window."""
+
+    metric: MetricCode | None = Field(None, description="The device's own if left out.")
+    window: Annotated[str, OneOf(SPANS)] | None = Field(None, description="Instead of `from`: up to `to`, or to now.")
+    from_: Moment | None = Field(None, alias="from", description="Taken at this time or later.")
+    to: Moment | None = Field(None, description="Taken before this time.")
+    limit: int = Field(100, ge=1, le=MOST_READINGS, description="How many at most.")
+
+
+class ReadingIn(Strict):
+    """One measured value of a device."""
+
+    value: FiniteFloat = Field(strict=True, ge=-MOST_VALUE, le=MOST_VALUE, examples=[21.4])
+    taken_at: Moment = Field(description="When it was measured, with an offset.", examples=["2026-03-01T12:00:00Z"])
+    metric: MetricCode | None = Field(None, description="The device's own if left out.", examples=["temperature"])
+    unit: str | None = Field(
+        None, max_length=16, description="The metric's own; no other is converted.", examples=["°C"]
+    )
+
+
+class SerialReadingIn(ReadingIn):
+    """One measured value, and the device that measured it."""
+
+    serial: SerialText = Field(examples=["THERM-0042"])
+
+
+class ReadingsIn(Strict):
+    """Readings of one device or of many."""
+
+    readings: list[SerialReadingIn] = Field(min_length=1, max_length=MOST_READINGS)
+
+
+class RecordedOut(Schema):
+    """What became of one reading. All three are final: it is not lost, and not stored twice."""
+
+    id: UUID = Field(description="The reading's: one for this device, metric and moment, however often it is sent.")
+    result: Literal["accepted", "stored", "known"] = Field(
+        description="`accepted`: safe in the region's replicated buffer, and soon in the database. `stored`: in the "
+        "database. `known`: this device had a reading of this metric at this moment; it is left as it was."
+    )
+
+
+class RecordedManyOut(Schema):
+    """What became of many readings: all were accepted, or each was stored or known."""
+
+    accepted: int = Field(description="How many are safe in the region's buffer, and soon stored or known.")
+    stored: int = Field(description="How many were new.", examples=[2])
+    known: int = Field(description="How many were there before, or came twice; they are left as they were.")
+    ids: list[UUID] = Field(description="The readings' ids, in the order in which they were sent.")

@@ -1,0 +1,118 @@
+"""Devices for programs: list, show, create, change. None is deleted: a device that is gone is `retired`."""
+
+from typing import Annotated, Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from ninja import Path, Query, Router, Status
+
+from devices.buffering import all_as_posted, as_posted
+from devices.models import Device
+from devices.selectors import DeviceFilter, device_by_serial
+from devices.services import change_device, create_device
+from locations.models import Location, Role
+from locations.selectors import location_by_code, role_at
+from xyzsite.api.auth import ApiRequest
+from xyzsite.api.device_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
+from xyzsite.api.errors import ApiError, responses
+from xyzsite.api.fields import page_out
+from xyzsite.paging import device_page
+
+router = Router(tags=["devices"])
+
+Serial = Annotated[str, Path(pattern=SERIAL, description="The device's serial.", example="THERM-0042")]
+
+RANKS = {None: 0, Role.VIEWER: 1, Role.OPERATOR: 2, Role.MANAGER: 3}
+
+
+@router.get("", response={200: DevicePageOut, **responses(401, 422)}, summary="List devices")
+def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, Any]:
+    """The devices at the locations that the caller belongs to; all for staff."""
+    chosen = DeviceFilter(
+        search=query.search,
+        location_id=named_location(request, query.location).pk if query.location else None,
+        kind=query.kind or "",
+        status=query.status or "",
+        metric=query.metric or "",
+    )
+    page = device_page(request.auth, chosen, query.sort, query.page, query.page_size)
+    return page_out(page, query, all_as_posted(page.rows))
+
+
+@router.get("/{serial}", response={200: DeviceDetailOut, **responses(401, 404)}, summary="Show a device")
+def show_device(request: ApiRequest, serial: Serial) -> Device:
+    """A device, its current value, and what is noted of it. An accepted reading is its value at once."""
+    return as_posted(visible_device(request, serial))
+
+
+@router.post(
+    "", response={201: DeviceDetailOut, **responses(400, 401, 403, 409, 413, 415, 422)}, summary="Create a device"
+)
+def post_device(request: ApiRequest, body: DeviceIn) -> Status:
+    """For managers of the location, and staff. 409 when the serial is taken, at whatever location."""
+    fields = body.model_dump()
+    location = named_location(request, fields.pop("location"))
+    require(request, location, Role.MANAGER)
+    try:
+        return Status(201, create_device(location, **fields))
+    except ValidationError as error:
+        raise refusal_of(error) from error
+    except IntegrityError as error:  # another request was faster, between the check and the insert
+        raise serial_taken() from error
+
+
+@router.patch(
+    "/{serial}",
+    response={200: DeviceDetailOut, **responses(400, 401, 403, 404, 413, 415, 422)},
+    summary="Change a device",
+)
+def patch_device(request: ApiRequest, serial: Serial, body: DeviceChange) -> Device:
+    """What is left out stays as it is.
+
+    Operators may change the status; all else is for managers of the location, of both locations when a device moves.
+    """
+    device = visible_device(request, serial)
+    changes = body.model_dump(exclude_unset=True)
+    require(request, device.location, Role.MANAGER if changes.keys() - {"status"} else Role.OPERATOR)
+    if "location" in changes:
+        changes["location"] = named_location(request, changes["location"])
+        require(request, changes["location"], Role.MANAGER)
+    try:
+        return change_device(device, **changes)
+    except ValidationError as error:
+        raise refusal_of(error) from error
+
+
+def visible_device(request: ApiRequest, serial: str) -> Device:
+    try:
+        return device_by_serial(request.auth, serial)
+    except Device.DoesNotExist:
+        raise ApiError(404, f"There is no device {serial!r} that you may see.") from None
+
+
+def named_location(request: ApiRequest, code: str) -> Location:
+    """Return the location that a query or body names; one that the caller may not see is as none."""
+    try:
+        return location_by_code(request.auth, code)
+    except Location.DoesNotExist:
+        sentence = "There is no such location that you may see: send the code of one that GET /api/locations lists."
+        raise ApiError(422, fields={"location": [sentence]}) from None
+
+
+def require(request: ApiRequest, location: Location, role: Role) -> None:
+    """Raise ApiError 403 unless the caller has at least `role` at the location."""
+    own = role_at(request.auth, location)
+    if RANKS[own] < RANKS[role]:
+        has = f"you are {own.label.lower()}" if own else "you do not belong to it"
+        raise ApiError(403, f"This needs the role {role.label.lower()} at {location}; {has}. Ask a manager there.")
+
+
+def refusal_of(error: ValidationError) -> ApiError:
+    """Return the answer to what a model's own checks found: 409 where only the serial is taken, else 422."""
+    if any(item.code == "unique" for item in error.error_dict.get("serial", [])):
+        return serial_taken()
+    return ApiError(422, fields={name: list(sentences) for name, sentences in error.message_dict.items()})
+
+
+def serial_taken() -> ApiError:
+    return ApiError(409, "The serial is taken.", {"serial": ["A device has this serial: choose another."]})

@@ -1,0 +1,111 @@
+"""Types that the API's addresses and bodies share: pages, moments, choices."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from ninja import Field, Schema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from xyzsite.api.errors import ApiError
+from xyzsite.paging import MOST_ROWS, PAGE_SIZE, Page
+
+Item = TypeVar("Item")
+
+CODE = r"^[-a-zA-Z0-9_]{1,32}$"  # of a location
+
+# What SQLite's, PostgreSQL's and Python's calendars all hold in any time zone, with room to spare.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def written_out(value: object) -> object:
+    """Refuse numbers: nobody can tell whether they count seconds or milliseconds."""
+    if not isinstance(value, str) or value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
+        raise ValueError("Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z.")
+    return value
+
+
+def within_calendar(moment: datetime) -> datetime:
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError(f"Send a time between the years {EARLIEST.year} and {LATEST.year}.")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(within_calendar)]
+
+
+class OneOf:
+    """An annotation that narrows a string to some values, which the OpenAPI document then lists."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self.values = tuple(values)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"enum": list(self.values)}
+
+    def check(self, value: str) -> str:
+        if value not in self.values:
+            raise ValueError(f"Choose one of {', '.join(self.values)}.")
+        return value
+
+
+def either_way(sorts: Iterable[str]) -> list[str]:
+    """Return each sort and its reverse: name -> name, -name."""
+    return [f"{sign}{sort}" for sort in sorts for sign in ("", "-")]
+
+
+class QueryString(Schema):
+    """Parameters of an address. A name that is none of them is an error: `?knd=rain` must not list every kind."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_unknown(cls, data: Any, info: ValidationInfo) -> Any:
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = [name for name in (info.context or {})["request"].GET if name not in known]
+        if unknown:
+            sentence = f"There is no such parameter: use {', '.join(sorted(known))}."
+            raise ApiError(422, fields={name.replace("\0", "") or "query": [sentence] for name in unknown})
+        return data
+
+
+class PageQuery(QueryString):
+    """Which page of a list."""
+
+    page: int = Field(1, ge=1, le=1_000_000, description="Counted from 1.")
+    page_size: int = Field(PAGE_SIZE, ge=1, le=MOST_ROWS, description="How many items a page holds.")
+
+
+class PageOut(Schema, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    page: int = Field(description="This page's number, counted from 1.", examples=[1])
+    pages: int = Field(description="How many pages there are.", examples=[4])
+    page_size: int = Field(examples=[PAGE_SIZE])
+    total: int = Field(description="How many items all pages hold.", examples=[93])
+
+
+def page_out(page: Page[Any], asked: PageQuery, items: Sequence[Any]) -> dict[str, Any]:
+    """Return what PageOut[...] is made from; raise ApiError when the page that was asked for does not exist."""
+    if page.number != asked.page:
+        raise ApiError(422, fields={"page": [f"The last page is {page.number}: ask for that or an earlier one."]})
+    return {
+        "items": items,
+        "page": page.number,
+        "pages": page.pages,
+        "page_size": page.size,
+        "total": page.total,
+    }

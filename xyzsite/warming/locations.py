@@ -1,0 +1,38 @@
+"""Warming locations: their rows, and what their pages read."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from cacheops import bypassed
+from cacheops.warming import Reads, Work
+from cacheops.warming.registry import rows_of
+from devices.directory import devices_at
+from devices.selectors import DeviceFilter, device_counts
+from locations.models import Location
+from locations.selectors import location_by_code, role_at
+from users.models import User
+from xyzsite.paging import device_page
+from xyzsite.warming.people import people_at, reading_primary
+
+CALLS = 500  # in one batch: their entries are leased together
+
+
+def works(keys: Sequence[int]) -> Iterator[Work]:
+    """Yield what to fill for locations."""
+    yield rows_of(Location, keys, by=("code",))
+    with bypassed(), reading_primary():
+        places = list(Location.objects.filter(pk__in=keys))
+    people = people_at({place.pk for place in places})
+    calls = [partial(page, user, place.code) for place in places for user in people[place.pk]]
+    for start in range(0, len(calls), CALLS):
+        yield Reads(calls[start : start + CALLS])
+
+
+def page(user: User, code: str) -> None:
+    """Read what a location's page reads for one person."""
+    with reading_primary():
+        place = location_by_code(user, code)
+        device_page(user, DeviceFilter(location_id=place.pk))
+        device_counts([place.pk])
+        devices_at([place.pk])
+        role_at(user, place)

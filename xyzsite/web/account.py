@@ -1,0 +1,115 @@
+"""The overview, people's own pages, signing in, and whether the process is well."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView
+from django.db import DatabaseError, connection
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from analytics.overview import HEADLINES
+from analytics.overview import overview as overview_of
+from locations.selectors import visible_location_ids
+from users.models import ApiToken, User
+from xyzsite.web.forms import PasswordForm, ProfileForm, SignInForm, TokenForm
+from xyzsite.web.http import PageRequest
+
+
+@require_safe
+def overview(request: PageRequest) -> HttpResponse:
+    ids = None if request.user.is_staff else visible_location_ids(request.user)
+    return render(request, "overview.html", {"overview": overview_of(ids), "headlines": HEADLINES})
+
+
+class SignIn(LoginView):
+    template_name = "sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+
+@never_cache  # it may show a token's secret
+def profile(request: PageRequest) -> HttpResponse:
+    """Show a person's own data, and take what one of the page's forms sends."""
+    forms: dict[str, BaseForm] = {
+        "details": ProfileForm(instance=request.user),
+        "password": PasswordForm(request.user),
+        "token": TokenForm(),
+    }
+    save = {"details": save_details, "password": save_password, "token": issue_token}
+    action = request.POST.get("action", "")
+    if request.method == "POST" and action in save:
+        answer = save[action](request, forms)
+        if answer is not None:
+            return answer
+    return render_profile(request, forms)
+
+
+def render_profile(request: PageRequest, forms: dict[str, BaseForm], **extra: Any) -> HttpResponse:
+    memberships = request.user.memberships.select_related("location").order_by("location__name")
+    context = {
+        "forms": forms,
+        "memberships": memberships,
+        "tokens": request.user.api_tokens.all(),
+        "now": timezone.now(),
+    }
+    invalid = any(form.is_bound and not form.is_valid() for form in forms.values())
+    return render(request, "profile.html", context | extra, status=422 if invalid else 200)
+
+
+def save_details(request: PageRequest, forms: dict[str, BaseForm]) -> HttpResponse | None:
+    # A copy is changed, so that a rejected name is not shown in the page's head as if it had been taken.
+    user = User.objects.get(pk=request.user.pk)
+    form = forms["details"] = ProfileForm(request.POST, instance=user)
+    if not form.is_valid():
+        return None
+    form.save()
+    messages.success(request, "Your details are saved.")
+    return redirect("profile")
+
+
+def save_password(request: PageRequest, forms: dict[str, BaseForm]) -> HttpResponse | None:
+    form = forms["password"] = PasswordForm(request.user, request.POST)
+    if not form.is_valid():
+        return None
+    update_session_auth_hash(request, form.save())
+    messages.success(request, "Your password is changed. Other browsers are signed out.")
+    return redirect("profile")
+
+
+def issue_token(request: PageRequest, forms: dict[str, BaseForm]) -> HttpResponse | None:
+    form = TokenForm(request.POST)
+    if not form.is_valid():
+        forms["token"] = form
+        return None
+    token, secret = ApiToken.issue(request.user, form.cleaned_data["name"], form.expires_at())
+    # Answered at once instead of after a redirect: the secret is then kept nowhere, not even in the session.
+    return render_profile(request, forms, issued=token, secret=secret)
+
+
+@require_POST
+def revoke_token(request: PageRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(request.user.api_tokens, pk=pk)
+    token.delete()
+    messages.success(request, f"The token “{token}” is revoked.")
+    return redirect("profile")
+
+
+@login_not_required
+@never_cache
+@require_GET
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Tell a load balancer whether this process can serve: 200, or 503 where the database does not answer."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "failing", "database": "no answer", "region": settings.XYZ_REGION}, status=503)
+    return JsonResponse({"status": "ok", "database": "ok", "region": settings.XYZ_REGION})

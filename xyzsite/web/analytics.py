@@ -1,0 +1,65 @@
+"""Analytics: a metric over a window, for a location or a kind of device; as a page and as CSV."""
+
+import csv
+from datetime import UTC
+
+from django.http import HttpResponse
+from django.views.decorators.http import require_safe
+
+from analytics.series import chart
+from analytics.summaries import Question, analytics_summary
+from devices.metrics import METRICS
+from devices.spans import SPANS
+from locations.selectors import locations_for
+from xyzsite.web.forms import AnalyticsForm
+from xyzsite.web.http import PageRequest, render_part
+
+CSV_COLUMNS = ("start", "metric", "unit", "average", "minimum", "maximum", "readings", "devices")
+
+
+@require_safe
+def analytics(request: PageRequest) -> HttpResponse:
+    form, question = asked(request)
+    summary = analytics_summary(question)
+    window = summary.window
+    figures = {row.location_id: row for row in summary.locations}
+    context = {
+        "form": form,
+        "spans": SPANS.values(),
+        "span": question.span,
+        "metric": METRICS.get(summary.metric),
+        "summary": summary,
+        "earlier": window.earlier(),
+        "up_to": summary.up_to,
+        "later": window.later() if summary.newest and window.end <= summary.newest else None,
+        "locations": [(place, figures[place.pk]) for place in form.locations.values() if place.pk in figures],
+        "buckets": summary.buckets[::-1],
+        "chart": chart(summary.buckets, window, summary.metric),
+    }
+    return render_part(request, "analytics/page.html", "analytics/_results.html", "results", context)
+
+
+@require_safe
+def analytics_csv(request: PageRequest) -> HttpResponse:
+    """Answer with the window's buckets. Times are ISO 8601 with the offset of the location's clock."""
+    _, question = asked(request)
+    summary = analytics_summary(question)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    unit = METRICS[summary.metric].unit if summary.metric in METRICS else "devices"
+    zone = summary.window.zone
+    rows = csv.writer(response)
+    rows.writerow(CSV_COLUMNS)
+    for bucket in summary.buckets:
+        start = bucket.start.astimezone(zone).isoformat()
+        values = (bucket.average, bucket.minimum, bucket.maximum, bucket.count, bucket.devices)
+        rows.writerow((start, summary.metric, unit, *values))
+    return response
+
+
+def asked(request: PageRequest) -> tuple[AnalyticsForm, Question]:
+    """Return the form with what was asked filled in, and the question within what the person may see."""
+    locations = list(locations_for(request.user))
+    form = AnalyticsForm(request.GET, locations=locations)
+    return form, form.question(everywhere=request.user.is_staff)

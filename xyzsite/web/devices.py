@@ -1,0 +1,70 @@
+"""The page of a device: its value now, its readings over a window."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from analytics.buckets import Group
+from analytics.figures import Bucket, merged
+from analytics.series import chart
+from analytics.windows import shown_until, window_for
+from devices.buffering import as_posted
+from devices.metrics import METRICS
+from devices.models import Device
+from devices.selectors import RECENT_READINGS, device_by_serial, present_for, readings_of
+from devices.spans import SPANS
+from xyzsite.web.forms import span_from, until_from
+from xyzsite.web.http import PageRequest, render_part
+
+
+@require_safe
+def device(request: PageRequest, serial: str) -> HttpResponse:
+    try:
+        found = as_posted(device_by_serial(request.user, serial))
+    except Device.DoesNotExist:
+        # The same for one that is not there and one that the person may not see: neither is told.
+        raise Http404("There is no such device.") from None
+    now = timezone.now()
+    context = {"device": found, "location": found.location, "metric": METRICS[found.metric]}
+    context |= chart_context(request, found, now)
+    if not request.htmx:
+        context["recent"] = readings_of(found)[:RECENT_READINGS]
+        context["historical"] = present_for(found.last_seen, now) != now
+    return render_part(request, "devices/detail.html", "devices/_chart.html", "chart", context)
+
+
+def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[str, Any]:
+    """Return what the chart's part of the page shows."""
+    span = span_from(request.GET)
+    zone = ZoneInfo(found.location.timezone)
+    window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
+    held = merged(found.metric, [Group(found.pk)], window, now, {found.pk: found.location_id}).buckets
+    newest_shown = found.last_seen is None or window.end > found.last_seen
+    return {
+        "spans": SPANS.values(),
+        "span": span,
+        "present": present,
+        "up_to": shown_until(window, present, found.last_seen, now),
+        "earlier": window.earlier(),
+        "later": None if newest_shown else window.later(),
+        "buckets": held[::-1],
+        "chart": chart(held, window, found.metric),
+        "figures": totals(held),
+    }
+
+
+def totals(held: tuple[Bucket, ...]) -> dict[str, float | int] | None:
+    """Return average, minimum, maximum and count over all buckets, None where there are none."""
+    if not held:
+        return None
+    count = sum(bucket.count for bucket in held)
+    return {
+        "average": sum(bucket.average * bucket.count for bucket in held) / count,
+        "minimum": min(bucket.minimum for bucket in held),
+        "maximum": max(bucket.maximum for bucket in held),
+        "count": count,
+    }
