@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 from analytics.selectors import DEVICE_COUNT, Row, partial_rows
 from analytics.windows import Window
-from cacheops.orm.samples import RowsOf, TimeBucket
-from cacheops.patterns import AsideEntry, CacheAsideManager
-from cacheops.patterns.keys import CacheKeyBuilder
+from cacheops import RowsOf, TimeBucket
+from cacheops.patterns import AsideEntry, CacheAsideManager, CacheKeyBuilder
 from devices.models import Reading
 
 HOUR, DAY = 3600, 86400  # seconds

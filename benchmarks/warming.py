@@ -126,9 +126,9 @@ def one_by_one() -> float:
 def warmed() -> float:
     from sensors.models import Device
 
+    from cacheops.warming import Warmer, rows_of
     from cacheops.warming.history import Checkpoint
     from cacheops.warming.progress import QuietReport
-    from cacheops.warming.registry import Warmer, rows_of
     from cacheops.warming.runner import Runner
     from cacheops.warming.selection import Scope
 

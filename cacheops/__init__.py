@@ -1,35 +1,61 @@
 """An ORM cache for Django that keeps its promise: a cached read is never older than its beginning.
 
-The public names are below; they are imported when they are first used, because models need Django to be set up.
+The public names are below. They are imported on first use, because models need Django to be set up.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "CachedManager": "cacheops.queryset",
-    "CachedQuerySet": "cacheops.queryset",
-    "CacheopsError": "cacheops.exceptions",
-    "CacheopsLibrary": "cacheops.fragments",
-    "bypassed": "cacheops.reading.options",
-    "cache_invalidated": "cacheops.signals",
-    "cache_read": "cacheops.signals",
-    "cached": "cacheops.decorators",
-    "cached_as": "cacheops.decorators",
-    "cached_view": "cacheops.decorators",
-    "cached_view_as": "cacheops.decorators",
-    "invalidate_all": "cacheops.invalidation",
-    "invalidate_fragment": "cacheops.fragments",
-    "invalidate_model": "cacheops.invalidation",
-    "invalidate_obj": "cacheops.invalidation",
-    "no_invalidation": "cacheops.invalidation",
-    "stale_ok": "cacheops.profiles",
+if TYPE_CHECKING:
+    from cacheops.decorators import cached, cached_as, cached_view, cached_view_as
+    from cacheops.exceptions import CacheopsError
+    from cacheops.fragments import CacheopsLibrary, invalidate_fragment
+    from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, no_invalidation
+    from cacheops.orm.samples import RowsOf, TimeBucket
+    from cacheops.profiles import stale_ok
+    from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
+    from cacheops.reading.options import bypassed, is_bypassed
+    from cacheops.signals import cache_invalidated, cache_read
+
+__all__ = [
+    "CachedManager",
+    "CachedQuerySet",
+    "CacheopsError",
+    "CacheopsLibrary",
+    "RowsOf",
+    "TimeBucket",
+    "bypassed",
+    "cache_invalidated",
+    "cache_read",
+    "cached",
+    "cached_as",
+    "cached_view",
+    "cached_view_as",
+    "invalidate_all",
+    "invalidate_fragment",
+    "invalidate_model",
+    "invalidate_obj",
+    "is_bypassed",
+    "keys_of",
+    "no_invalidation",
+    "stale_ok",
+]
+
+_NAMES = {
+    "decorators": ("cached", "cached_as", "cached_view", "cached_view_as"),
+    "exceptions": ("CacheopsError",),
+    "fragments": ("CacheopsLibrary", "invalidate_fragment"),
+    "invalidation": ("invalidate_all", "invalidate_model", "invalidate_obj", "no_invalidation"),
+    "orm.samples": ("RowsOf", "TimeBucket"),
+    "profiles": ("stale_ok",),
+    "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
+    "reading.options": ("bypassed", "is_bypassed"),
+    "signals": ("cache_invalidated", "cache_read"),
 }
-
-__all__ = sorted(_HOMES)
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

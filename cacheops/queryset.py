@@ -14,6 +14,7 @@ from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.fastpath.get import get_plan, get_query, simple_condition
 from cacheops.orm.fastpath.queryset import ShortQuerySet
+from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.reading.options import NOCACHE, QueryOptions, set_options
 
@@ -110,4 +111,11 @@ class CachedManager(models.Manager[M]):
         return self.get_queryset().invalidated_update(**values)
 
 
-__all__ = ["CachedManager", "CachedQuerySet"]
+def keys_of(queryset: models.QuerySet[Any]) -> list[str]:
+    """Return the key of a queryset's entry, and of the tags that it depends on; none if it is not cached."""
+    compiler = queryset.query.get_compiler(using=queryset.db)
+    prepared = compiler._prepared("multi") if isinstance(compiler, CachingCompiler) else None
+    return [] if prepared is None else prepared[0].key_list()
+
+
+__all__ = ["CachedManager", "CachedQuerySet", "keys_of"]

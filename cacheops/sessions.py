@@ -35,6 +35,9 @@ GONE = "gone"  # a session that was ended: a reader that had it from the databas
 _KEY = re.compile(r"(?:[1-9a-z][0-9a-z]{0,12}\.)?[0-9a-z]{8,32}")  # of 32: Django's other engines made it
 
 
+__all__ = ["SessionStore", "end_sessions_of"]
+
+
 class SessionStore(DatabaseStore):
     """One browser's session."""
 

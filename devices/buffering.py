@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 
-from cacheops.patterns import BatchCacheOperations
-from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache
+from cacheops.patterns import Acknowledged, BatchCacheOperations, NewestItems, WriteBehindCache
 from devices.directory import DeviceRow
 from devices.models import Device
 from devices.services import InvalidReadings, NewReading, Recorded, checked, record_readings

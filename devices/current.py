@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cacheops.patterns import WriteThroughCache
-from cacheops.patterns.keys import CacheKeyBuilder
+from cacheops.patterns import CacheKeyBuilder, WriteThroughCache
 from devices.models import Device
 
 current_devices: WriteThroughCache[Device] = WriteThroughCache(Device, CacheKeyBuilder.device_current_key)

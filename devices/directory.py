@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from cacheops.orm.samples import RowsOf
-from cacheops.patterns import AsideEntry, CacheAsideManager
-from cacheops.patterns.keys import CacheKeyBuilder
+from cacheops import RowsOf
+from cacheops.patterns import AsideEntry, CacheAsideManager, CacheKeyBuilder
 from devices.models import Device
 
 

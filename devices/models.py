@@ -5,7 +5,7 @@ from typing import Self
 from django.core.validators import RegexValidator
 from django.db import models
 
-from cacheops.queryset import CachedManager, CachedQuerySet
+from cacheops import CachedManager, CachedQuerySet
 from devices.metrics import METRIC_CHOICES
 from locations.models import Location
 from users.models import User

@@ -6,8 +6,7 @@ from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet
 
-from cacheops import cached
-from cacheops.reading.options import is_bypassed
+from cacheops import cached, is_bypassed
 from devices.current import current_devices
 from devices.models import Device, DeviceQuerySet, Reading, Status
 from locations.models import Membership

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from cacheops.queryset import CachedManager, CachedQuerySet
+from cacheops import CachedManager, CachedQuerySet
 from users.models import Region, User
 
 

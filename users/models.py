@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.utils import timezone
 
-from cacheops.queryset import CachedQuerySet
+from cacheops import CachedQuerySet
 
 
 class Region(models.TextChoices):

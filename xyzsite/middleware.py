@@ -11,7 +11,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from cacheops.instrumentation.request_stats import Tally, tallied
+from cacheops.monitoring import Tally, tallied
 from xyzsite.router import read_primary
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]

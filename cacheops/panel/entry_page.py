@@ -17,7 +17,7 @@ from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, InvalidKey, StoreError
 from cacheops.orm.fastpath.get import get_plan
-from cacheops.orm.read_compiler import CachingCompiler, request_for
+from cacheops.orm.read_compiler import request_for
 from cacheops.orm.schema import models_by_table
 from cacheops.panel.permissions import HIDDEN, may_view
 from cacheops.profiles import Profile, profile_of
@@ -167,13 +167,6 @@ def pasted_request(text: str) -> Request:
     return Request(digest, made, (profile_of(model) if model else None) or Profile(), "look-up:panel", (database,))
 
 
-def keys_of(queryset: "models.QuerySet[Any]") -> list[str]:
-    """Return the key of a queryset's entry, and of the tags that it depends on; nothing where it is not cached."""
-    compiler = queryset.query.get_compiler(using=queryset.db)
-    prepared = compiler._prepared("multi") if isinstance(compiler, CachingCompiler) else None
-    return [] if prepared is None else prepared[0].key_list()
-
-
 # --- what it is, and why ----------------------------------------------------------------------------------------------
 
 
@@ -292,4 +285,4 @@ def shown_value(name: str, value: Any) -> str:
     return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
-__all__ = ["Found", "NotFound", "StoreError", "keys_of", "look_up_keys", "look_up_row"]
+__all__ = ["Found", "NotFound", "StoreError", "look_up_keys", "look_up_row"]

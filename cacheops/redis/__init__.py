@@ -8,6 +8,7 @@ from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, Regio
 from cacheops.redis.cluster import ClusterServers
 from cacheops.redis.connection import Flight, Line
 from cacheops.redis.errors import DRIVER_ERRORS, TIMED_OUT, has_moved, is_cut, is_transient, translate
+from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.redis.pipeline import Command
 from cacheops.redis.registry import servers
 from cacheops.redis.replicated import PairServers
@@ -20,6 +21,7 @@ __all__ = [
     "Command",
     "Flight",
     "Line",
+    "OptimizedRedisClient",
     "PairServers",
     "PoolFigures",
     "RegionCluster",

@@ -6,8 +6,10 @@ from typing import Any, Self, TypedDict
 from django.core.cache import caches
 
 from cacheops.exceptions import InvalidOption
-from cacheops.redis import PoolFigures, RegionCluster, RegionRedis, Servers, servers
+from cacheops.redis.clients import PoolFigures, RegionCluster, RegionRedis
 from cacheops.redis.options import ServerOptions
+from cacheops.redis.registry import servers
+from cacheops.redis.topology import Servers
 
 
 class PoolStats(TypedDict):

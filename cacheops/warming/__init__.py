@@ -8,7 +8,8 @@ where `works(keys)` returns for some primary keys of the model what to fill: `Ro
 """
 
 from cacheops.warming.history import Outcome, WarmingRun, recent_runs
-from cacheops.warming.registry import Warmer, register_warmer
+from cacheops.warming.registry import Warmer, register_warmer, rows_of
+from cacheops.warming.sessions import sessions_of
 from cacheops.warming.tasks import Reads, Rows, Work
 from cacheops.warming.values import Corrections, Values
 
@@ -23,4 +24,6 @@ __all__ = [
     "Work",
     "recent_runs",
     "register_warmer",
+    "rows_of",
+    "sessions_of",
 ]

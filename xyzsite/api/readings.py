@@ -7,7 +7,7 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from cacheops.exceptions import BufferFull
-from cacheops.patterns.write_behind.cache import Acknowledged
+from cacheops.patterns import Acknowledged
 from devices.buffering import accept_readings
 from devices.models import Device
 from devices.selectors import readings_of

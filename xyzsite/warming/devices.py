@@ -11,8 +11,7 @@ from analytics.buckets import Group
 from analytics.figures import merged
 from analytics.windows import window_for
 from cacheops import bypassed
-from cacheops.warming import Reads, Work
-from cacheops.warming.registry import rows_of
+from cacheops.warming import Reads, Work, rows_of
 from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, readings_of
 from devices.spans import DEFAULT_SPAN, SPANS

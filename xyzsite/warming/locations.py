@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from cacheops import bypassed
-from cacheops.warming import Reads, Work
-from cacheops.warming.registry import rows_of
+from cacheops.warming import Reads, Work, rows_of
 from devices.directory import devices_at
 from devices.selectors import DeviceFilter, device_counts
 from locations.models import Location

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from cacheops import bypassed
-from cacheops.warming import Reads, Work
-from cacheops.warming.registry import rows_of
-from cacheops.warming.sessions import sessions_of
+from cacheops.warming import Reads, Work, rows_of, sessions_of
 from devices.selectors import device_counts
 from locations.models import Membership
 from locations.selectors import LocationFilter, locations_for, visible_location_ids

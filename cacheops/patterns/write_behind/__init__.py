@@ -1,5 +1,5 @@
-"""Writes acknowledged before they are in the database (docs/how-to/write-behind.md)."""
+"""Writes acknowledged before they are in the database (docs/how-to/write-behind.md). Classes: cacheops.patterns."""
 
-from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache, WriteBehindState, state
+from cacheops.patterns.write_behind.cache import state
 
-__all__ = ["Acknowledged", "NewestItems", "WriteBehindCache", "WriteBehindState", "state"]
+__all__ = ["state"]

@@ -1,5 +1,6 @@
 """The API's description of itself: complete, true, public, and without help from other hosts."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from xyzsite.api.application import api
 from xyzsite.api.errors import KINDS
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "api.md"
+DOCUMENT = Path(__file__).with_name("openapi.json")  # as the last release gave it to clients
 BODY_ERRORS = {400, 401, 403, 413, 415, 422}
 
 
@@ -92,6 +94,13 @@ def test_names_of_operations_are_fit_for_clients(schema: Any) -> None:
     names = [operation["operationId"] for _, _, operation in operations(schema)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names), names
+
+
+@pytest.mark.django_db
+def test_the_document_is_the_one_that_clients_were_made_from() -> None:
+    """A change that is meant: put the new document into openapi.json, and look at what differs."""
+    document = Client().get("/api/openapi.json").json()
+    assert document == json.loads(DOCUMENT.read_text())
 
 
 @pytest.mark.django_db

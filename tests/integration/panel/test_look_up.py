@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from cacheops import keys_of
 from cacheops.conf import conf
 from cacheops.invalidation import invalidate_model
-from cacheops.panel.entry_page import NotFound, keys_of, look_up_keys, look_up_row
+from cacheops.panel.entry_page import NotFound, look_up_keys, look_up_row
 from cacheops.panel.permissions import shown_key
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions

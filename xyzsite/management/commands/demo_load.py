@@ -14,8 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cacheops.patterns.write_behind.cache import WriteBehindState
-from cacheops.patterns.write_behind.worker import Flusher
+from cacheops.patterns import Flusher, WriteBehindState
 from devices.buffering import reading_buffer
 from devices.management.options import above_zero, whole
 from devices.models import Device, Reading
