@@ -165,8 +165,19 @@ class RegionCluster(RedisCluster):
         return (host, int(port)) if host else address
 
 
+class _Token(threading.local):
+    """A lock's token in each thread. The driver's has none in threads that did not make the lock: AttributeError."""
+
+    token: bytes | None = None
+
+
 class RegionLock(Lock):
     """The driver's lock with our errors, taken safely: whoever asks again after a lost answer may hold it already."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.thread_local:
+            self.local = _Token()
 
     def do_acquire(self, token: Any) -> bool:
         milliseconds = int(self.timeout * 1000) if self.timeout else None
