@@ -1,11 +1,11 @@
 """The cache of a region in the process's memory: no server, one process, the extras of RegionCache."""
 
-import pickle
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
@@ -25,6 +25,11 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
     _set: Callable[[str, bytes], None]
     _delete: Callable[[str], bool]
     _has_expired: Callable[[str], bool]
+    _known_locks: ClassVar[dict[str, WeakValueDictionary[str, threading.Lock]]] = {}
+
+    def __init__(self, name: str, params: dict[str, Any]) -> None:
+        super().__init__(name, params)
+        self._key_locks = self._known_locks.setdefault(name, WeakValueDictionary())
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         value = super().get(key, MISSING, version=version)
@@ -134,29 +139,8 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
         blocking_timeout: float | None = None,
         thread_local: bool = True,
     ) -> MemoryLock:
-        """Return a lock that the threads of this process share."""
-        return MemoryLock(self, key, version, timeout, sleep, blocking, blocking_timeout, thread_local)
-
-    def delete_if(self, key: str, value: Any, version: int | None = None) -> bool:
-        """Delete a key if it holds this value, in one step."""
+        """Return a lock that the threads of this process share; it does not expire, and is no entry."""
         made = self.make_and_validate_key(key, version)
         with self._lock:
-            return self._holds(made, value) and self._delete(made)
-
-    def touch_if(self, key: str, value: Any, timeout: float | None, version: int | None = None) -> bool:
-        """Set a new expiry if the key holds this value, in one step."""
-        made = self.make_and_validate_key(key, version)
-        with self._lock:
-            if not self._holds(made, value):
-                return False
-            self._expire_info[made] = self.get_backend_timeout(timeout)
-            return True
-
-    def holds(self, key: str, value: Any, version: int | None = None) -> bool:
-        """Tell whether a key holds this value; not counted as a look-up."""
-        made = self.make_and_validate_key(key, version)
-        with self._lock:
-            return self._holds(made, value)
-
-    def _holds(self, made: str, value: Any) -> bool:
-        return not self._has_expired(made) and self._cache[made] == pickle.dumps(value, self.pickle_protocol)
+            held = self._key_locks.setdefault(made, threading.Lock())
+        return MemoryLock(key, held, blocking, blocking_timeout, thread_local)

@@ -16,7 +16,8 @@ from xyzsite.localregions.plan import HOST, redis_nodes
 
 USER, PASSWORD = "app", "for-the-contract"
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
-KINDS = (*REGIONS, "memory", "us-east-1 as app", "us-west-2 as app")
+SERVERS = (*REGIONS, "us-east-1 as app", "us-west-2 as app")
+KINDS = (*SERVERS, "memory")
 
 
 @pytest.fixture(scope="session")

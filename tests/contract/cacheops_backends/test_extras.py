@@ -8,6 +8,7 @@ from django.core.cache import caches
 
 from cacheops.exceptions import LockLost, LockNotAcquired
 from cacheops.instrumentation.request_stats import tallied
+from tests.contract.cacheops_backends.conftest import SERVERS
 
 
 class TestExpiry:
@@ -115,6 +116,30 @@ class TestLocks:
         ):
             pytest.fail("two holders")
 
+    def test_another_thread_may_not_release_it(self, cache):
+        lock = cache.lock("lock", timeout=10)
+        errors: list[Exception] = []
+
+        def release() -> None:
+            try:
+                lock.release()
+            except LockLost as error:
+                errors.append(error)
+
+        with lock:
+            other = threading.Thread(target=release)
+            other.start()
+            other.join()
+            assert lock.owned()
+        assert len(errors) == 1
+
+    def test_keys_and_versions_have_locks_of_their_own(self, cache):
+        quick = {"timeout": 10, "blocking_timeout": 5}
+        with cache.lock("lock", **quick), cache.lock("other", **quick), cache.lock("lock", 2, **quick):
+            assert not cache.lock("lock", timeout=10, blocking=False).acquire()
+            assert not cache.lock("lock", 2, timeout=10, blocking=False).acquire()
+
+    @pytest.mark.parametrize("entry", SERVERS, indirect=True)
     def test_a_lock_that_expired_is_lost(self, cache):
         lock = cache.lock("lock", timeout=0.05)
         assert lock.acquire()
@@ -126,11 +151,18 @@ class TestLocks:
         assert second.owned()
         second.release()
 
-    def test_extend_and_reacquire(self, cache):
+    def test_who_does_not_hold_a_lock_is_told(self, cache):
         lock = cache.lock("lock", timeout=10)
-        with pytest.raises(LockLost):
-            lock.extend(5)
+        for method in (lock.release, lock.reacquire, lambda: lock.extend(5)):
+            with pytest.raises(LockLost):
+                method()
         with lock:
+            assert lock.extend(5)
+            assert lock.reacquire()
+
+    @pytest.mark.parametrize("entry", SERVERS, indirect=True)
+    def test_extend_and_reacquire(self, cache):
+        with cache.lock("lock", timeout=10) as lock:
             lock.extend(100)
             assert cache.ttl("lock") > 100
             lock.extend(50, replace_ttl=True)
