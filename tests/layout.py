@@ -16,6 +16,6 @@ def wait_for_replicas() -> None:
 
     def known() -> bool:
         store.servers.refresh()
-        return "slave" in {info.get("role") for info in store.info()}
+        return "slave" in {info.get("role") for info in store.inspection.nodes()}
 
     clients.until(known, "the cluster's nodes name their replicas")

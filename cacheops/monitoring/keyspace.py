@@ -86,7 +86,7 @@ def key_distribution(region: Region, *, most: int = MOST_KEYS, largest: int = 10
 
 
 def _measured(region: Region, model: str, kind: str, found: _Found, largest: int) -> KeyGroup:
-    sizes = region.store.sizes(found.sample)
+    sizes = region.store.inspection.sizes(found.sample)
     measured = [(key, size) for key, size in zip(found.sample, sizes, strict=True) if size]
     mean = sum(size for _, size in measured) / len(measured) if measured else 0.0
     top = sorted(measured, key=lambda pair: -pair[1])[:largest]

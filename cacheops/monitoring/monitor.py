@@ -13,7 +13,6 @@ from cacheops.monitoring.nodes import NodeFigures, SlowCommand
 from cacheops.monitoring.stats import Point, Usage
 from cacheops.regions import Region, regions
 from cacheops.stores.circuit_breaker import CircuitState
-from cacheops.stores.redis import RedisStore
 
 
 @dataclass
@@ -134,10 +133,10 @@ class CacheMonitor:
 
         Raise CommandRefused where a node may not tell.
         """
-        store = self.region.store
-        if not isinstance(store, RedisStore):
+        servers = self.region.store.servers
+        if servers is None:
             return []
-        found = [nodes.slow_command(server, logged) for server, logs in store.servers.slow_log(most) for logged in logs]
+        found = [nodes.slow_command(server, logged) for server, logs in servers.slow_log(most) for logged in logs]
         return sorted(found, key=lambda slow: -slow.at)[:most]
 
     def usage(self, *, minutes: int = 0, hours: int = 0) -> Usage:

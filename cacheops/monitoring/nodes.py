@@ -15,7 +15,6 @@ from cacheops.monitoring.timeseries import HOUR, MINUTE, Parcel, last_spans, led
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
 from cacheops.stores.circuit_breaker import CircuitState
-from cacheops.stores.redis import RedisStore
 
 LOOK_BACK = 10  # minutes among which an earlier look is searched for
 LEAST_SECONDS = 10.0  # between two looks: a shorter time says little
@@ -84,7 +83,7 @@ class NodeFigures:
 def look_at_nodes(region: Region, *, with_rates: bool = True) -> list[NodeFigures]:
     """Ask every node of a region. A node that does not answer is listed with its error; raises nothing for it."""
     try:
-        answers = region.store.info()
+        answers = region.store.inspection.nodes()
     except StoreError as error:
         return [NodeFigures(server="", error=str(error))]
     offsets = [int(info.get("master_repl_offset", 0)) for info in answers if info.get("role") == "master"]
@@ -117,7 +116,7 @@ def own_counts(region: Region) -> dict[str, int]:
     Asks no server, so a region that is away costs nothing.
     """
     counts = {"processes": 1, "open": int(region.breaker.state is not CircuitState.CLOSED)}
-    if isinstance(region.store, RedisStore):
+    if region.store.servers is not None:
         counts["lines"] = region.store.servers.open_lines()
         for pool in pools_of(region).values():
             add_counts(counts, pool)

@@ -21,9 +21,9 @@ import msgspec
 
 from cacheops.conf import conf
 from cacheops.instrumentation.counters import Sums, add_sums
-from cacheops.redis.transport import Wire
+from cacheops.redis import Servers
+from cacheops.redis.transport import Transport
 from cacheops.stores.base import Store
-from cacheops.stores.redis import RedisStore
 from cacheops.stores.scripts import Script
 
 PARCEL_SECONDS = 900  # a parcel is sent again within seconds, or when its region is back
@@ -73,8 +73,8 @@ class Ledger(ABC):
 class RedisLedger(Ledger):
     """On a region's servers, over connections of its own."""
 
-    def __init__(self, store: RedisStore) -> None:
-        self._wire = Wire(store.servers, [ADD.source])
+    def __init__(self, servers: Servers) -> None:
+        self._transport = Transport(servers, [ADD.source])
 
     def add(self, parcels: Sequence[Parcel]) -> list[bool]:
         commands = [
@@ -86,22 +86,22 @@ class RedisLedger(Ledger):
             )
             for parcel in parcels
         ]
-        return [bool(answer) for answer in self._wire.call(commands, [parcel.base for parcel in parcels])]
+        return [bool(answer) for answer in self._transport.run_many(commands, [parcel.base for parcel in parcels])]
 
     def read(self, bases: Sequence[str]) -> list[Sums]:
         found: list[Sums] = []
         for start in range(0, len(bases), READ_BATCH):
             commands = [("HGETALL", f"{base}s") for base in bases[start : start + READ_BATCH]]
-            for flat in self._wire.call(commands):
+            for flat in self._transport.run_many(commands):
                 pairs = zip(flat[::2], flat[1::2], strict=True)
                 found.append({series.decode(): _unpack(counts) for series, counts in pairs})
         return found
 
     def note(self, key: str, value: bytes, lives: int) -> None:
-        self._wire.call([("SET", key, value, "EX", lives)])
+        self._transport.run_many([("SET", key, value, "EX", lives)])
 
     def noted(self, key: str) -> bytes | None:
-        value: bytes | None = self._wire.call([("GET", key)])[0]
+        value: bytes | None = self._transport.run_many([("GET", key)])[0]
         return value
 
 
@@ -158,7 +158,7 @@ def ledger_of(store: Store) -> Ledger:
     with _lock:
         found = _ledgers.get(store)
         if found is None:
-            found = _ledgers[store] = RedisLedger(store) if isinstance(store, RedisStore) else MemoryLedger()
+            found = _ledgers[store] = RedisLedger(store.servers) if store.servers else MemoryLedger()
         return found
 
 

@@ -28,7 +28,7 @@ from cacheops.reading.lookup import valid_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.regions.switches import controls
-from cacheops.stores.base import TableTags
+from cacheops.stores.base import TableTags, marks_in
 from cacheops.warming.replica import cached_alias
 
 MOST_KEYS = 300  # in a pasted text
@@ -174,7 +174,6 @@ def look_up(region: Region, request: Request) -> Found:
     """Return the state of a request's entry in a region, without changing anything. Raise StoreError."""
     keys = request.key_list()
     values = region.store.read(keys)
-    writers = region.store.writers(keys[1:])
     found = Found(region.name, keys[0], profile=request.profile)
     found.schemes = sorted(region.store.schemes(request.keys))
     if values[0] is not None:
@@ -183,18 +182,17 @@ def look_up(region: Region, request: Request) -> Found:
             found.entry = codec.decode(values[0])
         except CorruptEntry:
             found.why = "The bytes under this key are no entry: a reader counts a miss and fills it anew."
-    found.tags = tag_states(request, values[1:], writers, found.entry)
+    found.tags = tag_states(request, values[1:], found.entry)
     judge(found, region, request, values)
     return found
 
 
-def tag_states(
-    request: Request, values: Sequence[bytes | None], writers: Sequence[int], entry: Entry | None
-) -> list[TagState]:
+def tag_states(request: Request, values: Sequence[bytes | None], entry: Entry | None) -> list[TagState]:
     names = [(table.keys, name) for table in request.tables for name in (GENERATION, *table.tags)]
     held: list[bytes] = versions_in(entry.versions) if entry else []
     found = []
-    for number, ((keys, name), value, pending) in enumerate(zip(names, values, writers, strict=True)):
+    for number, ((keys, name), value) in enumerate(zip(names, values, strict=True)):
+        pending = marks_in(value)
         state = "pending" if pending else "clean" if value is not None else "absent"
         agrees = None if entry is None else number < len(held) and state == "clean" and held[number] == value
         look = "poor" if pending else "none" if agrees is None else "good" if agrees else "fair"

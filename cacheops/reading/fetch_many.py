@@ -23,7 +23,7 @@ from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region, regions
 from cacheops.regions.outbox import replay_queue
 from cacheops.regions.switches import controls
-from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
 
 logger = logging.getLogger("cacheops")
 
@@ -140,7 +140,7 @@ class _Batch:
         """Load and fill what nobody else is loading; return the places that somebody is."""
         if not missing:
             return []
-        free = self.store.lock_many([self.requests[place].loader for place in missing], conf.loader_seconds)
+        free = self.store.lock([self.requests[place].loader for place in missing], conf.loader_seconds)
         own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
         if own:
             try:
@@ -151,7 +151,7 @@ class _Batch:
             self._fill(own, sealed)
         return [place for place, is_free in zip(missing, free, strict=True) if not is_free]
 
-    def _loaded(self, places: Sequence[int]) -> dict[int, Sealed]:
+    def _loaded(self, places: Sequence[int]) -> dict[int, EncodedEntry]:
         """Lease, load, and return what is to be stored. A writer is pending on the rest: that is not stored."""
         versions = self._lease(places)
         wanted = [place for place in places if self.found[place] is None]
@@ -187,9 +187,9 @@ class _Batch:
         return versions
 
     def _lease_once(self, places: Sequence[int]) -> dict[int, tuple[bytes | Refusal, bytes | None]]:
-        wanted = [Wanted(self.requests[place].entry, self.requests[place].tables) for place in places]
+        wanted = [LeaseRequest(self.requests[place].entry, self.requests[place].tables) for place in places]
         ttl = max(self.requests[place].profile.timeout for place in places)
-        answers = dict(zip(places, self.store.lease_many(wanted, ttl), strict=True))
+        answers = dict(zip(places, self.store.lease_many(wanted, ttl).result(), strict=True))
         for place, (leased, _) in answers.items():
             if isinstance(leased, bytes):
                 for table in self.requests[place].tables:
@@ -215,7 +215,7 @@ class _Batch:
             counters.read_timed(self.label, LOAD, time.perf_counter() - started)
         return time.perf_counter() - started
 
-    def _fill(self, places: Sequence[int], sealed: Mapping[int, Sealed]) -> None:
+    def _fill(self, places: Sequence[int], sealed: Mapping[int, EncodedEntry]) -> None:
         """Store what was loaded, and let the locks of all places go."""
         started = time.perf_counter()
         by_table: dict[str, list[int]] = {}
@@ -228,7 +228,7 @@ class _Batch:
 
     def _release(self, places: Sequence[int]) -> None:
         try:
-            self.store.release_many([self.requests[place].loader for place in places])
+            self.store.release([self.requests[place].loader for place in places])
         except StoreError as error:  # they run out by themselves
             logger.debug("Loaders' locks were not released: %s", error)
 

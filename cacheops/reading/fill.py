@@ -12,13 +12,13 @@ from cacheops.exceptions import StoreError, StoreUnavailable, UnencodableValue
 from cacheops.instrumentation.counters import counters, is_sampled
 from cacheops.reading.request import Request
 from cacheops.regions import Region
-from cacheops.stores.base import Sealed
+from cacheops.stores.base import EncodedEntry
 from cacheops.ttl import jittered
 
 logger = logging.getLogger("cacheops")
 
 
-def seal(request: Request, loaded: Sequence[Row], versions: bytes, load_seconds: float) -> Sealed | None:
+def seal(request: Request, loaded: Sequence[Row], versions: bytes, load_seconds: float) -> EncodedEntry | None:
     """Return the entry to be stored; None where the rows can't be, or are not to be."""
     ttl = jittered(request.seconds(loaded), conf.jitter)
     if ttl <= 0:
@@ -34,15 +34,15 @@ def seal(request: Request, loaded: Sequence[Row], versions: bytes, load_seconds:
         counters.read(request.label, too_large=1)
         return None
     entry, *tags = request.key_list()
-    return Sealed(entry, payload, ttl, tags, versions)
+    return EncodedEntry(entry, payload, ttl, tags, versions)
 
 
-def store_soon(region: Region, label: str, sealed: Sequence[Sealed], loaders: Sequence[str]) -> None:
+def store_soon(region: Region, label: str, sealed: Sequence[EncodedEntry], loaders: Sequence[str]) -> None:
     """Store entries of one table, and let the locks of their loaders go. Nobody waits for the answer."""
-    region.store.fill_soon(sealed, loaders, partial(_stored, region, label, sealed))
+    region.store.fill(sealed, loaders).on_result(partial(_stored, region, label, sealed))
 
 
-def _stored(region: Region, label: str, sealed: Sequence[Sealed], outdated: int | StoreError) -> None:
+def _stored(region: Region, label: str, sealed: Sequence[EncodedEntry], outdated: int | StoreError) -> None:
     """Count what was stored; `outdated` of them were invalidated while they were loaded: nobody will read them."""
     if isinstance(outdated, StoreUnavailable):
         counters.read(label, errors=1)

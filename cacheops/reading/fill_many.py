@@ -20,7 +20,7 @@ from cacheops.instrumentation.counters import counters
 from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region
 from cacheops.regions.outbox import replay_queue
-from cacheops.stores.base import Refusal, Sealed, Wanted
+from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
 from cacheops.stores.circuit_breaker import CircuitOpen
 from cacheops.ttl import jittered
 
@@ -101,8 +101,8 @@ def _lease_begin(
     if region.queue_is_due(databases):
         replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
-    wanted = [Wanted(request.entry, request.tables) for request in requests]
-    return region.store.lease_many_begin(wanted, longest)
+    wanted = [LeaseRequest(request.entry, request.tables) for request in requests]
+    return region.store.lease_many(wanted, longest).result
 
 
 def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
@@ -148,7 +148,7 @@ def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) 
 def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Callable[[], Filled]:
     """Send entries to be stored; the call returned waits for the answer. Both raise as `lease_many`."""
     now, jitter, most = time.time(), conf.jitter, conf.max_entry_bytes
-    sealed: list[Sealed] = []
+    sealed: list[EncodedEntry] = []
     sizes: dict[str, list[int]] = {}
     for request, versions, rows in fillings:
         ttl = jittered(request.profile.timeout, jitter)
@@ -156,9 +156,9 @@ def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: f
         if len(payload) > most:
             counters.read(request.label, too_large=1)
         else:
-            sealed.append(Sealed(request.entry, payload, ttl))
+            sealed.append(EncodedEntry(request.entry, payload, ttl))
             sizes.setdefault(request.label, []).append(len(payload))
-    answer = begun(region, lambda: region.store.fill_many_begin(sealed)) if sealed else None
+    answer = begun(region, lambda: region.store.fill(sealed).result) if sealed else None
 
     def filled() -> Filled:
         if answer is not None:

@@ -19,6 +19,7 @@ from cacheops.reading.request import Request
 from cacheops.reading.stale import ask_to_note, outdated_rows
 from cacheops.regions import Region
 from cacheops.stores.base import Refusal, Store, TableTags
+from cacheops.stores.reply import Reply
 
 logger = logging.getLogger("cacheops")
 
@@ -42,12 +43,12 @@ class Miss:
         self.store: Store = region.store
         self.request = request
         self.load = load
-        self._begun: Callable[[], bytes | Refusal] | None = None
+        self._begun: Reply[bytes | Refusal] | None = None
 
     def begin(self) -> None:
         """Ask for the lease before the look-up, which will most likely find nothing: one round trip for both."""
         if self.store.remote:
-            self._begun = self.store.lease_begin(*self._terms())
+            self._begun = self.store.lease(*self._terms())
 
     def _terms(self) -> tuple[Sequence[TableTags], str, float, float]:
         profile = self.request.profile
@@ -58,7 +59,7 @@ class Miss:
         """Let the lock go that came with a lease: the look-up has found the entry."""
         if self._begun is not None:
             try:
-                leased = self._begun()
+                leased = self._begun.result()
             except StoreError as error:
                 logger.debug("A lease asked for in advance got no answer: %s", error)
             else:
@@ -108,7 +109,7 @@ class Miss:
     def _lease_once(self) -> bytes | Refusal:
         profile = self.request.profile
         begun, self._begun = self._begun, None
-        leased = begun() if begun else self.store.lease(*self._terms())
+        leased = (begun or self.store.lease(*self._terms())).result()
         if isinstance(leased, bytes):
             for table in self.request.tables:
                 self.region.has_registered(table.keys, table.schemes)
@@ -164,6 +165,6 @@ class Miss:
         if not self.request.profile.one_loads:
             return
         try:
-            self.store.release(self.request.loader)
+            self.store.release([self.request.loader])
         except StoreError as error:  # it runs out by itself
             logger.debug("A loader's lock was not released: %s", error)

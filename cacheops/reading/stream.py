@@ -37,7 +37,7 @@ class _StreamedMiss(Miss):
     """Nobody waits for this loader: how long its reader takes from one part to the next is not known."""
 
     def _lease_once(self) -> bytes | Refusal:
-        return self.store.lease(self.request.tables, self.request.loader, self.request.profile.timeout, 0.0)
+        return self.store.lease(self.request.tables, self.request.loader, self.request.profile.timeout, 0.0).result()
 
     def _load_and_fill(self, versions: bytes | Refusal) -> Sequence[Row]:
         started = time.perf_counter()

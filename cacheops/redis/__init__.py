@@ -6,7 +6,7 @@ multiplies the tries of a command by those of its connection, and neither stops 
 
 from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis
 from cacheops.redis.cluster import ClusterServers
-from cacheops.redis.connection import Flight, Line
+from cacheops.redis.connection import Connection, PendingReply
 from cacheops.redis.errors import DRIVER_ERRORS, TIMED_OUT, has_moved, is_cut, is_transient, translate
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.redis.pipeline import Command
@@ -19,10 +19,10 @@ __all__ = [
     "TIMED_OUT",
     "ClusterServers",
     "Command",
-    "Flight",
-    "Line",
+    "Connection",
     "OptimizedRedisClient",
     "PairServers",
+    "PendingReply",
     "PoolFigures",
     "RegionCluster",
     "RegionLock",

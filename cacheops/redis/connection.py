@@ -15,56 +15,73 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 Command = tuple[Any, ...]
-Heard = Callable[[list[Any]], None]
+OnReply = Callable[[list[Any]], None]
 
 RECEIVE_BYTES = 65_536
 pack = hiredis.pack_command
 
 
-class Flight:
-    """Commands under way, and their answers: values, and errors as what they are.
+class PendingReply:
+    """Commands sent on one connection, and their answers: values, and errors as what they are."""
 
-    `heard` is called with the answers once they are there, or with the one error that cut the line. It may not use
-    the line: somebody is reading from it.
-    """
+    __slots__ = ("_on_reply", "answers", "size")
 
-    __slots__ = ("answers", "heard", "size")
-
-    def __init__(self, size: int, heard: Heard | None = None) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
         self.answers: list[Any] = []
-        self.heard = heard
+        self._on_reply: OnReply | None = None
+
+    def on_reply(self, callback: OnReply) -> None:
+        """Report the answers to `callback`: now if they have been read, otherwise as soon as the last one is.
+
+        Where the connection is cut, the error stands for each answer that did not come. The callback may not wait for
+        the connection, which is being read.
+        """
+        if len(self.answers) == self.size:
+            callback(self.answers)
+        else:
+            self._on_reply = callback
+
+    def add(self, answer: Any) -> None:
+        self.answers.append(answer)
+        if len(self.answers) == self.size and self._on_reply is not None:
+            self._on_reply(self.answers)
+
+    def fail(self, error: Exception) -> None:
+        """Let an error stand for the answers that will not come."""
+        for _ in range(self.size - len(self.answers)):
+            self.add(error)
 
 
-class Line:
+class Connection:
     """One connection, of one thread. Answers come in the order of the commands: who waits reads those before, too."""
 
     closed = True  # until it has connected
 
-    def __init__(self, connection: Any) -> None:
-        connection.connect()
-        self._connection = connection
-        self._socket = connection._sock
+    def __init__(self, driver: Any) -> None:
+        driver.connect()
+        self._driver = driver
+        self._socket = driver._sock
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
-        self._flights: deque[Flight] = deque()
+        self._pending: deque[PendingReply] = deque()
         self.closed = False
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # the module's names go before
         if not self.closed:  # its thread has ended
             if not is_finalizing():
-                self._hear_last()
+                self._read_rest()
             self.close()
 
-    def _hear_last(self) -> None:
-        """Take the answers that have come since this line was last used: who listens counts what was stored."""
+    def _read_rest(self) -> None:
+        """Read the answers that have come since the last use, for those that count what was stored."""
         try:
             self._socket.settimeout(0)
-            while self._flights:
+            while self._pending:
                 self._read_one()
         except (RedisError, OSError):  # nothing has come, or the rest is on its way
             return
 
-    def send(self, commands: Sequence[Command], heard: Heard | None = None) -> Flight:
+    def send(self, commands: Sequence[Command]) -> PendingReply:
         """Send commands. Raise the driver's ConnectionError or TimeoutError."""
         packed = pack(commands[0]) if len(commands) == 1 else b"".join([pack(command) for command in commands])
         try:
@@ -74,19 +91,19 @@ class Line:
         except BaseException:
             self.close()
             raise
-        flight = Flight(len(commands), heard)
-        self._flights.append(flight)
-        return flight
+        reply = PendingReply(len(commands))
+        self._pending.append(reply)
+        return reply
 
-    def wait(self, flight: Flight) -> list[Any]:
-        """Return the answers of a flight. Raise the driver's ConnectionError or TimeoutError where the line is cut."""
-        while len(flight.answers) < flight.size:
+    def wait(self, reply: PendingReply) -> list[Any]:
+        """Return the answers, errors as what they are. Raise the driver's ConnectionError or TimeoutError when cut."""
+        while len(reply.answers) < reply.size:
             self._read_one()
-        return flight.answers
+        return reply.answers
 
-    def ask(self, command: Command) -> Any:
+    def run(self, command: Command) -> Any:
         """Send one command and return its answer, an error as what it is. Raise as `send` and `wait` do."""
-        if self._flights:  # the answers of earlier commands come first
+        if self._pending:  # the answers of earlier commands come first
             return self.wait(self.send((command,)))[0]
         try:
             self._socket.sendall(pack(command))
@@ -102,7 +119,7 @@ class Line:
         return answer
 
     def _read_one(self) -> None:
-        """Give the next answer to the flight that it belongs to."""
+        """Give the next answer to the reply that it belongs to."""
         reader = self._reader
         answer = reader.gets()
         while answer is False:  # no answer in RESP2: the rest of one must be received
@@ -110,12 +127,10 @@ class Line:
             answer = reader.gets()
         if isinstance(answer, ConnectionError):  # the server is loading, or has too many clients
             raise self._cut(answer)
-        flight = self._flights[0]
-        flight.answers.append(answer)
-        if len(flight.answers) == flight.size:
-            self._flights.popleft()
-            if flight.heard is not None:
-                flight.heard(flight.answers)
+        reply = self._pending[0]
+        if len(reply.answers) + 1 == reply.size:
+            self._pending.popleft()  # first: its callback may send
+        reply.add(answer)
 
     def _receive(self) -> None:
         if self.closed:
@@ -132,19 +147,18 @@ class Line:
         self._reader.feed(data)
 
     def _cut(self, error: Exception) -> RedisError:
-        """Close, tell those who listen, and return the driver's error for what happened."""
+        """Close, fail what is pending, and return the driver's error for what happened."""
         if isinstance(error, RedisError):
             cause = error
         else:
             kind = TimeoutError if isinstance(error, socket.timeout) else ConnectionError
             cause = kind(f"{type(error).__name__}: {error}")
         self.close()
-        flights, self._flights = self._flights, deque()
-        for flight in flights:
-            if flight.heard is not None:
-                flight.heard([cause])
+        pending, self._pending = self._pending, deque()
+        for reply in pending:
+            reply.fail(ConnectionError(f"The connection was cut before the answer came: {cause}"))
         return cause
 
     def close(self) -> None:
         self.closed = True
-        self._connection.disconnect()
+        self._driver.disconnect()

@@ -62,7 +62,7 @@ class Usage:
             counts, self._counts = self._counts, Counter()
             self._told_at = time.monotonic()
         if counts and region.breaker.allows():
-            region.store.note_use(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
+            region.store.inspection.add_counts(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
 
     def restart(self) -> None:
         """Look at the settings at the next look-up: they have changed."""
@@ -88,7 +88,7 @@ def used_since(region: Region, since: float) -> Counter[str]:
     keys = [hour_key(moment) for moment in range(int(first // HOUR) * HOUR, int(now) + 1, HOUR)]
     found: Counter[str] = Counter()
     try:
-        for hour in region.store.used(keys, HOUR_NAMES):
+        for hour in region.store.inspection.top_counts(keys, HOUR_NAMES):
             found.update({name: round(count) for name, count in hour})
     except StoreError as error:
         logger.warning("Region %s does not tell what is used: %s", region.name, error)

@@ -136,10 +136,8 @@ class RegionHandler:
 
 
 def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
-    """Return the circuit that a region's store shares with the cache of its alias; None for a store in memory."""
-    from cacheops.stores.redis import RedisStore
-
-    if not isinstance(store, RedisStore):
+    """Return the circuit that a region's store shares with the cache of its alias; None for a store on none."""
+    if store.servers is None:
         return None
     return circuit_of(
         store.servers.options.urls, settings.CACHES[alias].get("OPTIONS", {}).get("PAUSE_AFTER_FAILURE", PAUSE)

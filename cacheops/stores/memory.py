@@ -10,7 +10,17 @@ from typing import Any
 
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import new_version, versions_in
-from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
+from cacheops.stores.base import (
+    EncodedEntry,
+    MarkedTable,
+    Refusal,
+    Store,
+    TableTags,
+    outdated_among,
+    tags_of,
+)
+from cacheops.stores.inspection import Inspection
+from cacheops.stores.reply import ReadyReply, Reply
 
 MAX_SCHEMES = 64  # as in lua/leasing.lua
 
@@ -45,37 +55,27 @@ class MemoryStore(Store):
         self._bytes = 0
         self._marks: dict[str, dict[bytes, float]] = {}  # tag's key -> writer -> deadline
         self._registries: dict[str, _Registry] = {}
-        self._uses: dict[str, tuple[float, Counter[str]]] = {}  # key -> when it ends, counts
-
-    def schemes(self, keys: TableKeys) -> frozenset[str]:
-        with self._lock:
-            registry = self._registries.get(keys.base)
-            return frozenset(registry.schemes) if registry else frozenset()
-
-    def replicated(self) -> bool:
-        return True
+        self.inspection = MemoryInspection(self, clock)
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         with self._lock:
-            return [None if key in self._marks else self._get(key) for key in keys]
+            return [self._marks_of(key) if key in self._marks else self._get(key) for key in keys]
 
-    def writers(self, tags: Sequence[str]) -> list[int]:
-        with self._lock:
-            return [len(self._marks.get(tag, ())) for tag in tags]
+    def _marks_of(self, key: str) -> bytes:
+        """Return the value of a marked tag, in the layout of lua/mark.lua."""
+        return b"p" + b"".join(b"%b%016d" % (name, 1000 * deadline) for name, deadline in self._marks[key].items())
 
-    def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> bytes | Refusal:
+    def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> Reply[bytes | Refusal]:
         with self._lock:
             for table in tables:
                 refusal = self._refusal(table)
                 if refusal is not None:
-                    return refusal
-            if hold > 0:
-                if self._get(loader) is not None:
-                    return Refusal.BUSY
-                self._set(loader, b"1", hold)
-            return b"".join(self._leased(table, ttl) for table in tables)
+                    return ReadyReply(refusal)
+            if hold > 0 and not self._take(loader, hold):
+                return ReadyReply(Refusal.BUSY)
+            return ReadyReply(b"".join(self._leased(table, ttl) for table in tables))
 
     def _refusal(self, table: TableTags) -> Refusal | None:
         if any(self._pending(key) for key in table.key_list()):
@@ -98,32 +98,35 @@ class MemoryStore(Store):
             versions.append(version)
         return b"".join(versions)
 
-    def fill_many(self, sealed: Sequence[Sealed]) -> None:
+    def fill(self, entries: Sequence[EncodedEntry], loaders: Sequence[str] = ()) -> Reply[int]:
+        tags = tags_of(entries)
         with self._lock:
-            for one in sealed:
+            for one in entries:
                 self._set(one.entry, one.payload, one.ttl)
             self._make_room()
+            self.delete(loaders)
+            return ReadyReply(outdated_among(entries, tags, self.read(tags)))
 
     def _make_room(self) -> None:
         while self._bytes > self.max_bytes:
             self._drop(next(iter(self._values)))
 
-    def lock(self, loader: str, hold: float) -> bool:
+    def lock(self, loaders: Sequence[str], hold: float) -> list[bool]:
         with self._lock:
-            if self._get(loader) is not None:
-                return False
-            self._set(loader, b"1", hold)
-            return True
+            return [self._take(loader, hold) for loader in loaders]
 
-    def release(self, loader: str) -> None:
-        with self._lock:
-            self._drop(loader)
+    def _take(self, loader: str, hold: float) -> bool:
+        if self._get(loader) is not None:
+            return False
+        self._set(loader, b"1", hold)
+        return True
+
+    def release(self, loaders: Sequence[str]) -> None:
+        self.delete(loaders)
 
     # --- writers ----------------------------------------------------------------------------------------------------
 
-    def mark_begin(
-        self, tables: Sequence[MarkedTable], writer: bytes, seconds: float
-    ) -> Callable[[], list[frozenset[str]]]:
+    def mark(self, tables: Sequence[MarkedTable], writer: bytes, seconds: float) -> Reply[list[frozenset[str]]]:
         schemes = []
         with self._lock:
             deadline = self._clock() + seconds
@@ -134,7 +137,7 @@ class MemoryStore(Store):
                 self._note_replaced(registry, table)
                 for key in table.key_list():
                     self._marks[key] = self._alive(self._marks.get(key, {})) | {writer: deadline}
-        return lambda: schemes
+        return ReadyReply(schemes)
 
     def note_outdated(self, keys: TableKeys, seconds: float) -> None:
         with self._lock:
@@ -169,7 +172,7 @@ class MemoryStore(Store):
             if version is not None:
                 registry.replaced.setdefault(version, now)
 
-    def clear_begin(self, tables: Sequence[MarkedTable], writer: bytes) -> Callable[[], int]:
+    def clear(self, tables: Sequence[MarkedTable], writer: bytes) -> Reply[int]:
         expired = 0
         with self._lock:
             now = self._clock()
@@ -185,31 +188,21 @@ class MemoryStore(Store):
                 if late:  # readers may have leased under conditions that the writer does not know of
                     self._drop(table.keys.generation)
                 expired += late
-        return lambda: expired
+        return ReadyReply(expired)
 
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         with self._lock:
             return sum(self._drop(key) for table in tables for key in table.key_list())
 
-    # --- use --------------------------------------------------------------------------------------------------------
+    def replicated(self) -> bool:
+        return True
 
-    def note_use(self, key: str, counts: Mapping[str, int], most: int, ttl: float) -> None:
+    # --- keys -------------------------------------------------------------------------------------------------------
+
+    def schemes(self, keys: TableKeys) -> frozenset[str]:
         with self._lock:
-            now = self._clock()
-            self._uses = {name: held for name, held in self._uses.items() if held[0] > now}
-            held = self._uses.get(key, (0.0, Counter()))[1] + Counter(counts)
-            self._uses[key] = (now + ttl, Counter(dict(held.most_common(most))))
-
-    def used(self, keys: Sequence[str], most: int) -> list[list[tuple[str, float]]]:
-        with self._lock:
-            now = self._clock()
-            held = [self._uses.get(key, (0.0, Counter[str]())) for key in keys]
-            return [
-                [(name, float(count)) for name, count in counts.most_common(most)] if ends > now else []
-                for ends, counts in held
-            ]
-
-    # --- looking after it -------------------------------------------------------------------------------------------
+            registry = self._registries.get(keys.base)
+            return frozenset(registry.schemes) if registry else frozenset()
 
     def scan(self, prefix: str) -> Iterator[list[str]]:
         with self._lock:
@@ -217,17 +210,17 @@ class MemoryStore(Store):
             found = [key for key, value in self._values.items() if key.startswith(prefix) and value.expires_at > now]
         yield found
 
-    def sizes(self, keys: Sequence[str]) -> list[int]:
-        with self._lock:
-            return [len(self._values[key].data) + len(key) if key in self._values else 0 for key in keys]
-
     def delete(self, keys: Sequence[str]) -> int:
         with self._lock:
             return sum(self._drop(key) for key in keys)
 
-    def info(self) -> list[dict[str, Any]]:
+    def size_of(self, key: str) -> int:
         with self._lock:
-            return [{"server": "memory", "used_memory": self._bytes, "maxmemory": self.max_bytes}]
+            return len(self._values[key].data) + len(key) if key in self._values else 0
+
+    @property
+    def used_bytes(self) -> int:
+        return self._bytes
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -277,3 +270,35 @@ class MemoryStore(Store):
             return False
         self._bytes -= len(value.data) + len(key)
         return True
+
+
+class MemoryInspection(Inspection):
+    """Safe for threads."""
+
+    def __init__(self, store: MemoryStore, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[float, Counter[str]]] = {}  # key -> when it ends, counts
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"server": "memory", "used_memory": self._store.used_bytes, "maxmemory": self._store.max_bytes}]
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        return [self._store.size_of(key) for key in keys]
+
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._counts = {name: held for name, held in self._counts.items() if held[0] > now}
+            held = self._counts.get(key, (0.0, Counter()))[1] + Counter(counts)
+            self._counts[key] = (now + ttl, Counter(dict(held.most_common(keep))))
+
+    def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
+        with self._lock:
+            now = self._clock()
+            held = [self._counts.get(key, (0.0, Counter[str]())) for key in keys]
+            return [
+                [(name, float(count)) for name, count in counts.most_common(size)] if ends > now else []
+                for ends, counts in held
+            ]

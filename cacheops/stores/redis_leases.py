@@ -7,7 +7,7 @@ from typing import Any
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
 from cacheops.redis import Command
-from cacheops.stores.base import Refusal, Sealed, TagVersions, Wanted
+from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal, TagVersions
 from cacheops.stores.scripts import FILL_MANY, LEASE_MANY
 
 # Keys in one call: a script stops its server, some 2 µs a key.
@@ -41,12 +41,12 @@ class _Asked:
 class ManyLeases:
     """The commands that lease many queries' tags, and the reading of their answers."""
 
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
-        self._wanted = wanted
-        self._keys = [[table.key_list() for table in one.tables] for one in wanted]
+    def __init__(self, requests: Sequence[LeaseRequest]) -> None:
+        self._requests = requests
+        self._keys = [[table.key_list() for table in one.tables] for one in requests]
         self._tables: dict[str, _Asked] = {}
         self._entries: dict[str, list[int]] = {}  # by the slot's table
-        for index, one in enumerate(wanted):
+        for index, one in enumerate(requests):
             for table, keys in zip(one.tables, self._keys[index], strict=True):
                 base = table.keys.base
                 asked = self._tables.get(base)
@@ -66,7 +66,7 @@ class ManyLeases:
             for asked in self._tables.values()
             for part in asked.parts()
         ]
-        looks = (("MGET", *[self._wanted[index].entry for index in places]) for places in self._entries.values())
+        looks = (("MGET", *[self._requests[index].entry for index in places]) for places in self._entries.values())
         return [*found, *looks]
 
     def leased(self, answers: Sequence[Any]) -> list[tuple[bytes | Refusal, bytes | None]]:
@@ -81,15 +81,15 @@ class ManyLeases:
                     if verdict:
                         refused[base, scheme] = Refusal(verdict.decode())
                 versions.update(zip([asked.keys.generation, *part], versions_in(answer[-1]), strict=True))
-        payloads: list[bytes | None] = [None] * len(self._wanted)
+        payloads: list[bytes | None] = [None] * len(self._requests)
         for places in self._entries.values():
             for index, payload in zip(places, next(told), strict=True):
                 payloads[index] = payload
-        return [(self._one(index, versions, refused), payloads[index]) for index in range(len(self._wanted))]
+        return [(self._one(index, versions, refused), payloads[index]) for index in range(len(self._requests))]
 
     def _one(self, index: int, versions: dict[str, bytes], refused: dict[tuple[str, str], Refusal]) -> bytes | Refusal:
         if refused:
-            for table in self._wanted[index].tables:
+            for table in self._requests[index].tables:
                 for scheme in table.schemes:
                     refusal = refused.get((table.keys.base, scheme))
                     if refusal is not None:
@@ -120,27 +120,30 @@ def tag_versions(answers: Sequence[Any], version: bytes) -> TagVersions | Refusa
     return TagVersions(generation, versions, version[: VERSION_BYTES // 2])
 
 
-def fill_many_commands(sealed: Sequence[Sealed]) -> list[Command]:
+def fill_commands(entries: Sequence[EncodedEntry]) -> list[Command]:
     """Return the calls that store entries, one for a table's: a command for each entry takes the client far longer."""
-    tables: dict[str, list[Sealed]] = {}
-    for one in sealed:
+    tables: dict[str, list[EncodedEntry]] = {}
+    for one in entries:
         table = one.entry[: one.entry.index("}")]
         found = tables.get(table)
         if found is None:
             found = tables[table] = []
         found.append(one)
     commands = []
-    for entries in tables.values():
-        for start in range(0, len(entries), SCRIPT_KEYS):
-            part = entries[start : start + SCRIPT_KEYS]
+    for own in tables.values():
+        for start in range(0, len(own), SCRIPT_KEYS):
+            part = own[start : start + SCRIPT_KEYS]
             arguments: list[Any] = []
             for one in part:
                 arguments += (one.payload, max(1, round(one.ttl * 1000)))
-            commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
+            if len(part) == 1:
+                commands.append(("SET", part[0].entry, arguments[0], "PX", arguments[1]))
+            else:
+                commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
     return commands
 
 
 def route_of(command: Command) -> str:
     """Return a key whose server a command goes to."""
-    key: str = command[1] if command[0] == "MGET" else command[3]
+    key: str = command[3] if command[0] == "EVALSHA" else command[1]
     return key

@@ -3,7 +3,7 @@
 import pytest
 
 from cacheops.protocol.tags import VERSION_BYTES
-from cacheops.stores.base import Refusal, Sealed, Store, TagVersions, Wanted
+from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal, Store, TagVersions
 from cacheops.testing.store_contract import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
 
 
@@ -14,18 +14,26 @@ def readers_of(store: Store, *, entries: int) -> list[Reader]:
 
 
 def lease(store: Store, readers: list[Reader]) -> list[tuple[bytes | Refusal, bytes | None]]:
-    return store.lease_many([Wanted(reader.entry, reader.tables) for reader in readers], TTL)
+    return store.lease_many([LeaseRequest(reader.entry, reader.tables) for reader in readers], TTL).result()
 
 
 def lease_tags(store: Store, readers: list[Reader]) -> TagVersions | Refusal:
     (table,) = readers[0].tables
     tags = [reader.tables[0].key_list()[1] for reader in readers]
-    return store.lease_tags(table.keys, tags, table.schemes, TTL)
+    return store.lease_tags(table.keys, tags, table.schemes, TTL).result()
 
 
 def fill(store: Store, readers: list[Reader], ttl: float = TTL) -> None:
-    found = zip(readers, lease(store, readers), strict=True)
-    store.fill_many([Sealed(reader.entry, versions, ttl) for reader, (versions, _) in found if type(versions) is bytes])
+    fill_leased(store, readers, lease(store, readers), ttl)
+
+
+def fill_leased(
+    store: Store, readers: list[Reader], leased: list[tuple[bytes | Refusal, bytes | None]], ttl: float = TTL
+) -> None:
+    found = zip(readers, leased, strict=True)
+    store.fill(
+        [EncodedEntry(reader.entry, versions, ttl) for reader, (versions, _) in found if isinstance(versions, bytes)]
+    ).result()
 
 
 class ManyContract:
@@ -39,7 +47,7 @@ class ManyContract:
 
     def test_nothing_leases_and_fills_nothing(self, store: Store) -> None:
         assert lease(store, []) == []
-        store.fill_many([])
+        store.fill([]).result()
 
     def test_a_lease_of_many_is_that_of_one(self, store: Store) -> None:
         first, second = readers_of(store, entries=2)
@@ -58,15 +66,15 @@ class ManyContract:
         readers = readers_of(store, entries=3)
         leased = lease(store, readers)
         keys, writer = readers[0].tables[0].keys, new_writer()
-        store.mark([write(keys, "a=1")], writer, TTL)
-        store.clear([write(keys, "a=1")], writer)
-        store.fill_many([Sealed(one.entry, bytes(found[0]), TTL) for one, found in zip(readers, leased, strict=True)])  # type: ignore[arg-type]
+        store.mark([write(keys, "a=1")], writer, TTL).result()
+        store.clear([write(keys, "a=1")], writer).result()
+        fill_leased(store, readers, leased)
         assert [reader.hits() for reader in readers] == [True, False, True]
 
     def test_what_is_marked_is_refused_and_the_rest_is_not(self, store: Store) -> None:
         readers = readers_of(store, entries=3)
         lease(store, readers)
-        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL)
+        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL).result()
         found = [versions for versions, _ in lease(store, readers)]
         assert [versions is Refusal.PENDING for versions in found] == [False, True, False]
 
@@ -74,14 +82,14 @@ class ManyContract:
         readers = readers_of(store, entries=1)
         keys = readers[0].tables[0].keys
         lease(store, readers)
-        store.mark([write(keys, "a=9")], new_writer(), TTL)
+        store.mark([write(keys, "a=9")], new_writer(), TTL).result()
         found = lease(store, [*readers, Reader(store, query(keys, "b=1"))])
         assert isinstance(found[0][0], bytes)
         assert found[1][0] is Refusal.PENDING
 
     def test_a_dead_writers_mark_ends(self, store: Store, pass_time: Pass) -> None:
         readers = readers_of(store, entries=2)
-        store.mark([write(readers[0].tables[0].keys, "a=0")], new_writer(), BRIEF)
+        store.mark([write(readers[0].tables[0].keys, "a=0")], new_writer(), BRIEF).result()
         pass_time(2 * BRIEF)
         fill(store, readers)
         assert all(reader.hits() for reader in readers)
@@ -119,7 +127,7 @@ class ManyContract:
     def test_a_tag_that_is_marked_has_no_version(self, store: Store) -> None:
         readers = readers_of(store, entries=3)
         lease(store, readers)
-        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL)
+        store.mark([write(readers[0].tables[0].keys, "a=1")], new_writer(), TTL).result()
         found = lease_tags(store, readers)
         assert isinstance(found, TagVersions)
         assert [version == b"" for version in found.versions] == [False, True, False]
@@ -127,12 +135,12 @@ class ManyContract:
     def test_tags_of_a_whole_table_that_is_marked_are_refused(self, store: Store) -> None:
         readers = readers_of(store, entries=2)
         lease(store, readers)
-        store.mark([write(readers[0].tables[0].keys, whole=True)], new_writer(), TTL)
+        store.mark([write(readers[0].tables[0].keys, whole=True)], new_writer(), TTL).result()
         assert lease_tags(store, readers) is Refusal.PENDING
 
     def test_tags_of_a_new_scheme_are_refused_while_a_writer_is_pending(self, store: Store) -> None:
         readers = readers_of(store, entries=2)
-        store.mark([write(readers[0].tables[0].keys, "b=9")], new_writer(), TTL)
+        store.mark([write(readers[0].tables[0].keys, "b=9")], new_writer(), TTL).result()
         assert lease_tags(store, readers) is Refusal.PENDING
 
     def test_entries_end(self, store: Store, pass_time: Pass) -> None:
@@ -143,17 +151,17 @@ class ManyContract:
 
     def test_counts_of_use_add_up_the_highest_first(self, store: Store) -> None:
         key = f"{new_table().base}u"
-        store.note_use(key, {"rare": 1, "often": 5}, 10, TTL)
-        store.note_use(key, {"often": 2, "new": 3}, 10, TTL)
-        assert store.used([key, f"{key}-none"], 2) == [[("often", 7.0), ("new", 3.0)], []]
+        store.inspection.add_counts(key, {"rare": 1, "often": 5}, 10, TTL)
+        store.inspection.add_counts(key, {"often": 2, "new": 3}, 10, TTL)
+        assert store.inspection.top_counts([key, f"{key}-none"], 2) == [[("often", 7.0), ("new", 3.0)], []]
 
     def test_only_the_highest_are_kept(self, store: Store) -> None:
         key = f"{new_table().base}u"
-        store.note_use(key, {str(number): number + 1 for number in range(20)}, 5, TTL)
-        assert [name for name, _ in store.used([key], 100)[0]] == ["19", "18", "17", "16", "15"]
+        store.inspection.add_counts(key, {str(number): number + 1 for number in range(20)}, 5, TTL)
+        assert [name for name, _ in store.inspection.top_counts([key], 100)[0]] == ["19", "18", "17", "16", "15"]
 
     def test_counts_end(self, store: Store, pass_time: Pass) -> None:
         key = f"{new_table().base}u"
-        store.note_use(key, {"one": 1}, 5, BRIEF)
+        store.inspection.add_counts(key, {"one": 1}, 5, BRIEF)
         pass_time(2 * BRIEF)
-        assert store.used([key], 5) == [[]]
+        assert store.inspection.top_counts([key], 5) == [[]]

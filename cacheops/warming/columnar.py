@@ -23,7 +23,7 @@ from cacheops.reading.fill_many import Filled, Held, Leased, asked, lease_many, 
 from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.regions.outbox import replay_queue
-from cacheops.stores.base import Refusal, Sealed, TableTags
+from cacheops.stores.base import EncodedEntry, Refusal, TableTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ def lease_alike(region: Region, alike: Alike) -> list[Leased]:
 def _lease(region: Region, alike: Alike) -> list[Leased] | None:
     if region.queue_is_due(alike.databases):
         replay_queue(region, alike.databases)
-    found = region.store.lease_tags(alike.keys, alike.tag_keys(), alike.schemes, alike.profile.timeout)
+    reply = region.store.lease_tags(alike.keys, alike.tag_keys(), alike.schemes, alike.profile.timeout)
+    found = reply.result()
     if isinstance(found, Refusal):
         return None
     generation, versions = found.generation, found.versions
@@ -128,7 +129,7 @@ def fill_alike(
     """Store the entries that were leased and have rows. `load_seconds` and errors as those of `fill_many`."""
     now, timeout, most, chance = time.time(), alike.profile.timeout, conf.max_entry_bytes, random.random
     jitter, seal = timeout * conf.jitter, codec.sealed
-    sealed: list[Sealed] = []
+    sealed: list[EncodedEntry] = []
     size = refused = 0
     for key, versions, one in zip(alike.entry_keys(), leased, rows, strict=True):
         if type(versions) is not bytes or one is None:
@@ -139,8 +140,8 @@ def fill_alike(
             refused += 1
             continue
         size += len(payload)
-        sealed.append(Sealed(key, payload, ttl))
+        sealed.append(EncodedEntry(key, payload, ttl))
     if sealed:
-        asked(region, lambda: region.store.fill_many(sealed))
+        asked(region, lambda: region.store.fill(sealed).result())
     counters.read(alike.label, fills=len(sealed), bytes=size, too_large=refused)
     return Filled(len(sealed), size, refused)

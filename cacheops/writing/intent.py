@@ -19,6 +19,7 @@ from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, outbox, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
+from cacheops.stores.reply import Reply
 from cacheops.writing.changes import Changes, TableChange
 
 logger = logging.getLogger("cacheops")
@@ -70,20 +71,20 @@ class Announcement:
     ) -> Callable[[], dict[Region, dict[str, frozenset[str]]]]:
         """Send marks to each region; the call returned hears each one's answer: its schemes, by table."""
         started = time.perf_counter()
-        waiting: dict[Region, Callable[[], list[frozenset[str]]]] = {}
+        waiting: dict[Region, Reply[list[frozenset[str]]]] = {}
         for region, tables in wanted.items():
             if region.breaker.allows(urgent=True):
                 self._remember(region, tables)
                 try:
-                    waiting[region] = region.store.mark_begin(list(tables.values()), self.writer, conf.mark_seconds)
+                    waiting[region] = region.store.mark(list(tables.values()), self.writer, conf.mark_seconds)
                 except StoreError as error:
                     self._failed(region, error)
 
         def answers() -> dict[Region, dict[str, frozenset[str]]]:
             reached = {}
-            for region, answer in waiting.items():
+            for region, reply in waiting.items():
                 try:
-                    schemes = answer()
+                    schemes = reply.result()
                 except StoreError as error:
                     self._failed(region, error)
                     continue
@@ -172,7 +173,7 @@ class Announcement:
         for name, tables in self._marked.items():
             region = regions[name]
             if region.breaker.allows(urgent=True):
-                region.store.clear_soon(list(tables.values()), self.writer, partial(self._cleared, region))
+                region.store.clear(list(tables.values()), self.writer).on_result(partial(self._cleared, region))
 
     def _count(self, table: str, change: TableChange) -> None:
         marked = [held[table] for held in self._marked.values() if table in held]

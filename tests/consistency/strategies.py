@@ -70,7 +70,7 @@ def use_versions_at_fill() -> None:
 
     def fill_as_of_now(self: Miss, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
         request = self.request
-        now = self.store.lease(request.tables, self.request.loader, request.profile.timeout, 0.0)
+        now = self.store.lease(request.tables, self.request.loader, request.profile.timeout, 0.0).result()
         if isinstance(now, bytes):
             fill(self, loaded, now, load_seconds)
         else:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
 from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
 from cacheops.redis import Servers
-from cacheops.redis.transport import Wire
+from cacheops.redis.transport import Transport
 from cacheops.stores.base import Store
-from cacheops.stores.redis import MAX_RUN, RedisStore
+from cacheops.stores.redis import MAX_RUN
 from cacheops.stores.scripts import Script
 
 GROUP = "writers"
@@ -36,7 +36,7 @@ class RedisBuffer(Buffer):
         self.keys = [self.stream, f"{base}w"]
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
-        self._wire = Wire(servers, [script.source for script in SCRIPTS])
+        self._transport = Transport(servers, [script.source for script in SCRIPTS])
         self._problem = ""
         self._problem_until = 0.0
 
@@ -52,14 +52,14 @@ class RedisBuffer(Buffer):
 
     def eviction_policy(self) -> str:
         """Return maxmemory-policy of the stream's server. (From INFO: the access list forbids CONFIG.)"""
-        found = MAXMEMORY_POLICY.search(self._wire.call([("INFO", "memory")], [self.stream])[0])
+        found = MAXMEMORY_POLICY.search(self._transport.run_many([("INFO", "memory")], [self.stream])[0])
         return found[1].decode() if found else "unknown"
 
     def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
         keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
         ordered = [part for one in newest for part in (one.order, one.payload)]
         append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
-        outcome, confirmed = self._wire.call([append, self._wait], [self.stream, self.stream])
+        outcome, confirmed = self._transport.run_many([append, self._wait], [self.stream, self.stream])
         if outcome == b"full":
             raise BufferFull(f"{bound} writes wait for the database: send again later, or add workers (flush_writes).")
         if outcome == b"idle":
@@ -74,7 +74,7 @@ class RedisBuffer(Buffer):
     def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
         keys = [self._newest_key(name) for name in names]
         commands = [("MGET", *keys[start : start + MAX_RUN]) for start in range(0, len(keys), MAX_RUN)]
-        answers = self._wire.call(commands, [self.stream] * len(commands)) if commands else []
+        answers = self._transport.run_many(commands, [self.stream] * len(commands)) if commands else []
         return [None if one is None else one.partition(b"\0")[2] for answer in answers for one in answer]
 
     def _newest_key(self, name: str) -> str:
@@ -83,29 +83,29 @@ class RedisBuffer(Buffer):
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         milliseconds = [round(seconds * 1000) for seconds in (age, retry, WORKER_SECONDS)]
         command = TAKE.command(self.keys, GROUP, worker, count, *milliseconds)
-        found = self._wire.call([command], [self.stream])[0]
+        found = self._transport.run_many([command], [self.stream])[0]
         triples = zip(found[::3], found[1::3], found[2::3], strict=True)
         return [Taken(id.decode(), payload, deliveries) for id, payload, deliveries in triples]
 
     def done(self, ids: Sequence[str]) -> None:
-        self._wire.call([DONE.command([self.stream], GROUP, *ids)], [self.stream])
+        self._transport.run_many([DONE.command([self.stream], GROUP, *ids)], [self.stream])
 
     def give_back(self, worker: str, taken: Sequence[Taken]) -> None:
         claim = ("XCLAIM", self.stream, GROUP, worker, 0)
-        self._wire.call([(*claim, one.id, "RETRYCOUNT", one.deliveries - 1, "JUSTID") for one in taken])
+        self._transport.run_many([(*claim, one.id, "RETRYCOUNT", one.deliveries - 1, "JUSTID") for one in taken])
 
     def leave(self, worker: str) -> None:
         command = LEAVE.command(self.keys, GROUP, worker, round(GONE_SECONDS * 1000))
-        self._wire.call([command], [self.stream])
+        self._transport.run_many([command], [self.stream])
 
     def figures(self) -> BufferFigures:
         command = FIGURES.command(self.keys, GROUP, round(WORKER_SECONDS * 1000))
-        depth, oldest, taken, workers = self._wire.call([command], [self.stream])[0]
+        depth, oldest, taken, workers = self._transport.run_many([command], [self.stream])[0]
         return BufferFigures(depth, oldest / 1000, taken, workers)
 
     def close(self) -> None:
         """Close this thread's connections."""
-        self._wire.forget()
+        self._transport.close()
 
     def _note(self, problem: str, seconds: float) -> None:
         self._problem, self._problem_until = problem, time.monotonic() + seconds
@@ -113,6 +113,6 @@ class RedisBuffer(Buffer):
 
 def buffer_of(store: Store, base: str, wait_seconds: float) -> Buffer:
     """Return a buffer on a store's servers; one that takes nothing where it has none."""
-    if isinstance(store, RedisStore):
+    if store.servers is not None:
         return RedisBuffer(base, store.servers, store.wait_replicas, wait_seconds)
     return NoBuffer()

@@ -21,12 +21,12 @@ class KeepingContract:
     def test_sizes_and_deletions_are_those_of_the_keys_named(self, store: Store) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         reader.fill()
-        size, nothing = store.sizes([reader.entry, f"{reader.entry}-not"])
+        size, nothing = store.inspection.sizes([reader.entry, f"{reader.entry}-not"])
         assert size > 0
         assert nothing == 0
         assert store.delete([reader.entry, f"{reader.entry}-not"]) == 1
 
     def test_every_node_tells_of_itself(self, store: Store) -> None:
-        figures: list[dict[str, Any]] = store.info()
+        figures: list[dict[str, Any]] = store.inspection.nodes()
         assert figures
         assert all("used_memory" in node for node in figures)

@@ -21,12 +21,12 @@ class OutdatedContract:
         versions = self.leased(store, table, other)
         store.note_outdated(table.keys, TTL)
         writer = new_writer()
-        store.mark([write(table.keys, "a=1")], writer, TTL)
+        store.mark([write(table.keys, "a=1")], writer, TTL).result()
         pass_time(BRIEF)
         age = store.outdated_for([table, other], versions)
         assert age is not None
         assert age > 0.9 * BRIEF
-        store.clear([write(table.keys, "a=1")], writer)
+        store.clear([write(table.keys, "a=1")], writer).result()
         assert (store.outdated_for([table, other], versions) or 0) >= age
 
     def test_the_first_mark_counts(self, store: Store, pass_time: Pass) -> None:
@@ -35,7 +35,7 @@ class OutdatedContract:
         versions = self.leased(store, table)
         store.note_outdated(table.keys, TTL)
         for tag in ("a=1", "b=2"):
-            store.mark([write(table.keys, tag)], new_writer(), TTL)
+            store.mark([write(table.keys, tag)], new_writer(), TTL).result()
             pass_time(BRIEF)
         age = store.outdated_for([table], versions)
         assert age is not None
@@ -44,16 +44,16 @@ class OutdatedContract:
     def test_what_nobody_noted_is_not_known(self, store: Store) -> None:
         table = query(new_table(), "a=1")
         versions = self.leased(store, table)
-        store.mark([write(table.keys, "a=1")], new_writer(), TTL)
+        store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
         assert store.outdated_for([table], versions) is None
 
     def test_it_is_forgotten_after_its_time(self, store: Store, pass_time: Pass) -> None:
         table = query(new_table(), "a=1")
         versions = self.leased(store, table)
         store.note_outdated(table.keys, BRIEF)
-        store.mark([write(table.keys, "a=1")], new_writer(), TTL)
+        store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
         pass_time(2 * BRIEF)
-        store.mark([write(table.keys, "a=1")], new_writer(), TTL)
+        store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
         age = store.outdated_for([table], versions)
         assert age is None or age > 0.9 * BRIEF
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES
-from cacheops.stores.base import MarkedTable, Refusal, Sealed, Store, TableTags
+from cacheops.stores.base import EncodedEntry, MarkedTable, Refusal, Store, TableTags
 
 Pass = Callable[[float], None]
 TTL = 30.0  # seconds; longer than any of these tests
@@ -21,16 +21,18 @@ class Reader:
         self.entry, self.loader = tables[0].keys.entry(digest), tables[0].keys.loader(digest)
 
     def lease(self, hold: float = 0.0, ttl: float = TTL) -> bytes | Refusal:
-        return self.store.lease(self.tables, self.loader, ttl, hold)
+        return self.store.lease(self.tables, self.loader, ttl, hold).result()
 
     def fill(self, ttl: float = TTL) -> None:
         versions = self.lease()
         assert isinstance(versions, bytes), versions
-        self.store.fill_many([self.sealed(versions, ttl)])
+        self.store.fill([self.encoded(versions, ttl)]).result()
 
-    def sealed(self, versions: bytes, ttl: float = TTL) -> Sealed:
+    def encoded(self, versions: bytes, ttl: float = TTL) -> EncodedEntry:
         """Return an entry whose payload is the versions that it was leased under."""
-        return Sealed(self.entry, versions, ttl, [key for table in self.tables for key in table.key_list()], versions)
+        return EncodedEntry(
+            self.entry, versions, ttl, [key for table in self.tables for key in table.key_list()], versions
+        )
 
     def values(self) -> list[bytes | None]:
         return self.store.read([self.entry, *[key for table in self.tables for key in table.key_list()]])

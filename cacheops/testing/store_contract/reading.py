@@ -51,13 +51,13 @@ class ReadingContract:
         versions = reader.lease(hold=TTL)
         assert isinstance(versions, bytes)
         assert reader.lease(hold=TTL) is Refusal.BUSY
-        store.fill_soon([reader.sealed(versions)], [reader.loader], lambda told: None)
+        store.fill([reader.encoded(versions)], [reader.loader]).on_result(lambda outcome: None)
         assert isinstance(reader.lease(hold=TTL), bytes)
 
     def test_a_loader_that_gives_up_lets_the_next_one_in(self, store: Store) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         reader.lease(hold=TTL)
-        store.release(reader.loader)
+        store.release([reader.loader])
         assert isinstance(reader.lease(hold=TTL), bytes)
 
     def test_a_dead_loaders_lock_ends(self, store: Store, pass_time: Pass) -> None:
@@ -68,27 +68,29 @@ class ReadingContract:
 
     def test_locks_of_many_entries_are_taken_and_let_go_one_by_one(self, store: Store, pass_time: Pass) -> None:
         one, two, three = (new_table().loader(name) for name in ("one", "two", "three"))
-        assert store.lock_many([one, two], TTL) == [True, True]
-        assert store.lock_many([two, three], BRIEF) == [False, True]
-        store.release_many([one])
-        assert store.lock_many([one, two], TTL) == [True, False]
+        assert store.lock([one, two], TTL) == [True, True]
+        assert store.lock([two, three], BRIEF) == [False, True]
+        store.release([one])
+        assert store.lock([one, two], TTL) == [True, False]
         pass_time(2 * BRIEF)
-        assert store.lock_many([three], TTL) == [True]
+        assert store.lock([three], TTL) == [True]
 
     def test_filling_many_lets_their_locks_go(self, store: Store) -> None:
         keys = new_table()
         readers = [Reader(store, query(keys, "a=1"), digest=name) for name in ("one", "two")]
         loaders = [reader.loader for reader in readers]
-        store.lock_many(loaders, TTL)
+        store.lock(loaders, TTL)
         versions = [reader.lease() for reader in readers]
-        told: list[object] = []
-        sealed = [
-            reader.sealed(leased) for reader, leased in zip(readers, versions, strict=True) if isinstance(leased, bytes)
+        outcomes: list[object] = []
+        entries = [
+            reader.encoded(leased)
+            for reader, leased in zip(readers, versions, strict=True)
+            if isinstance(leased, bytes)
         ]
-        store.fill_soon(sealed, loaders, told.append)
+        store.fill(entries, loaders).on_result(outcomes.append)
         assert all(reader.hits() for reader in readers)
-        assert store.lock_many(loaders, TTL) == [True, True]
-        assert told == [0]
+        assert store.lock(loaders, TTL) == [True, True]
+        assert outcomes == [0]
 
     @pytest.mark.parametrize("finish", [True, False], ids=["cleared", "marked"])
     def test_it_tells_how_many_a_writer_overtook_before_they_were_stored(self, store: Store, finish: bool) -> None:
@@ -97,16 +99,16 @@ class ReadingContract:
             Reader(store, query(keys, "a=1"), query(joined, f"b={number}"), digest=str(number)) for number in range(3)
         ]
         versions = [reader.lease() for reader in readers]
-        store.mark([write(joined, "b=1")], writer, TTL)
+        store.mark([write(joined, "b=1")], writer, TTL).result()
         if finish:
-            store.clear([write(joined, "b=1")], writer)
-        told: list[object] = []
-        sealed = [reader.sealed(leased) for reader, leased in zip(readers, versions, strict=True)]  # type: ignore[arg-type]
-        store.fill_soon(sealed, [], told.append)
-        store.fill_soon(sealed[1:2], [], told.append)
-        store.fill_soon(sealed[2:], [], told.append)
+            store.clear([write(joined, "b=1")], writer).result()
+        outcomes: list[object] = []
+        entries = [reader.encoded(leased) for reader, leased in zip(readers, versions, strict=True)]  # type: ignore[arg-type]
+        store.fill(entries, []).on_result(outcomes.append)
+        store.fill(entries[1:2], []).on_result(outcomes.append)
+        store.fill(entries[2:], []).on_result(outcomes.append)
         assert [reader.hits() for reader in readers] == [True, False, True]
-        assert told == [1, 1, 0]
+        assert outcomes == [1, 1, 0]
 
     def test_an_entry_ends(self, store: Store, pass_time: Pass) -> None:
         reader = Reader(store, query(new_table(), "a=1"))

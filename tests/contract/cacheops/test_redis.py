@@ -8,7 +8,7 @@ import pytest
 from cacheops.exceptions import StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import store_for
-from cacheops.stores.base import Refusal, Wanted
+from cacheops.stores.base import LeaseRequest, Refusal
 from cacheops.stores.redis import RedisStore
 from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
 
@@ -21,7 +21,7 @@ class Trips:
     def __init__(self, store: RedisStore) -> None:
         self.count = 0
         for node in store.servers.primaries():
-            line = store._wire.line(node)
+            line = store._transport.connection_to(node)
             line._socket = Counted(line._socket, self)
 
 
@@ -62,8 +62,8 @@ def test_an_invalidation_costs_the_same_however_many_entries_depend_on_it(
     for reader in readers:
         reader.fill()
     trips = Trips(servers_store)
-    servers_store.mark([write(keys, "a=1")], writer, TTL)
-    servers_store.clear([write(keys, "a=1")], writer)
+    servers_store.mark([write(keys, "a=1")], writer, TTL).result()
+    servers_store.clear([write(keys, "a=1")], writer).result()
     assert trips.count == 2
     assert not any(reader.hits() for reader in readers)
 
@@ -81,7 +81,7 @@ def test_tables_lie_in_different_slots_and_one_tables_keys_in_one() -> None:
 
 def lives(store: RedisStore, key: str) -> int:
     """Return the milliseconds that a key lives, -1 for ever, -2 where there is none."""
-    return store._wire.call([("PTTL", key)])[0]
+    return store._transport.run_many([("PTTL", key)])[0]
 
 
 def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store: RedisStore) -> None:
@@ -89,7 +89,7 @@ def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store:
     reader = Reader(servers_store, query(keys, "a=1", "a=2"))
     reader.fill()
     reader.lease(hold=TTL)
-    servers_store.mark([write(keys, "a=1")], new_writer(), TTL)
+    servers_store.mark([write(keys, "a=1")], new_writer(), TTL).result()
     assert lives(servers_store, keys.registry) == -1
     assert lives(servers_store, keys.tag("a=1")) == -1
     for key in (reader.entry, reader.loader, keys.generation, keys.tag("a=2")):
@@ -100,13 +100,13 @@ def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store:
 def test_a_mark_waits_for_the_replicas_that_it_was_told_to_wait_for(servers_store: RedisStore) -> None:
     patient = RedisStore(servers_store.name, servers_store.servers, wait_replicas=1, wait_seconds=5.0)
     keys, writer = new_table(), new_writer()
-    patient.mark([write(keys, "a=1")], writer, TTL)
+    patient.mark([write(keys, "a=1")], writer, TTL).result()
     assert patient.replicated()
-    patient.clear([write(keys, "a=1")], writer)
+    patient.clear([write(keys, "a=1")], writer).result()
     impossible = RedisStore(servers_store.name, servers_store.servers, wait_replicas=9, wait_seconds=0.01)
     with pytest.raises(StoreUnavailable, match="replicas"):
-        impossible.mark([write(keys, "a=1")], writer, TTL)
-    impossible.clear([write(keys, "a=1")], writer)
+        impossible.mark([write(keys, "a=1")], writer, TTL).result()
+    impossible.clear([write(keys, "a=1")], writer).result()
     patient.close()
     impossible.close()
 
@@ -122,11 +122,11 @@ def test_a_lease_that_is_sent_again_gives_another_version(
 
     def lease() -> Any:
         if many:
-            return servers_store.lease_many([Wanted(reader.entry, reader.tables)], TTL)[0][0]
+            return servers_store.lease_many([LeaseRequest(reader.entry, reader.tables)], TTL).result()[0][0]
         return reader.lease()
 
     first = lease()
-    servers_store.fill_many([reader.sealed(first)])
+    servers_store.fill([reader.encoded(first)]).result()
     assert reader.hits()
     servers_store.invalidate([write(reader.tables[0].keys, "a=1", whole=True)])
     assert lease() != first
@@ -139,7 +139,7 @@ def test_a_writer_that_closes_a_table_is_not_taken_for_a_late_one(servers_store:
     reader = Reader(servers_store, query(keys, "a=1"))
     reader.fill()
     closed = [write(keys, "a=1", whole=whole, closes=True)]
-    servers_store.mark(closed, writer, TTL)
+    servers_store.mark(closed, writer, TTL).result()
     assert reader.lease() is Refusal.PENDING
-    assert servers_store.clear(closed, writer) == 0
+    assert servers_store.clear(closed, writer).result() == 0
     assert isinstance(reader.lease(), bytes)

@@ -15,7 +15,7 @@ from cacheops.panel.polling import answers
 from cacheops.panel.region_page import region_page
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
-from cacheops.stores.base import Sealed, TableTags
+from cacheops.stores.base import EncodedEntry, TableTags
 from tests.integration.deploy.conftest import Node
 from tests.integration.deploy.test_redis_files import eventually, form_cluster
 from tests.integration.panel.conftest import PANEL
@@ -67,8 +67,8 @@ def region(servers: Servers, settings: Any) -> Iterator[str]:
 def monitor(region: str, settings: Any) -> CacheMonitor:
     """Return the monitor of a region that holds an entry with its tags, and figures."""
     store, keys = regions.local.store, TableKeys.of(settings.CACHEOPS_PREFIX, "default", "devices_device")
-    store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0)
-    store.fill_many([Sealed(keys.entry("a"), b"x" * 20_000, 60)])
+    store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0).result()
+    store.fill([EncodedEntry(keys.entry("a"), b"x" * 20_000, 60)]).result()
     counters.hit("devices.device:get", 0.001)
     assert flusher.flush()
     return CacheMonitor()
@@ -97,7 +97,7 @@ def test_the_slow_log_is_read_from_every_node(monitor: CacheMonitor, servers: Se
     for node in servers[1]:
         with node.client("operations") as client:
             client.config_set("slowlog-log-slower-than", 0)
-    regions.local.store.info()
+    regions.local.store.inspection.nodes()
     assert {slow.server for slow in monitor.slow_log(1_000)} == {f"127.0.0.1:{node.port}" for node in servers[1]}
     for node in servers[1]:
         with node.client("operations") as client:

@@ -119,7 +119,7 @@ def test_one_process_of_a_region_looks_at_its_nodes_once_a_minute(region: str) -
         assert Flusher(clock).flush()
     sums = ledger_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
     nodes = {series: counts for series, counts in sums.items() if series.startswith("n|")}
-    assert len(nodes) == len(regions[region].store.info())
+    assert len(nodes) == len(regions[region].store.inspection.nodes())
     assert {counts["at"] for counts in nodes.values()} == {round(clock.now * 1000)}
     assert sums[f"p|{region}"].items() >= {"processes": 3, "open": 0}.items()
 

@@ -169,7 +169,7 @@ def test_a_replica_that_joins_a_cluster_is_seen(settings: Any) -> None:
     known = servers.client.nodes_manager.nodes_cache
 
     def roles() -> set[str]:
-        return {info["role"] for info in store.info()}
+        return {info["role"] for info in store.inspection.nodes()}
 
     for node in servers.client.get_replicas():
         del known[node.name]

@@ -68,8 +68,8 @@ def counted(region: str) -> stats.Reads:
 def write(region: str, table: MarkedTable) -> None:
     """Do what a transaction that is committed does."""
     writer = os.urandom(VERSION_BYTES)
-    regions[region].store.mark([table], writer, 5)
-    regions[region].store.clear([table], writer)
+    regions[region].store.mark([table], writer, 5).result()
+    regions[region].store.clear([table], writer).result()
 
 
 @pytest.fixture(autouse=True)
@@ -139,9 +139,9 @@ def test_look_ups_and_fills_are_counted_alike_one_by_one_and_at_once(
 @BOTH_WAYS
 def test_reads_beside_a_writer_bypass_the_cache(region: str, table: MarkedTable, read_all: Readers) -> None:
     writer = os.urandom(VERSION_BYTES)
-    regions[region].store.mark([table], writer, 5)
+    regions[region].store.mark([table], writer, 5).result()
     read_all(DIGESTS[:3], rows)
-    regions[region].store.clear([table], writer)
+    regions[region].store.clear([table], writer).result()
     seen = counted(region)
     assert (seen.hits, seen.misses, seen.bypasses, seen.fills) == (0, 0, 3, 0)
 
@@ -167,12 +167,12 @@ def test_a_fill_under_a_mark_that_stands_is_a_stale_one(region: str, table: Mark
     writer = os.urandom(VERSION_BYTES)
 
     def load() -> list[Any]:
-        regions[region].store.mark([table], writer, 5)
+        regions[region].store.mark([table], writer, 5).result()
         return rows()
 
     one_by_one(DIGESTS[:1], load)
     assert counted(region).stale_fills == 1
-    regions[region].store.clear([table], writer)
+    regions[region].store.clear([table], writer).result()
 
 
 def test_the_last_fill_of_a_thread_that_ends_is_counted(region: str, table: MarkedTable) -> None:

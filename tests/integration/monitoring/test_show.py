@@ -23,7 +23,7 @@ from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_HEAD
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
-from cacheops.stores.base import Sealed, TableTags
+from cacheops.stores.base import EncodedEntry, TableTags
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -73,9 +73,9 @@ def test_the_monitor_tells_what_was_counted(region: str) -> None:
 def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
     keys = TableKeys.of(conf.prefix, "default", "devices_device")
     store = regions[region].store
-    store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0)
+    store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0).result()
     for digest, size in (("a", 100), ("b", 50_000)):
-        store.fill_many([Sealed(keys.entry(digest), b"x" * size, 60)])
+        store.fill([EncodedEntry(keys.entry(digest), b"x" * size, 60)]).result()
     found = CacheMonitor().distribution()
     assert found.complete
     assert found.by_model() == {"devices.device": 2}
@@ -104,7 +104,7 @@ def test_memory_is_told_under_the_specifications_names(region: str) -> None:
     assert {"used_memory_human", "used_memory_peak_human", "memory_fragmentation_ratio", "memory_efficiency"} < set(
         found
     )
-    assert len(found["nodes"]) == len(regions[region].store.info())
+    assert len(found["nodes"]) == len(regions[region].store.inspection.nodes())
 
 
 def test_a_region_that_is_away_is_shown_as_down(region: str, away: str) -> None:

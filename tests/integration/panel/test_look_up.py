@@ -13,7 +13,7 @@ from cacheops.panel.entry_page import NotFound, look_up_keys, look_up_row
 from cacheops.panel.permissions import shown_key
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
-from cacheops.stores.base import MarkedTable, Sealed
+from cacheops.stores.base import EncodedEntry, MarkedTable, marks_in
 from cacheops.writing.changes import Changes
 from cacheops.writing.intent import Announcement
 from devices.models import Device
@@ -76,7 +76,7 @@ def test_a_writer_under_way_makes_it_a_bypass(world: World) -> None:
 def test_bytes_that_are_no_entry_are_a_miss(world: World) -> None:
     Device.objects.get(pk=world.device.pk)
     key = look(world).key
-    regions.local.store.fill_many([Sealed(key, b"no entry", 60)])
+    regions.local.store.fill([EncodedEntry(key, b"no entry", 60)]).result()
     assert look(world).verdict == "miss"
     assert "no entry" in look(world).why
 
@@ -176,10 +176,11 @@ def test_marks_are_counted_alike_by_every_store(world: World) -> None:
     keys = TableKeys.of(conf.prefix, "default", "nobody_knows")
     for store in (regions.local.store, MemoryStore()):
         writers = [os.urandom(8) for _ in range(2)]
-        assert store.writers([keys.tag("a=1"), keys.tag("a=2")]) == [0, 0]
+        tags = [keys.tag("a=1"), keys.tag("a=2")]
+        assert [marks_in(value) for value in store.read(tags)] == [0, 0]
         for writer in writers:
-            store.mark([MarkedTable(keys, frozenset({"a=1"}))], writer, 5.0)
-        assert store.writers([keys.tag("a=1"), keys.tag("a=2")]) == [2, 0]
+            store.mark([MarkedTable(keys, frozenset({"a=1"}))], writer, 5.0).result()
+        assert [marks_in(value) for value in store.read(tags)] == [2, 0]
         for writer in writers:
-            store.clear([MarkedTable(keys, frozenset({"a=1"}))], writer)
-        assert store.writers([keys.tag("a=1")]) == [0]
+            store.clear([MarkedTable(keys, frozenset({"a=1"}))], writer).result()
+        assert [marks_in(value) for value in store.read(tags)] == [0, 0]

@@ -95,7 +95,7 @@ def test_a_worker_that_leaves_with_writes_loses_none(buffer: Buffer) -> None:
 def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: RedisBuffer) -> None:
     buffer.append(payloads(2), bound=100)
     assert len(buffer.take("one", 1, 0, LONG)) == 1
-    buffer._wire.call([("XGROUP", "DESTROY", buffer.stream, "writers")], [buffer.stream])
+    buffer._transport.run_many([("XGROUP", "DESTROY", buffer.stream, "writers")], [buffer.stream])
     assert [one.payload for one in buffer.take("one", 5, 0, LONG)] == payloads(2)
 
 
@@ -111,6 +111,6 @@ def test_figures(buffer: Buffer) -> None:
 def test_the_stream_has_no_time_to_live(buffer: RedisBuffer) -> None:
     """It holds what the database has not; all of its keys lie in one slot."""
     buffer.append(payloads(1), bound=100)
-    ((lives, dies),) = [buffer._wire.call([("PTTL", key) for key in buffer.keys])]
+    ((lives, dies),) = [buffer._transport.run_many([("PTTL", key) for key in buffer.keys])]
     assert (lives, dies > 0) == (-1, True)
     assert len({key.split("}")[0] for key in buffer.keys}) == 1

@@ -36,7 +36,7 @@ def test_the_newest_item_of_a_name_is_known_before_it_is_stored(cache: WriteBehi
     assert BatchCacheOperations(NewestItems(cache)).batch_get([*many, "b"]) == {"b": Note(12, "b")}
     assert NewestItems(cache).get("a") == Note(2, "a")
     assert isinstance(cache.buffer, RedisBuffer)
-    lives = cache.buffer._wire.call([("PTTL", f"{cache.buffer.base}n:a")])
+    lives = cache.buffer._transport.run_many([("PTTL", f"{cache.buffer.base}n:a")])
     assert lives[0] > 0
 
 

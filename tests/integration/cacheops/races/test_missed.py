@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.transaction import atomic
 
 from cacheops.conf import conf
-from cacheops.exceptions import CommandRefused, StoreUnavailable
+from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
 from cacheops.models import QueuedInvalidation
 from cacheops.regions import outbox, regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
@@ -39,8 +39,17 @@ def write_unseen(name: str, *tables: str) -> None:
             )
 
 
-def unanswered() -> Any:
-    raise StoreUnavailable("no answer")
+class Failed:
+    """A reply that fails where it is waited for, and reports nothing."""
+
+    def __init__(self, error: StoreError) -> None:
+        self.error = error
+
+    def result(self) -> Any:
+        raise self.error
+
+    def on_result(self, callback: Any) -> None:
+        """It is never called."""
 
 
 @pytest.fixture
@@ -77,8 +86,8 @@ class TestQueue:
         """Others looked at the queue after the mark and before the commit, when nothing was there to be seen."""
         assert title() == "Title 0"
         gate, store = Gate(), regions.local.store
-        monkeypatch.setattr(store, "mark_begin", lambda *args: unanswered)
-        monkeypatch.setattr(store, "clear_soon", lambda *args: None)
+        monkeypatch.setattr(store, "mark", lambda *args: Failed(StoreUnavailable("no answer")))
+        monkeypatch.setattr(store, "clear", lambda *args: Failed(StoreUnavailable("no answer")))
 
         def write() -> str:
             at_commit(before=gate)
@@ -149,14 +158,8 @@ def test_a_refusal_is_an_answer(settings, monkeypatch):
     changes = Changes()
     changes.add_table("testapp_book", "test")
 
-    def refuse(*args: Any) -> Any:
-        def answer() -> Any:
-            raise CommandRefused("out of memory")
-
-        return answer
-
     with monkeypatch.context() as full, atomic():
-        full.setattr(region.store, "mark_begin", refuse)
+        full.setattr(region.store, "mark", lambda *args: Failed(CommandRefused("out of memory")))
         Announcement("default", changes).mark()
     assert region.breaker.state is CircuitState.CLOSED
     QueuedInvalidation.objects.all().delete()

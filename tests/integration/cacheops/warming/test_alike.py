@@ -43,8 +43,8 @@ def marked(tags, **options):
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
     request = request_for(plan, [1], "default", profile_of(Book), "x")
     table, writer = MarkedTable(request.keys, frozenset(tags), **options), new_version()
-    store.mark([table], writer, 60)
-    return lambda: store.clear([table], writer)
+    store.mark([table], writer, 60).result()
+    return lambda: store.clear([table], writer).result()
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,13 @@ def test_an_entry_lives_as_long_as_it_is_told(region: str) -> None:
     manager = CacheAsideManager(default_ttl="long_term", none_ttl=60)
     lives: dict[str, float] = {}
     store = regions.local.store
-    fill_soon = store.fill_soon
+    fill = store.fill
 
-    def noting(sealed: Any, *rest: Any) -> None:
-        lives.update((one.entry.rpartition(":")[2], one.ttl) for one in sealed)
-        fill_soon(sealed, *rest)
+    def recording(entries: Any, *rest: Any) -> Any:
+        lives.update((one.entry.rpartition(":")[2], one.ttl) for one in entries)
+        return fill(entries, *rest)
 
-    store.fill_soon = noting  # type: ignore[method-assign]
+    store.fill = recording  # type: ignore[method-assign]
     manager.get_or_set("a:default", Calls())
     manager.get_or_set("a:seconds", Calls(), ttl=600)
     manager.get_or_set("a:none", Calls(None))

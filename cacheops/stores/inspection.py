@@ -1,0 +1,53 @@
+"""What monitoring asks a store for and keeps in it; no read and no write of the engine depends on it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cacheops.redis import Command, Servers
+from cacheops.redis.transport import Transport
+
+
+class Inspection(ABC):
+    """Figures of a store's nodes and keys, and counts by name. Methods raise as those of a store do."""
+
+    @abstractmethod
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return the figures of each node, under Redis's names (INFO); an `error` where it gives none."""
+
+    @abstractmethod
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        """Return the bytes of memory that each key takes, 0 where there is none."""
+
+    @abstractmethod
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
+        """Add to the counts under a key, of which the `keep` highest stay, for `ttl` seconds. Not waited for."""
+
+    @abstractmethod
+    def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
+        """Return the names with the `size` highest counts under each key, highest first."""
+
+
+class RedisInspection(Inspection):
+    """Counts go over the store's own transport: whoever adds them sends them before the next look-up."""
+
+    def __init__(self, servers: Servers, transport: Transport) -> None:
+        self._servers = servers
+        self._transport = transport
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self._servers.infos()
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        return [size or 0 for size in self._servers.run_many([("MEMORY USAGE", key) for key in keys], read=True)]
+
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
+        commands: list[Command] = [("ZINCRBY", key, count, name) for name, count in counts.items()]
+        commands += [("ZREMRANGEBYRANK", key, 0, -keep - 1), ("PEXPIRE", key, round(ttl * 1000))]
+        self._transport.send(commands, [key] * len(commands), list)
+
+    def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
+        found = self._transport.run_many([("ZREVRANGE", key, 0, size - 1, "WITHSCORES") for key in keys])
+        return [
+            [(name.decode(), float(count)) for name, count in zip(row[::2], row[1::2], strict=True)] for row in found
+        ]

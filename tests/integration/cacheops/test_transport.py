@@ -1,0 +1,79 @@
+"""The engine's own connections: what is not waited for is reported later, and lost connections are made anew."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cacheops.exceptions import CommandRefused
+from cacheops.redis.transport import Transport
+from cacheops.regions import regions as handler
+
+KEY = "t-transport:{a}:key"
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    store: Any = handler["us-west-2"].store
+    made = Transport(store.servers)
+    made.run_many([("DEL", KEY)])
+    yield made
+    made.run_many([("DEL", KEY)])
+    made.close()
+
+
+def cut(transport: Transport) -> None:
+    """End this thread's connections, as a server does that closes idle ones."""
+    for connection in transport._local.connections.values():
+        connection._socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_unawaited_reply_is_reported_with_the_next_use_in_order(transport: Transport) -> None:
+    outcomes: list[Any] = []
+    transport.send([("SET", KEY, "1"), ("INCR", KEY)], [KEY, KEY], list, resend=True).on_result(outcomes.append)
+    assert outcomes == []
+    assert transport.run(("GET", KEY), KEY) == b"2"
+    assert outcomes == [[b"OK", 2]]
+
+
+def test_an_unawaited_refusal_is_reported(transport: Transport) -> None:
+    outcomes: list[Any] = []
+    transport.send([("SET", KEY, "text"), ("INCR", KEY)], [KEY, KEY], list, resend=False).on_result(outcomes.append)
+    assert transport.run(("GET", KEY), KEY) == b"text"
+    transport.run_many([("GET", KEY)])
+    assert [type(error) for error in outcomes] == [CommandRefused]
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_a_command_on_a_lost_connection_is_sent_again_where_it_must_be(transport: Transport, resend: bool) -> None:
+    outcomes: list[Any] = []
+    transport.run(("GET", KEY), KEY)
+    cut(transport)
+    transport.send([("SET", KEY, "1")], [KEY], list, resend=resend).on_result(outcomes.append)
+    transport.run(("GET", KEY), KEY)
+    assert transport.run(("GET", KEY), KEY) == (b"1" if resend else None)
+    assert len(outcomes) == 1
+    assert (outcomes == [[b"OK"]]) is resend
+
+
+def test_a_lost_connection_is_made_anew_and_counted(transport: Transport) -> None:
+    transport.run_many([("SET", KEY, "1")])
+    epoch = transport.epoch
+    cut(transport)
+    assert transport.run(("GET", KEY), KEY) == b"1"
+    assert transport.epoch == epoch + 1
+
+
+def test_replies_may_be_awaited_in_any_order(transport: Transport) -> None:
+    first = transport.send([("SET", KEY, "1"), ("GET", KEY)], None, list)
+    second = transport.send([("INCR", KEY)], None, list)
+    assert second.result() == [2]
+    assert transport.run(("GET", KEY), KEY) == b"2"
+    assert first.result() == [b"OK", b"1"]
+
+
+def test_an_error_among_answers_is_raised_and_the_others_are_read(transport: Transport) -> None:
+    with pytest.raises(CommandRefused, match="not an integer"):
+        transport.run_many([("SET", KEY, "text"), ("INCR", KEY), ("GET", KEY)])
+    assert transport.run(("GET", KEY), KEY) == b"text"
