@@ -1,6 +1,6 @@
 """Profiles: which reads of a model are cached, for how long, at which level."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,8 +50,8 @@ def stale_ok(seconds: float) -> Level:
 
 def level_from(value: Any) -> Level:
     """Return a level from its name, or a name and seconds. Raise InvalidOption that says what is wrong with it."""
-    name, seconds = (value, 0.0) if isinstance(value, str) else value
-    if name not in LEVELS:
+    name, seconds = value if isinstance(value, tuple | list) and len(value) == 2 else (value, 0.0)
+    if not isinstance(name, str) or name not in LEVELS:
         raise InvalidOption(f"{name!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
     if name != "stale_ok":
         return Level(name)
@@ -66,25 +66,29 @@ def operations(value: Any) -> frozenset[str]:
     """Return a set of operations from "all", one name, or several. Raise InvalidOption for an unknown one."""
     if value == "all":
         return OPERATIONS
-    names = frozenset({value} if isinstance(value, str) else value or ())
-    unknown = sorted(map(str, names - OPERATIONS))
+    several = not value or (isinstance(value, Iterable) and not isinstance(value, str))
+    names = tuple(value or ()) if several else (value,)
+    unknown = sorted(str(name) for name in names if not isinstance(name, str) or name not in OPERATIONS)
     if unknown:
         known = ", ".join(sorted(OPERATIONS))
         raise InvalidOption(f"{', '.join(unknown)}: no operation that can be cached. Use 'all', or some of: {known}.")
-    return names
+    return frozenset(names)
 
 
 def profile_from(options: Mapping[str, Any]) -> Profile:
     """Return the profile that a setting describes. Raise InvalidOption that says what is wrong with it."""
     known = {"ops", "timeout", "lock", "level"}
-    unknown = sorted(set(options) - known)
+    unknown = sorted(str(name) for name in options if name not in known)
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)}: no option of a profile. Use: {', '.join(sorted(known))}.")
+    lock = options.get("lock", True)
+    if not isinstance(lock, bool):  # text is always true
+        raise InvalidOption(f"lock is {lock!r}. Use True or False.")
     level = level_from(options.get("level", "fresh"))
     return Profile(
         ops=operations(options.get("ops", ())),
         timeout=conf.ttl.get_ttl(options.get("timeout", DEFAULT_TIMEOUT)),
-        lock=bool(options.get("lock", True)),
+        lock=lock,
         level=level.name,
         stale=level.seconds,
     )
@@ -113,9 +117,13 @@ def _find(model: type[models.Model]) -> Profile | None:
             return None
         for pattern in (f"{app}.{name}", f"{app}.*"):
             if pattern in conf.profiles:
-                return _made(conf.profiles[pattern])
-    return _made(conf.profiles.get("*.*", {}))
+                return _configured(pattern)
+    return _configured("*.*")
 
 
-def _made(options: Mapping[str, Any] | None) -> Profile | None:
-    return None if options is None else profile_from({**conf.defaults, **options})
+def _configured(pattern: str) -> Profile | None:
+    options = conf.profiles.get(pattern, {})
+    try:
+        return None if options is None else profile_from({**conf.defaults, **options})
+    except InvalidOption as error:
+        raise InvalidOption(f"CACHEOPS[{pattern!r}], or CACHEOPS_DEFAULTS: {error}") from error

@@ -50,6 +50,12 @@ def test_profiles_start_from_the_defaults(settings: Any) -> None:
     assert (profile.ops, profile.timeout, profile.lock) == ({"get", "count"}, 7, False)
 
 
+def test_a_read_names_the_setting_that_is_wrong(settings: Any) -> None:
+    settings.CACHEOPS = {"testapp.*": {"ops": 5}}
+    with pytest.raises(InvalidOption, match=r"CACHEOPS\['testapp\.\*'\].*5"):
+        profile_of(Book)
+
+
 @pytest.mark.parametrize("value", ["all", sorted(OPERATIONS)])
 def test_all_means_every_operation(value: Any) -> None:
     assert profile_from({"ops": value}).ops == OPERATIONS
@@ -66,6 +72,12 @@ def test_all_means_every_operation(value: Any) -> None:
         ({"timeout": "soon"}, "soon"),
         ({"timeout": True}, "TTL"),
         ({"timeout": float("nan")}, "TTL"),
+        ({"ops": 5}, "5"),
+        ({"ops": [["get"]]}, "get"),
+        ({"level": 5}, "5"),
+        ({"level": ("stale_ok", 5, 5)}, "stale_ok"),
+        ({"lock": "False"}, "lock"),
+        ({1: 2}, "1"),
     ],
 )
 def test_what_can_not_work_is_refused_by_its_name(options: Any, named: str) -> None:
