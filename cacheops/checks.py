@@ -1,6 +1,7 @@
 """System checks: every way to get the settings wrong has an id, and a hint that says what to write instead."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from django.apps import apps
@@ -8,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
-from cacheops.conf import conf
+from cacheops.conf import SETTINGS, conf
 from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.invalidation import cached_databases
 from cacheops.patterns.write_behind import cache as write_behind
@@ -16,27 +17,100 @@ from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
 
+# What each check finds, by its id after "cacheops.". A setting that is wrong by itself has the id of its kind
+# (cacheops.conf.kinds). Ids that were given up are not used again.
+CHECKS = {
+    "E001": "A name in `CACHEOPS` is no model's.",
+    "E002": "A profile in `CACHEOPS` has an option that is unknown, or can't work.",
+    "E003": "`CACHEOPS_DEFAULTS` has an option that is unknown, or can't work.",
+    "E004": "A TTL strategy can't be kept.",
+    "E005": "A region is no alias in `CACHES`.",
+    "E006": "A region's alias in `CACHES` is none on which entries can be kept.",
+    "E007": "`CACHEOPS_LOCAL_REGION` is none of the regions.",
+    "E008": "A word is none of those that the setting knows.",
+    "E009": "The default database's engine does not call the cache.",
+    "E010": "A database that is cached is another one by a second name: writes by that name would not invalidate it.",
+    "E011": "A number of write-behind's can't work.",
+    "E012": "A setting that is to be `True` or `False` is neither: text is always true.",
+    "E013": "A duration is no number of seconds, or out of range.",
+    "E014": "A count is no whole number, or out of range.",
+    "E015": "A share or a factor is no number, or out of range.",
+    "E016": "`CACHEOPS_PREFIX` can't begin keys, or is a function that needs arguments.",
+    "E017": "A token is no text, or holds white space, which no header can.",
+    "E018": 'The regions are no list of different names, or none: `("default")` is text, `("default",)` is a tuple.',
+    "E019": "A network can't be read, or the networks are no list.",
+    "E020": "A dictionary is none, or has keys or values that it can't have.",
+    "E021": "A dictionary by region names what is no region.",
+    "E022": "A mark would end before the servers have had the time to confirm it.",
+    "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
+    "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
+    "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",
+}
+
+OPTIONS_HINT = "docs/how-to/use-cacheops.md has the options of a profile."
+
+
+def _message(check: str, text: str, hint: str) -> CheckMessage:
+    assert check in CHECKS, check  # which makes the reference page
+    level = Error if check.startswith("E") else Warning
+    return level(text, hint=hint, id=f"cacheops.{check}")
+
+
+def _found(*rules: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
+    """Return what rules find. One that reads a setting which is wrong by itself ends there: check_settings finds it."""
+    messages: list[CheckMessage] = []
+    for rule in rules:
+        try:
+            messages += rule()
+        except InvalidOption:
+            continue
+    return messages
+
+
+@register(Tags.caches)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every setting is known, and right by itself."""
+    return [*_values(), *_names()]
+
+
+def _values() -> Iterator[CheckMessage]:
+    for setting in SETTINGS:
+        if problem := setting.problem():
+            yield _message(setting.kind.check, problem, setting.hint)
+
+
+def _names() -> Iterator[CheckMessage]:
+    known = {setting.name.removeprefix("CACHEOPS_"): setting.name for setting in SETTINGS}
+    for name in sorted(set(dir(settings)) - set(known.values())):
+        if name.startswith("CACHEOPS"):
+            close = get_close_matches(name.removeprefix("CACHEOPS").strip("_"), known, n=1)
+            hint = f"Did you mean {known[close[0]]}?" if close else "Remove it."
+            yield _message(
+                "W005",
+                f"{name} is no setting of cacheops, and does nothing.",
+                f"{hint} docs/reference/cacheops-settings.md has all.",
+            )
+
 
 @register(Tags.caches)
 def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every name in CACHEOPS is a model's, every option one that is known, every TTL one that can be kept."""
-    return [*_profiles(), *_defaults(), *_strategies()]
+    return _found(_profiles, _defaults)
 
 
 def _profiles() -> Iterator[CheckMessage]:
-    for name, options in conf.profiles.items():
+    defaults, profiles, _ = conf.defaults, conf.profiles, conf.ttl  # each is right by itself
+    for name, options in profiles.items():
         if not _names_a_model(name):
-            yield Error(
-                f"CACHEOPS names {name!r}, which is no model.",
-                hint="Use 'app_label.model', 'app_label.*' or '*.*'.",
-                id="cacheops.E001",
+            yield _message(
+                "E001", f"CACHEOPS names {name!r}, which is no model.", "Use 'app_label.model', 'app_label.*' or '*.*'."
             )
         if options is None:
             continue
         try:
-            profile_from({**conf.defaults, **options})
-        except (InvalidOption, TypeError, ValueError) as error:
-            yield Error(f"CACHEOPS[{name!r}]: {error}", id="cacheops.E002")
+            profile_from({**defaults, **options})
+        except InvalidOption as error:
+            yield _message("E002", f"CACHEOPS[{name!r}]: {error}", OPTIONS_HINT)
 
 
 def _names_a_model(name: str) -> bool:
@@ -49,77 +123,104 @@ def _names_a_model(name: str) -> bool:
 
 
 def _defaults() -> Iterator[CheckMessage]:
+    defaults, _ = conf.defaults, conf.ttl
     try:
-        profile_from(conf.defaults)
-    except (InvalidOption, TypeError, ValueError) as error:
-        yield Error(f"CACHEOPS_DEFAULTS: {error}", id="cacheops.E003")
-
-
-def _strategies() -> Iterator[CheckMessage]:
-    try:
-        assert conf.ttl
+        profile_from(defaults)
     except InvalidOption as error:
-        yield Error(f"CACHEOPS_TTL_STRATEGIES: {error}", id="cacheops.E004")
+        yield _message("E003", f"CACHEOPS_DEFAULTS: {error}", OPTIONS_HINT)
 
 
 @register(Tags.caches)
 def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
-    return [*_regions(), *_choices()]
+    return _found(_regions, _local_region, _by_region, _durations, _replicas)
 
 
 def _regions() -> Iterator[CheckMessage]:
     for region in conf.regions:
         if region not in settings.CACHES:
-            yield Error(
+            yield _message(
+                "E005",
                 f"CACHEOPS_REGIONS names {region!r}, which is no alias in CACHES.",
-                hint=f"CACHES has {', '.join(sorted(settings.CACHES))}.",
-                id="cacheops.E005",
+                f"CACHES has {', '.join(sorted(settings.CACHES))}.",
             )
             continue
         try:
             store_for(region)
         except InvalidOption as error:
-            yield Error(str(error), id="cacheops.E006")
+            if not any(setting.problem() for setting in SETTINGS):  # it reads some, which check_settings has found
+                yield _message("E006", str(error), "docs/reference/caches.md has what an alias needs.")
+
+
+def _local_region() -> Iterator[CheckMessage]:
     if conf.local_region not in conf.regions:
-        yield Error(
+        yield _message(
+            "E007",
             f"CACHEOPS_LOCAL_REGION is {conf.local_region!r}, which CACHEOPS_REGIONS does not name.",
-            id="cacheops.E007",
+            f"Use one of: {', '.join(conf.regions)}.",
         )
 
 
-def _choices() -> Iterator[CheckMessage]:
-    try:
-        assert conf.on_unreachable
-    except InvalidOption as error:
-        yield Error(str(error), id="cacheops.E008")
+def _by_region() -> Iterator[CheckMessage]:
+    known = {*conf.regions, *settings.CACHES}  # one file may serve processes with different regions
+    for name, given in (
+        ("CACHEOPS_WAIT_REPLICAS", conf.wait_replicas),
+        ("CACHEOPS_CLOUDWATCH_CLUSTERS", conf.cloudwatch_clusters),
+    ):
+        for region in given:
+            if region not in known:
+                yield _message(
+                    "E021", f"{name} has {region!r}, which is no region.", f"Use some of: {', '.join(conf.regions)}."
+                )
+
+
+def _durations() -> Iterator[CheckMessage]:
+    for name, waits in (
+        ("CACHEOPS_WAIT_SECONDS", conf.wait_seconds),
+        ("CACHEOPS_TIMEOUT", conf.timeout),
+        ("CACHEOPS_REMOTE_TIMEOUT", conf.remote_timeout),
+    ):
+        if waits >= conf.mark_seconds:
+            yield _message(
+                "E022",
+                f"CACHEOPS_MARK_SECONDS is {conf.mark_seconds}, and {name} {waits}: "
+                "a mark would end before the servers have had the time to confirm it.",
+                f"Use more than {waits} for CACHEOPS_MARK_SECONDS: it must also outlast any commit.",
+            )
+
+
+def _replicas() -> Iterator[CheckMessage]:
     for region in conf.regions:
         readers = settings.CACHES.get(region, {}).get("OPTIONS", {}).get("CLIENT_CLASS", "").endswith("ClusterClient")
         if readers and not conf.wait_replicas.get(region, 0):
-            yield Warning(
+            yield _message(
+                "W001",
                 f"Region {region!r} is a cluster, and CACHEOPS_WAIT_REPLICAS does not say how many replicas its shards "
                 "have: after a fail-over that loses a mark, an entry may be served stale.",
-                hint="Set CACHEOPS_WAIT_REPLICAS = {'" + region + "': 1}, or more; {…: 0} where there are none.",
-                id="cacheops.W001",
+                "Set CACHEOPS_WAIT_REPLICAS = {'" + region + "': 1}, or more; {…: 0} where there are none.",
             )
 
 
 @register(Tags.caches)  # it asks no database, and so is no database check, which `manage.py check` leaves out
 def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A database that models with profiles are read from has an engine that calls us, and no other name."""
-    if not any(options and options.get("ops", conf.defaults.get("ops")) for options in conf.profiles.values()):
-        return []
-    return [*_engines(), *_second_names()]
+    return _found(_databases)
+
+
+def _databases() -> Iterator[CheckMessage]:
+    if any(options and options.get("ops", conf.defaults.get("ops")) for options in conf.profiles.values()):
+        yield from _engines()
+        yield from _second_names()
 
 
 def _engines() -> Iterator[CheckMessage]:
     if not hasattr(connections["default"], "cacheops_snapshots"):
         engine = settings.DATABASES["default"]["ENGINE"]
-        yield Error(
+        yield _message(
+            "E009",
             f"CACHEOPS caches models, but DATABASES['default'] has the engine {engine}, "
             "which does not call the cache: nothing would be cached, and nothing invalidated.",
-            hint="Use cacheops.db.backends.postgresql or cacheops.db.backends.sqlite3.",
-            id="cacheops.E009",
+            "Use cacheops.db.backends.postgresql or cacheops.db.backends.sqlite3.",
         )
 
 
@@ -133,23 +234,23 @@ def _second_names() -> Iterator[CheckMessage]:
         same += (str(given.get("OPTIONS", {}).get("options") or ""),)  # may name another search_path
         other = mirrored or (first.setdefault(same, alias) if given.get("NAME") != ":memory:" else alias)
         if other != alias:
-            yield Error(
+            yield _message(
+                "E010",
                 f"DATABASES[{alias!r}] caches what is read from the database of {other!r}, or from its replica, "
                 f"and writes by {other!r} would not invalidate it.",
-                hint=f"Give {alias!r} Django's own engine: what is read by that name is then not cached.",
-                id="cacheops.E010",
+                f"Give {alias!r} Django's own engine: what is read by that name is then not cached.",
             )
 
 
 @register(Tags.caches)
 def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What write-behind buffers can't be evicted, and its numbers can work.
+    """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
+    return _found(_buffers)
 
-    A region without replicas buffers nothing, by its own settings.
-    """
-    found: list[CheckMessage] = [*_write_behind_numbers()]
+
+def _buffers() -> Iterator[CheckMessage]:
     if not conf.wait_replicas.get(conf.local_region):
-        return found
+        return
     for cache in write_behind.registered.values():
         try:
             buffer = cache.buffer
@@ -157,20 +258,9 @@ def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         except (InvalidOption, StoreError):
             continue  # other checks tell of it
         if problem:
-            found.append(
-                Warning(
-                    f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
-                    f"{problem}.",
-                    hint="Use maxmemory-policy volatile-lru, under which what has no time to live stays.",
-                    id="cacheops.W004",
-                )
+            yield _message(
+                "W004",
+                f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
+                f"{problem}.",
+                "Use maxmemory-policy volatile-lru, under which what has no time to live stays.",
             )
-    return found
-
-
-def _write_behind_numbers() -> Iterator[CheckMessage]:
-    for name in ("flush_batch", "flush_seconds", "flush_retry_seconds", "flush_attempts", "buffer_bound"):
-        try:
-            getattr(conf, name)
-        except InvalidOption as error:
-            yield Error(str(error), id="cacheops.E011")

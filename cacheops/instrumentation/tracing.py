@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cacheops.conf import conf, on_change
+from cacheops.exceptions import InvalidOption
 
 NAME = "cacheops"
 SPAN = "cacheops.look_up"
@@ -25,7 +26,11 @@ class Tracing:
             from opentelemetry import trace
         except ImportError:
             return
-        if not conf.tracing:
+        try:
+            wanted = conf.tracing
+        except InvalidOption:  # `manage.py check` comes after this, and tells of it
+            wanted = False
+        if not wanted:
             self.tracer = None
             return
         provider = trace.get_tracer_provider()
