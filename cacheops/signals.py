@@ -1,14 +1,21 @@
-"""Signals that other code may listen to. Receivers run in the caller's thread and must be quick."""
+"""Signals that other code may listen to. Receivers run in the caller's thread and must be quick; the sender is None."""
 
 from django.dispatch import Signal
 
-# A cached read was answered. Sender: the model (None where there is none).
-# Arguments: func (for decorators), hit (bool), key (str), op (str).
 cache_read = Signal()
+"""A decorated function was called.
 
-# Entries were invalidated. Sender: the model (None for a raw statement or for everything).
-# Arguments: table (str), rows (how many row values are known; None for the whole table), source (str).
+Arguments: `func`, `hit` (whether its entry has answered), `key` (of the entry), `op` ("call").
+"""
+
 cache_invalidated = Signal()
+"""A table was changed, and what is cached of it was invalidated.
 
-# A region became reachable or unreachable. Sender: None. Arguments: region (str), reachable (bool).
+Arguments: `table`, `rows` (how many row values are known; None for the whole table), `source` (the kind of write).
+"""
+
 region_state_changed = Signal()
+"""A region became reachable or unreachable for this process.
+
+Arguments: `region`, `reachable` (bool).
+"""
