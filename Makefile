@@ -20,7 +20,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint types contract check format soak soak-orm faults regions-down clean
+.PHONY: help run test bench lint types contract check format reference soak soak-orm faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ check: lint types contract ## lint, types and the import contract
 format: $(VENV)/.installed-dev ## put the code in style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+reference: $(VENV)/.installed-dev ## write the tables that docs/reference has from the code
+	@$(BIN)/python -m docs.reference.generate
 
 regions-down: $(VENV)/.installed-run ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down

@@ -42,7 +42,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("targets", metavar="TARGET", nargs="*", help="what to warm (default: every target below)")
         parser.add_argument(
-            "--region", metavar="R", default=conf.local_region, help="a region, or all (default: %(default)s)"
+            "--region", metavar="R", default=conf.local_region, help="a region, or all; this process's own by default"
         )
         parser.add_argument("--top", type=int, metavar="N", help="the N most used rows of each target")
         parser.add_argument("--since", metavar="T", help="rows used since then: 90m, 24h, or an ISO 8601 time")
