@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
 
 from cacheops.exceptions import InvalidKey, InvalidOption
-from cacheops.keys import checked_key
+from cacheops.protocol.keys import checked_key
 from cacheops.ttl import MAX_TTL, TTLManager
 
 T = TypeVar("T")

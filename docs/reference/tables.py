@@ -13,13 +13,13 @@ from django.dispatch import Signal
 from cacheops import signals
 from cacheops.checks import CHECKS
 from cacheops.conf import SETTINGS
+from cacheops.instrumentation.counters import LOAD, LOOK_UP
+from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring.cloudwatch import CloudWatchCacheMetrics, Datum, Published, period_data, state_data
-from cacheops.monitoring.counters import LOAD, LOOK_UP
-from cacheops.monitoring.histogram import Histogram
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
 from cacheops.monitoring.prometheus import RegionCollector
-from cacheops.monitoring.sources import registered_sources
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
