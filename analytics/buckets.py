@@ -1,9 +1,9 @@
-"""Sums of readings, kept by units of time, of which every window is merged.
+"""Sums of readings, cached by units of time, of which every window is merged.
 
 A unit is a day or an hour of UTC: for each device and step of time in it the count, sum, minimum and maximum of its
-readings of one metric. A closed unit is kept for a day, an open one for a minute; both end at once when a reading of
-the metric is written, moved or deleted in their time, and no other does. What they hold depends neither on who asks,
-nor on the asker's time zone, nor on where devices stand: units are shared by all windows and people
+readings of one metric. A closed unit is cached for a day, an open one for a minute; both end at once when a reading of
+the metric is written, moved or deleted in their time, and no other does. What they hold depends neither on the person,
+nor on a time zone, nor on where devices stand: units are shared by all windows and people
 (docs/decisions/0008-analytics.md).
 """
 
@@ -24,11 +24,11 @@ HOUR, DAY = 3600, 86400  # seconds
 # Seconds of a step: the coarsest that divides every bucket of a window. Clocks differ from UTC by whole quarters of an
 # hour since 1972, but for none of our locations; the last step fits any clock.
 STEPS = (HOUR, 900, 60, 1)
-FINEST_IN_DAYS = 900  # seconds: finer steps are kept by hours, as a day of them is long and only its end is asked for
-MOST_SPANS = 8  # of time, or of devices, in one query; beyond, one that covers all
-GROUP_SIZE = 256  # devices: few entries for a small fleet, and of a large one not much that nobody asked for
+FINEST_IN_DAYS = 900  # seconds: finer steps are cached by hours, as a day of them is long and only its end is asked for
+MAX_SPANS = 8  # of time, or of devices, in one query; beyond, one that covers all
+GROUP_SIZE = 256  # devices: few entries for a small fleet, and little beyond what was asked for of a large one
 
-kept = CacheAsideManager(rows=True)
+sums_cache = CacheAsideManager(rows=True)
 
 
 class Unit(NamedTuple):
@@ -47,7 +47,7 @@ class Unit(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Devices whose sums are kept together: `size` ids from `first` on, which is a multiple of it; or one alone."""
+    """Devices whose sums are cached together: `size` ids from `first` on, which is a multiple of it; or one alone."""
 
     first: int
     size: int = 1
@@ -59,13 +59,13 @@ class Group(NamedTuple):
 
 
 def groups_of(device_ids: Iterable[int]) -> list[Group]:
-    """Return the groups that devices belong to, whoever asks for them."""
+    """Return the groups that devices belong to."""
     return [Group(number * GROUP_SIZE, GROUP_SIZE) for number in sorted({pk // GROUP_SIZE for pk in device_ids})]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The sums of one group and unit, in one step: what they are kept under, and what they depend on."""
+class SumsEntry:
+    """The sums of one group and unit, in one step: the key under which they are cached, and what they depend on."""
 
     group: Group
     unit: Unit
@@ -99,9 +99,9 @@ def sums(metric: str, groups: Sequence[Group], window: Window, now: datetime) ->
     step = step_of(window)
     moment = int(now.timestamp())
     units = units_of(window, step, moment)
-    wanted = {one.key: one for group in groups for one in (Kept(group, unit, metric, step) for unit in units)}
-    found = kept.get_or_set_many(
-        (one.entry(moment) for one in wanted.values()), lambda keys: loaded([wanted[key] for key in keys])
+    wanted = {one.key: one for group in groups for one in (SumsEntry(group, unit, metric, step) for unit in units)}
+    found = sums_cache.get_or_set_many(
+        (one.entry(moment) for one in wanted.values()), lambda keys: load_sums([wanted[key] for key in keys])
     )
     return chain.from_iterable(found.values())
 
@@ -130,8 +130,8 @@ def units_of(window: Window, step: int, now: int) -> list[Unit]:
     return units
 
 
-def loaded(missing: Sequence[Kept]) -> Mapping[str, Sequence[Row]]:
-    """Return the sums that are to be kept, by their keys; from one query for all of them."""
+def load_sums(missing: Sequence[SumsEntry]) -> Mapping[str, Sequence[Row]]:
+    """Return the sums that are to be cached, by their keys; from one query for all of them."""
     step, metric, size = missing[0].step, missing[0].metric, missing[0].group.size
     found: dict[str, list[Row]] = {one.key: [] for one in missing}
     places = {(one.group.first, one.unit): found[one.key] for one in missing}
@@ -157,4 +157,4 @@ def spans_of(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
             spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         else:
             spans.append((start, end))
-    return spans if len(spans) <= MOST_SPANS else [(spans[0][0], spans[-1][1])]
+    return spans if len(spans) <= MAX_SPANS else [(spans[0][0], spans[-1][1])]

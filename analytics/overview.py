@@ -11,7 +11,7 @@ from statistics import fmean
 from django.utils import timezone
 
 from analytics.windows import common_zone
-from devices.buffering import posted_for, rows_as_posted
+from devices.buffering import pending_readings, rows_with_pending
 from devices.directory import DeviceRow, devices_at, newest_sighting
 from devices.models import Status
 from devices.selectors import DeviceCounts, is_silent, present_for
@@ -87,8 +87,8 @@ def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) 
     """Return the overview of the locations, None for all, at a moment: by default the present one."""
     now = now or timezone.now()
     places = list(Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids))
-    kept = devices_at([place.pk for place in places])
-    devices = rows_as_posted(kept, posted_for(row for rows in kept.values() for row in rows))
+    stored = devices_at([place.pk for place in places])
+    devices = rows_with_pending(stored, pending_readings(row for rows in stored.values() for row in rows))
     present = present_for(newest_sighting([row for rows in devices.values() for row in rows]), now)
     locations = [location_state(place, devices[place.pk]) for place in places]
     troubled = [

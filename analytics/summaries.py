@@ -33,7 +33,7 @@ class AnalyticsSummary:
     metric: str
     window: Window
     newest: datetime | None  # when the selected devices last sent something, where that was asked for
-    present: bool  # whether the window ends now; else it ends at the newest reading, or where the asker said
+    present: bool  # whether the window ends now; else it ends at the newest reading, or at the moment asked for
     buckets: tuple[Bucket, ...]
     locations: tuple[LocationFigures, ...]
     made_at: datetime

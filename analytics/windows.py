@@ -56,7 +56,7 @@ def window_for(
 ) -> tuple[Window, bool]:
     """Return the window to show, and whether it ends at the present.
 
-    It ends where the asker says; else now; but at the newest reading where that is of the past, as a window that ends
+    It ends at `until` if given, else now; but at the newest reading where that is of the past, as a window that ends
     now would then be empty.
     """
     if until is not None:

@@ -14,7 +14,7 @@ from devices.metrics import METRICS
 from devices.models import Device, ImportedFile, Reading
 from devices.selectors import newest_reading_time, present_for
 from devices.spans import SPANS
-from users.adminsite import MOST_COUNTED, BoundedPaginator, PlatformAdmin
+from users.adminsite import MAX_COUNTED, BoundedPaginator, PlatformAdmin
 
 
 @admin.register(Device)
@@ -71,7 +71,7 @@ class ReadingAdmin(PlatformAdmin):
     list_filter = [WindowFilter, "metric", ("device", AutocompleteSelectFilter)]
     list_filter_submit = True
     search_fields = ["device__serial"]
-    search_help_text = f"Serial, in full; counts end at {MOST_COUNTED:,}"
+    search_help_text = f"Serial, in full; counts end at {MAX_COUNTED:,}"
     sortable_by = ()  # no index would serve
     show_full_result_count = False
     paginator = BoundedPaginator

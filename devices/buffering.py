@@ -28,46 +28,46 @@ def accept_readings(readings: Iterable[NewReading]) -> Acknowledged[Recorded]:
     return reading_buffer.write_many(checked(readings))
 
 
-newest_accepted = BatchCacheOperations(NewestItems(reading_buffer))
-Posted = Mapping[int, NewReading]  # the newest accepted readings, by device
+newest_pending = BatchCacheOperations(NewestItems(reading_buffer))
+Pending = Mapping[int, NewReading]  # the newest accepted reading of each device, by its id
 
 
-def posted_for(devices: Iterable[Device | DeviceRow]) -> Posted:
+def pending_readings(devices: Iterable[Device | DeviceRow]) -> Pending:
     """Return the newest accepted readings of devices, as far as some came lately: one round trip for all devices.
 
     They may not be in the database yet. There are none where the region does not answer.
     """
     by_name = {f"{device.pk}:{device.metric}": device.pk for device in devices}
-    return {by_name[name]: reading for name, reading in newest_accepted.batch_get(by_name).items()}
+    return {by_name[name]: reading for name, reading in newest_pending.batch_get(by_name).items()}
 
 
-def as_posted(device: Device) -> Device:
+def with_pending(device: Device) -> Device:
     """Bring what a device shows up to its newest accepted reading."""
-    return all_as_posted([device])[0]
+    return all_with_pending([device])[0]
 
 
-def all_as_posted(devices: Sequence[Device], posted: Posted | None = None) -> Sequence[Device]:
+def all_with_pending(devices: Sequence[Device], pending: Pending | None = None) -> Sequence[Device]:
     """Bring what devices show up to their newest accepted readings; these are asked for where they are not given."""
-    if posted is None:
-        posted = posted_for(devices)
+    if pending is None:
+        pending = pending_readings(devices)
     for device in devices:
-        if (reading := _news_of(device, posted)) is not None:
+        if (reading := _newer_reading(device, pending)) is not None:
             device.last_seen, device.current_value = reading.taken_at, reading.value
     return devices
 
 
-def rows_as_posted(devices: Mapping[int, Sequence[DeviceRow]], posted: Posted) -> dict[int, list[DeviceRow]]:
+def rows_with_pending(devices: Mapping[int, Sequence[DeviceRow]], pending: Pending) -> dict[int, list[DeviceRow]]:
     """Return the rows of devices by location, brought up to their newest accepted readings."""
-    return {location: [_row_as_posted(row, posted) for row in rows] for location, rows in devices.items()}
+    return {location: [_row_with_pending(row, pending) for row in rows] for location, rows in devices.items()}
 
 
-def _row_as_posted(row: DeviceRow, posted: Posted) -> DeviceRow:
-    reading = _news_of(row, posted)
+def _row_with_pending(row: DeviceRow, pending: Pending) -> DeviceRow:
+    reading = _newer_reading(row, pending)
     return row if reading is None else row._replace(last_seen=reading.taken_at, current_value=reading.value)
 
 
-def _news_of(device: Device | DeviceRow, posted: Posted) -> NewReading | None:
+def _newer_reading(device: Device | DeviceRow, pending: Pending) -> NewReading | None:
     """Return the newest accepted reading of a device that does not show it yet."""
-    reading = posted.get(device.pk)
+    reading = pending.get(device.pk)
     known = reading is None or (device.last_seen is not None and device.last_seen >= reading.taken_at)
     return None if known else reading

@@ -25,7 +25,7 @@ class DeviceRow(NamedTuple):
     last_seen: datetime | None
 
 
-kept = CacheAsideManager("device_data", rows=True)
+device_cache = CacheAsideManager("device_data", rows=True)
 
 
 def devices_at(location_ids: Sequence[int]) -> dict[int, list[DeviceRow]]:
@@ -40,7 +40,7 @@ def devices_at(location_ids: Sequence[int]) -> dict[int, list[DeviceRow]]:
             found[location].append(tuple(row))
         return {key: found[keys[key]] for key in missing}
 
-    held = kept.get_or_set_many(entries, load)
+    held = device_cache.get_or_set_many(entries, load)
     return {keys[key]: [DeviceRow(*row) for row in rows] for key, rows in held.items()}
 
 

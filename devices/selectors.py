@@ -1,4 +1,4 @@
-"""Reads of devices and their readings. Lists take the user who asks, and hold only what that user may see."""
+"""Reads of devices and their readings. Lists take a user, and hold only what that user may see."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -22,7 +22,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(hours=1)
 # The largest value, in any metric's unit. Faulty sensors send 1e38 or 1.8e308, of which a few add up to more than a
 # double precision number holds; of values up to this one, all sums and sums of squares stay finite.
-MOST_VALUE = 1e12
+MAX_VALUE = 1e12
 # Devices updated, and readings looked up, in one statement: far below SQLite's limits (1,000 levels of expression,
 # 32,766 parameters).
 DEVICES_A_STATEMENT = 200
@@ -153,7 +153,7 @@ def unit_problem(metric: str, unit: str) -> str:
 
 
 def value_problem(value: float) -> str:
-    return "" if abs(value) <= MOST_VALUE else f"{value} is not a number from -{MOST_VALUE:g} to {MOST_VALUE:g}."
+    return "" if abs(value) <= MAX_VALUE else f"{value} is not a number from -{MAX_VALUE:g} to {MAX_VALUE:g}."
 
 
 def time_problem(taken_at: datetime, now: datetime) -> str:
@@ -182,7 +182,7 @@ def known_moments(readings: Sequence[NewReading]) -> Iterator[Moment]:
     """Yield the moments that are stored already. `readings` are sorted by moment, each moment once."""
     for chunk in chunks(readings, READINGS_A_STATEMENT):
         wanted = {reading.moment for reading in chunk}
-        stored = Reading.objects.nocache().filter(  # nobody asks for the same moments again
+        stored = Reading.objects.nocache().filter(  # the same moments are never read again
             device_id__in={device for device, _, _ in wanted},
             metric__in={metric for _, metric, _ in wanted},
             taken_at__in={taken_at for _, _, taken_at in wanted},

@@ -1,4 +1,4 @@
-"""Reads of locations. Each takes the user who asks, and returns only what that user may see."""
+"""Reads of locations. Each takes a user, and returns only what that user may see."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def visible_location_ids(user: User) -> tuple[int, ...]:
 
 
 def role_at(user: User, location: Location) -> Role | None:
-    """Return the user's role at a location; staff manage everywhere; None for who is no member."""
+    """Return the user's role at a location; staff manage everywhere; None for users who are no members."""
     if user.is_staff:
         return Role.MANAGER
     role = location.memberships.filter(user=user).values_list("role", flat=True).first()

@@ -13,7 +13,7 @@ from cacheops import bypassed
 from cacheops.admin import CacheStateLink
 
 # Nobody turns a hundred pages; counting five million rows to say how many there are takes seconds.
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 class PlatformAdmin(CacheStateLink, ModelAdmin):
@@ -36,10 +36,10 @@ class PlatformAdmin(CacheStateLink, ModelAdmin):
 
 
 class BoundedPaginator(Paginator):
-    """Pages over the first MOST_COUNTED rows of a list, counted no further than that."""
+    """Pages over the first MAX_COUNTED rows of a list, counted no further than that."""
 
     @cached_property
     def count(self) -> int:
         rows = self.object_list
         assert isinstance(rows, QuerySet), "the admin pages through querysets"
-        return rows.order_by()[:MOST_COUNTED].count()
+        return rows.order_by()[:MAX_COUNTED].count()

@@ -1,4 +1,4 @@
-"""Who is there; how a page was made, told at its foot and in a header; and reads that see the reader's own writes."""
+"""Sign-in, the page foot and Server-Timing, content security, and reads of one's own writes."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ PRIMARY_SECONDS = 5  # far above any healthy replica's lag
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
-    """Send strangers to sign in, as Django's does, and ask who is there only where it matters.
+    """Redirect anonymous users to sign in, as Django's does; load the user only where a view requires one.
 
     A view that is open to all, such as the health check, then answers although the database does not.
     """

@@ -14,7 +14,7 @@ from locations.selectors import LocationFilter, locations_for
 from users.models import User
 
 PAGE_SIZE = 25  # rows: about one screen
-MOST_ROWS = 200  # a page of the API never holds more
+MAX_ROWS = 200  # a page of the API never holds more
 
 Row = TypeVar("Row", bound=Model)
 
@@ -58,7 +58,7 @@ class Page(Generic[Row]):
 
 def page_of(rows: "QuerySet[Row, Any]", number: int = 1, size: int = PAGE_SIZE) -> Page[Row]:
     """Return the page with that number, or the nearest one that exists, in two queries."""
-    size = min(max(1, size), MOST_ROWS)
+    size = min(max(1, size), MAX_ROWS)
     total = rows.count()
     number = min(max(1, number), max(1, ceil(total / size)))
     return Page(tuple(rows[(number - 1) * size : number * size]), number, size, total)

@@ -6,10 +6,10 @@ from django.urls import path
 
 from cacheops.monitoring.views import metrics as cache_metrics
 from xyzsite.api.application import api
-from xyzsite.web import account, analytics, devices, locations
+from xyzsite.web import account, analytics, devices, health, locations, overview
 
 urlpatterns = [
-    path("", account.overview, name="overview"),
+    path("", overview.overview, name="overview"),
     path("locations/", locations.locations, name="locations"),
     path("locations/<slug:code>/", locations.location, name="location"),
     path("devices/<str:serial>/", devices.device, name="device"),
@@ -19,7 +19,7 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign_out"),
     path("profile/", account.profile, name="profile"),
     path("profile/tokens/<int:pk>/revoke/", account.revoke_token, name="revoke_token"),
-    path("healthz", account.healthz, name="healthz"),
+    path("healthz", health.healthz, name="healthz"),
     path("metrics", cache_metrics, name="metrics"),
     path("api/", api.urls),
     path("admin/", admin.site.urls),

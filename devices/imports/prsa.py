@@ -83,7 +83,7 @@ class Prsa(Format):
         return found
 
     def add_station(self, name: str, installed: date) -> Station:
-        """Find or make a station's location and devices; what somebody has changed there stays as it is."""
+        """Find or make a station's location and devices; existing ones stay as they are."""
         code = slugify(name)
         if not code:
             raise BadRow(f"station is {name!r}: it must have a name.")

@@ -1,4 +1,4 @@
-"""What an import tells while it runs: bad rows, and a bar where somebody watches."""
+"""Progress of an import: bad rows, and a bar on a terminal."""
 
 import csv
 import time

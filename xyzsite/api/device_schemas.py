@@ -11,11 +11,11 @@ from pydantic import AfterValidator, ConfigDict, FiniteFloat, JsonValue, StringC
 from devices.metrics import METRICS
 from devices.models import Device, Kind, Status
 from devices.selectors import DEVICE_SORTS
-from devices.services import MOST_VALUE
+from devices.services import MAX_VALUE
 from devices.spans import SPANS
 from xyzsite.api.fields import CODE, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
 
-MOST_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
+MAX_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
 
 MetricCode = Annotated[str, OneOf(METRICS)]
 SERIAL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -145,13 +145,13 @@ class ReadingsQuery(QueryString):
     window: Annotated[str, OneOf(SPANS)] | None = Field(None, description="Instead of `from`: up to `to`, or to now.")
     from_: Moment | None = Field(None, alias="from", description="Taken at this time or later.")
     to: Moment | None = Field(None, description="Taken before this time.")
-    limit: int = Field(100, ge=1, le=MOST_READINGS, description="How many at most.")
+    limit: int = Field(100, ge=1, le=MAX_READINGS, description="How many at most.")
 
 
 class ReadingIn(Strict):
     """One measured value of a device."""
 
-    value: FiniteFloat = Field(strict=True, ge=-MOST_VALUE, le=MOST_VALUE, examples=[21.4])
+    value: FiniteFloat = Field(strict=True, ge=-MAX_VALUE, le=MAX_VALUE, examples=[21.4])
     taken_at: Moment = Field(description="When it was measured, with an offset.", examples=["2026-03-01T12:00:00Z"])
     metric: MetricCode | None = Field(None, description="The device's own if left out.", examples=["temperature"])
     unit: str | None = Field(
@@ -168,7 +168,7 @@ class SerialReadingIn(ReadingIn):
 class ReadingsIn(Strict):
     """Readings of one device or of many."""
 
-    readings: list[SerialReadingIn] = Field(min_length=1, max_length=MOST_READINGS)
+    readings: list[SerialReadingIn] = Field(min_length=1, max_length=MAX_READINGS)
 
 
 class RecordedOut(Schema):

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from ninja import Path, Query, Router, Status
 
-from devices.buffering import all_as_posted, as_posted
+from devices.buffering import all_with_pending, with_pending
 from devices.models import Device
 from devices.selectors import DeviceFilter, device_by_serial
 from devices.services import change_device, create_device
@@ -36,13 +36,13 @@ def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, An
         metric=query.metric or "",
     )
     page = device_page(request.auth, chosen, query.sort, query.page, query.page_size)
-    return page_out(page, query, all_as_posted(page.rows))
+    return page_out(page, query, all_with_pending(page.rows))
 
 
 @router.get("/{serial}", response={200: DeviceDetailOut, **responses(401, 404)}, summary="Show a device")
 def show_device(request: ApiRequest, serial: Serial) -> Device:
     """A device, its current value, and what is noted of it. An accepted reading is its value at once."""
-    return as_posted(visible_device(request, serial))
+    return with_pending(visible_device(request, serial))
 
 
 @router.post(

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from xyzsite.api.errors import ApiError
-from xyzsite.paging import MOST_ROWS, PAGE_SIZE, Page
+from xyzsite.paging import MAX_ROWS, PAGE_SIZE, Page
 
 Item = TypeVar("Item")
 
@@ -29,7 +29,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def written_out(value: object) -> object:
-    """Refuse numbers: nobody can tell whether they count seconds or milliseconds."""
+    """Refuse numbers: seconds and milliseconds cannot be told apart."""
     if not isinstance(value, str) or value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
         raise ValueError("Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z.")
     return value
@@ -85,7 +85,7 @@ class PageQuery(QueryString):
     """Which page of a list."""
 
     page: int = Field(1, ge=1, le=1_000_000, description="Counted from 1.")
-    page_size: int = Field(PAGE_SIZE, ge=1, le=MOST_ROWS, description="How many items a page holds.")
+    page_size: int = Field(PAGE_SIZE, ge=1, le=MAX_ROWS, description="How many items a page holds.")
 
 
 class PageOut(Schema, Generic[Item]):

@@ -35,7 +35,7 @@ class Seeded:
 def seed(until: datetime, days: int) -> Seeded:
     """Make the demo where none of its locations exists; else only add the readings since the last run.
 
-    What somebody has changed or deleted stays so. All or nothing.
+    Rows changed or deleted since stay so. All or nothing.
     """
     with transaction.atomic():
         if Location.objects.filter(code__in=[place.code for place in PLACES]).exists():

@@ -146,7 +146,7 @@ def reply(message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Leave the process that started us: the supervisor is nobody's child, so nobody needs to reap it."""
+    """Leave the process that started us: the supervisor is then adopted by init, which reaps it."""
     if os.fork():
         os._exit(0)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

@@ -54,7 +54,7 @@ def data_root(directory: Path, program: PostgresProgram) -> Path:
     root = Path(tempfile.gettempdir()).resolve() / f"xyz-regions-{digest}"
     root.mkdir(mode=0o711, exist_ok=True)
     if root.stat().st_uid != os.geteuid():
-        raise ServerFailed(f"{root} belongs to somebody else: remove it.")
+        raise ServerFailed(f"{root} belongs to another user: remove it.")
     root.chmod(0o711)
     return root
 

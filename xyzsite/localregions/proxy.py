@@ -128,7 +128,7 @@ class Pipe:
         self.client = Half(self)
         self.server = Half(self)
         self.port: int | None = None  # of the server, as soon as there is one to connect to
-        self._doomed = False
+        self._close_on_heal = False
         self._closed = False
         self._joining: asyncio.Task[None] | None = None
 
@@ -160,7 +160,7 @@ class Pipe:
         self.server.flow()
 
     def stall_changed(self) -> None:
-        if self._doomed and not self.endpoint.stalled:
+        if self._close_on_heal and not self.endpoint.stalled:
             self.cut()
             return
         self.client.flow()
@@ -170,7 +170,7 @@ class Pipe:
     def cut(self) -> None:
         """Break both connections, or as soon as the partition heals: no packet passes it, not even a reset."""
         if self.endpoint.stalled and not self._closed:
-            self._doomed = True
+            self._close_on_heal = True
             return
         self._leave()
         for half in (self.client, self.server):

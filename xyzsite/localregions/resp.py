@@ -94,6 +94,6 @@ class RedisLink(asyncio.Protocol):
 
 
 def _seen(answer: "asyncio.Future[Any]") -> None:
-    """Mark a failure as seen, so that asyncio does not report commands that nobody awaits."""
+    """Mark a failure as seen, so that asyncio does not report commands that are not awaited."""
     if not answer.cancelled():
         answer.exception()

@@ -161,7 +161,7 @@ class RedisServer(Server):
         return await self.link.ask(*command, seconds=seconds)
 
     def leave(self, *command: str | int) -> None:
-        """Send a command that nobody waits for: a stopped server finds it first when it goes on."""
+        """Send a command without waiting: a stopped server reads it first when it resumes."""
         if self.link is not None:
             self.link.call(*command)
 

@@ -1,4 +1,4 @@
-"""A primary and its replica: who is which, and how a replica takes over. ElastiCache's control plane, in small."""
+"""A primary and its replica: their roles, and fail-over. ElastiCache's control plane, in small."""
 
 import asyncio
 import contextlib
@@ -125,10 +125,10 @@ class Shard:
             await asyncio.sleep(0.002)
 
     def adopt(self) -> None:
-        """Accept a primary that somebody else has made."""
+        """Accept a primary that was promoted from outside."""
 
     def align(self) -> None:
-        """Let those that have learnt that they are replicas answer again: clients are told who is primary."""
+        """Let demoted nodes answer again: they redirect clients to the primary."""
         for server in self.others:
             if server.role == "replica" and server.node.name in self.fenced:
                 self.fenced.discard(server.node.name)
@@ -157,7 +157,7 @@ class ClusterShard(Shard):
         if self.primary.role == "replica":
             for server in self.others:
                 if server.role == "primary":
-                    logger.info("%s is primary now, by somebody else's command", server.node.name)
+                    logger.info("%s is primary now, by a command from outside", server.node.name)
                     self.primary = server
 
     def fence(self, old: RedisServer) -> None:

@@ -142,7 +142,7 @@ class Supervisor:
         last = time.monotonic()
         while not self.stopping.is_set():
             now = time.monotonic()
-            self._excuse(now - last - BEAT)
+            self._discount_stall(now - last - BEAT)
             last = now
             await self.tick(now)
             record(self)
@@ -158,7 +158,7 @@ class Supervisor:
             logger.info("the owner (process %s) is gone", self.owner.pid)
             self.stopping.set()
 
-    def _excuse(self, late: float) -> None:
+    def _discount_stall(self, late: float) -> None:
         """Forgive servers a silence in which this process itself did not run."""
         if late > BEAT:
             for server in self.redis:

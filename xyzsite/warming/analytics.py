@@ -1,4 +1,4 @@
-"""Which figures are worth having in the cache before anybody asks."""
+"""Warming analytics: overviews, and the common questions of every scope."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from xyzsite.warming.people import reading_primary
 
 # The specification's common queries; and what the analytics page opens with.
 COMMON = (("temperature", "1h"), ("humidity", "1h"), (DEVICE_COUNT, "24h"), ("temperature", DEFAULT_SPAN.code))
-MOST_SCOPES = 50  # sets of locations that people see, the most usual first: what warming may cost has a bound
+MAX_SCOPES = 50  # sets of locations that people see, the most usual first: what warming may cost has a bound
 
 Scope = tuple[int, ...] | None
 
@@ -28,7 +28,7 @@ def scopes() -> list[Scope]:
     members = Membership.objects.filter(user__is_active=True, user__is_staff=False)
     for user, location in members.order_by("location_id").values_list("user_id", "location_id"):
         seen.setdefault(user, []).append(location)
-    usual = Counter(tuple(locations) for locations in seen.values()).most_common(MOST_SCOPES)
+    usual = Counter(tuple(locations) for locations in seen.values()).most_common(MAX_SCOPES)
     return [None, *(scope for scope, _ in usual)]
 
 

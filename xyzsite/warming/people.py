@@ -13,7 +13,7 @@ from users.models import User
 from xyzsite.paging import location_page
 from xyzsite.router import read_primary
 
-MOST_PEOPLE = 20  # members of a location for whom its pages are warmed, the latest to sign in first
+MAX_PEOPLE = 20  # members of a location for whom its pages are warmed, the latest to sign in first
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def people_at(location_ids: set[int]) -> Mapping[int, list[User]]:
             location_id__in=location_ids, user__is_active=True, user__is_staff=False
         ).order_by("-user__last_login", "user_id")
         for membership in members.select_related("user"):
-            if len(found[membership.location_id]) < MOST_PEOPLE:
+            if len(found[membership.location_id]) < MAX_PEOPLE:
                 found[membership.location_id].append(membership.user)
     return found
 

@@ -1,32 +1,20 @@
-"""The overview, people's own pages, signing in, and whether the process is well."""
+"""A person's own pages: signing in, details, password, tokens."""
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
-from django.db import DatabaseError, connection
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import require_POST
 
-from analytics.overview import HEADLINES
-from analytics.overview import overview as overview_of
-from locations.selectors import visible_location_ids
 from users.models import ApiToken, User
 from xyzsite.web.forms import PasswordForm, ProfileForm, SignInForm, TokenForm
 from xyzsite.web.http import PageRequest
-
-
-@require_safe
-def overview(request: PageRequest) -> HttpResponse:
-    ids = None if request.user.is_staff else visible_location_ids(request.user)
-    return render(request, "overview.html", {"overview": overview_of(ids), "headlines": HEADLINES})
 
 
 class SignIn(LoginView):
@@ -100,16 +88,3 @@ def revoke_token(request: PageRequest, pk: int) -> HttpResponse:
     token.delete()
     messages.success(request, f"The token “{token}” is revoked.")
     return redirect("profile")
-
-
-@login_not_required
-@never_cache
-@require_GET
-def healthz(request: HttpRequest) -> JsonResponse:
-    """Tell a load balancer whether this process can serve: 200, or 503 where the database does not answer."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return JsonResponse({"status": "failing", "database": "no answer", "region": settings.XYZ_REGION}, status=503)
-    return JsonResponse({"status": "ok", "database": "ok", "region": settings.XYZ_REGION})

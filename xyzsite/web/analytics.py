@@ -59,7 +59,7 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
 
 
 def asked(request: PageRequest) -> tuple[AnalyticsForm, Question]:
-    """Return the form with what was asked filled in, and the question within what the person may see."""
+    """Return the form, filled from the query string, and the question within what the user may see."""
     locations = list(locations_for(request.user))
     form = AnalyticsForm(request.GET, locations=locations)
     return form, form.question(everywhere=request.user.is_staff)

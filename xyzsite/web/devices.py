@@ -12,7 +12,7 @@ from analytics.buckets import Group
 from analytics.figures import Bucket, merged
 from analytics.series import chart
 from analytics.windows import shown_until, window_for
-from devices.buffering import as_posted
+from devices.buffering import with_pending
 from devices.metrics import METRICS
 from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, present_for, readings_of
@@ -24,7 +24,7 @@ from xyzsite.web.http import PageRequest, render_part
 @require_safe
 def device(request: PageRequest, serial: str) -> HttpResponse:
     try:
-        found = as_posted(device_by_serial(request.user, serial))
+        found = with_pending(device_by_serial(request.user, serial))
     except Device.DoesNotExist:
         # The same for one that is not there and one that the person may not see: neither is told.
         raise Http404("There is no such device.") from None

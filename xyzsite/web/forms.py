@@ -20,7 +20,7 @@ from users.models import Region, User
 
 
 class SignInForm(AuthenticationForm):
-    """Django's, with its errors told to who cannot see them turn red."""
+    """Django's, with one error text of our own."""
 
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": "That name and password do not belong together. Both heed capitals.",
@@ -98,7 +98,7 @@ class AnalyticsForm(forms.Form):
     def question(self, everywhere: bool) -> Question:
         """Return what is asked. A field that makes no sense is as if left empty, so that old links go on working.
 
-        `everywhere`: the asker may see every location, so that all of them need no list.
+        `everywhere`: the user may see every location, so that all of them need no list.
         """
         self.is_valid()
         metric = self.cleaned_data.get("metric") or METRIC_CHOICES[0][0]

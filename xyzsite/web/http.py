@@ -11,7 +11,7 @@ from users.models import User
 
 
 class PageRequest(HttpRequest):
-    """A request of somebody signed in, as SignInRequiredMiddleware and HtmxMiddleware leave it."""
+    """A request of a signed-in user, as SignInRequiredMiddleware and HtmxMiddleware leave it."""
 
     user: User
     htmx: HtmxDetails

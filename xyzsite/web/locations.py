@@ -7,7 +7,7 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from analytics.overview import mean_values
-from devices.buffering import all_as_posted, posted_for, rows_as_posted
+from devices.buffering import all_with_pending, pending_readings, rows_with_pending
 from devices.directory import devices_at, newest_sighting
 from devices.metrics import METRICS, Metric
 from devices.selectors import DEVICE_SORTS, device_counts
@@ -42,12 +42,12 @@ def location(request: PageRequest, code: str) -> HttpResponse:
         "page": page,
     }
     if request.htmx:
-        all_as_posted(page.rows)
+        all_with_pending(page.rows)
     else:
-        kept = devices_at([place.pk])
-        posted = posted_for([*kept[place.pk], *page.rows])
-        all_as_posted(page.rows, posted)
-        devices = rows_as_posted(kept, posted)[place.pk]
+        stored = devices_at([place.pk])
+        pending = pending_readings([*stored[place.pk], *page.rows])
+        all_with_pending(page.rows, pending)
+        devices = rows_with_pending(stored, pending)[place.pk]
         counts = device_counts([place.pk])[place.pk]
         context |= {
             "counts": replace(counts, last_seen=newest_sighting(devices)),

@@ -115,7 +115,7 @@ def test_readings_of_a_device_come_newest_first(client: Client, rows: list[Devic
 
 
 def test_readings_are_never_all_counted(client: Client, rows: list[Device], monkeypatch: Any) -> None:
-    monkeypatch.setattr(adminsite, "MOST_COUNTED", 4)
+    monkeypatch.setattr(adminsite, "MAX_COUNTED", 4)
     with CaptureQueriesContext(
         connection,
     ) as captured:

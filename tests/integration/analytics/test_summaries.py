@@ -9,7 +9,7 @@ from analytics.overview import overview
 from analytics.selectors import Selection
 from analytics.summaries import Question, analytics_summary
 from devices.models import Device, Reading, Status
-from devices.services import MOST_VALUE
+from devices.services import MAX_VALUE
 from devices.spans import SPANS
 from locations.models import Location, Membership
 from tests.integration.analytics.conftest import NEWEST
@@ -34,9 +34,9 @@ def test_a_window_with_readings_ends_now_without_asking_the_devices(hours: int, 
 
 
 def test_the_largest_values_can_be_summed_up(readings) -> None:
-    Reading.objects.update(value=MOST_VALUE)
+    Reading.objects.update(value=MAX_VALUE)
     summary = analytics_summary(Question(Selection("temperature"), SPANS["24h"], "UTC"))
-    assert {bucket.average for bucket in summary.buckets} == {MOST_VALUE}
+    assert {bucket.average for bucket in summary.buckets} == {MAX_VALUE}
 
 
 def test_an_empty_window_ends_now_where_devices_were_heard_within_it(readings) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from devices.models import Device, Reading, Status
 from devices.services import (
     DEVICES_A_STATEMENT,
-    MOST_VALUE,
+    MAX_VALUE,
     InvalidReadings,
     NewReading,
     Recorded,
@@ -104,7 +104,7 @@ class TestRecordReadings:
             ("value", {"value": float("nan")}),
             ("value", {"value": float("-inf")}),
             ("value", {"value": 1.7e308}),
-            ("value", {"value": -1.1 * MOST_VALUE}),
+            ("value", {"value": -1.1 * MAX_VALUE}),
             ("taken_at", {"taken_at": NOON.replace(tzinfo=None)}),
             ("taken_at", {"taken_at": datetime(1970, 1, 1, tzinfo=UTC)}),
             ("taken_at", {"taken_at": timezone.now() + 2 * HOUR}),

@@ -1,4 +1,4 @@
-"""What a load run needs in the database: a location with devices, and somebody who posts and browses."""
+"""What a load run needs in the database: a location with devices, and a user that posts and browses."""
 
 from dataclasses import dataclass
 

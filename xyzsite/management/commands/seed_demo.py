@@ -14,7 +14,7 @@ from devices.services import time_problem
 from xyzsite.demo.people import DEMO_LOGINS, Login, add_people
 from xyzsite.demo.seed import FINE_STEP, full, seed
 
-MOST_DAYS = 400  # hourly readings of a year and a bit; more is not "small"
+MAX_DAYS = 400  # hourly readings of a year and a bit; more is not "small"
 
 
 def moment(text: str) -> datetime:
@@ -48,8 +48,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["days"] <= MOST_DAYS:
-            raise CommandError(f"--days {options['days']}: it must be from 1 to {MOST_DAYS}.")
+        if not 1 <= options["days"] <= MAX_DAYS:
+            raise CommandError(f"--days {options['days']}: it must be from 1 to {MAX_DAYS}.")
         try:
             seeded = seed(full(options["until"] or timezone.now(), FINE_STEP), options["days"])
         except ImportFailed as error:

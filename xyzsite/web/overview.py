@@ -1,0 +1,16 @@
+"""The page of the overview: regions, locations, and devices that need attention."""
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from analytics.overview import HEADLINES
+from analytics.overview import overview as overview_of
+from locations.selectors import visible_location_ids
+from xyzsite.web.http import PageRequest
+
+
+@require_safe
+def overview(request: PageRequest) -> HttpResponse:
+    ids = None if request.user.is_staff else visible_location_ids(request.user)
+    return render(request, "overview.html", {"overview": overview_of(ids), "headlines": HEADLINES})
