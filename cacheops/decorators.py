@@ -20,7 +20,7 @@ from cacheops.encoding.arguments import PLAIN, CallKeys, NotYet, name_of, plain_
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
 from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile, profile_of
-from cacheops.protocol.keys import TableKeys, digest
+from cacheops.protocol.keys import FUNCTIONS, TableKeys, digest
 from cacheops.reading.fetch import fetch
 from cacheops.reading.options import is_bypassed
 from cacheops.reading.request import Request
@@ -32,7 +32,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Sample = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 
-FUNCTIONS = "-"  # stands for the database in the keys of functions
 CALL = "call"  # the scheme of a function's calls: one tag a call
 
 

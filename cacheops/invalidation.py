@@ -8,7 +8,7 @@ from cacheops.conf import conf
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
 from cacheops.orm.transaction import silenced, transaction_of
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing.changes import Changes, ChangeSource
@@ -55,15 +55,10 @@ def invalidate_all() -> None:
     """Invalidate every entry: of all models in all databases, of functions, views and fragments."""
     _invalidate_tables(list(models_by_table()), cached_databases())
     for region in regions:
-        for batch in region.store.scan(f"{conf.prefix}:{{"):
-            tags = [key for key in batch if "}:t:" in key]
+        for batch in region.store.scan(start_of(conf.prefix)):
+            tags = [key for key in map(parse, batch) if key and key.kind == TAG]
             if tags:
-                region.store.invalidate([_tag(key) for key in tags])
-
-
-def _tag(key: str) -> MarkedTable:
-    base, _, name = key.partition("}:t:")
-    return MarkedTable(TableKeys(base + "}:"), frozenset({name}))
+                region.store.invalidate([MarkedTable(tag.keys, frozenset({tag.name})) for tag in tags])
 
 
 def cached_databases() -> list[str]:

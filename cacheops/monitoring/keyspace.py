@@ -6,20 +6,12 @@ from dataclasses import dataclass, field
 
 from cacheops.conf import conf
 from cacheops.monitoring.stats import model_label
+from cacheops.protocol.keys import ENTRY, LOADER, METRICS, OUTDATED, REGISTRY, TAG, USAGE, WRITE_BEHIND, parse
 from cacheops.regions import Region
 
 MOST_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each
 SAMPLE = 500  # keys of one model and kind whose memory is measured: the mean's error is then a few per cent
-KINDS = {
-    "e": "entries",
-    "t": "tags",
-    "r": "registries",
-    "l": "loaders",
-    "o": "outdated",
-    "s": "metrics",
-    "b": "metrics",
-    "n": "metrics",
-}
+KINDS = {ENTRY: "entries", TAG: "tags", REGISTRY: "registries", LOADER: "loaders", OUTDATED: "outdated"}
 OTHER = "other"
 
 
@@ -76,7 +68,7 @@ def key_distribution(region: Region, *, most: int = MOST_KEYS, largest: int = 10
     seen, complete = 0, True
     for batch in region.store.scan(f"{conf.metrics_prefix}:"):
         for key in batch:
-            groups[parts_of_key(key)].add(key)
+            groups[group_of(key)].add(key)
         seen += len(batch)
         if seen >= most:
             complete = False
@@ -93,14 +85,11 @@ def _measured(region: Region, model: str, kind: str, found: _Found, largest: int
     return KeyGroup(model, kind, found.count, round(mean * found.count), tuple(top))
 
 
-def parts_of_key(key: str) -> tuple[str, str]:
+def group_of(key: str) -> tuple[str, str]:
     """Return the model and the kind of a key: ("devices.device", "entries")."""
-    start, end = key.find("{"), key.find("}")
-    if start < 0 or end < start:
+    parsed = parse(key)
+    if parsed is None:
         return OTHER, OTHER
-    database, _, table = key[start + 1 : end].partition(".")
-    letter = key[end + 2 : end + 3]
-    kind = KINDS.get(letter, OTHER)
-    if database == "metrics":
-        return "metrics", "metrics"
-    return model_label(table), kind
+    if parsed.database in (METRICS, USAGE, WRITE_BEHIND):
+        return parsed.database, parsed.database
+    return model_label(parsed.table), KINDS.get(parsed.kind, OTHER)

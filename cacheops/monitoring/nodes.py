@@ -12,6 +12,7 @@ from typing import Any
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.counters import Sums, add_counts
 from cacheops.monitoring.timeseries import HOUR, MINUTE, Parcel, last_spans, ledger_of, span_at
+from cacheops.protocol.keys import parse
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
 from cacheops.stores.circuit_breaker import CircuitState
@@ -241,5 +242,5 @@ def slow_command(server: str, logged: Mapping[str, Any]) -> SlowCommand:
     said: Any = logged.get("command", b"")
     text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
     words = text.split(" ")
-    keyed = next((word for word in words[1:] if "{" in word), words[1] if len(words) > 1 else "")
+    keyed = next(filter(parse, words[1:]), words[1] if len(words) > 1 else "")
     return SlowCommand(server, int(logged["start_time"]), int(logged["duration"]), words[0], keyed)

@@ -21,6 +21,7 @@ import msgspec
 
 from cacheops.conf import conf
 from cacheops.instrumentation.counters import Sums, add_sums
+from cacheops.protocol.keys import METRICS, base_of
 from cacheops.redis import Servers
 from cacheops.redis.transport import Transport
 from cacheops.stores.base import Store
@@ -28,7 +29,6 @@ from cacheops.stores.scripts import Script
 
 PARCEL_SECONDS = 900  # a parcel is sent again within seconds, or when its region is back
 READ_BATCH = 120  # spans read in a round trip
-PREFIX_OF_ALL = "metrics"
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(dict[str, int]).decode
@@ -44,10 +44,6 @@ class Parcel(NamedTuple):
     lives: int  # seconds, from the last addition on
     sums: Mapping[str, Mapping[str, int]]
     remembered: int = PARCEL_SECONDS
-
-
-def span_base(prefix: str, span: str) -> str:
-    return f"{prefix}:{{{PREFIX_OF_ALL}.{span}}}:"
 
 
 class Ledger(ABC):
@@ -179,7 +175,7 @@ class Span:
     def base(self) -> str:
         """What the span's keys begin with."""
         name = f"{'m' if self.seconds == MINUTE else 'h'}-{self.number}" if self.seconds else "total-"
-        return span_base(conf.metrics_prefix, name)
+        return base_of(conf.metrics_prefix, METRICS, name)
 
     @property
     def lives(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import models
+from django.db import connections, models
 from django.views.debug import SafeExceptionReporterFilter
 
 from cacheops.conf import conf
@@ -21,7 +21,7 @@ from cacheops.orm.read_compiler import request_for
 from cacheops.orm.schema import models_by_table
 from cacheops.panel.permissions import HIDDEN, may_view
 from cacheops.profiles import Profile, profile_of
-from cacheops.protocol.keys import GENERATION, TableKeys
+from cacheops.protocol.keys import ENTRY, GENERATION, SPACES, TAG, TableKeys, parse
 from cacheops.protocol.tags import VERSION_BYTES, versions_in
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.lookup import valid_entry
@@ -144,27 +144,28 @@ def look_up_keys(region: str, text: str, user: Any) -> Found:
 def pasted_request(text: str) -> Request:
     """Return the request that made these keys: the entry's, then the tags'. Raise NotFound."""
     first, *others = text.split()[:MOST_KEYS] or [""]
-    base, found, digest = first.partition("}:e:")
-    if not found or "{" not in base or not digest:
+    entry = parse(first)
+    if entry is None or entry.kind != ENTRY or not entry.name:
         raise NotFound("A key begins as co:{default.app_model}:e:… : paste one, or what keys_of(queryset) returns.")
-    keys = TableKeys(base + "}:")
+    if entry.database not in SPACES and entry.database not in connections:
+        raise NotFound(f"{entry.database} is no database of this project.")
     tables: list[tuple[TableKeys, list[str]]] = []
     for key in others:
-        start, is_tag, name = key.partition("}:t:")
-        if not is_tag:
+        tag = parse(key)
+        if tag is None or tag.kind != TAG:
             raise NotFound(f"{key[:60]!r} is no tag: after the entry's key come those of its tags.")
-        if name == GENERATION:
-            tables.append((TableKeys(start + "}:"), []))
-        elif not tables or tables[-1][0].base != start + "}:":
+        if tag.name == GENERATION:
+            tables.append((tag.keys, []))
+        elif not tables or tables[-1][0] != tag.keys:
             raise NotFound(f"Before {key[:60]!r} its table's generation is missing: paste all of keys_of(queryset).")
         else:
-            tables[-1][1].append(name)
-    if tables and tables[0][0] != keys:
+            tables[-1][1].append(tag.name)
+    if tables and tables[0][0] != entry.keys:
         raise NotFound("The first tag is of another table than the entry.")
-    made = tuple(TableTags(table, tuple(names)) for table, names in tables) or (TableTags(keys, ()),)
-    database, _, table = base.rpartition("{")[2].partition(".")
-    model = models_by_table().get(table)
-    return Request(digest, made, (profile_of(model) if model else None) or Profile(), "look-up:panel", (database,))
+    made = tuple(TableTags(keys, tuple(names)) for keys, names in tables) or (TableTags(entry.keys, ()),)
+    databases = () if entry.database in SPACES else (entry.database,)
+    model = models_by_table().get(entry.table) if databases else None
+    return Request(entry.name, made, (profile_of(model) if model else None) or Profile(), "look-up:panel", databases)
 
 
 # --- what it is, and why ----------------------------------------------------------------------------------------------
@@ -196,8 +197,7 @@ def tag_states(request: Request, values: Sequence[bytes | None], entry: Entry | 
         state = "pending" if pending else "clean" if value is not None else "absent"
         agrees = None if entry is None else number < len(held) and state == "clean" and held[number] == value
         look = "poor" if pending else "none" if agrees is None else "good" if agrees else "fair"
-        table = keys.base.rpartition("{")[2].removesuffix("}:").partition(".")[2]
-        found.append(TagState(table, name, state, agrees, look))
+        found.append(TagState(keys.table, name, state, agrees, look))
     return found
 
 

@@ -6,11 +6,23 @@ from django.db import models
 
 from cacheops.conf import conf
 from cacheops.orm.schema import models_by_table
+from cacheops.protocol.keys import (
+    BY_NAME,
+    ENTRY,
+    GENERATION,
+    LOADER,
+    METRICS,
+    OUTDATED,
+    REGISTRY,
+    TAG,
+    USAGE,
+    WRITE_BEHIND,
+    parse,
+)
+from cacheops.protocol.tags import WHOLE_TABLE
 
 HIDDEN = "…"
-OURS = ("metrics", "write-behind")  # keys of the engine's own, without anybody's data
-DIGESTS = ("e", "l")  # kinds of keys that end with a digest
-NAMELESS = ("r", "o", "s", "b", "n")
+INTERNAL = (METRICS, USAGE, WRITE_BEHIND)  # keys without anybody's data
 
 
 def may_view(user: Any, model: type[models.Model] | None) -> bool:
@@ -31,17 +43,18 @@ def shown_key(key: str, user: Any) -> str:
     """
     if user.is_superuser or not key:
         return key
-    base, found, rest = key.partition("}:")
-    prefix, braced, inner = base.partition("{")
-    if not found or not braced or not prefix.startswith(conf.metrics_prefix):
-        return key if key.startswith(f"{conf.metrics_prefix}:u:") else HIDDEN
-    database, _, table = inner.partition(".")
-    kind, _, name = rest.partition(":")
-    if database in OURS or kind in NAMELESS or (kind in DIGESTS and database != "+"):
+    parsed = parse(key)
+    if parsed is None or not parsed.prefix.startswith(conf.metrics_prefix):
+        return HIDDEN
+    if parsed.database in INTERNAL or parsed.kind in (REGISTRY, OUTDATED):
         return key
-    if kind == "t" and (name in ("", "*") or may_view(user, models_by_table().get(table))):
+    if parsed.kind in (ENTRY, LOADER) and parsed.database != BY_NAME:  # they end with a digest
         return key
-    return f"{base}}}:{kind}:{without_values(name)}"
+    if parsed.kind == TAG and (
+        parsed.name in (WHOLE_TABLE, GENERATION) or may_view(user, models_by_table().get(parsed.table))
+    ):
+        return key
+    return key.removesuffix(parsed.name) + without_values(parsed.name)
 
 
 def without_values(tag: str) -> str:

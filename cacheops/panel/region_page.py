@@ -13,6 +13,7 @@ from cacheops.panel.charts import Chart, rate_chart, reads_chart
 from cacheops.panel.overview import Card, cards, chart_of, points
 from cacheops.panel.permissions import shown_key
 from cacheops.panel.polling import PATIENCE, NoAnswer, answers
+from cacheops.protocol.keys import ENTRY, parse
 
 MOST_LARGEST = 15
 SLOWEST = 15
@@ -33,6 +34,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class LargeKey:
+    """A key of the sample, as the person may see it; `is_entry`: the look-up page can show its entry."""
+
+    key: str
+    bytes: int
+    is_entry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RegionPage:
     """A region's page. What the region did not tell is None."""
 
@@ -41,7 +51,7 @@ class RegionPage:
     reads: Chart | None
     distribution: KeyDistribution | None
     shares: tuple[Share, ...]
-    largest: tuple[tuple[str, int, str], ...]  # keys as the person may see them, bytes, model
+    largest: tuple[LargeKey, ...]
     slow: tuple[SlowCommand, ...]
     keys_error: str  # why there is no distribution
     slow_error: str  # why there is no slow log
@@ -88,13 +98,18 @@ def shares(distribution: KeyDistribution | None) -> tuple[Share, ...]:
     )
 
 
-def largest(distribution: KeyDistribution | None, user: Any) -> tuple[tuple[str, int, str], ...]:
+def largest(distribution: KeyDistribution | None, user: Any) -> tuple[LargeKey, ...]:
     """Return the largest keys of the sample."""
     if distribution is None:
         return ()
-    found = [(key, size, group.model) for group in distribution.groups for key, size in group.largest]
-    found.sort(key=lambda one: -one[1])
-    return tuple((shown_key(key, user), size, model) for key, size, model in found[:MOST_LARGEST])
+    found = [pair for group in distribution.groups for pair in group.largest]
+    found.sort(key=lambda pair: -pair[1])
+    return tuple(large_key(key, size, user) for key, size in found[:MOST_LARGEST])
+
+
+def large_key(key: str, size: int, user: Any) -> LargeKey:
+    parsed, text = parse(key), shown_key(key, user)
+    return LargeKey(text, size, parsed is not None and parsed.kind == ENTRY and text == key)
 
 
 def shown(slow: SlowCommand, user: Any) -> SlowCommand:

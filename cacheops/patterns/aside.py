@@ -19,7 +19,7 @@ from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shorte
 from cacheops.instrumentation import request_stats
 from cacheops.orm.samples import RowsOf, database_of, sample_tables, written_in_transaction
 from cacheops.profiles import Profile
-from cacheops.protocol.keys import GENERATION, TableKeys, checked_key
+from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_key, parse, start_of
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
 from cacheops.reading.options import is_bypassed
@@ -31,7 +31,6 @@ Value = TypeVar("Value")
 Sample = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 Seconds = float | str  # or the name of a TTL strategy
 
-KEYED = "+"  # stands for the database in the names of keys
 OWN = "key"  # the scheme of an entry's own tag: one tag a key, named as the key
 WILD = "*?["  # what has a meaning in a pattern
 
@@ -181,7 +180,7 @@ def namespace(key: str) -> str:
 
 def keys_of(key: str) -> TableKeys:
     """Return the place of a key. Raise InvalidKey."""
-    return TableKeys.of(conf.prefix, KEYED, namespace(checked_key(key)))
+    return TableKeys.of(conf.prefix, BY_NAME, namespace(checked_key(key)))
 
 
 def _in_every_region(forget: Callable[[Region], int]) -> int:
@@ -213,14 +212,14 @@ def _matching(region: Region, pattern: str) -> Iterator[dict[TableKeys, list[str
     """Yield the keys that match, by their place, in batches. Tags are looked at: they are there while a value loads."""
     literal = pattern[: min((pattern.find(sign) for sign in WILD if sign in pattern), default=len(pattern))]
     if ":" in literal:
-        start = TableKeys.of(conf.prefix, KEYED, namespace(literal)).tag(literal)
+        start = TableKeys.of(conf.prefix, BY_NAME, namespace(literal)).tag(literal)
     else:
-        start = f"{conf.prefix}:{{{KEYED}."
+        start = start_of(conf.prefix, BY_NAME)
     for batch in region.store.scan(start):
         found: dict[TableKeys, list[str]] = {}
         for key in batch:
-            base, is_tag, name = key.partition("}:t:")
-            if is_tag and name != GENERATION and fnmatchcase(name, pattern):
-                found.setdefault(TableKeys(base + "}:"), []).append(name)
+            parsed = parse(key)
+            if parsed and parsed.kind == TAG and parsed.name != GENERATION and fnmatchcase(parsed.name, pattern):
+                found.setdefault(parsed.keys, []).append(parsed.name)
         if found:
             yield found

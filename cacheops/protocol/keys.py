@@ -8,6 +8,9 @@
 
 DB is the database's alias, so that two databases may hold tables of one name. Tags and registries carry no version of
 the code: during a rollout both versions must see each other's writes. Entries do: their digest begins with it.
+
+Keys that belong to no table have the same form, with one of `SPACES` in the place of the database. `parse` is the only
+reader of names.
 """
 
 import base64
@@ -16,44 +19,88 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from cacheops.exceptions import InvalidKey, shortened
 
+ENTRY, TAG, REGISTRY, LOADER, OUTDATED = "e", "t", "r", "l", "o"  # kinds of a table's keys
 GENERATION = "*"
+
+FUNCTIONS = "-"  # results of cached functions; TABLE is the function's name
+BY_NAME = "+"  # values under keys of a program's own (cache-aside); TABLE is the key's namespace
+METRICS, USAGE, WRITE_BEHIND = "metrics", "usage", "write-behind"  # the engine's own; TABLE is a time bucket or a name
+SPACES = frozenset({FUNCTIONS, BY_NAME, METRICS, USAGE, WRITE_BEHIND})
+
 DIGEST_BYTES = 16  # 128 bits: no two queries share a key by accident
 
 
 @dataclass(frozen=True, slots=True)
 class TableKeys:
-    """The keys of one table of one database."""
+    """The keys of one table of one database. `table` is its name as it stands in them."""
 
     base: str
+    table: str = field(compare=False)
     registry: str = field(init=False, compare=False)
     outdated: str = field(init=False, compare=False)
     generation: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "registry", f"{self.base}r")
-        object.__setattr__(self, "outdated", f"{self.base}o")
-        object.__setattr__(self, "generation", f"{self.base}t:{GENERATION}")
+        object.__setattr__(self, "registry", f"{self.base}{REGISTRY}")
+        object.__setattr__(self, "outdated", f"{self.base}{OUTDATED}")
+        object.__setattr__(self, "generation", f"{self.base}{TAG}:{GENERATION}")
 
     @staticmethod
     def of(prefix: str, database: str, table: str) -> "TableKeys":
         return _keys_of(prefix, database, table)
 
     def tag(self, name: str) -> str:
-        return f"{self.base}t:{name}"
+        return f"{self.base}{TAG}:{name}"
 
     def entry(self, digest: str) -> str:
-        return f"{self.base}e:{digest}"
+        return f"{self.base}{ENTRY}:{digest}"
 
     def loader(self, digest: str) -> str:
-        return f"{self.base}l:{digest}"
+        return f"{self.base}{LOADER}:{digest}"
 
 
 @lru_cache(maxsize=4096)
 def _keys_of(prefix: str, database: str, table: str) -> TableKeys:
-    return TableKeys(f"{prefix}:{{{database}.{escaped(table)}}}:")
+    name = escaped(table)
+    return TableKeys(base_of(prefix, database, name), name)
+
+
+def base_of(prefix: str, database: str, table: str) -> str:
+    """Return what the keys of one table begin with: the prefix and the hash tag."""
+    return f"{prefix}:{{{database}.{table}}}:"
+
+
+def start_of(prefix: str, database: str = "") -> str:
+    """Return what all keys of a prefix begin with, or those of one database or space, for a scan."""
+    return f"{prefix}:{{{database}." if database else f"{prefix}:{{"
+
+
+class ParsedKey(NamedTuple):
+    """A key by its parts. `database` may be one of `SPACES`; `name` is a tag's, a digest, or "" where there is none."""
+
+    prefix: str
+    database: str
+    table: str
+    kind: str
+    name: str
+
+    @property
+    def keys(self) -> TableKeys:
+        """The keys of the same table."""
+        return TableKeys.of(self.prefix, self.database, self.table)
+
+
+_KEY = re.compile(r"([^{}]*):\{([^{}.]+)\.([^{}]*)\}:([a-z])(?::(.*))?", re.DOTALL)
+
+
+def parse(key: str) -> ParsedKey | None:
+    """Return the parts of a key of the engine's, None for any other text."""
+    found = _KEY.fullmatch(key)
+    return ParsedKey(*found.groups("")) if found else None
 
 
 def escaped(table: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from cacheops.conf import conf, on_change
 from cacheops.exceptions import StoreError
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import USAGE, base_of
 from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions.region import Region
 
@@ -50,7 +50,7 @@ class Usage:
             for table in tables:
                 for tag in table.tags[:1]:  # the others of a list or a range name the same, or as much
                     if tag != WHOLE_TABLE and "#" not in tag:
-                        self._counts[table.keys.base + tag] += every
+                        self._counts[table.keys.tag(tag)] += every
             if len(self._counts) > PROCESS_NAMES:
                 self._counts = Counter(dict(self._counts.most_common(PROCESS_NAMES // 2)))
         if time.monotonic() - self._told_at > TELL_SECONDS:
@@ -75,13 +75,13 @@ on_change(usage.restart)
 
 def hour_key(moment: float) -> str:
     """Return the key of an hour's counts. A hash tag of its own, as every key of ours has one by which it is routed."""
-    return f"{conf.prefix}:{{usage.{int(moment // HOUR)}}}:u"
+    return f"{base_of(conf.prefix, USAGE, str(int(moment // HOUR)))}u"
 
 
 def used_since(region: Region, since: float) -> Counter[str]:
-    """Return how often each name (a table's keys and a tag) was read in a region since a moment, by whole hours.
+    """Return how often each tag (by its key) was read in a region since a moment, by whole hours.
 
-    Names begin as `TableKeys.base` says. Empty where the region does not answer: nothing is known then.
+    Empty if the region does not answer: nothing is known then.
     """
     now = time.time()
     first = max(since, now - (HOURS - 1) * HOUR)
@@ -94,13 +94,3 @@ def used_since(region: Region, since: float) -> Counter[str]:
         logger.warning("Region %s does not tell what is used: %s", region.name, error)
         return Counter()
     return found
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Return a name's table keys (`TableKeys.base`) and its tag."""
-    end = name.index("}") + 2
-    return name[:end], name[end:]
-
-
-def table_base(database: str, table: str) -> str:
-    return TableKeys.of(conf.prefix, database, table).base

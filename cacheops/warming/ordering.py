@@ -8,10 +8,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from cacheops.conf import conf
 from cacheops.exceptions import StoreError
+from cacheops.protocol.keys import TableKeys, parse
 from cacheops.reading.options import bypassed
 from cacheops.regions import regions
-from cacheops.regions.hotkeys import split_name, table_base, used_since
+from cacheops.regions.hotkeys import used_since
 from cacheops.warming.replica import cached_alias
 
 PAGE = 5000  # keys asked for at a time
@@ -25,7 +27,7 @@ def hot_keys(model: type[models.Model], since: float, names: Sequence[str]) -> l
     """
     using = cached_alias(model)
     columns = _naming_columns(model, using)
-    bases = {base for base, _ in columns}
+    tables = {keys for keys, _ in columns}
     found: Counter[tuple[str, Any]] = Counter()  # by the unique field's name and value
     for name in names:
         try:
@@ -33,26 +35,26 @@ def hot_keys(model: type[models.Model], since: float, names: Sequence[str]) -> l
         except StoreError:  # a cluster that does not answer
             continue
         for tag_key, count in used.items():
-            base, tag = split_name(tag_key)
-            if base in bases:
-                for column, value in _values(tag):
-                    field = columns.get((base, column))
+            tag = parse(tag_key)
+            if tag and tag.keys in tables:
+                for column, value in _values(tag.name):
+                    field = columns.get((tag.keys, column))
                     if field is not None and (plain := _plain(field, value)) is not None:
                         found[field.name, plain] += count
     return [key for key, _ in _by_key(model, using, found).most_common()]
 
 
-def _naming_columns(model: type[models.Model], using: str) -> dict[tuple[str, str | None], Any]:
+def _naming_columns(model: type[models.Model], using: str) -> dict[tuple[TableKeys, str | None], Any]:
     """Return the columns that name rows of a model, by table and column, each with the unique field that it tells."""
-    own = table_base(using, model._meta.db_table)
-    found: dict[tuple[str, str | None], Any] = {
+    own = TableKeys.of(conf.prefix, using, model._meta.db_table)
+    found: dict[tuple[TableKeys, str | None], Any] = {
         (own, field.column): field for field in model._meta.concrete_fields if field.unique
     }
     for relation in model._meta.related_objects:
         for field in relation.field, *_through_fields(relation):
             if field.is_relation and field.concrete and field.many_to_one and field.related_model is model:
-                base = table_base(using, field.model._meta.db_table)
-                found[base, field.column] = field.target_field
+                keys = TableKeys.of(conf.prefix, using, field.model._meta.db_table)
+                found[keys, field.column] = field.target_field
     return found
 
 

@@ -19,6 +19,7 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import CacheopsError, NotBuffered, StoreError, StoreUnavailable
 from cacheops.patterns.write_behind.buffer import Buffer, Newest
 from cacheops.patterns.write_behind.redis_buffer import buffer_of
+from cacheops.protocol.keys import WRITE_BEHIND, base_of
 from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CircuitOpen
 
@@ -168,7 +169,7 @@ class WriteBehindCache(Generic[Item, Result]):
         found = self._buffers.get(place)
         if found is None:
             with self._lock:
-                base = f"{conf.prefix}:{{write-behind.{self.name}}}:"
+                base = base_of(conf.prefix, WRITE_BEHIND, self.name)
                 found = self._buffers.get(place) or buffer_of(regions.local.store, base, conf.wait_seconds)
                 self._buffers[place] = found
         return found

@@ -17,7 +17,7 @@ from cacheops.exceptions import CommandRefused, InvalidOption
 from cacheops.instrumentation import gauges
 from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.gauges import register_source
-from cacheops.monitoring.keyspace import parts_of_key
+from cacheops.monitoring.keyspace import group_of
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
 from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_HEAD
@@ -96,7 +96,7 @@ def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
     ],
 )
 def test_a_key_tells_its_model_and_kind(key: str, parts: tuple[str, str]) -> None:
-    assert parts_of_key(key) == parts
+    assert group_of(key) == parts
 
 
 def test_memory_is_told_under_the_specifications_names(region: str) -> None:

@@ -1,13 +1,16 @@
 """The pages tell what was counted; they work, and say so, where a region is away, slow, or in memory."""
 
+import re
 import threading
 import time
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
+from cacheops import cached
 from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.models import QueuedInvalidation
@@ -15,9 +18,10 @@ from cacheops.monitoring.recorder import flusher
 from cacheops.panel import models_page, overview, region_page
 from cacheops.panel.charts import rate_chart, reads_chart
 from cacheops.panel.polling import Answers, NoAnswer
+from cacheops.patterns import CacheAsideManager
 from cacheops.profiles import profile_of
 from cacheops.regions import regions
-from tests.integration.panel.conftest import PANEL, World
+from tests.integration.panel.conftest import PANEL, SignIn, World
 from tests.layout import wait_for_replicas
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -95,13 +99,30 @@ def test_models_tell_stale_fills_and_where_invalidations_come_from(counted: Worl
     assert "2 stale fills<" in content
 
 
+def test_the_links_of_all_keys_lead_to_their_entries(counted: World, root: Client, staff: SignIn) -> None:
+    CacheAsideManager().get_or_set("device:7:data", lambda: "d" * 5000)
+    answer = cached(timeout=60)(_long_answer)
+    answer("f")
+    content = root.get(f"{PANEL}regions/us-east-1/").content.decode()
+    links = [unescape(link) for link in re.findall(r'id="key-\d+" href="([^"]+)"', content)]
+    found = {root.get(link).context["found"].key for link in links}
+    assert {answer.key("f"), f"{counted.prefix}:{{+.device}}:e:device:7:data"} < found
+    hidden = staff("cacheops.view_panel").get(f"{PANEL}regions/us-east-1/").content.decode()
+    assert "device:7:data" not in hidden
+    assert len(re.findall('id="key-', hidden)) == len(links) - 1
+
+
+def _long_answer(letter: str) -> str:
+    return letter * 5000
+
+
 def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> None:
     wait_for_replicas()
     page = region_page.region_page("us-east-1", "1h", counted.root)
     assert {node.role for node in page.card.state.nodes} == {"primary", "replica"}
     assert page.distribution is not None
     assert ("contenttypes.contenttype", "entries") in {(share.model, share.kind) for share in page.shares}
-    assert any(":e:" in key for key, _, _ in page.largest)
+    assert any(large.is_entry for large in page.largest)
     content = root.get(f"{PANEL}regions/us-east-1/").content.decode()
     for node in page.card.state.nodes:
         assert node.server in content

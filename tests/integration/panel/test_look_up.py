@@ -104,6 +104,8 @@ def test_a_querysets_keys_are_judged_with_all_its_tags(world: World) -> None:
         "co:{default.devices_device}:t:*",
         "co:{default.x}:e:abc co:{default.y}:t:*",
         "a:{b.c}:e:d {b.c}:r",
+        "co:{elsewhere.devices_device}:e:x",
+        "co:{default.x}:e:",
     ],
 )
 def test_what_is_no_key_is_told(world: World, text: str) -> None:

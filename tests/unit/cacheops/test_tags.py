@@ -11,7 +11,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheops.protocol.keys import TableKeys, digest
+from cacheops.protocol.keys import BY_NAME, METRICS, TableKeys, base_of, digest, parse, start_of
 from cacheops.protocol.tags import MAX_NAME, NoToken, bucket, named, new_version, parts_of, scheme_of, tag_name, token
 from tests.testapp.models import Status
 
@@ -90,6 +90,32 @@ def test_tables_have_keys_of_their_own_and_one_hash_tag_each(one: str, other: st
     assert (first.base == second.base) == (one == other)
     for key in (first.registry, first.generation, first.tag("a={1}"), first.entry("x"), first.loader("x")):
         assert key[key.index("{") : key.index("}")] == first.base[first.base.index("{") : first.base.index("}")]
+
+
+@given(TEXT, TEXT)
+def test_a_key_is_parsed_into_what_it_was_made_of(table: str, name: str) -> None:
+    keys = TableKeys.of("co", "default", table)
+    for key, kind, named_ in (
+        (keys.entry(name), "e", name),
+        (keys.tag(name), "t", name),
+        (keys.loader(name), "l", name),
+        (keys.generation, "t", "*"),
+        (keys.registry, "r", ""),
+        (keys.outdated, "o", ""),
+    ):
+        assert parse(key) == ("co", "default", keys.table, kind, named_)
+        assert parse(key).keys == keys  # type: ignore[union-attr]
+        assert key.startswith(start_of("co", "default"))
+
+
+def test_keys_of_no_table_are_parsed_too() -> None:
+    assert parse(base_of("co:x", METRICS, "m-29712345") + "b:a:b") == ("co:x", "metrics", "m-29712345", "b", "a:b")
+    assert parse(TableKeys.of("co", BY_NAME, "device").entry("device:7")) == ("co", "+", "device", "e", "device:7")
+
+
+@pytest.mark.parametrize("text", ["", "co", ":1:user:7", "co:{default}:e:x", "co:{a.b}", "co:{a.b}:", "co:{a.b}e:x"])
+def test_other_texts_are_no_keys(text: str) -> None:
+    assert parse(text) is None
 
 
 def test_databases_and_prefixes_keep_apart() -> None:

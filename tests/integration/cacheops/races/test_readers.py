@@ -5,12 +5,12 @@ from django.db.transaction import atomic
 
 from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import LOADER, TableKeys
 from cacheops.reading import fetch
 from cacheops.regions import regions
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit, at_select
-from tests.testapp.cached import is_hit
+from tests.testapp.cached import is_hit, keys_held
 from tests.testapp.models import Book
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
@@ -53,8 +53,7 @@ def test_a_hit_keeps_no_lock():
     """Also where the lease was asked for before the look-up found the entry."""
     assert title() == title() == "Title 0"
     assert is_hit("default", title)
-    held = [key for keys in regions.local.store.scan(conf.prefix) for key in keys if "}:l:" in key]
-    assert held == []
+    assert keys_held(regions.local.store, LOADER) == []
 
 
 def test_a_write_between_look_up_and_lease(monkeypatch):
@@ -213,7 +212,6 @@ def lose_registry() -> None:
 
 
 def regions_prefix() -> str:
-    from cacheops.conf import conf
 
     return conf.prefix
 

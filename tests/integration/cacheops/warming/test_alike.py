@@ -7,13 +7,14 @@ from cacheops.orm.fastpath.get import get_plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.patterns import CacheAsideManager
 from cacheops.profiles import profile_of
+from cacheops.protocol.keys import ENTRY
 from cacheops.protocol.tags import new_version
 from cacheops.queryset import CachedQuerySet
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.warming import Reads, Rows
 from cacheops.warming.columnar import alike_of
-from tests.testapp.cached import is_hit
+from tests.testapp.cached import is_hit, keys_held
 from tests.testapp.models import Book, Tag
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
@@ -77,12 +78,12 @@ def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(crew):
         region.full.discard((request.keys.base, "id"))
 
 
-def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(crew, settings):
+def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(crew):
     manager = CacheAsideManager(300, none_ttl=7)
     team = crew()
     Reads([lambda: manager.get_or_set("answers:none", lambda: None)]).warm(team)
     team.close()
     assert team.outcomes["us-east-1"].warmed == 1
-    keys = [key for batch in regions.local.store.scan(settings.CACHEOPS_PREFIX) for key in batch if "}:e:" in key]
+    keys = keys_held(regions.local.store, ENTRY)
     entries = [codec.decode(payload) for payload in regions.local.store.read(keys)]
     assert min(round(entry.expires_at - entry.made_at) for entry in entries) <= 7

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from cacheops.exceptions import InvalidOption
-from cacheops.regions.hotkeys import split_name
 from cacheops.warming.history import Checkpoint, Outcome
 from cacheops.warming.ordering import _values
 from cacheops.warming.progress import LineReport
@@ -68,9 +67,7 @@ def test_a_thousand_rows_are_the_usual_scope():
     assert Scope.chosen(None, None, False) == Scope("top 1000", top=1000)
 
 
-def test_names_of_use_are_taken_apart():
-    base, tag = split_name("co:{default.devices_device}:serial='4-A")
-    assert (base, tag) == ("co:{default.devices_device}:", "serial='4-A")
+def test_a_tag_tells_columns_and_values():
     assert list(_values("device_id=5&metric=temperature&taken_at/3600=490000")) == [
         ("device_id", "5"),
         ("metric", "temperature"),
