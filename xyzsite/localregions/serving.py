@@ -22,6 +22,12 @@ START_SECONDS = 60.0  # for the site to answer: a slow laptop's first import of 
 STOP_SECONDS = 10.0  # for a process to end before it is killed; its lifeline does so after 8
 LOOK_SECONDS = 0.5  # how often the processes are looked after
 
+OLD_DATABASE = (
+    "The database was made by an older version, in which people belonged to another app; it can't be migrated. "
+    "Begin anew with an empty one: remove the folder var/ (make run loads the demo data again), or name another "
+    "database in DATABASE_URL."
+)
+
 Say = Callable[[str], None]
 
 
@@ -96,6 +102,8 @@ class LocalPlatform:
         started = time.monotonic()
         command = [sys.executable, str(self.base_dir / "manage.py"), *arguments]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if "InconsistentMigrationHistory" in done.stderr:
+            raise PlatformError(OLD_DATABASE)
         if done.returncode:
             raise PlatformError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         self.say(f"{says} in {time.monotonic() - started:.1f} s.")

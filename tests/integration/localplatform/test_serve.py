@@ -4,11 +4,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,22 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> str:
 def get(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=END) as answer:
         return answer.read().decode()
+
+
+def test_a_database_of_before_people_had_an_app_is_named(tmp_path: Path) -> None:
+    database = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE django_migrations (id INTEGER PRIMARY KEY, app, name, applied)")
+        connection.executemany(
+            "INSERT INTO django_migrations (app, name, applied) VALUES (?, '0001_initial', '2026-01-01')",
+            [(app,) for app in ("contenttypes", "auth", "xyzsite", "admin", "locations")],
+        )
+    addresses = {"REDIS_URL_US_EAST_1": "redis://127.0.0.1:1", "DATABASE_URL": f"sqlite:///{database}"}
+    with served(addresses, free_port()) as process:
+        said = read_until(process, "DATABASE_URL.")
+    assert process.returncode == 1
+    assert "remove the folder var/" in said
+    assert "Traceback" not in said
 
 
 def test_from_nothing_to_pages_and_to_the_end(breakable_regions: LocalRegions):
