@@ -9,16 +9,8 @@ from itertools import islice
 from typing import Any
 
 from cacheops.protocol.keys import TableKeys
-from cacheops.protocol.tags import new_version, versions_in
-from cacheops.stores.base import (
-    EncodedEntry,
-    MarkedTable,
-    Refusal,
-    Store,
-    TableTags,
-    outdated_among,
-    tags_of,
-)
+from cacheops.protocol.tags import WHOLE_TABLE, new_version, versions_in
+from cacheops.stores.base import EncodedEntry, MarkedTable, Refusal, Store, TableTags, outdated_among, tags_of
 from cacheops.stores.inspection import Inspection
 from cacheops.stores.reply import ReadyReply, Reply
 
@@ -53,7 +45,7 @@ class MemoryStore(Store):
         self._lock = threading.RLock()
         self._values: OrderedDict[str, _Value] = OrderedDict()
         self._bytes = 0
-        self._marks: dict[str, dict[bytes, float]] = {}  # tag's key -> writer -> deadline
+        self._marks: dict[str, dict[bytes, float]] = {}  # tag's key -> writer -> deadline; a marked tag has no value
         self._registries: dict[str, _Registry] = {}
         self.inspection = MemoryInspection(self, clock)
 
@@ -64,7 +56,7 @@ class MemoryStore(Store):
             return [self._marks_of(key) if key in self._marks else self._get(key) for key in keys]
 
     def _marks_of(self, key: str) -> bytes:
-        """Return the value of a marked tag, in the layout of lua/mark.lua."""
+        """Return the value of a marked tag, in the layout of lua/tag.lua."""
         return b"p" + b"".join(b"%b%016d" % (name, 1000 * deadline) for name, deadline in self._marks[key].items())
 
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> Reply[bytes | Refusal]:
@@ -84,7 +76,7 @@ class MemoryStore(Store):
         fresh = set(table.schemes) - registry.schemes
         if fresh and self._alive(registry.writers):
             return Refusal.PENDING
-        if fresh and len(registry.schemes | fresh) > MAX_SCHEMES:
+        if fresh and len((registry.schemes | fresh) - {WHOLE_TABLE}) > MAX_SCHEMES:
             return Refusal.FULL
         return None
 
@@ -137,6 +129,7 @@ class MemoryStore(Store):
                 self._note_replaced(registry, table)
                 for key in table.key_list():
                     self._marks[key] = self._alive(self._marks.get(key, {})) | {writer: deadline}
+                    self._drop(key)
         return ReadyReply(schemes)
 
     def note_outdated(self, keys: TableKeys, seconds: float) -> None:
@@ -153,7 +146,7 @@ class MemoryStore(Store):
                 replaced = self._registries.get(table.keys.base, _Registry()).replaced
                 tags = table.key_list()
                 for key, version in zip(tags, islice(left, len(tags)), strict=True):
-                    if key not in self._marks and self._get(key) == version:
+                    if self._get(key) == version:
                         continue
                     if version not in replaced:
                         return None
@@ -168,7 +161,7 @@ class MemoryStore(Store):
             version: since for version, since in registry.replaced.items() if since >= now - registry.remember
         }
         for key in table.key_list():
-            version = None if key in self._marks else self._get(key)
+            version = self._get(key)
             if version is not None:
                 registry.replaced.setdefault(version, now)
 
@@ -242,7 +235,6 @@ class MemoryStore(Store):
         if self._alive(marks):
             return True
         del self._marks[key]  # its writers are dead: as good as absent
-        self._drop(key)
         return False
 
     def _get(self, key: str) -> bytes | None:

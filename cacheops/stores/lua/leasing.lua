@@ -25,14 +25,14 @@ local function is_pending(value)
     return false
 end
 
-local MAX_SCHEMES = 64  -- each write computes a tag for every scheme
+local MAX_SCHEMES = 64  -- each write computes a tag for every scheme; the whole table's, "", has room always
 local registered = redis.call('HGETALL', KEYS[1])
 local schemes, count, writers, closed = {}, 0, false, false
 for at = 1, #registered, 2 do
     local field = registered[at]
     if string.sub(field, 1, 2) == 's:' then
         schemes[string.sub(field, 3)] = true
-        count = count + 1
+        if field ~= 's:' then count = count + 1 end
     elseif string.find(field, '^[wx]:') then
         if tonumber(registered[at + 1]) <= now then
             redis.call('HDEL', KEYS[1], field)
@@ -49,8 +49,10 @@ local fresh = {}
 local function take_in(scheme)
     if schemes[scheme] then return '' end
     if writers then return 'pending' end
-    if count >= MAX_SCHEMES then return 'full' end
-    count = count + 1
+    if scheme ~= '' then
+        if count >= MAX_SCHEMES then return 'full' end
+        count = count + 1
+    end
     fresh[#fresh + 1] = 's:' .. scheme
     fresh[#fresh + 1] = '1'
     return ''

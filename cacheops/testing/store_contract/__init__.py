@@ -1,4 +1,4 @@
-"""The contract of a store, as tests: what the protocol (docs/design/invalidation.md) asks of every one.
+"""The contract of a store, as tests: the rules of docs/design/invalidation.md that every store keeps.
 
 A store's author subclasses StoreContract in a test module for pytest, under a name that begins with Test, and gives it
 two fixtures:
@@ -7,28 +7,15 @@ two fixtures:
     pass_time  a call that lets so many seconds pass for the store: its clock's, or a sleep
 """
 
-from cacheops.testing.store_contract.keeping import KeepingContract
-from cacheops.testing.store_contract.outdated import OutdatedContract
-from cacheops.testing.store_contract.parts import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
-from cacheops.testing.store_contract.reading import ReadingContract
-from cacheops.testing.store_contract.writing import WritingContract
+from cacheops.testing.store_contract.inspecting import InspectionRules
+from cacheops.testing.store_contract.many import ManyRules
+from cacheops.testing.store_contract.outdated import OutdatedRules
+from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
+from cacheops.testing.store_contract.reading import ReadingRules
+from cacheops.testing.store_contract.writing import WritingRules
 
-__all__ = [
-    "BRIEF",
-    "TTL",
-    "KeepingContract",
-    "OutdatedContract",
-    "Pass",
-    "Reader",
-    "ReadingContract",
-    "StoreContract",
-    "WritingContract",
-    "new_table",
-    "new_writer",
-    "query",
-    "write",
-]
+__all__ = ["BRIEF", "TTL", "PassTime", "Reader", "StoreContract", "new_table", "new_writer", "query", "write"]
 
 
-class StoreContract(ReadingContract, WritingContract, KeepingContract, OutdatedContract):
-    """All of it."""
+class StoreContract(ReadingRules, ManyRules, WritingRules, OutdatedRules, InspectionRules):
+    """All rules."""

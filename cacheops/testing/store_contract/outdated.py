@@ -1,10 +1,10 @@
 """The contract of a store: what marks have replaced."""
 
 from cacheops.stores.base import Store, TableTags
-from cacheops.testing.store_contract.parts import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
+from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
 
 
-class OutdatedContract:
+class OutdatedRules:
     """What marks have replaced, for readers that take outdated entries."""
 
     def leased(self, store: Store, *tables: TableTags) -> bytes:
@@ -16,7 +16,7 @@ class OutdatedContract:
         table = query(new_table(), "a=1")
         assert store.outdated_for([table], self.leased(store, table)) == 0
 
-    def test_a_mark_is_where_it_begins(self, store: Store, pass_time: Pass) -> None:
+    def test_a_mark_is_where_it_begins(self, store: Store, pass_time: PassTime) -> None:
         table, other = query(new_table(), "a=1"), query(new_table(), "b=2")
         versions = self.leased(store, table, other)
         store.note_outdated(table.keys, TTL)
@@ -29,7 +29,7 @@ class OutdatedContract:
         store.clear([write(table.keys, "a=1")], writer).result()
         assert (store.outdated_for([table, other], versions) or 0) >= age
 
-    def test_the_first_mark_counts(self, store: Store, pass_time: Pass) -> None:
+    def test_the_first_mark_counts(self, store: Store, pass_time: PassTime) -> None:
         """Also where one version stands in two tags, as a lease gives it."""
         table = query(new_table(), "a=1", "b=2")
         versions = self.leased(store, table)
@@ -47,7 +47,7 @@ class OutdatedContract:
         store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
         assert store.outdated_for([table], versions) is None
 
-    def test_it_is_forgotten_after_its_time(self, store: Store, pass_time: Pass) -> None:
+    def test_it_is_forgotten_after_its_time(self, store: Store, pass_time: PassTime) -> None:
         table = query(new_table(), "a=1")
         versions = self.leased(store, table)
         store.note_outdated(table.keys, BRIEF)

@@ -8,7 +8,7 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.stores.base import EncodedEntry, MarkedTable, Refusal, Store, TableTags
 
-Pass = Callable[[float], None]
+PassTime = Callable[[float], None]
 TTL = 30.0  # seconds; longer than any of these tests
 BRIEF = 0.05  # seconds; what these tests wait for to end
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from cacheops.protocol.tags import VERSION_BYTES
+from cacheops.protocol.tags import VERSION_BYTES, WHOLE_TABLE
 from cacheops.stores.base import Refusal, Store
-from cacheops.testing.store_contract.parts import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
+from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
 
 
-class ReadingContract:
+class ReadingRules:
     """Look up, lease, fill."""
 
     def test_what_was_filled_is_a_hit(self, store: Store) -> None:
@@ -46,6 +46,23 @@ class ReadingContract:
         assert leases[-1] is Refusal.FULL
         assert isinstance(Reader(store, query(keys, "column0=2")).lease(), bytes)
 
+    def test_a_full_table_leases_to_queries_of_the_whole_table(self, store: Store) -> None:
+        keys = new_table()
+        for number in range(100):
+            Reader(store, query(keys, f"column{number}=1")).lease()
+        reader = Reader(store, query(keys, WHOLE_TABLE))
+        reader.fill()
+        assert reader.hits()
+
+    def test_a_lease_prolongs_the_life_of_tags(self, store: Store, pass_time: PassTime) -> None:
+        keys = new_table()
+        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=BRIEF)
+        reader = Reader(store, query(keys, "a=1"))
+        reader.fill()
+        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=BRIEF)
+        pass_time(2 * BRIEF)
+        assert reader.hits()
+
     def test_one_loader_holds_the_lock_until_it_fills(self, store: Store) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         versions = reader.lease(hold=TTL)
@@ -60,13 +77,13 @@ class ReadingContract:
         store.release([reader.loader])
         assert isinstance(reader.lease(hold=TTL), bytes)
 
-    def test_a_dead_loaders_lock_ends(self, store: Store, pass_time: Pass) -> None:
+    def test_a_dead_loaders_lock_ends(self, store: Store, pass_time: PassTime) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         reader.lease(hold=BRIEF)
         pass_time(2 * BRIEF)
         assert isinstance(reader.lease(hold=TTL), bytes)
 
-    def test_locks_of_many_entries_are_taken_and_let_go_one_by_one(self, store: Store, pass_time: Pass) -> None:
+    def test_locks_of_many_entries_are_taken_and_let_go_one_by_one(self, store: Store, pass_time: PassTime) -> None:
         one, two, three = (new_table().loader(name) for name in ("one", "two", "three"))
         assert store.lock([one, two], TTL) == [True, True]
         assert store.lock([two, three], BRIEF) == [False, True]
@@ -110,7 +127,7 @@ class ReadingContract:
         assert [reader.hits() for reader in readers] == [True, False, True]
         assert outcomes == [1, 1, 0]
 
-    def test_an_entry_ends(self, store: Store, pass_time: Pass) -> None:
+    def test_an_entry_ends(self, store: Store, pass_time: PassTime) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         reader.fill(ttl=BRIEF)
         pass_time(2 * BRIEF)

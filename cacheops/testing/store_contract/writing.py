@@ -1,10 +1,13 @@
 """The contract of a store: mark, clear, invalidate."""
 
-from cacheops.stores.base import Refusal, Store
-from cacheops.testing.store_contract.parts import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
+import pytest
+
+from cacheops.protocol.tags import VERSION_BYTES
+from cacheops.stores.base import Refusal, Store, marks_in
+from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
 
 
-class WritingContract:
+class WritingRules:
     """Mark, clear, invalidate."""
 
     def test_a_marked_tag_is_no_hit_and_gives_no_lease(self, store: Store) -> None:
@@ -14,6 +17,16 @@ class WritingContract:
         store.mark([write(keys, "a=1")], new_writer(), TTL).result()
         assert not reader.hits()
         assert reader.lease() is Refusal.PENDING
+
+    def test_the_value_of_a_marked_tag_holds_its_marks(self, store: Store) -> None:
+        keys, writers = new_table(), [new_writer(), new_writer()]
+        tags = [keys.tag("a=1"), keys.tag("a=2")]
+        for marks, writer in enumerate(writers, 1):
+            store.mark([write(keys, "a=1")], writer, TTL).result()
+            assert [marks_in(value) for value in store.read(tags)] == [marks, 0]
+        for writer in writers:
+            store.clear([write(keys, "a=1")], writer).result()
+        assert store.read(tags) == [None, None]
 
     def test_a_mark_leaves_other_tags_alone(self, store: Store) -> None:
         keys = new_table()
@@ -70,15 +83,51 @@ class WritingContract:
         store.fill([reader.encoded(versions)]).result()
         assert not reader.hits()
 
-    def test_a_tag_waits_for_its_last_writer(self, store: Store) -> None:
-        keys, first, second = new_table(), new_writer(), new_writer()
+    @pytest.mark.parametrize("last", [0, 1], ids=["the first", "the second"])
+    def test_a_tag_waits_for_its_last_writer(self, store: Store, last: int) -> None:
+        keys, writers = new_table(), [new_writer(), new_writer()]
         reader = Reader(store, query(keys, "a=1"))
-        store.mark([write(keys, "a=1")], first, TTL).result()
-        store.mark([write(keys, "a=1")], second, TTL).result()
-        store.clear([write(keys, "a=1")], first).result()
+        reader.fill()
+        for writer in writers:
+            store.mark([write(keys, "a=1")], writer, TTL).result()
+        assert store.clear([write(keys, "a=1")], writers[1 - last]).result() == 0
+        assert not reader.hits()
         assert reader.lease() is Refusal.PENDING
-        store.clear([write(keys, "a=1")], second).result()
+        assert store.clear([write(keys, "a=1")], writers[last]).result() == 0
         assert isinstance(reader.lease(), bytes)
+
+    def test_a_new_scheme_waits_for_the_last_writer_of_its_table(self, store: Store) -> None:
+        keys, first, second = new_table(), new_writer(), new_writer()
+        store.mark([write(keys, "a=1")], first, TTL).result()
+        store.mark([write(keys, "a=2")], second, TTL).result()
+        store.clear([write(keys, "a=1")], first).result()
+        reader = Reader(store, query(keys, "b=1"))
+        assert reader.lease() is Refusal.PENDING
+        store.clear([write(keys, "a=2")], second).result()
+        assert isinstance(reader.lease(), bytes)
+
+    def test_replies_may_be_awaited_in_any_order(self, store: Store) -> None:
+        keys, writer = new_table(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        lease = store.lease(reader.tables, reader.loader, TTL, 0.0)
+        mark = store.mark([write(keys, "a=1")], writer, TTL)
+        clear = store.clear([write(keys, "a=1")], writer)
+        assert clear.result() == 0
+        assert mark.result() == [{"a"}]
+        assert len(lease.result()) == 2 * VERSION_BYTES  # type: ignore[arg-type]
+
+    def test_a_clear_that_is_not_awaited_is_reported_with_a_later_use(self, store: Store, pass_time: PassTime) -> None:
+        keys, writer = new_table(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        outcomes: list[object] = []
+        store.mark([write(keys, "a=1")], writer, TTL).result()
+        store.clear([write(keys, "a=1")], writer).on_result(outcomes.append)
+        assert isinstance(reader.lease(), bytes)
+        store.mark([write(keys, "a=1")], writer, BRIEF).result()
+        pass_time(2 * BRIEF)
+        store.clear([write(keys, "a=1")], writer).on_result(outcomes.append)
+        assert isinstance(reader.lease(), bytes)
+        assert outcomes == [0, 1]
 
     def test_a_writer_that_closes_a_table_ends_its_tags_and_spares_the_others(self, store: Store) -> None:
         keys, writer = new_table(), new_writer()
@@ -97,14 +146,15 @@ class WritingContract:
     def test_a_writer_that_closes_a_table_leaves_anothers_mark(self, store: Store) -> None:
         keys, marks, closes = new_table(), new_writer(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
+        reader.fill()
         store.mark([write(keys, "a=1")], marks, TTL).result()
         store.mark([write(keys, "a=1", closes=True)], closes, TTL).result()
         store.clear([write(keys, "a=1", closes=True)], closes).result()
         assert reader.lease() is Refusal.PENDING
-        store.clear([write(keys, "a=1")], marks).result()
+        assert store.clear([write(keys, "a=1")], marks).result() == 0
         assert isinstance(reader.lease(), bytes)
 
-    def test_a_closed_table_opens_at_its_writers_deadline(self, store: Store, pass_time: Pass) -> None:
+    def test_a_closed_table_opens_at_its_writers_deadline(self, store: Store, pass_time: PassTime) -> None:
         keys, writer = new_table(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
         store.mark([write(keys, "a=1", closes=True)], writer, BRIEF).result()
@@ -121,7 +171,7 @@ class WritingContract:
         assert store.clear([write(keys, "a=1", "b=1")], writer).result() == 0
         assert isinstance(Reader(store, query(keys, "a=1")).lease(), bytes)
 
-    def test_a_dead_writers_marks_end(self, store: Store, pass_time: Pass) -> None:
+    def test_a_dead_writers_marks_end(self, store: Store, pass_time: PassTime) -> None:
         keys = new_table()
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
@@ -132,13 +182,13 @@ class WritingContract:
         reader.fill()
         assert reader.hits()
 
-    def test_a_clear_that_comes_too_late_says_so(self, store: Store, pass_time: Pass) -> None:
+    def test_a_clear_that_comes_too_late_says_so(self, store: Store, pass_time: PassTime) -> None:
         keys, writer = new_table(), new_writer()
         store.mark([write(keys, "a=1", "a=2")], writer, BRIEF).result()
         pass_time(2 * BRIEF)
         assert store.clear([write(keys, "a=1", "a=2")], writer).result() == 2
 
-    def test_what_was_filled_after_a_mark_ran_out_is_cleared_all_the_same(self, store: Store, pass_time: Pass) -> None:
+    def test_a_late_clear_outdates_what_was_filled_meanwhile(self, store: Store, pass_time: PassTime) -> None:
         keys, writer = new_table(), new_writer()
         store.mark([write(keys, "a=1")], writer, BRIEF).result()
         pass_time(2 * BRIEF)
@@ -147,11 +197,42 @@ class WritingContract:
         store.clear([write(keys, "a=1")], writer).result()
         assert not reader.hits()
 
-    def test_a_clear_of_what_is_not_marked_harms_nobody(self, store: Store) -> None:
+    def test_a_late_clear_outdates_entries_of_schemes_that_its_writer_does_not_know(
+        self, store: Store, pass_time: PassTime
+    ) -> None:
+        keys, writer = new_table(), new_writer()
+        store.mark([write(keys, "a=1")], writer, BRIEF).result()
+        pass_time(2 * BRIEF)
+        reader = Reader(store, query(keys, "b=1"))
+        reader.fill()
+        assert store.clear([write(keys, "a=1")], writer).result() == 1
+        assert not reader.hits()
+
+    def test_a_mark_in_a_lost_registry_outdates_every_entry(self, store: Store) -> None:
+        """Its writer is told no schemes, so it can't know which tags to mark."""
+        keys = new_table()
+        reader = Reader(store, query(keys, "a=1"))
+        reader.fill()
+        if store.delete([keys.registry]):  # a store in memory loses none
+            assert store.mark([write(keys)], new_writer(), TTL).result() == [frozenset()]
+            assert not reader.hits()
+
+    def test_marking_again_moves_the_deadline(self, store: Store, pass_time: PassTime) -> None:
+        keys, writer = new_table(), new_writer()
+        store.mark([write(keys, "a=1")], writer, BRIEF).result()
+        store.mark([write(keys, "a=1")], writer, TTL).result()
+        pass_time(2 * BRIEF)
+        assert Reader(store, query(keys, "b=1")).lease() is Refusal.PENDING
+        assert store.clear([write(keys, "a=1")], writer).result() == 0
+
+    def test_a_clear_of_what_is_not_marked_spares_others(self, store: Store) -> None:
         keys, other = new_table(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        reader.fill()
         store.mark([write(keys, "a=1")], other, TTL).result()
         store.clear([write(keys, "a=1")], new_writer()).result()
-        assert Reader(store, query(keys, "a=1")).lease() is Refusal.PENDING
+        assert reader.lease() is Refusal.PENDING
+        assert store.clear([write(keys, "a=1")], other).result() == 0
 
     def test_invalidate_says_how_many_tags_were_there(self, store: Store) -> None:
         keys = new_table()
@@ -160,8 +241,13 @@ class WritingContract:
         assert store.invalidate([write(keys, "a=1", "a=2")]) == 1
         assert not reader.hits()
 
-    def test_invalidate_leaves_what_is_pending(self, store: Store) -> None:
-        keys = new_table()
-        store.mark([write(keys, "a=1", whole=True)], new_writer(), TTL).result()
-        store.invalidate([write(keys, "a=1", whole=True)])
-        assert Reader(store, query(keys, "a=1")).lease() is Refusal.PENDING
+    @pytest.mark.parametrize("whole", [False, True], ids=["tag", "generation"])
+    def test_invalidate_spares_a_writers_mark(self, store: Store, whole: bool) -> None:
+        keys, writer = new_table(), new_writer()
+        reader = Reader(store, query(keys, "a=1"))
+        reader.fill()
+        marked = write(keys, whole=True) if whole else write(keys, "a=1")
+        store.mark([marked], writer, TTL).result()
+        assert store.invalidate([marked]) == 0
+        assert reader.lease() is Refusal.PENDING
+        assert store.clear([marked], writer).result() == 0

@@ -97,6 +97,27 @@ def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store:
     servers_store.delete([keys.registry, keys.tag("a=1")])
 
 
+@pytest.mark.parametrize("form", ["lease", "lease_many", "lease_tags"])
+def test_a_lease_prolongs_the_life_of_tags_and_shortens_none(form: str, servers_store: RedisStore) -> None:
+    keys = new_table()
+    (table,) = Reader(servers_store, query(keys, "a=1")).tables
+    tags = [keys.generation, keys.tag("a=1")]
+
+    def lease(ttl: float) -> list[int]:
+        """Lease, and return the milliseconds that the tags live."""
+        if form == "lease":
+            servers_store.lease([table], "", ttl, 0.0).result()
+        elif form == "lease_many":
+            servers_store.lease_many([LeaseRequest(keys.entry("x"), (table,))], ttl).result()
+        else:
+            servers_store.lease_tags(keys, tags[1:], table.schemes, ttl).result()
+        return [lives(servers_store, tag) for tag in tags]
+
+    assert max(lease(TTL)) <= 1000 * (TTL + 60)
+    assert min(lease(10 * TTL)) > 1000 * 9 * TTL
+    assert min(lease(TTL)) > 1000 * 9 * TTL
+
+
 def test_a_mark_waits_for_the_replicas_that_it_was_told_to_wait_for(servers_store: RedisStore) -> None:
     patient = RedisStore(servers_store.name, servers_store.servers, wait_replicas=1, wait_seconds=5.0)
     keys, writer = new_table(), new_writer()

@@ -1,6 +1,5 @@
 """The look-up page agrees with what a read does, and shows rows and values only to those who may see them."""
 
-import os
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from cacheops.panel.entry_page import NotFound, look_up_keys, look_up_row
 from cacheops.panel.permissions import shown_key
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
-from cacheops.stores.base import EncodedEntry, MarkedTable, marks_in
+from cacheops.stores.base import EncodedEntry
 from cacheops.writing.changes import Changes
 from cacheops.writing.intent import Announcement
 from devices.models import Device
@@ -170,19 +169,3 @@ def test_keys_show_no_values_to_those_who_may_not_see_them(world: World) -> None
     aside = TableKeys.of(conf.prefix, "+", "user").entry("user:7:session:abc")
     assert "abc" not in shown_key(aside, clerk)
     assert shown_key(":1:sessions:abc", clerk) == "…"
-
-
-def test_marks_are_counted_alike_by_every_store(world: World) -> None:
-    from cacheops.stores.memory import MemoryStore
-
-    keys = TableKeys.of(conf.prefix, "default", "nobody_knows")
-    for store in (regions.local.store, MemoryStore()):
-        writers = [os.urandom(8) for _ in range(2)]
-        tags = [keys.tag("a=1"), keys.tag("a=2")]
-        assert [marks_in(value) for value in store.read(tags)] == [0, 0]
-        for writer in writers:
-            store.mark([MarkedTable(keys, frozenset({"a=1"}))], writer, 5.0).result()
-        assert [marks_in(value) for value in store.read(tags)] == [2, 0]
-        for writer in writers:
-            store.clear([MarkedTable(keys, frozenset({"a=1"}))], writer).result()
-        assert [marks_in(value) for value in store.read(tags)] == [0, 0]

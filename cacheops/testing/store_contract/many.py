@@ -1,10 +1,10 @@
-"""The contract of a store's many-forms, and of what it keeps of use. Its fixtures are those of `store_contract`."""
+"""The contract of a store: lease and fill many entries at once."""
 
 import pytest
 
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal, Store, TagVersions
-from cacheops.testing.store_contract import BRIEF, TTL, Pass, Reader, new_table, new_writer, query, write
+from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
 
 
 def readers_of(store: Store, *, entries: int) -> list[Reader]:
@@ -36,8 +36,8 @@ def fill_leased(
     ).result()
 
 
-class ManyContract:
-    """Lease and fill many entries; count what is used."""
+class ManyRules:
+    """Lease and fill many entries at once."""
 
     @pytest.mark.parametrize("entries", [1, 3, 1200])
     def test_what_was_leased_and_filled_together_is_a_hit(self, store: Store, entries: int) -> None:
@@ -87,14 +87,14 @@ class ManyContract:
         assert isinstance(found[0][0], bytes)
         assert found[1][0] is Refusal.PENDING
 
-    def test_a_dead_writers_mark_ends(self, store: Store, pass_time: Pass) -> None:
+    def test_a_dead_writers_mark_ends(self, store: Store, pass_time: PassTime) -> None:
         readers = readers_of(store, entries=2)
         store.mark([write(readers[0].tables[0].keys, "a=0")], new_writer(), BRIEF).result()
         pass_time(2 * BRIEF)
         fill(store, readers)
         assert all(reader.hits() for reader in readers)
 
-    def test_a_table_has_room_for_a_number_of_schemes(self, store: Store) -> None:
+    def test_many_leases_find_a_full_table(self, store: Store) -> None:
         keys = new_table()
         readers = [Reader(store, query(keys, f"column{number}=1"), digest=str(number)) for number in range(100)]
         found = [versions for versions, _ in lease(store, readers)]
@@ -143,25 +143,8 @@ class ManyContract:
         store.mark([write(readers[0].tables[0].keys, "b=9")], new_writer(), TTL).result()
         assert lease_tags(store, readers) is Refusal.PENDING
 
-    def test_entries_end(self, store: Store, pass_time: Pass) -> None:
+    def test_entries_end(self, store: Store, pass_time: PassTime) -> None:
         readers = readers_of(store, entries=2)
         fill(store, readers, BRIEF)
         pass_time(2 * BRIEF)
         assert not any(reader.hits() for reader in readers)
-
-    def test_counts_of_use_add_up_the_highest_first(self, store: Store) -> None:
-        key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {"rare": 1, "often": 5}, 10, TTL)
-        store.inspection.add_counts(key, {"often": 2, "new": 3}, 10, TTL)
-        assert store.inspection.top_counts([key, f"{key}-none"], 2) == [[("often", 7.0), ("new", 3.0)], []]
-
-    def test_only_the_highest_are_kept(self, store: Store) -> None:
-        key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {str(number): number + 1 for number in range(20)}, 5, TTL)
-        assert [name for name, _ in store.inspection.top_counts([key], 100)[0]] == ["19", "18", "17", "16", "15"]
-
-    def test_counts_end(self, store: Store, pass_time: Pass) -> None:
-        key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {"one": 1}, 5, BRIEF)
-        pass_time(2 * BRIEF)
-        assert store.inspection.top_counts([key], 5) == [[]]
