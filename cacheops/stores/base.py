@@ -16,7 +16,7 @@ from cacheops.redis import Servers
 from cacheops.stores.inspection import Inspection
 from cacheops.stores.reply import ReadyReply, Reply
 
-MARK_BYTES = 24  # of one writer's mark in a pending tag, after a first letter: its name, its deadline (lua/mark.lua)
+MARK_BYTES = 24  # of one writer's mark in a pending tag, after a first letter: its name, its deadline (lua/tag.lua)
 
 
 class Refusal(Enum):

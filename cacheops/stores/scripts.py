@@ -20,8 +20,9 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-LEASE, LEASE_MANY, FILL_MANY, MARK, CLEAR, INVALIDATE, NOTE, OUTDATED = SCRIPTS = [
-    Script("leasing", "lease"),
-    Script("leasing", "lease_many"),
-    *[Script(name) for name in ("fill_many", "mark", "clear", "invalidate", "note", "outdated")],
+LEASE, LEASE_MANY, MARK, CLEAR, INVALIDATE, FILL_MANY, NOTE, OUTDATED = SCRIPTS = [
+    Script("tag", "leasing", "lease"),
+    Script("tag", "leasing", "lease_many"),
+    *[Script("tag", name) for name in ("mark", "clear", "invalidate")],
+    *[Script(name) for name in ("fill_many", "note", "outdated")],
 ]

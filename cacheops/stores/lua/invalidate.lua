@@ -1,4 +1,5 @@
--- Make every entry that depends on these tags a miss, now and for reads under way. What a writer has marked stays so.
+-- Make every entry that depends on these tags a miss, now and for reads under way. What a writer has marked stays so. After
+-- tag.lua.
 --
 -- KEYS      the tags
 --
@@ -6,8 +7,7 @@
 
 local found = 0
 for at = 1, #KEYS do
-    local value = redis.call('GET', KEYS[at])
-    if value and #value == 8 then
+    if is_clean(redis.call('GET', KEYS[at])) then
         redis.call('DEL', KEYS[at])
         found = found + 1
     end

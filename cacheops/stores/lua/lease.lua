@@ -1,4 +1,4 @@
--- Lease the versions of one table's tags, and register the schemes of the query that reads them. Begins with leasing.lua.
+-- Lease the versions of one table's tags, and register the schemes of the query that reads them. After leasing.lua.
 --
 -- KEYS[3..] the tags; last the loader's lock, where one is taken (ARGV[4] is not 0)
 -- ARGV[3]   the loader's name

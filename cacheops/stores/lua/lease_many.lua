@@ -1,14 +1,14 @@
 -- Lease the versions of many tags of one table, for many queries at once: what lease.lua does, without a loader's lock.
--- Begins with leasing.lua.
+-- After leasing.lua.
 --
 -- KEYS[3..] the tags of all queries
 -- ARGV[3..] the schemes of all queries
 --
 -- Returns for each scheme "" where it is registered, "pending" or "full" where it can't be now; then, in one string, for
--- each of KEYS[2..] its version, or 8 zero bytes where a writer is about to change it. A query may be filled where none of
+-- each of KEYS[2..] its version, or zero bytes where a writer is about to change it. A query may be filled where none of
 -- its own says no.
 
-local NONE = string.rep('\0', 8)
+local NONE = string.rep('\0', VERSION_BYTES)
 
 local answer = {}
 for at = 3, #ARGV do

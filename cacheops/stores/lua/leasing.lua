@@ -1,4 +1,4 @@
--- What both leases (lease.lua, lease_many.lua) begin with. Both take:
+-- What both leases (lease.lua, lease_many.lua) begin with, after tag.lua. Both take:
 --
 -- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1", "w:WRITER" = deadline in milliseconds, and "x:WRITER" = the
 --           same of a writer that has closed the table
@@ -6,23 +6,12 @@
 -- ARGV[1]   8 random bytes, for versions never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- A call that is sent again, because its answer was lost, must not give its first version again: others may have filled
 -- under it what was changed since. So half of a version is the moment, in microseconds.
 local fresh_version = string.sub(ARGV[1], 1, 4) .. struct.pack('>I4', time[1] % 4000 * 1000000 + time[2])
 
--- A tag is absent, a clean version of 8 bytes, or "p" and 24 bytes a writer: its name of 8, its deadline in 16 digits.
-local function is_clean(value)
-    return value and #value == 8
-end
-
 local function is_pending(value)
-    if not value or #value == 8 then return false end
-    for at = 2, #value, 24 do
-        if tonumber(string.sub(value, at + 8, at + 23)) > now then return true end
-    end
-    return false
+    return other_marks(value, '') ~= ''
 end
 
 local MAX_SCHEMES = 64  -- each write computes a tag for every scheme; the whole table's, "", has room always

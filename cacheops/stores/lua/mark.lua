@@ -1,4 +1,4 @@
--- Announce a writer to one table, and mark tags: until it clears them, no entry that depends on them is a hit.
+-- Announce a writer to one table, and mark tags: until it clears them, no entry that depends on them is a hit. After tag.lua.
 --
 -- KEYS[1]   the table's registry
 -- KEYS[2]   the table's generation
@@ -14,8 +14,6 @@
 -- Returns the table's schemes. Pending tags and the registry carry no time to live, so that no volatile eviction
 -- policy takes them while a writer counts on them; a dead writer's mark ends at its deadline.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local mine = ARGV[1] .. string.format('%016d', now + tonumber(ARGV[2]))
 
 local registered = redis.call('HGETALL', KEYS[1])
@@ -37,7 +35,7 @@ if #registered == 0 then
     -- The registry was lost: this writer cannot know which tags to mark, so no entry may live on. A generation that
     -- another writer has marked stays pending.
     local generation = redis.call('GET', KEYS[2])
-    if generation and #generation == 8 then redis.call('DEL', KEYS[2]) end
+    if is_clean(generation) then redis.call('DEL', KEYS[2]) end
 end
 
 local SLICE = 1000  -- keys in one command: Lua's stack holds a few thousand values
@@ -47,7 +45,7 @@ for from = 3, #KEYS, SLICE do
     local changed = {}
     for at = from, to do
         local value = values[at - from + 1]
-        local clean = value and #value == 8
+        local clean = is_clean(value)
         if clean and remember then
             replaced[#replaced + 1] = now
             replaced[#replaced + 1] = value
@@ -56,17 +54,8 @@ for from = 3, #KEYS, SLICE do
             -- What another writer has marked stays so: it may be done later than this one.
             if clean then changed[#changed + 1] = KEYS[at] end
         else
-            local writers = mine
-            if value and not clean then
-                for byte = 2, #value, 24 do
-                    local name = string.sub(value, byte, byte + 7)
-                    if name ~= ARGV[1] and tonumber(string.sub(value, byte + 8, byte + 23)) > now then
-                        writers = writers .. string.sub(value, byte, byte + 23)
-                    end
-                end
-            end
             changed[#changed + 1] = KEYS[at]
-            changed[#changed + 1] = 'p' .. writers
+            changed[#changed + 1] = 'p' .. mine .. other_marks(value, ARGV[1])
         end
     end
     if #changed > 0 then redis.call(closes and 'DEL' or 'MSET', unpack(changed)) end
