@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Model checker for the invalidation protocol in invalidation.md.
 
-Explores every interleaving of a few readers and writers, with crashes, lease expiry, eviction, a lost
-replica and a lagging database replica, by breadth-first search over explicit states. It prints one line
-per variant: the number of states and either "ok" or the shortest history that breaks the promise.
+Explores every interleaving of a few readers and writers, with crashes, lease expiry, eviction, cache servers that are
+lost, come back from a snapshot or hand over, and a lagging database replica, by breadth-first search over explicit
+states. It prints one line per variant: the number of states and either "ok" or the shortest history that breaks the
+promise.
 
-The variants named "broken" leave one rule out, to show that the rule is needed and that the checker
-notices. Run it with: python3 docs/design/protocol_model.py   (a few minutes)
+The variants named "broken" leave one rule out (its number in invalidation.md), to show that the rule is needed and that
+the checker notices. Run it with: python3 docs/design/protocol_model.py   (two minutes)
 
-The rules are in the folder beside this file: model/protocol.py, and model/guess.py for the save of one instance.
+The rules are in the folder beside this file: model/protocol.py; model/guess.py for the save of one instance;
+model/servers.py for what of a server's memory may be believed.
 """
+import sys
+
+from model import servers
 from model.guess import Row, guess_steps, no_stale_shelf
 from model.protocol import (State, no_stale_read, nothing_stays_stale, reader_steps, regional_steps, world_steps,
                             writer_steps)
@@ -19,7 +24,31 @@ from model.search import search
 def check_guess(name, **rules):
     """Explore a save by a guess, for an instance that tells shelf A."""
     verdict, states, history = search(Row(), lambda state: guess_steps(state, **rules), no_stale_shelf)
-    print(f"{name:62} {states:>9,} states  {verdict}")
+    return told(name, verdict, states, history)
+
+
+def check_servers(name, *, promise=servers.no_stale_read, entry_elsewhere=False, notes=True, world=None, **rule):
+    """Explore servers that are lost and come back: one server, or (REPLICATED) a primary with its replica."""
+
+    def steps(state):
+        yield from servers.reader_steps(state, **rule)
+        yield from servers.writer_steps(state, **rule)
+        yield from servers.server_steps(state, entry_elsewhere=entry_elsewhere, notes=notes)
+
+    verdict, states, history = search(servers.World(**(world or {})), steps, promise, servers.renumbered)
+    return told(name, verdict, states, history)
+
+
+def filled(runs):
+    """Return a world without writers: a linked replica has all that its primary has, a valid entry too."""
+    memory = servers.Memory(tag=1, generation=0, entry=(1, 0, 0), history=0, runs=frozenset(runs))
+    return dict(primary=servers.Server(0, 0, memory), replica=servers.Server(1, 0, memory, linked=True), writers=(),
+                connections=(0, 0), saves_left=0, restarts_left=0, failovers_left=1)
+
+
+def told(name, verdict, states, history):
+    """Print what was found; return whether it is what the name says."""
+    print(f"{name:66} {states:>9,} states  {verdict}", flush=True)
     if history:
         print("    " + ", ".join(history))
     return verdict.startswith("BROKEN" if name.startswith("broken") else "ok")
@@ -41,55 +70,72 @@ def check(name, *, writers=2, crashes=1, new_scheme=False, failover=False, evict
     def promise(state):
         return no_stale_read(state) or (regional and nothing_stays_stale(state)) or None
 
-    verdict, states, history = search(initial, steps, promise)
-    print(f"{name:62} {states:>9,} states  {verdict}")
-    if history:
-        print("    " + ", ".join(history))
-    expected = "BROKEN" if name.startswith("broken") else "ok"
-    return verdict.startswith(expected)
+    return told(name, *search(initial, steps, promise))
 
 
 ONE, ALL = frozenset({0}), frozenset({0, 1})  # writers
+NO_EVICTION = dict(evicts=False)
+# A primary with its linked replica, either of which may be lost once, and the replica may take over.
+REPLICATED = dict(replica=servers.Server(1, 0, servers.World().primary.memory, linked=True), failovers_left=1)
 
 
-def main():
-    no_eviction = dict(evicts=False)
-    results = [
-        check("one region: mark, commit, clear"),
-        check("one region: a scheme is first used during a write", new_scheme=True),
-        check("one region: cache failover, marks replicated before commit", failover=True, world=no_eviction),
-        check("one region: the registry of schemes is evicted", writers=1, evictions=1, world=no_eviction),
-        check("second region: mark here, relay clears after replay", regional=True),
-        check("one region: writers of many rows close the table", writer=dict(closers=ALL), reader=dict(closers=ALL)),
-        check("one region: one closes the table, one marks", writer=dict(closers=ONE), reader=dict(closers=ONE)),
-        check("one region: a scheme is first used while the table is closed", new_scheme=True, writer=dict(closers=ONE),
-              reader=dict(closers=ONE)),
-        check("broken: a closed table leases absent tags", writer=dict(closers=ONE), reader=dict(guard_closed=False)),
-        check("broken: who closes a table deletes another's mark", writer=dict(closers=ONE, spares_marks=False),
-              reader=dict(closers=ONE)),
-        check_guess("a save by a guess: the statement asks for the values before"),
-        check_guess("a save by a guess that sets the shelf itself", sets_shelf=True),
-        check_guess("a save by a guess, a trigger moves the row", trigger=True),
-        check_guess("broken: a guess that its WHERE does not ask for", asks_where=False, sets_shelf=True),
-        check_guess("broken: a guess of what a trigger changes, not checked", checks_after=False, trigger=True),
-        check("broken: invalidate only after the commit", writer=dict(marks=False)),
-        check("broken: versions read at fill time, not before the load", reader=dict(versions_at_fill=True)),
-        check("broken: a new scheme ignores pending writers", new_scheme=True, reader=dict(guard_registration=False)),
-        check("broken: readers register once, not on every miss", writers=1, evictions=1, world=no_eviction,
-              reader=dict(registers=False)),
-        check("broken: a new registry keeps the old generation", writers=1, evictions=1,
-              world=dict(evicts=False, renews_generation=False), reader=dict(renews_generation=False),
-              writer=dict(renews_generation=False)),
-        check("broken: a writer does not announce itself", new_scheme=True, writer=dict(announces=False)),
-        check("broken: a lease expires while its writer lives", writers=1, world=dict(expires_alive=True)),
-        check("broken: cache failover, marks not yet replicated", writers=1, failover=True,
-              writer=dict(replicated=False), world=no_eviction),
-        check("broken: second region, no mark", regional=True, writer=dict(marks=False)),
-        check("broken: second region, relay runs ahead of the replica", regional=True, relay=dict(relay_waits=False)),
-        check("broken: second region, bypass reads the replica", regional=True, reader=dict(bypass_to_replica=True)),
-    ]
-    raise SystemExit(0 if all(results) else 1)
+def holds():
+    yield check("one region: mark, commit, clear")
+    yield check("one region: a scheme is first used during a write", new_scheme=True)
+    yield check("one region: cache failover, marks replicated before commit", failover=True, world=NO_EVICTION)
+    yield check("one region: the registry of schemes is evicted", writers=1, evictions=1, world=NO_EVICTION)
+    yield check("second region: mark here, relay clears after replay", regional=True)
+    yield check("one region: writers of many rows close the table", writer=dict(closers=ALL), reader=dict(closers=ALL))
+    yield check("one region: one closes the table, one marks", writer=dict(closers=ONE), reader=dict(closers=ONE))
+    yield check("one region: a scheme is first used while the table is closed", new_scheme=True,
+                writer=dict(closers=ONE), reader=dict(closers=ONE))
+    yield check_guess("a save by a guess: the statement asks for the values before")
+    yield check_guess("a save by a guess that sets the shelf itself", sets_shelf=True)
+    yield check_guess("a save by a guess, a trigger moves the row", trigger=True)
+    yield check_servers("servers: one comes back from a snapshot, or with nothing", world=dict(crashes_left=1))
+    yield check_servers("servers: a shard of tags comes back, the entry's does not", entry_elsewhere=True)
+    yield check_servers("servers: a primary or its replica comes back, or hands over", world=REPLICATED)
+    yield check_servers("servers: the same, the replica lags", world=dict(
+        **REPLICATED, lags=True, readers=(("idle", 2),), connections=(0, 0)))
+    yield check_servers("servers: a fail-over to a linked replica keeps its hits", promise=servers.keeps_hits,
+                        world=filled({0, 1}))
+
+
+def breaks():
+    yield check("broken R1: an entry is believed without its versions", reader=dict(compares=False))
+    yield check("broken R2: versions read at fill time, not before the load", reader=dict(versions_at_fill=True))
+    yield check("broken R3: a lease gives a version that was used before", reader=dict(fresh_versions=False))
+    yield check("broken R4: readers register once, not on every miss", writers=1, evictions=1, world=NO_EVICTION,
+                reader=dict(registers=False))
+    yield check("broken R5: a new scheme ignores pending writers", new_scheme=True, reader=dict(guard_registration=False))
+    yield check("broken R6: a new registry keeps the old generation", writers=1, evictions=1,
+                world=dict(evicts=False, renews_generation=False), reader=dict(renews_generation=False),
+                writer=dict(renews_generation=False))
+    yield check("broken R7: a writer does not announce itself", new_scheme=True, writer=dict(announces=False))
+    yield check("broken R8: invalidate only after the commit", writer=dict(marks=False))
+    yield check("broken R9: a mark ends while its writer lives", writers=1, world=dict(expires_alive=True))
+    yield check("broken R10: cache failover, marks not yet replicated", writers=1, failover=True,
+                writer=dict(replicated=False), world=NO_EVICTION)
+    yield check("broken R11: a writer clears another's mark", writer=dict(clears_own=False))
+    yield check("broken R12: a closed table leases absent tags", writer=dict(closers=ONE), reader=dict(guard_closed=False))
+    yield check("broken R13: who closes a table deletes another's mark", writer=dict(closers=ONE, spares_marks=False),
+                reader=dict(closers=ONE))
+    yield check_guess("broken R14: a guess that its WHERE does not ask for", asks_where=False, sets_shelf=True)
+    yield check_guess("broken R15: a guess of what a trigger changes, not checked", checks_after=False, trigger=True)
+    yield check("broken R8: second region, no mark", regional=True, writer=dict(marks=False))
+    yield check("broken R17: second region, bypass reads the replica", regional=True, reader=dict(bypass_to_replica=True))
+    yield check("broken R18: second region, relay runs ahead of the replica", regional=True,
+                relay=dict(relay_waits=False))
+    yield check_servers("broken R19: nobody asks whose memory a server has", by="nothing")
+    yield check_servers("broken R19: nor where only the tags' shard came back", by="nothing", entry_elsewhere=True)
+    yield check_servers("broken R20: known by the process alone", by="run", world=REPLICATED)
+    yield check_servers("broken R20: known by the replication history alone", by="history", world=REPLICATED)
+    yield check_servers("broken R21: a stranger's entries are not renewed", renews="never")
+    yield check_servers("broken R21: a stranger is adopted before it is renewed", renews="after")
+    yield check_servers("broken R22: a stranger leases at once", settles=False)
+    yield check_servers("broken R23: linked replicas are not noted, and hits are lost", promise=servers.keeps_hits,
+                        notes=False, world=filled({0}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(0 if all([*holds(), *breaks()]) else 1)

@@ -35,6 +35,7 @@ class State(NamedTuple):
     evictions_left: int = 0           # times the registry may still be evicted
     standby: tuple | None = None      # (tag, entry) as the cache server's own replica has them
     failover_left: bool = False
+    fault: str | None = None          # a read returned a value older than the newest one that it had to see
 
 
 def is_clean(tag):
@@ -74,7 +75,8 @@ def expire(state, writer, which="tag"):
 
 
 def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registration=True, renews_generation=True,
-                 regional=False, bypass_to_replica=False, closers=frozenset(), guard_closed=True):
+                 regional=False, bypass_to_replica=False, closers=frozenset(), guard_closed=True, compares=True,
+                 fresh_versions=True):
     """One cached read: look up, then on a miss lease and register in one step, load and fill.
 
     A reader is ("idle", reads left) | (step, reads left, newest value it must see, ...).
@@ -86,12 +88,16 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
             readers = replaced(state.readers, index, following)
             return f"{name} {label}", state._replace(readers=readers, **changes)
 
-        done = ("idle", reads_left - 1)
+        def returns(label, value, must_see, **changes):
+            if value < must_see:
+                changes["fault"] = f"{name} returned {value}, had to see {must_see}"
+            return to(label, "idle", reads_left - 1, **changes)
+
         pending = is_pending(state.tag) or is_pending(state.generation)
         if step == "idle" and reads_left:
             must_see = state.acknowledged if regional else state.primary
-            if valid(state):
-                yield to(f"hits {state.entry[2]}", "returned", reads_left, must_see, state.entry[2])
+            if valid(state) or (state.entry is not None and not compares):
+                yield returns(f"hits {state.entry[2]}", state.entry[2], must_see)
             else:
                 yield to("misses", "bypass" if pending else "lease", reads_left, must_see)
         elif step == "lease":
@@ -102,7 +108,7 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
             elif guard_registration and not state.scheme_registered and state.table_pending:
                 yield to("may not register a new scheme now", "bypass", reads_left, reader[2])
             else:
-                version = state.versions + 1
+                version = state.versions + 1 if fresh_versions else 0
                 tag = state.tag or ("clean", version)
                 generation = state.generation or ("clean", version)
                 changes = {}
@@ -111,10 +117,11 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
                     if state.registry == "absent" and renews_generation:
                         generation = ("clean", version)
                 following = ("load", reads_left, reader[2], (tag[1], generation[1]))
-                yield to(f"leases {following[3]}", *following, tag=tag, generation=generation, versions=version, **changes)
+                yield to(f"leases {following[3]}", *following, tag=tag, generation=generation, versions=state.versions + 1,
+                         **changes)
         elif step == "bypass":
             value = state.replica if bypass_to_replica else state.primary
-            yield to(f"reads {value} past the cache", "returned", reads_left, reader[2], value)
+            yield returns(f"reads {value} past the cache", value, reader[2])
         elif step == "load":
             value = state.replica if regional else state.primary
             yield to(f"loads {value}", "fill", reads_left, reader[2], reader[3], value)
@@ -122,14 +129,11 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
             versions, value = reader[3], reader[4]
             if versions_at_fill and not pending and state.tag:
                 versions = (state.tag[1], state.generation[1])
-            yield to(f"fills {value} under {versions}", "returned", reads_left, reader[2], value,
-                     entry=(*versions, value))
-        elif step == "returned":
-            yield f"{name} returns", state._replace(readers=replaced(state.readers, index, done))
+            yield returns(f"fills {value} under {versions}", value, reader[2], entry=(*versions, value))
 
 
 def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, renews_generation=True, announces=True,
-                 closers=frozenset(), spares_marks=True):
+                 closers=frozenset(), spares_marks=True, clears_own=True):
     """One transaction: announce, mark, commit, clear. A writer may crash on either side of its commit.
 
     Writers among the `closers` change many rows: they delete their tags instead of marking them, and the table leases no
@@ -169,7 +173,7 @@ def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, rene
             changes = dict(table_pending=state.table_pending - {index},
                            acknowledged=max(state.acknowledged, state.commit_log.index(index) + 1))
             if writer_clears and state.scheme_registered and index not in closers:
-                changes |= clear(state, index)
+                changes |= clear(state, index) if clears_own else dict(tag=None)
             yield to("clears and acknowledges", "done", **changes)
             if state.crashes_left:
                 yield to("crashes after its commit", "crashed", crashes_left=state.crashes_left - 1)
@@ -219,10 +223,7 @@ def regional_steps(state, *, relay_waits=True):
 
 def no_stale_read(state):
     """No read returns a value older than the newest one it had to see when it began."""
-    for index, reader in enumerate(state.readers):
-        if reader[0] == "returned" and reader[3] < reader[2]:
-            return f"R{index} returned {reader[3]}, had to see {reader[2]}"
-    return None
+    return state.fault
 
 
 def nothing_stays_stale(state):

@@ -2,8 +2,12 @@
 from collections import deque
 
 
-def search(initial, steps, promise):
-    """Return (verdict, states, history) of a breadth-first search from the initial state."""
+def search(initial, steps, promise, canonical=lambda state: state):
+    """Return (verdict, states, history) of a breadth-first search from the initial state.
+
+    `canonical` gives states that differ in names only one form.
+    """
+    initial = canonical(initial)
     came_from = {initial: None}
     queue = deque([initial])
     while queue:
@@ -16,6 +20,7 @@ def search(initial, steps, promise):
                 history.append(label)
             return f"BROKEN: {broken}", len(came_from), history[::-1]
         for label, following in steps(state):
+            following = canonical(following)
             if following not in came_from:
                 came_from[following] = (state, label)
                 queue.append(following)
