@@ -8,7 +8,7 @@ from django.template import Context, Library, Node, NodeList
 from django.template.base import FilterExpression, Parser, Token
 from django.template.library import parse_bits
 
-from cacheops.decorators import CachedFunction, Sample
+from cacheops.decorators.functions import CachedFunction, Sample
 
 
 def fragment(
@@ -33,8 +33,7 @@ def _function(
     def rendered(*extra: Any) -> str:
         return render()
 
-    rendered.__module__, rendered.__qualname__ = "fragment", name
-    return CachedFunction(rendered, samples, timeout=timeout)
+    return CachedFunction(rendered, samples, timeout=timeout, key=f"fragment.{name}")
 
 
 Decorator = Callable[[Callable[[], str]], Callable[[], str]]

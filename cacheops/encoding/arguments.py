@@ -1,8 +1,8 @@
-"""What tells one call of a cached function from another, as plain values: the same in every process with this code.
+"""Keys of the arguments of cached functions, as plain values: the same in every process with this code.
 
 Arguments are known by their value: an instance by its database and primary key, a queryset by its SQL, a request by its
-method and address, an object of one's own by its `repr`. What nothing tells from others of its kind raises InvalidKey:
-two calls must never share a key by accident.
+method and address, an object of a project's by its `repr`, a function by its name. A value that nothing tells from
+others of its kind raises InvalidKey: two calls must never share a key by accident.
 """
 
 import builtins
@@ -12,7 +12,7 @@ import functools
 import re
 from collections import deque
 from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -32,14 +32,11 @@ ANONYMOUS = "django.contrib.auth.models.AnonymousUser"  # by its name: the app m
 NAMELESS = ("<locals>", "<lambda>")  # in the names of functions and classes that others may share
 
 
-class NotYet(Exception):
-    """A function can't be told from others before it is called: a variable has no value, or needs the database."""
-
-
 def name_of(func: Callable[..., Any]) -> str:
-    """Return a function's name, by which it is shown and its entries are found."""
+    """Return a function's name, by which it is shown and its entries are found; a class-based view's is its class's."""
     while isinstance(func, functools.partial):
         func = func.func
+    func = getattr(func, "view_class", func)
     return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
 
 
@@ -50,18 +47,13 @@ def plain_key(value: Any) -> Any:
 
 
 class CallKeys:
-    """Makes keys. `calling`: the function is called, so its variables have their values, and querysets may be compiled.
+    """Makes keys. Without `compiles`, querysets are not compiled, which may need the database: to check a value."""
 
-    `has_extra`: its author has said what tells the function from others, so a variable without a key is left out.
-    """
-
-    def __init__(self, *, calling: bool = True, has_extra: bool = False) -> None:
-        self._calling = calling
-        self._has_extra = has_extra
-        self._open: list[FunctionType] = []  # those that are being told: one may hold itself
+    def __init__(self, *, compiles: bool = True) -> None:
+        self._compiles = compiles
 
     def of(self, value: Any) -> Any:
-        """Return a value's key. Raise InvalidKey, and NotYet where nothing is called."""
+        """Return a value's key. Raise InvalidKey."""
         kind = type(value)
         if kind in PLAIN:
             return plain_key(value)
@@ -99,7 +91,7 @@ class CallKeys:
 
     def _class(self, value: type) -> Any:
         if "<locals>" in value.__qualname__:
-            raise InvalidKey(f"{_class_name(value)} is a class made in a function, which may make others of this name")
+            raise InvalidKey(f"{_class_name(value)} is a class made in a function, where others may get this name")
         return "class", _class_name(value)
 
     # --- Django's -----------------------------------------------------------------------------------------------------
@@ -114,8 +106,8 @@ class CallKeys:
         return "unsaved", value._meta.label_lower, database, values
 
     def _queryset(self, value: "QuerySet[Any]") -> Any:
-        if not self._calling:  # compiling may ask the server for its version
-            raise NotYet
+        if not self._compiles:
+            return "queryset"
         try:
             sql, parameters = value.query.clone().get_compiler(using=value.db).as_sql()
         except EmptyResultSet:
@@ -147,43 +139,15 @@ class CallKeys:
     # --- functions ----------------------------------------------------------------------------------------------------
 
     def _function(self, value: FunctionType) -> Any:
-        """Return a function's name; for one that others may share it with, also its code and the values it was given.
-
-        Not its line: an edit above it would be another function to processes that run before and after.
-        """
-        name, wrapped = name_of(value), getattr(value, "__wrapped__", None)
-        if wrapped is None and not any(mark in value.__qualname__ for mark in NAMELESS):
-            return "function", name
-        if any(value is one for one in self._open):
-            return "function", name, "itself"
-        self._open.append(value)
-        try:
-            # The defaults of the function that is called are among its arguments.
-            defaults = self.of((value.__defaults__, value.__kwdefaults__)) if self._open[1:] else None
-            return "function", name, self._code(value.__code__), defaults, self.of(wrapped), self._free(value)
-        finally:
-            self._open.pop()
-
-    def _free(self, value: FunctionType) -> list[Any]:
-        found: list[Any] = []
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-            try:
-                content = cell.cell_contents
-            except ValueError:  # empty as yet
-                if not self._calling and name != value.__name__:
-                    raise NotYet from None
-                continue
-            try:
-                found.append((name, self.of(content)))
-            except InvalidKey as error:
-                # What decorates is known by what it decorates.
-                if not self._has_extra and not hasattr(value, "__wrapped__"):
-                    raise InvalidKey(f"its variable {name!r}: {error}") from error
-        return found
-
-    def _code(self, code: CodeType) -> Any:
-        constants = [self.of(constant) for constant in code.co_consts]
-        return "code", code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames, constants
+        wrapped = getattr(value, "__wrapped__", None)
+        if wrapped is not None:  # functools.wraps has given it the name of another
+            return "wrapper", value.__globals__["__name__"], value.__code__.co_qualname, self.of(wrapped)
+        view_class = getattr(value, "view_class", None)
+        if view_class is not None:  # View.as_view() returned it
+            return "view", self.of(view_class), self.of(getattr(value, "view_initkwargs", {}))
+        if any(mark in value.__qualname__ for mark in NAMELESS):
+            raise InvalidKey(f"{name_of(value)} was made in a function, where others may get this name")
+        return "function", name_of(value)
 
     def _method(self, value: MethodType) -> Any:
         return "method", self.of(value.__self__), self.of(value.__func__)
@@ -251,6 +215,5 @@ _KEYS: tuple[tuple[Any, Callable[[CallKeys, Any], Any]], ...] = (
     (MethodType, CallKeys._method),
     (functools.partial, CallKeys._partial),
     (BuiltinFunctionType, CallKeys._builtin),
-    (CodeType, CallKeys._code),
     (re.Pattern, CallKeys._pattern),
 )

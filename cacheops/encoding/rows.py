@@ -214,7 +214,7 @@ def _pack(value: Any) -> Any:
         bounds = getattr(value, "_bounds", None) or value.bounds
         plain_range = [kind.__name__, _pack(value.lower), _pack(value.upper), bounds, value.isempty]
         return msgspec.msgpack.Ext(_RANGE, _encoder.encode(plain_range))
-    if isinstance(value, UnencodableValue):  # what a value was refused for, in its place (decorators.packed_or_none)
+    if isinstance(value, UnencodableValue):  # the reason, in the place of a value (packed_or_none)
         raise value
     raise UnencodableValue(
         f"A row holds a {kind.__module__}.{kind.__qualname__}, which the cache can't store without loss. "

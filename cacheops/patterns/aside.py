@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import models
 
 from cacheops.conf import conf
-from cacheops.decorators import packed_or_none
+from cacheops.decorators.functions import packed_or_none
 from cacheops.encoding import objects
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shortened

@@ -15,10 +15,11 @@ from django.http import QueryDict
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
-from django.views.generic import TemplateView
+from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import TemplateView, View
 
 from cacheops import cached, cached_view
-from cacheops.exceptions import InvalidKey
+from cacheops.exceptions import InvalidKey, InvalidOption
 from tests.testapp.cached import statements
 from tests.testapp.models import Author, Book, Country, Tag
 
@@ -178,7 +179,6 @@ NOTHING_TELLS = {
     "generator": lambda: taken(one for one in ()),
     "method": lambda: Service().answer(),
     "itself": lambda: taken(_endless()),
-    "extra": lambda: cached(timeout=60, extra=object())(len)([]),
 }
 
 
@@ -190,15 +190,22 @@ def _endless() -> list[Any]:
 
 @pytest.mark.parametrize("name", NOTHING_TELLS)
 def test_an_argument_that_nothing_tells_from_others_is_named(name: str) -> None:
-    with pytest.raises(InvalidKey, match=r"has no key for its argument '(value|self|extra)'"):
+    with pytest.raises(InvalidKey, match=r"has no key for its argument '(value|self)'"):
         NOTHING_TELLS[name]()
+
+
+def test_what_can_be_no_extra_is_named_when_the_function_is_decorated() -> None:
+    for extra in (object(), [object()], _endless()):
+        with pytest.raises(InvalidKey, match="'extra'"):
+            cached(timeout=60, extra=extra)(len)
+    assert cached(timeout=60, extra=Book.objects.all())(len)
 
 
 NOT_GIVEN = object()
 
 
 def test_a_default_may_be_an_object_that_nothing_tells_from_others() -> None:
-    @cached(timeout=60)
+    @cached(timeout=60, key="a default")
     def found(name: str, default: object = NOT_GIVEN) -> object:
         return name if default is NOT_GIVEN else default
 
@@ -247,69 +254,97 @@ def word() -> str:
     return "a"
 
 
+TWO_WORDS = cached(timeout=60)(repeated(2)(word))
+
+
+def number_of(text: str) -> int:
+    return int(text)
+
+
 def test_functions_of_one_name_have_entries_of_their_own(library: str) -> None:
     decorate = cached(timeout=60)
-    assert answers(decorate(lambda: 1), decorate(lambda: 2)) == [1, 2]
-    assert answers(decorate(lambda: {1, 2}), decorate(lambda: [1, 2])) == [{1, 2}, [1, 2]]
-    assert answers(decorate(repeated(2)(word)), decorate(repeated(3)(word)), decorate(word)) == ["aa", "aaa", "a"]
-    assert answers(*(decorate(functools.partial(int, text)) for text in "12")) == [1, 2]
+    assert answers(TWO_WORDS, decorate(word)) == ["aa", "a"]
+    assert answers(*(decorate(functools.partial(number_of, text)) for text in "12")) == [1, 2]
 
 
-def test_functions_made_with_other_values_have_entries_of_their_own(library: str) -> None:
-    def adder(n: int) -> Any:
-        @cached(timeout=60)
-        def add(x: int) -> int:
-            return n + x
+def test_a_decorator_with_other_parameters_is_another_function() -> None:
+    def same() -> str:
+        return "a"
 
-        return add
-
-    assert [adder(1)(0), adder(5)(0), adder(1)(0)] == [1, 5, 1]
-    assert adder(1).key(0) == adder(1).key(0)
-    adder(5).invalidate(0)
-
-
-def test_a_variable_that_gets_its_value_later_counts(library: str) -> None:
-    def made(n: int) -> Any:
-        function = cached(timeout=60)(lambda: later)
-        later = n
-        return function
-
-    assert [made(1)(), made(2)(), made(1)()] == [1, 2, 1]
+    same.__qualname__ = "same"
+    decorate = cached(timeout=60)
+    twice = repeated(2)(same)
+    assert decorate(twice).key() == decorate(twice).key()
+    with pytest.raises(InvalidKey, match="cached twice"):
+        decorate(repeated(3)(same))
+    assert cached(timeout=60, key="thrice")(repeated(3)(same)).key() != decorate(twice).key()
+    assert cached(timeout=60, extra=3)(repeated(3)(same)).key() != decorate(twice).key()
 
 
-def test_a_function_made_of_a_queryset_is_known_by_it(library: str) -> None:
-    def made(status: str) -> Any:
-        books = Book.objects.using(library).filter(status=status)
-        return cached(timeout=60)(lambda: books.count())
+LOCAL: dict[str, Callable[[int], Any]] = {
+    "a function": lambda n: cached(timeout=60)(local(n)),
+    "a lambda": lambda n: cached(timeout=60)(lambda: n),
+    "a lambda with extra": lambda n: cached(timeout=60, extra=n)(lambda: n),
+    "a decorated one": lambda n: cached(timeout=60)(repeated(2)(local(n))),
+    "a part of one": lambda n: cached(timeout=60)(functools.partial(local(n))),
+    "an argument": lambda n: taken(local(n)),
+}
 
-    assert made("out").key() == made("out").key() != made("draft").key()
+
+def local(n: int) -> Callable[[], int]:
+    def found() -> int:
+        return n
+
+    return found
 
 
-def test_a_function_may_call_itself_and_keep_count(library: str) -> None:
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_function_that_may_share_its_name_needs_a_key(name: str) -> None:
+    with pytest.raises(InvalidKey, match="made in a function"):
+        LOCAL[name](1)
+
+
+def test_the_error_says_what_to_write() -> None:
+    with pytest.raises(InvalidKey, match=r"test_function_keys\.local.*Name it by `key`, and by `extra` the values"):
+        LOCAL["a function"](1)
+    with pytest.raises(InvalidKey, match="is empty"):
+        cached(timeout=60, key="")(local(1))
+
+
+def test_a_key_names_a_function_and_extra_what_it_was_made_of(library: str) -> None:
+    for options in ({}, {"key": f"found:{library}"}):
+        assert answers(*(cached(timeout=60, extra=(library, n), **options)(local(n)) for n in (1, 2))) == [1, 2]
+    one, same, other = (cached(timeout=60, key=key)(local(1)).key() for key in ("one", "one", "other"))
+    assert one == same != other
+    assert "-." in other
+
+
+def test_views_of_a_class_are_told_by_it_and_what_they_were_given() -> None:
+    views = [TemplateView.as_view(template_name=name) for name in ("a.html", "b.html")]
+    request = RequestFactory().get("/a")
+    keys = {cached_view(60)(view).key(request) for view in [*views, View.as_view(), csrf_exempt(views[0])]}  # type: ignore[attr-defined]
+    assert len(keys) == 4
+
+
+def test_a_function_may_call_itself(library: str) -> None:
     calls = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key=f"factorial:{library}")
     def factorial(n: int) -> int:
         calls.append(n)
         return n * factorial(n - 1) if n else 1
 
-    power = cached(timeout=60)(lambda n: 2 * power(n - 1) if n else 1)
-    assert [factorial(4), factorial(4), power(5), power(5)] == [24, 24, 32, 32]
+    assert [factorial(4), factorial(4)] == [24, 24]
     assert calls == [4, 3, 2, 1, 0]
 
 
-def test_a_function_that_nothing_tells_from_others_needs_extra(library: str) -> None:
-    def made(tool: object, **options: Any) -> Any:
-        return cached(timeout=60, **options)(lambda: id(tool))
+def test_what_a_coroutine_or_a_generator_returns_can_not_be_kept() -> None:
+    async def later() -> int:
+        return 1
 
-    with pytest.raises(InvalidKey, match=r"variable 'tool'.*say by `extra`"):
-        made(object())
-    tools = object(), object()
-    functions = [made(tool, extra=number) for number, tool in enumerate(tools)]
-    assert answers(*functions) == [id(tool) for tool in tools]
+    def many() -> Any:
+        yield 1
 
-
-def test_views_of_one_class_are_told_by_what_they_were_given() -> None:
-    first, second = (cached_view(60)(TemplateView.as_view(template_name=name)) for name in ("a.html", "b.html"))
-    request = SimpleLazyObject(lambda: "the same")
-    assert first.key(request) != second.key(request)  # type: ignore[attr-defined]
+    for function in (later, many):
+        with pytest.raises(InvalidOption, match="can't be cached"):
+            cached(timeout=60, key="later")(function)

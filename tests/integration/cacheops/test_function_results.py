@@ -184,7 +184,7 @@ class Plain(SimpleTemplateResponse):
 def test_a_view_is_kept_rendered(library: str) -> None:
     calls = []
 
-    @cached_view(timeout=60)
+    @cached_view(timeout=60, key=f"rendered:{library}")
     def view(request: object) -> HttpResponse:
         calls.append(1)
         return Plain("none")
@@ -198,7 +198,7 @@ def test_a_view_is_kept_rendered(library: str) -> None:
 def test_a_view_that_forbids_it_is_not_kept(library: str, directive: str) -> None:
     calls = []
 
-    @cached_view(timeout=60)
+    @cached_view(timeout=60, key=f"private:{library}")
     def view(request: object) -> HttpResponse:
         calls.append(1)
         return HttpResponse("yours", headers={"Cache-Control": directive})
@@ -219,7 +219,7 @@ def test_a_sample_that_matches_nothing_depends_on_nothing(library: str) -> None:
         calls.append(name)
 
     for name, sample in {"an empty list": books.filter(pk__in=[]), "none()": books.none()}.items():
-        counted = cached_as(sample, timeout=60)(count)
+        counted = cached_as(sample, timeout=60, key=f"nothing:{library}")(count)
         counted(name)
         books.update(pages=7)
         counted(name)
@@ -230,7 +230,7 @@ def test_rows_of_are_a_sample(library: str) -> None:
     titles = Book.objects.using(library).filter(author_id=1).order_by("pk").values_list("title", flat=True)
     calls = []
 
-    @cached_as(RowsOf(Book, {"author_id": 1}, using=library), timeout=60)
+    @cached_as(RowsOf(Book, {"author_id": 1}, using=library), timeout=60, key=f"rows:{library}")
     def found() -> list[str]:
         calls.append(1)
         return list(titles.all())

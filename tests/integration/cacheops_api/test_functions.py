@@ -23,7 +23,7 @@ def harbor() -> Location:
 def test_a_cached_function_runs_once_for_each_set_of_arguments() -> None:
     calls = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="a_cached_function_runs_once_for_each_set_of_arguments")
     def doubled(number: int, times: int = 2) -> int:
         calls.append(number)
         return number * times
@@ -36,7 +36,7 @@ def test_a_cached_function_runs_once_for_each_set_of_arguments() -> None:
 def test_invalidating_one_call_leaves_the_others() -> None:
     calls = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="invalidating_one_call_leaves_the_others")
     def named(name: str) -> str:
         calls.append(name)
         return name
@@ -52,7 +52,7 @@ def test_invalidating_one_call_leaves_the_others() -> None:
 def test_a_result_follows_its_sample(harbor: Location) -> None:
     calls = []
 
-    @cached_as(Location.objects.filter(region="us-east-1"), timeout=60)
+    @cached_as(Location.objects.filter(region="us-east-1"), timeout=60, key="a_result_follows_its_sample")
     def names() -> list[str]:
         calls.append(1)
         return [location.name for location in Location.objects.filter(region="us-east-1")]
@@ -67,7 +67,7 @@ def test_a_result_follows_its_sample(harbor: Location) -> None:
 def test_a_row_outside_of_the_sample_leaves_the_result(harbor: Location) -> None:
     calls = []
 
-    @cached_as(Location.objects.filter(code="harbor"), timeout=60)
+    @cached_as(Location.objects.filter(code="harbor"), timeout=60, key="a_row_outside_of_the_sample_leaves_the_result")
     def found() -> int:
         calls.append(1)
         return 1
@@ -83,12 +83,11 @@ def test_samples_may_be_models_and_instances(harbor: Location) -> None:
     for sample in (Location, harbor):
         calls = []
 
-        @cached_as(sample, timeout=60)
-        def counted(calls: list[int] = calls, kind: str = str(type(sample))) -> int:
+        @cached_as(sample, timeout=60, key="samples_may_be_models_and_instances", extra=str(type(sample)))
+        def counted(calls: list[int] = calls) -> int:
             calls.append(1)
             return Location.objects.count()
 
-        counted.func.__qualname__ += str(type(sample))
         first = counted()
         Location.objects.filter(pk=harbor.pk).update(timezone="Asia/Tokyo")
         counted()
@@ -106,7 +105,7 @@ def test_results_keep_their_types(harbor: Location) -> None:
         "query": Location.objects.filter(pk=harbor.pk),
     }
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="results_keep_their_types")
     def made() -> dict[str, object]:
         return result
 
@@ -122,7 +121,7 @@ def test_results_keep_their_types(harbor: Location) -> None:
 def test_a_result_that_no_entry_can_hold_is_returned_each_time() -> None:
     calls = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="a_result_that_no_entry_can_hold_is_returned_each_time")
     def opened() -> object:
         calls.append(1)
         return object
@@ -133,7 +132,7 @@ def test_a_result_that_no_entry_can_hold_is_returned_each_time() -> None:
 
 
 def test_an_open_transaction_sees_its_own_writes(harbor: Location) -> None:
-    @cached_as(Location, timeout=60)
+    @cached_as(Location, timeout=60, key="an_open_transaction_sees_its_own_writes")
     def names() -> list[str]:
         return list(Location.objects.values_list("name", flat=True))
 
@@ -148,7 +147,7 @@ def test_an_open_transaction_sees_its_own_writes(harbor: Location) -> None:
 def test_bypassed_runs_the_function() -> None:
     calls = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="bypassed_runs_the_function")
     def counted() -> int:
         calls.append(1)
         return len(calls)
@@ -162,7 +161,7 @@ def test_bypassed_runs_the_function() -> None:
 def test_listeners_hear_of_hits_and_misses() -> None:
     heard = []
 
-    @cached(timeout=60)
+    @cached(timeout=60, key="listeners_hear_of_hits_and_misses")
     def quiet() -> int:
         return 1
 
@@ -181,7 +180,7 @@ def test_listeners_hear_of_hits_and_misses() -> None:
 def test_a_view_is_answered_from_the_cache_until_its_sample_changes(harbor: Location) -> None:
     calls = []
 
-    @cached_view_as(Location, timeout=60)
+    @cached_view_as(Location, timeout=60, key="a_view_is_answered_from_the_cache_until_its_sample_changes")
     def view(request: object) -> HttpResponse:
         calls.append(1)
         response = HttpResponse(Location.objects.get(code="harbor").name, content_type="text/plain")
@@ -214,7 +213,7 @@ def test_posts_errors_cookies_and_streams_pass_the_cache() -> None:
         "/post": lambda: HttpResponse("done"),
     }
 
-    @cached_view(timeout=60)
+    @cached_view(timeout=60, key="posts_errors_cookies_and_streams_pass_the_cache")
     def view(request: object) -> HttpResponse:
         calls.append(request.path)
         return answers[request.path]()
@@ -237,4 +236,4 @@ def test_misuse_is_named() -> None:
         def forgotten() -> None: ...
 
     with pytest.raises(InvalidOption, match="no TTL strategy"):
-        cached(timeout="for_ever")(lambda: 1)()
+        cached(timeout="for_ever", key="misuse")(lambda: 1)()

@@ -7,14 +7,10 @@ import sys
 MAKES_KEYS = """
 from cacheops.encoding.arguments import CallKeys
 
-def made(names, number):
-    return lambda word: word in {"one", "two", "three", "four"} or word in names or number
-
 class Local:
     def __repr__(self):
         return "Local()"
 
-print(CallKeys(calling=False).of(made({"five", "six", "seven"}, 1)))
 print(CallKeys().of([{"five", "six", frozenset({"seven"})}, {"b": 1, "a": 2.5}, "\\udc80", Local()]))
 """
 
