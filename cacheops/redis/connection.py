@@ -4,6 +4,7 @@ The driver connects: addresses, TLS, names and passwords are its own. From then 
 hiredis to pack commands and to parse answers, in the protocol RESP2.
 """
 
+import os
 import socket
 import sys
 from collections import deque
@@ -70,15 +71,17 @@ class Connection:
         if not self.closed:  # its thread has ended
             if not is_finalizing():
                 self._read_rest()
-            self.close()
+            self._disconnect()
 
     def _read_rest(self) -> None:
         """Read the answers that have come since the last use, for those that count what was stored."""
+        if self._driver.pid != os.getpid():  # a forked child's copy: they are its parent's
+            return
         try:
             self._socket.settimeout(0)
             while self._pending:
                 self._read_one()
-        except (RedisError, OSError):  # nothing has come, or the rest is on its way
+        except (RedisError, OSError):
             return
 
     def send(self, commands: Sequence[Command]) -> PendingReply:
@@ -89,7 +92,7 @@ class Connection:
         except OSError as error:
             raise self._cut(error) from error
         except BaseException:
-            self.close()
+            self._cut(ConnectionError("The exchange was interrupted."))
             raise
         reply = PendingReply(len(commands))
         self._pending.append(reply)
@@ -110,7 +113,7 @@ class Connection:
         except OSError as error:
             raise self._cut(error) from error
         except BaseException:
-            self.close()
+            self._cut(ConnectionError("The exchange was interrupted."))
             raise
         answer = False
         while answer is False:
@@ -137,28 +140,42 @@ class Connection:
             raise ConnectionError("The connection was closed before the answer came.")
         try:
             data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:  # nothing has come, and `_read_rest` does not wait
+            raise
         except OSError as error:
             raise self._cut(error) from error
         except BaseException:  # the order of answers is lost
-            self.close()
+            self._cut(ConnectionError("The exchange was interrupted."))
             raise
         if not data:
             raise self._cut(ConnectionError("The server closed the connection."))
         self._reader.feed(data)
 
     def _cut(self, error: Exception) -> RedisError:
-        """Close, fail what is pending, and return the driver's error for what happened."""
+        """Disconnect, fail what is pending, and return the driver's error for what happened."""
         if isinstance(error, RedisError):
             cause = error
         else:
             kind = TimeoutError if isinstance(error, socket.timeout) else ConnectionError
             cause = kind(f"{type(error).__name__}: {error}")
-        self.close()
+        self._disconnect()
         pending, self._pending = self._pending, deque()
         for reply in pending:
             reply.fail(ConnectionError(f"The connection was cut before the answer came: {cause}"))
         return cause
 
     def close(self) -> None:
+        """Read the answers that have come, and disconnect. What else is pending is not reported."""
+        if not self.closed:
+            self._read_rest()
+            self._disconnect()
+
+    def abandon(self) -> None:
+        """Read the answers that have come, fail what else is pending, and disconnect."""
+        if not self.closed:
+            self._read_rest()
+            self._cut(ConnectionError("Connections were made anew."))
+
+    def _disconnect(self) -> None:
         self.closed = True
         self._driver.disconnect()

@@ -98,7 +98,7 @@ class Transport:
         for attempt in range(1, TRIES):
             if not errors.is_transient(error) and not errors.lacks_script(error):
                 break
-            self.close()
+            self._abandon_connections()
             if errors.is_timeout(error):  # a frozen server costs one time-out, not three
                 self._nodes.clear()
                 self.servers.refresh_soon()  # another may be primary by the next call
@@ -142,8 +142,13 @@ class Transport:
         """How many connections this thread has opened: another server may be behind a new one."""
         return self._local.epoch
 
+    def _abandon_connections(self) -> None:
+        connections, self._local.connections = self._local.connections, {}
+        for connection in connections.values():
+            connection.abandon()
+
     def close(self) -> None:
-        """Close this thread's connections."""
+        """Close this thread's connections, after reading what has been answered."""
         connections, self._local.connections = self._local.connections, {}
         for connection in connections.values():
             connection.close()

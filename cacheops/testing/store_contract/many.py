@@ -2,7 +2,7 @@
 
 import pytest
 
-from cacheops.protocol.tags import VERSION_BYTES
+from cacheops.protocol.tags import VERSION_BYTES, WHOLE_TABLE
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal, Store, TagVersions
 from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, new_writer, query, write
 
@@ -78,6 +78,17 @@ class ManyRules:
         found = [versions for versions, _ in lease(store, readers)]
         assert [versions is Refusal.PENDING for versions in found] == [False, True, False]
 
+    def test_what_a_writer_closes_is_refused_and_the_rest_is_not(self, store: Store) -> None:
+        readers = readers_of(store, entries=3)
+        readers[0].fill()
+        readers[2].fill()
+        store.mark([write(readers[0].tables[0].keys, "a=0", "a=1", closes=True)], new_writer(), TTL).result()
+        found = [versions for versions, _ in lease(store, readers)]
+        assert [versions is Refusal.PENDING for versions in found] == [True, True, False]
+        tags = lease_tags(store, readers)
+        assert isinstance(tags, TagVersions)
+        assert [version == b"" for version in tags.versions] == [True, True, False]
+
     def test_a_new_scheme_is_refused_while_a_writer_is_pending(self, store: Store) -> None:
         readers = readers_of(store, entries=1)
         keys = readers[0].tables[0].keys
@@ -101,6 +112,8 @@ class ManyRules:
         assert found[-1] is Refusal.FULL
         assert isinstance(found[0], bytes)
         assert found.count(Refusal.FULL) == 100 - len(store.schemes(keys))
+        ((versions, _),) = lease(store, [Reader(store, query(keys, WHOLE_TABLE))])
+        assert isinstance(versions, bytes)
 
     def test_a_lost_registry_outdates_every_entry(self, store: Store) -> None:
         readers = readers_of(store, entries=2)

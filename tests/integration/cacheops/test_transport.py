@@ -1,12 +1,14 @@
 """The engine's own connections: what is not waited for is reported later, and lost connections are made anew."""
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cacheops.exceptions import CommandRefused
+from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.redis.transport import Transport
 from cacheops.regions import regions as handler
 
@@ -77,3 +79,70 @@ def test_an_error_among_answers_is_raised_and_the_others_are_read(transport: Tra
     with pytest.raises(CommandRefused, match="not an integer"):
         transport.run_many([("SET", KEY, "text"), ("INCR", KEY), ("GET", KEY)])
     assert transport.run(("GET", KEY), KEY) == b"text"
+
+
+def test_a_reply_pending_on_another_connection_outlives_their_renewal() -> None:
+    """A cut connection has all of them made anew; the others may have answers under way."""
+    store: Any = handler["us-east-1"].store
+    transport = Transport(store.servers)
+    here = KEY
+    there = next(
+        key
+        for key in (f"t-transport:{{{number}}}:key" for number in range(100))
+        if store.servers.node_of(key) != store.servers.node_of(here)
+    )
+    outcomes: list[Any] = []
+    transport.run_many([("DEL", here), ("DEL", there)])
+    transport.connection_to(store.servers.node_of(here))._socket.shutdown(socket.SHUT_RDWR)
+    transport.send([("SET", there, "1")], [there], list, resend=True).on_result(outcomes.append)
+    assert transport.run(("GET", here), here) is None
+    assert transport.run(("GET", there), there) == b"1"
+    assert outcomes == [[b"OK"]]
+    transport.close()
+
+
+def test_closing_reports_what_has_been_answered(transport: Transport) -> None:
+    outcomes: list[Any] = []
+    transport.send([("SET", KEY, "1")], [KEY], list).on_result(outcomes.append)
+    other = Transport(transport.servers)
+    while other.run(("GET", KEY), KEY) is None:  # then the first command is answered, too
+        pass
+    other.close()
+    transport.close()
+    assert outcomes == [[b"OK"]]
+
+
+def test_an_interrupted_exchange_fails_what_is_pending(transport: Transport) -> None:
+    outcomes: list[Any] = []
+    transport.run(("GET", KEY), KEY)
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        transport.send([("BLPOP", f"{KEY}-list", 5)], [KEY], list).on_result(outcomes.append)
+        with pytest.raises(KeyboardInterrupt):
+            transport.run(("GET", KEY), KEY)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert transport.run(("GET", KEY), KEY) is None
+    assert [type(error) for error in outcomes] == [StoreUnavailable]
+
+
+def test_a_forked_child_leaves_its_parents_answers_alone(transport: Transport) -> None:
+    outcomes: list[Any] = []
+    other = Transport(transport.servers)
+    transport.send([("SET", KEY, "1")], [KEY], list).on_result(outcomes.append)
+    while other.run(("GET", KEY), KEY) is None:
+        pass
+    child = os.fork()
+    if child == 0:
+        transport.connection_to(transport.servers.node_of(KEY))  # drops those of its parent
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert transport.run(("GET", KEY), KEY) == b"1"
+    assert outcomes == [[b"OK"]]
+    other.close()
