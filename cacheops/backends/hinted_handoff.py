@@ -13,7 +13,7 @@ from typing import ClassVar
 from cacheops.exceptions import StoreUnavailable
 from cacheops.redis import Servers
 from cacheops.redis.options import ServerOptions
-from cacheops.stores.circuit_breaker import CacheCircuitBreaker, circuit_of
+from cacheops.stores.circuit_breaker import Guard, circuit_of
 
 logger = logging.getLogger("cacheops.backends")
 
@@ -33,6 +33,7 @@ class Outage:
         self._addresses = addresses
         self._pause = pause
         self._lock = threading.Lock()
+        self._guard: Guard | None = None
         self._failures = 0
         self._began = self._logged = 0.0
         self._owed: set[str] = set()
@@ -45,13 +46,16 @@ class Outage:
             return cls._known.setdefault((options, pause), cls(options.urls, pause))
 
     @property
-    def circuit(self) -> CacheCircuitBreaker:
-        """The servers' circuit, which the engine's store has part in: what one has found out spares the other."""
-        return circuit_of(self._addresses, self._pause)
+    def guard(self) -> Guard:
+        """Return the guard of the servers' circuit, which the engine's store shares: one outage is found out once."""
+        circuit = circuit_of(self._addresses, self._pause)
+        guard = self._guard
+        if guard is None or guard.circuit is not circuit:
+            guard = self._guard = circuit.guard(f"Cache {self}", on_failure=self._failed)
+        return guard
 
-    def failed(self, error: StoreUnavailable) -> None:
-        """Note that no answer came; say so in the log, once a minute."""
-        self.circuit.failed()
+    def _failed(self, error: StoreUnavailable, opened: bool) -> None:
+        """Record that no answer came; say so in the log, once a minute."""
         now = time.monotonic()
         with self._lock:
             if not self.failing:

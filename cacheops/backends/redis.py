@@ -10,7 +10,7 @@ from django_redis.cache import RedisCache
 from cacheops.backends.client import RegionClient
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.hinted_handoff import Outage
-from cacheops.exceptions import CommandRefused, StoreUnavailable
+from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.request_stats import count
 from cacheops.redis import PoolFigures
 from cacheops.redis.options import PAUSE
@@ -43,20 +43,13 @@ class RegionCache(RegionCacheMixin, RedisCache):
         if not self._ignore_exceptions:
             return getattr(self.client, method)(*args, **kwargs)
         outage = self._outage
-        circuit = outage.circuit
-        if not circuit.allows():
-            return UNANSWERED
         try:
-            if outage.failing:
-                outage.settle(self.client.servers)
-            answer = getattr(self.client, method)(*args, **kwargs)
-        except StoreUnavailable as error:
-            outage.failed(error)
+            with outage.guard:
+                if outage.failing:
+                    outage.settle(self.client.servers)
+                answer = getattr(self.client, method)(*args, **kwargs)
+        except StoreUnavailable:
             return UNANSWERED
-        except CommandRefused:
-            circuit.succeeded()  # an answer, if not the one that was wanted
-            raise
-        circuit.succeeded()
         if outage.failing:
             outage.answered()
         return answer

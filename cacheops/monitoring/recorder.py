@@ -88,20 +88,16 @@ class Flusher:
         minute = span_at(self._clock(), MINUTE).number
         if not (self._waiting or self._sent) and self._looked_at in (0, minute):
             return True  # nothing is new; a process that has never counted anything is none of the region's
-        if not region.breaker.allows():
-            return not (self._waiting or self._sent)
         try:
-            self._send(region)
-            if minute != self._looked_at:
-                self._looked_at = minute
-                self._look(region, minute)
-        except StoreUnavailable as error:
-            region.failed(error)
+            with region.guard():
+                self._send(region)
+                if minute != self._looked_at:
+                    self._looked_at = minute
+                    self._look(region, minute)
+        except StoreUnavailable:
+            pass  # its circuit knows; what was counted is sent the next time
         except CommandRefused as error:
-            region.answered()
             logger.warning("Region %s refused to take figures: %s", region.name, error)
-        else:
-            region.answered()
         return not (self._waiting or self._sent)
 
     def _collect(self) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
 
-from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, MARK, PENDING, Counts, Sums, add_counts, add_sums
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Span, last_spans, ledger_of
@@ -204,15 +203,8 @@ def spans_of(minutes: int, hours: int) -> list[Span]:
 def read_sums(region: str, spans: list[Span]) -> list[Sums]:
     """Return the sums of spans, from the ledger of a region."""
     asked: Region = regions[region]
-    if not asked.breaker.allows():
-        raise StoreUnavailable(f"Region {region} has not answered lately; it is asked again when its breaker closes.")
-    try:
-        found = ledger_of(asked.store).read([span.base for span in spans])
-    except StoreUnavailable as error:
-        asked.failed(error)
-        raise
-    asked.answered()
-    return found
+    with asked.guard():
+        return ledger_of(asked.store).read([span.base for span in spans])
 
 
 def sums_of(region: str, spans: list[Span]) -> Sums:

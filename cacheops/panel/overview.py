@@ -19,7 +19,6 @@ from cacheops.panel.polling import PATIENCE, NoAnswer, answers
 from cacheops.panel.switches import databases
 from cacheops.patterns.write_behind.cache import WriteBehindState, registered
 from cacheops.reading.options import bypassed
-from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
@@ -215,11 +214,6 @@ def write_behind() -> list[WriteBehindState | NoAnswer]:
     """Return what waits in the buffers of this process's region."""
     found: list[WriteBehindState | NoAnswer] = []
     for cache in registered.values():
-        if not regions.local.breaker.allows():
-            found.append(
-                NoAnswer(f"{cache.name}: {conf.local_region} has not answered lately; the database is written.")
-            )
-            continue
         try:
             found.append(cache.state())
         except StoreError as error:

@@ -188,10 +188,9 @@ def _in_every_region(forget: Callable[[Region], int]) -> int:
     found, failed = 0, []
     for region in regions:
         try:
-            found = max(found, forget(region))
+            with region.guard(urgent=True):
+                found = max(found, forget(region))
         except StoreError as error:
-            if isinstance(error, StoreUnavailable):
-                region.failed(error)
             failed.append(f"{region.name} ({error})")
     if failed:
         raise StoreUnavailable(f"These regions could not be told of an invalidation: {', '.join(failed)}.")

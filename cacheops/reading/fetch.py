@@ -1,13 +1,11 @@
 """The cached read. It knows keys, tags and bytes; queries are the ORM floor's."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cacheops.encoding.rows import Row
-from cacheops.exceptions import CommandRefused, StoreUnavailable
-from cacheops.instrumentation.counters import counters
+from cacheops.exceptions import StoreError
 from cacheops.instrumentation.tracing import tracing
 from cacheops.reading.load import Loader, Miss, bypass
 from cacheops.reading.lookup import look_up
@@ -15,8 +13,6 @@ from cacheops.reading.request import Request, roomy
 from cacheops.regions import regions
 from cacheops.regions.hotkeys import usage
 from cacheops.regions.switches import controls
-
-logger = logging.getLogger("cacheops")
 
 MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one asks for its lease at once
 
@@ -37,24 +33,17 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
         usage.sample(region, request.tables)
     if region.full:
         request = roomy(region, request)
-    if controls.hold(request.databases, request.tables) or not region.breaker.allows():
+    if controls.hold(request.databases, request.tables):
         return bypass(request, load)
     ahead = None
     try:
-        if region.misses.get(request.label, 0) >= MISSES_AHEAD:
-            ahead = (miss or Miss)(region, request, load)
-            ahead.begin()
-        found = look_up(region, request) if tracing.tracer is None else tracing.around(look_up, region, request)
-    except StoreUnavailable as error:
-        counters.read(request.label, errors=1)
-        region.failed(error)
-        return bypass(request, load)
-    except CommandRefused as error:
-        counters.read(request.label, errors=1)
-        region.answered()
-        logger.error("Region %s refused a look-up: %s", region.name, error)
-        return bypass(request, load)
-    region.answered()
+        with region.guard():
+            if region.misses.get(request.label, 0) >= MISSES_AHEAD:
+                ahead = (miss or Miss)(region, request, load)
+                ahead.begin()
+            found = look_up(region, request) if tracing.tracer is None else tracing.around(look_up, region, request)
+    except StoreError as error:
+        return bypass(request, load, error)
     if found is None:
         region.misses[request.label] = region.misses.get(request.label, 0) + 1
         return (ahead or (miss or Miss)(region, request, load)).rows()

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from cacheops.conf import conf
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry, Row
-from cacheops.exceptions import CommandRefused, CorruptEntry, StoreError, StoreUnavailable
+from cacheops.exceptions import CorruptEntry, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, counters
 from cacheops.reading.fetch import many_reader
 from cacheops.reading.fill import seal, store_soon
-from cacheops.reading.load import FIRST_WAIT, LONGEST_WAIT
+from cacheops.reading.load import FIRST_WAIT, LONGEST_WAIT, count_error
 from cacheops.reading.lookup import due_early, valid_entry
 from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region, regions
@@ -58,18 +58,13 @@ class _Batch:
         self.found: list[Rows | None] = [None] * len(requests)
 
     def rows(self) -> list[Rows]:
-        if not self._held() and self.region.breaker.allows():
+        if not self._held():
             try:
-                missing = self._look_up(range(len(self.requests)))
-                self.region.answered()
+                with self.region.guard():
+                    missing = self._look_up(range(len(self.requests)))
                 self._wait(self._load_free(missing))
-            except StoreUnavailable as error:
-                counters.read(self.label, errors=1)
-                self.region.failed(error)
-            except CommandRefused as error:
-                counters.read(self.label, errors=1)
-                self.region.answered()
-                logger.error("Region %s refused a read of many entries: %s", self.region.name, error)
+            except StoreError as error:
+                count_error(self.label, error)
         left = [place for place, rows in enumerate(self.found) if rows is None]
         if left:
             request_stats.count(bypasses=len(left))
@@ -140,7 +135,8 @@ class _Batch:
         """Load and fill what nobody else is loading; return the places that somebody is."""
         if not missing:
             return []
-        free = self.store.lock([self.requests[place].loader for place in missing], conf.loader_seconds)
+        with self.region.guard(urgent=True):
+            free = self.store.lock([self.requests[place].loader for place in missing], conf.loader_seconds)
         own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
         if own:
             try:
@@ -170,14 +166,16 @@ class _Batch:
 
     def _lease(self, places: Sequence[int]) -> dict[int, bytes]:
         """Return the versions under which each place may be filled; take what was filled in the meantime."""
-        answers = self._lease_once(places)
+        with self.region.guard(urgent=True):
+            answers = self._lease_once(places)
         full = [place for place in places if answers[place][0] is Refusal.FULL]
         if full:
             for place in full:
                 request = self.requests[place]
                 self.region.note_full(request.tables)
                 self.requests[place] = request.coarse()
-            answers |= self._lease_once(full)
+            with self.region.guard(urgent=True):
+                answers |= self._lease_once(full)
         versions = {}
         for place in places:
             leased, payload = answers[place]
@@ -228,7 +226,8 @@ class _Batch:
 
     def _release(self, places: Sequence[int]) -> None:
         try:
-            self.store.release([self.requests[place].loader for place in places])
+            with self.region.guard(urgent=True):
+                self.store.release([self.requests[place].loader for place in places])
         except StoreError as error:  # they run out by themselves
             logger.debug("Loaders' locks were not released: %s", error)
 
@@ -241,4 +240,6 @@ class _Batch:
         while busy and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_WAIT)
-            busy = self._load_free(self._look_up(busy, waiting=True))
+            with self.region.guard(urgent=True):
+                busy = self._look_up(busy, waiting=True)
+            busy = self._load_free(busy)

@@ -39,14 +39,15 @@ def seal(request: Request, loaded: Sequence[Row], versions: bytes, load_seconds:
 
 def store_soon(region: Region, label: str, sealed: Sequence[EncodedEntry], loaders: Sequence[str]) -> None:
     """Store entries of one table, and let the locks of their loaders go. Nobody waits for the answer."""
-    region.store.fill(sealed, loaders).on_result(partial(_stored, region, label, sealed))
+    region.guard(urgent=True).send_nowait(
+        partial(region.store.fill, sealed, loaders), partial(_stored, region, label, sealed)
+    )
 
 
 def _stored(region: Region, label: str, sealed: Sequence[EncodedEntry], outdated: int | StoreError) -> None:
     """Count what was stored; `outdated` of them were invalidated while they were loaded: nobody will read them."""
     if isinstance(outdated, StoreUnavailable):
         counters.read(label, errors=1)
-        region.failed(outdated)
     elif isinstance(outdated, StoreError):
         counters.read(label, refused_fills=len(sealed))
         logger.warning("Region %s refused a fill: %s", region.name, outdated)

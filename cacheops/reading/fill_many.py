@@ -5,26 +5,24 @@ locked, so nobody waits for a filling; who loads the same entry meanwhile stores
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 from cacheops.conf import conf
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import EncodedRows, Entry
-from cacheops.exceptions import CommandRefused, CorruptEntry, StoreUnavailable
+from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation.counters import counters
 from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region
 from cacheops.regions.outbox import replay_queue
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
-from cacheops.stores.circuit_breaker import CircuitOpen
+from cacheops.stores.reply import Reply
 from cacheops.ttl import jittered
 
-T = TypeVar("T")
 FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
 
 
@@ -68,8 +66,8 @@ def lease_many_begin(region: Region, requests: Sequence[Request]) -> Callable[[]
     if not requests:
         return list
     wanted = [roomy(region, request) for request in requests] if region.full else list(requests)
-    answer = begun(region, lambda: _lease_begin(region, wanted))
-    return lambda: _leased(region, requests, wanted, answer())
+    reply = region.guard().send(lambda: _send_leases(region, wanted))
+    return lambda: _leased(region, requests, wanted, reply.result())
 
 
 def _leased(
@@ -82,7 +80,8 @@ def _leased(
     if full:
         for index in full:
             region.note_full(wanted[index].tables)
-        again = asked(region, lambda: _lease_begin(region, [requests[index].coarse() for index in full])())
+        with region.guard(urgent=True):
+            again = _send_leases(region, [requests[index].coarse() for index in full]).result()
         for index, leased in zip(full, again, strict=True):
             found[index] = leased
     for keys, schemes in {(table.keys, table.schemes) for request in wanted for table in request.tables}:
@@ -94,15 +93,13 @@ def _leased(
     ]
 
 
-def _lease_begin(
-    region: Region, requests: Sequence[Request]
-) -> Callable[[], list[tuple[bytes | Refusal, bytes | None]]]:
+def _send_leases(region: Region, requests: Sequence[Request]) -> Reply[list[tuple[bytes | Refusal, bytes | None]]]:
     databases = tuple({name for names in {request.databases for request in requests} for name in names})
     if region.queue_is_due(databases):
         replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
     wanted = [LeaseRequest(request.entry, request.tables) for request in requests]
-    return region.store.lease_many(wanted, longest).result
+    return region.store.lease_many(wanted, longest)
 
 
 def _verdict(request: Request, versions: bytes | Refusal, payload: bytes | None, now: float) -> Leased:
@@ -126,18 +123,15 @@ def warm_entry(payload: bytes, versions: bytes, timeout: float, now: float) -> E
 def look_many(region: Region, requests: Sequence[Request]) -> list[bool]:
     """Say for each request whether its entry is warm. Changes nothing; raises as `lease_many`."""
     now = time.time()
-
-    def look() -> list[bool]:
-        keys = [roomy(region, request).key_list() for request in requests]
+    keys = [roomy(region, request).key_list() for request in requests]
+    with region.guard():
         values = iter(region.store.read([key for some in keys for key in some]) if keys else ())
-        found = []
-        for request, some in zip(requests, keys, strict=True):
-            payload, *tags = islice(values, len(some))
-            versions = b"" if None in tags else b"".join(tag for tag in tags if tag)
-            found.append(bool(payload and warm_entry(payload, versions, request.profile.timeout, now)))
-        return found
-
-    return asked(region, look)
+    found = []
+    for request, some in zip(requests, keys, strict=True):
+        payload, *tags = islice(values, len(some))
+        versions = b"" if None in tags else b"".join(tag for tag in tags if tag)
+        found.append(bool(payload and warm_entry(payload, versions, request.profile.timeout, now)))
+    return found
 
 
 def fill_many(region: Region, fillings: Sequence[Filling], load_seconds: float) -> Filled:
@@ -158,7 +152,7 @@ def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: f
         else:
             sealed.append(EncodedEntry(request.entry, payload, ttl))
             sizes.setdefault(request.label, []).append(len(payload))
-    answer = begun(region, lambda: region.store.fill(sealed).result) if sealed else None
+    answer = region.guard().send(lambda: region.store.fill(sealed)).result if sealed else None
 
     def filled() -> Filled:
         if answer is not None:
@@ -168,36 +162,3 @@ def fill_many_begin(region: Region, fillings: Sequence[Filling], load_seconds: f
         return Filled(len(sealed), sum(map(sum, sizes.values())), len(fillings) - len(sealed))
 
     return filled
-
-
-def asked(region: Region, ask: Callable[[], T]) -> T:
-    """Return what a region answers; its breaker hears of it."""
-    return begun(region, lambda: ask)()
-
-
-def begun(region: Region, send: Callable[[], Callable[[], T]]) -> Callable[[], T]:
-    """Send a region a question; the call returned hears the answer. Its breaker hears of both."""
-    if not region.breaker.allows():
-        raise CircuitOpen(f"{region.name} did not answer lately, and is not asked again yet.")
-    with _breaker_told(region):
-        answer = send()
-
-    def heard() -> T:
-        with _breaker_told(region):
-            found = answer()
-        region.answered()
-        return found
-
-    return heard
-
-
-@contextmanager
-def _breaker_told(region: Region) -> Iterator[None]:
-    try:
-        yield
-    except StoreUnavailable as error:
-        region.failed(error)
-        raise
-    except CommandRefused:
-        region.answered()
-        raise

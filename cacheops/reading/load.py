@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Row
-from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
+from cacheops.exceptions import CommandRefused, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import FILL, LOAD, counters
 from cacheops.reading.fill import seal, store_soon
@@ -19,6 +19,7 @@ from cacheops.reading.request import Request
 from cacheops.reading.stale import ask_to_note, outdated_rows
 from cacheops.regions import Region
 from cacheops.stores.base import Refusal, Store, TableTags
+from cacheops.stores.circuit_breaker import CircuitOpen
 from cacheops.stores.reply import Reply
 
 logger = logging.getLogger("cacheops")
@@ -29,10 +30,22 @@ FIRST_WAIT = 0.002  # seconds between two looks of a reader that waits for anoth
 LONGEST_WAIT = 0.02
 
 
-def bypass(request: Request, load: Loader) -> Sequence[Row]:
+def bypass(request: Request, load: Loader, error: StoreError | None = None) -> Sequence[Row]:
+    """Return what the database holds; `error` is why the region was of no help."""
+    if error is not None:
+        count_error(request.label, error)
     request_stats.count(bypasses=1)
     counters.read(request.label, bypasses=1)
     return load()
+
+
+def count_error(label: str, error: StoreError) -> None:
+    """Count a read that its region could not answer, unless it was not asked; log what it refused."""
+    if isinstance(error, CircuitOpen):
+        return
+    counters.read(label, errors=1)
+    if isinstance(error, CommandRefused):
+        logger.error("Region %s refused a read of %s: %s", conf.local_region, label, error)
 
 
 class Miss:
@@ -59,7 +72,8 @@ class Miss:
         """Let the lock go that came with a lease: the look-up has found the entry."""
         if self._begun is not None:
             try:
-                leased = self._begun.result()
+                with self.region.guard(urgent=True):
+                    leased = self._begun.result()
             except StoreError as error:
                 logger.debug("A lease asked for in advance got no answer: %s", error)
             else:
@@ -68,13 +82,10 @@ class Miss:
 
     def rows(self) -> Sequence[Row]:
         try:
-            leased = self._lease()
-        except StoreUnavailable as error:
-            self.region.failed(error)
-            return bypass(self.request, self.load)
-        except CommandRefused as error:
-            logger.error("Region %s refused a lease: %s", self.region.name, error)
-            return bypass(self.request, self.load)
+            with self.region.guard(urgent=True):
+                leased = self._lease()
+        except StoreError as error:
+            return bypass(self.request, self.load, error)
         if isinstance(leased, Refusal):
             outdated = self._outdated()
             if outdated is not None:
@@ -89,7 +100,8 @@ class Miss:
         if not self.request.profile.stale:
             return None
         try:
-            found = outdated_rows(self.region, self.request.entry, self.request.tables, self.request.profile.stale)
+            with self.region.guard(urgent=True):
+                found = outdated_rows(self.region, self.request.entry, self.request.tables, self.request.profile.stale)
         except StoreError as error:
             logger.debug("An outdated entry was not read: %s", error)
             return None
@@ -125,10 +137,11 @@ class Miss:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_WAIT)
             try:
-                found = look_up(self.region, self.request, waiting=True)
-                if found is not None:
-                    return found
-                leased = self._lease()
+                with self.region.guard(urgent=True):
+                    found = look_up(self.region, self.request, waiting=True)
+                    if found is not None:
+                        return found
+                    leased = self._lease()
             except StoreError:
                 break
             if leased is Refusal.PENDING:
@@ -165,6 +178,7 @@ class Miss:
         if not self.request.profile.one_loads:
             return
         try:
-            self.store.release([self.request.loader])
+            with self.region.guard(urgent=True):
+                self.store.release([self.request.loader])
         except StoreError as error:  # it runs out by itself
             logger.debug("A loader's lock was not released: %s", error)

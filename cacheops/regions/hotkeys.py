@@ -13,10 +13,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import StoreError
+from cacheops.exceptions import CommandRefused, StoreError
 from cacheops.protocol.keys import USAGE, base_of
 from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions.region import Region
@@ -57,16 +58,23 @@ class Usage:
             self.tell(region)
 
     def tell(self, region: Region) -> None:
-        """Add what was noted to the region's counts."""
+        """Add what was noted to the region's counts, unless it is away; the counts are lost then."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             self._told_at = time.monotonic()
-        if counts and region.breaker.allows():
-            region.store.inspection.add_counts(hour_key(time.time()), counts, HOUR_NAMES, (HOURS + 1) * HOUR)
+        if counts:
+            key, ttl = hour_key(time.time()), (HOURS + 1) * HOUR
+            send = partial(region.store.inspection.add_counts, key, counts, HOUR_NAMES, ttl)
+            region.guard().send_nowait(send, _log_refusal)
 
     def restart(self) -> None:
         """Look at the settings at the next look-up: they have changed."""
         self.left = 0
+
+
+def _log_refusal(outcome: StoreError | None) -> None:
+    if isinstance(outcome, CommandRefused):
+        logger.warning("A region refused to count what is used: %s", outcome)
 
 
 usage = Usage()

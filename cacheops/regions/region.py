@@ -11,12 +11,12 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import InvalidOption
+from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.redis.options import PAUSE
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
-from cacheops.stores.circuit_breaker import CacheCircuitBreaker, circuit_of
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
 from cacheops.stores.memory import MemoryStore
 
 logger = logging.getLogger("cacheops")
@@ -32,6 +32,10 @@ class Region:
         self.name = name
         self.store = store
         self.breaker = breaker or CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
+        self._guard, self._urgent_guard = (
+            self.breaker.guard(f"Region {name}", on_failure=self._failed, on_close=self._closed, urgent=urgent)
+            for urgent in (False, True)
+        )
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
         self.noting: dict[str, tuple[float, float]] = {}  # tables that note replaced versions: seconds, until when
         self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
@@ -88,12 +92,18 @@ class Region:
         """Have the queues looked at before the next use."""
         self._checked_at.clear()
 
-    def answered(self) -> None:
-        if self.breaker.succeeded():
-            region_state_changed.send(None, region=self.name, reachable=True)
+    def guard(self, *, urgent: bool = False) -> Guard:
+        """Return what stands around every request to this region's store: it asks the circuit, and reports.
 
-    def failed(self, error: Exception) -> None:
-        if self.breaker.failed():
+        `urgent` does not wait for a pause to end, only for an open circuit: for invalidation, and for what was begun.
+        """
+        return self._urgent_guard if urgent else self._guard
+
+    def _closed(self) -> None:
+        region_state_changed.send(None, region=self.name, reachable=True)
+
+    def _failed(self, error: StoreUnavailable, opened: bool) -> None:
+        if opened:
             logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
             region_state_changed.send(None, region=self.name, reachable=False)
         self.suspect()

@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import ClassVar, TypeVar
+from types import TracebackType
+from typing import ClassVar, Generic, TypeVar
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import InvalidOption, StoreUnavailable
+from cacheops.exceptions import InvalidOption, StoreError, StoreUnavailable
+from cacheops.stores.reply import OnResult, Reply
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class CacheCircuitBreaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._next_try: float | None = None  # when one caller may ask; None: all may
-        self._probing = False  # that caller was let through, and has not told yet
+        self._probing = False  # that caller was let through, and has not reported yet
 
     @property
     def state(self) -> CircuitState:
@@ -74,20 +76,34 @@ class CacheCircuitBreaker:
         next_try = self._next_try
         return 0.0 if next_try is None else max(0.0, next_try - self._clock())
 
-    def allows(self, *, urgent: bool = False) -> bool:
-        """Say whether the store may be asked now. A caller that hears yes must tell how it went.
+    def guard(
+        self,
+        name: str = "",
+        *,
+        on_failure: "Callable[[StoreUnavailable, bool], None] | None" = None,
+        on_close: Callable[[], None] | None = None,
+        urgent: bool = False,
+    ) -> "Guard":
+        """Return the guard of requests to the store; the only way to ask this circuit and to report to it.
 
-        `urgent`: does not wait for a pause to end, only for an open circuit: of an invalidation.
+        `on_failure` is called with the error and whether it opened the circuit, `on_close` when an answer closed it.
+        `urgent` does not wait for a pause to end, only for an open circuit: for invalidation.
         """
-        if self._next_try is None:  # the usual case takes no lock
-            return True
+        return Guard(self, name, on_failure, on_close, urgent)
+
+    def is_usable(self, *, urgent: bool = False) -> bool:
+        """Return whether the store may be asked without this being a probe."""
+        return self._next_try is None or (urgent and self._failures < self.failure_threshold)
+
+    def allows(self, *, urgent: bool = False) -> bool:
+        """Return whether the store may be asked now. If True, the caller must report the outcome, as a guard does."""
         with self._lock:
-            if self._next_try is None or (urgent and self._failures < self.failure_threshold):
+            if self.is_usable(urgent=urgent):
                 return True
             now = self._clock()
-            if now < self._next_try:
+            if self._next_try is not None and now < self._next_try:
                 return False
-            # Should this caller never tell, another may try after the same time.
+            # Should this caller not report (its thread was killed), another may try after the same time.
             self._probing, self._next_try = True, now + self._interval()
             return True
 
@@ -95,11 +111,17 @@ class CacheCircuitBreaker:
         return self.pause if self._failures < self.failure_threshold else self.recovery_timeout
 
     def succeeded(self) -> bool:
-        """Note an answer; return whether it has closed the circuit."""
+        """Record an answer; return whether it has closed the circuit."""
         return self.reset() if self._failures else False
 
+    def abandoned(self) -> None:
+        """Record that a caller ended without an answer or a failure: if it was the probe, another may ask at once."""
+        with self._lock:
+            if self._probing:
+                self._probing, self._next_try = False, self._clock()
+
     def failed(self) -> bool:
-        """Note that no answer came; return whether this has opened the circuit."""
+        """Record that no answer came; return whether this has opened the circuit."""
         with self._lock:
             now = self._clock()
             if self._next_try is not None and now < self._next_try and not self._probing:
@@ -121,19 +143,107 @@ class CacheCircuitBreaker:
 
     def call(self, cache_operation: Callable[[], T], fallback_operation: Callable[[], T]) -> T:
         """Return what the cache operation returns, or the fallback's result while the store does not answer."""
-        if not self.allows():
-            return fallback_operation()
         try:
-            result = cache_operation()
+            with self.guard():
+                return cache_operation()
         except StoreUnavailable:
-            self.failed()
-        except BaseException:
-            self.succeeded()  # it answered: the trouble is another
-            raise
-        else:
-            self.succeeded()
-            return result
+            pass  # the fallback's own errors are raised without this one as their context
         return fallback_operation()
+
+
+class Guard:
+    """Asks a circuit before a request, and always reports the outcome to it.
+
+    As a context manager it stands around requests whose answers are taken within the block: it raises CircuitOpen
+    instead of entering. StoreUnavailable is a failure, CommandRefused an answer; any other error says nothing of the
+    store. A guard keeps no state: one serves all threads, and blocks may overlap, but not nest.
+    """
+
+    __slots__ = ("_name", "_on_close", "_on_failure", "_urgent", "circuit")
+
+    def __init__(
+        self,
+        circuit: CacheCircuitBreaker,
+        name: str,
+        on_failure: Callable[[StoreUnavailable, bool], None] | None,
+        on_close: Callable[[], None] | None,
+        urgent: bool,
+    ) -> None:
+        self.circuit = circuit
+        self._name = name
+        self._on_failure = on_failure
+        self._on_close = on_close
+        self._urgent = urgent
+
+    def __enter__(self) -> None:
+        circuit = self.circuit
+        if circuit._next_try is not None and not circuit.allows(urgent=self._urgent):
+            raise CircuitOpen(
+                f"{self._name or 'The store'} has not answered lately; it is asked again when its circuit closes."
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None or self.circuit._failures:
+            self.report(error)
+
+    def report(self, error: BaseException | None) -> None:
+        """Report the outcome of a request: None for an answer."""
+        if error is None or (isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)):
+            if self.circuit.succeeded() and self._on_close is not None:
+                self._on_close()
+        elif isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):
+            opened = self.circuit.failed()
+            if self._on_failure is not None:
+                self._on_failure(error, opened)
+        else:
+            self.circuit.abandoned()
+
+    def send(self, send: Callable[[], Reply[T]]) -> Reply[T]:
+        """Send a request and return a reply that reports the outcome: it must be waited for. Raise CircuitOpen."""
+        self.__enter__()
+        try:
+            return _GuardedReply(self, send())
+        except BaseException as error:
+            self.report(error)
+            raise
+
+    def send_nowait(self, send: Callable[[], Reply[T]], on_result: OnResult[T]) -> bool:
+        """Send a request that is not waited for, unless it would be a probe; return whether it was sent.
+
+        Its outcome may be known much later, when this thread next uses the store.
+        """
+        if not self.circuit.is_usable(urgent=self._urgent):
+            return False
+        _GuardedReply(self, send()).on_result(on_result)
+        return True
+
+
+class _GuardedReply(Generic[T]):
+    """A reply whose outcome is reported to a circuit."""
+
+    __slots__ = ("_guard", "_reply")
+
+    def __init__(self, guard: Guard, reply: Reply[T]) -> None:
+        self._guard = guard
+        self._reply = reply
+
+    def result(self) -> T:
+        try:
+            found = self._reply.result()
+        except BaseException as error:
+            self._guard.report(error)
+            raise
+        self._guard.report(None)
+        return found
+
+    def on_result(self, callback: OnResult[T]) -> None:
+        def report(outcome: T | StoreError) -> None:
+            self._guard.report(outcome if isinstance(outcome, StoreError) else None)
+            callback(outcome)
+
+        self._reply.on_result(report)
 
 
 class _Circuits:

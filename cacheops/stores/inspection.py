@@ -6,6 +6,7 @@ from typing import Any
 
 from cacheops.redis import Command, Servers
 from cacheops.redis.transport import Transport
+from cacheops.stores.reply import Reply
 
 
 class Inspection(ABC):
@@ -20,8 +21,8 @@ class Inspection(ABC):
         """Return the bytes of memory that each key takes, 0 where there is none."""
 
     @abstractmethod
-    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
-        """Add to the counts under a key, of which the `keep` highest stay, for `ttl` seconds. Not waited for."""
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> Reply[None]:
+        """Add to the counts under a key, of which the `keep` highest stay, for `ttl` seconds."""
 
     @abstractmethod
     def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
@@ -41,10 +42,10 @@ class RedisInspection(Inspection):
     def sizes(self, keys: Sequence[str]) -> list[int]:
         return [size or 0 for size in self._servers.run_many([("MEMORY USAGE", key) for key in keys], read=True)]
 
-    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> Reply[None]:
         commands: list[Command] = [("ZINCRBY", key, count, name) for name, count in counts.items()]
         commands += [("ZREMRANGEBYRANK", key, 0, -keep - 1), ("PEXPIRE", key, round(ttl * 1000))]
-        self._transport.send(commands, [key] * len(commands), list)
+        return self._transport.send(commands, [key] * len(commands), lambda answers: None)
 
     def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
         found = self._transport.run_many([("ZREVRANGE", key, 0, size - 1, "WITHSCORES") for key in keys])

@@ -279,12 +279,13 @@ class MemoryInspection(Inspection):
     def sizes(self, keys: Sequence[str]) -> list[int]:
         return [self._store.size_of(key) for key in keys]
 
-    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> None:
+    def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> Reply[None]:
         with self._lock:
             now = self._clock()
             self._counts = {name: held for name, held in self._counts.items() if held[0] > now}
             held = self._counts.get(key, (0.0, Counter()))[1] + Counter(counts)
             self._counts[key] = (now + ttl, Counter(dict(held.most_common(keep))))
+        return ReadyReply(None)
 
     def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
         with self._lock:

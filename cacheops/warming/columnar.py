@@ -19,7 +19,7 @@ from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import NoToken
-from cacheops.reading.fill_many import Filled, Held, Leased, asked, lease_many, warm_entry
+from cacheops.reading.fill_many import Filled, Held, Leased, lease_many, warm_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.regions.outbox import replay_queue
@@ -91,7 +91,8 @@ def lease_alike(region: Region, alike: Alike) -> list[Leased]:
     """Return what `lease_many` does for each entry, and raise as it does."""
     if region.is_full([TableTags(alike.keys, (), alike.schemes)]):
         return lease_many(region, list(alike.requests()))
-    leased = asked(region, lambda: _lease(region, alike))
+    with region.guard():
+        leased = _lease(region, alike)
     if leased is None:  # a writer of the table, or no room: it depends on the entry what that means for it
         return lease_many(region, list(alike.requests()))
     region.has_registered(alike.keys, alike.schemes)
@@ -142,6 +143,7 @@ def fill_alike(
         size += len(payload)
         sealed.append(EncodedEntry(key, payload, ttl))
     if sealed:
-        asked(region, lambda: region.store.fill(sealed).result())
+        with region.guard():
+            region.store.fill(sealed).result()
     counters.read(alike.label, fills=len(sealed), bytes=size, too_large=refused)
     return Filled(len(sealed), size, refused)

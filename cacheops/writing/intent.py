@@ -12,13 +12,14 @@ from dataclasses import replace
 from functools import partial
 
 from cacheops.conf import conf
-from cacheops.exceptions import InvalidationRefused, StoreError, StoreUnavailable
+from cacheops.exceptions import InvalidationRefused, StoreError
 from cacheops.instrumentation.counters import MARK, PENDING, counters
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, outbox, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
+from cacheops.stores.circuit_breaker import CircuitOpen
 from cacheops.stores.reply import Reply
 from cacheops.writing.changes import Changes, TableChange
 
@@ -73,12 +74,12 @@ class Announcement:
         started = time.perf_counter()
         waiting: dict[Region, Reply[list[frozenset[str]]]] = {}
         for region, tables in wanted.items():
-            if region.breaker.allows(urgent=True):
-                self._remember(region, tables)
-                try:
-                    waiting[region] = region.store.mark(list(tables.values()), self.writer, conf.mark_seconds)
-                except StoreError as error:
-                    self._failed(region, error)
+            try:
+                waiting[region] = region.guard(urgent=True).send(partial(self._send_marks, region, tables))
+            except CircuitOpen:
+                continue
+            except StoreError as error:
+                self._failed(region, error)
 
         def answers() -> dict[Region, dict[str, frozenset[str]]]:
             reached = {}
@@ -88,12 +89,15 @@ class Announcement:
                 except StoreError as error:
                     self._failed(region, error)
                     continue
-                region.answered()
                 counters.timed(f"t|{region.name}", MARK, time.perf_counter() - started, marks=1)
                 reached[region] = dict(zip(wanted[region], schemes, strict=True))
             return reached
 
         return answers
+
+    def _send_marks(self, region: Region, tables: Mapping[str, MarkedTable]) -> Reply[list[frozenset[str]]]:
+        self._remember(region, tables)  # first: part of them may arrive although this fails
+        return region.store.mark(list(tables.values()), self.writer, conf.mark_seconds)
 
     def _first_tables(self, region: Region) -> dict[str, MarkedTable]:
         return {
@@ -134,10 +138,6 @@ class Announcement:
                 held[table] = before.joined(marked)
 
     def _failed(self, region: Region, error: StoreError) -> None:
-        if isinstance(error, StoreUnavailable):
-            region.failed(error)
-        else:
-            region.answered()
         counters.told(region.name, errors=1)
         logger.warning("Region %s could not be told of a write: %s", region.name, error)
 
@@ -172,8 +172,8 @@ class Announcement:
         """Take the marks off, nothing having been changed."""
         for name, tables in self._marked.items():
             region = regions[name]
-            if region.breaker.allows(urgent=True):
-                region.store.clear(list(tables.values()), self.writer).on_result(partial(self._cleared, region))
+            send = partial(region.store.clear, list(tables.values()), self.writer)
+            region.guard(urgent=True).send_nowait(send, partial(self._cleared, region))
 
     def _count(self, table: str, change: TableChange) -> None:
         marked = [held[table] for held in self._marked.values() if table in held]
@@ -186,7 +186,6 @@ class Announcement:
         if isinstance(late, StoreError):
             self._failed(region, late)
             return
-        region.answered()
         if late:
             counters.told(region.name, late_marks=late)
             logger.error(
@@ -204,17 +203,11 @@ def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
     for region in regions:
         schemes = region.known_schemes(keys)
         if schemes is None:
-            if not region.breaker.allows():
-                continue
             try:
-                schemes = region.store.schemes(keys)
-            except StoreError as error:
-                if isinstance(error, StoreUnavailable):
-                    region.failed(error)
-                else:
-                    region.answered()
+                with region.guard():
+                    schemes = region.store.schemes(keys)
+            except StoreError:
                 continue
-            region.answered()
             region.learn(keys, schemes)
         columns |= columns_of(schemes)
     return columns

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cacheops.encoding.rows import Row
@@ -47,10 +48,8 @@ class AfterCommit(Announcement):
 
     def clear(self) -> None:
         for region in regions:
-            try:
+            with suppress(StoreError), region.guard(urgent=True):
                 region.store.invalidate([self._everything(table) for table in self.changes.tables])
-            except StoreError as error:
-                region.failed(error)
 
     def _everything(self, table: str) -> MarkedTable:
         return MarkedTable(self._keys[table], frozenset(), whole=True)

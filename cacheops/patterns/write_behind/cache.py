@@ -16,12 +16,11 @@ from django.core.cache.backends.base import BaseCache
 from django.db import DatabaseError
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import CacheopsError, NotBuffered, StoreError, StoreUnavailable
+from cacheops.exceptions import NotBuffered, StoreError
 from cacheops.patterns.write_behind.buffer import Buffer, Newest
 from cacheops.patterns.write_behind.redis_buffer import buffer_of
 from cacheops.protocol.keys import WRITE_BEHIND, base_of
 from cacheops.regions import regions
-from cacheops.stores.circuit_breaker import CircuitOpen
 
 logger = logging.getLogger("cacheops")
 
@@ -136,20 +135,9 @@ class WriteBehindCache(Generic[Item, Result]):
             return str(error)
 
     def _asked(self, ask: Callable[[Buffer], Answer]) -> Answer:
-        """Ask the local region's buffer, within its circuit breaker. Raise StoreError where it does not do its part."""
-        region = regions.local
-        if not region.breaker.allows():
-            raise CircuitOpen("the region's servers did not answer lately")
-        try:
-            answer = ask(self.buffer)
-        except StoreUnavailable as error:
-            region.failed(error)
-            raise
-        except CacheopsError:
-            region.answered()  # it said no
-            raise
-        region.answered()
-        return answer
+        """Ask the local region's buffer. Raise StoreError where it does not do its part."""
+        with regions.local.guard():
+            return ask(self.buffer)
 
     def _newest_items(self, items: Sequence[Item], payloads: Sequence[bytes]) -> list[Newest]:
         """Return the newest item of each name among these."""
@@ -183,7 +171,7 @@ class WriteBehindCache(Generic[Item, Result]):
 
     def state(self) -> WriteBehindState:
         """Return what waits. Raise StoreUnavailable where the region does not answer."""
-        figures = self.buffer.figures()
+        figures, problem = self._asked(lambda buffer: (buffer.figures(), buffer.problem()))
         return WriteBehindState(
             name=self.name,
             region=conf.local_region,
@@ -192,7 +180,7 @@ class WriteBehindCache(Generic[Item, Result]):
             taken=figures.taken,
             workers=figures.workers,
             dead=dead_letters().filter(buffer=self.name).count(),
-            problem=self.buffer.problem() or ("" if figures.workers else "no worker runs (manage.py flush_writes)"),
+            problem=problem or ("" if figures.workers else "no worker runs (manage.py flush_writes)"),
         )
 
 

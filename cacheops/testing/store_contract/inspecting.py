@@ -33,17 +33,17 @@ class InspectionRules:
 
     def test_counts_add_up_the_highest_first(self, store: Store) -> None:
         key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {"rare": 1, "often": 5}, 10, TTL)
-        store.inspection.add_counts(key, {"often": 2, "new": 3}, 10, TTL)
+        store.inspection.add_counts(key, {"rare": 1, "often": 5}, 10, TTL).result()
+        store.inspection.add_counts(key, {"often": 2, "new": 3}, 10, TTL).result()
         assert store.inspection.top_counts([key, f"{key}-none"], 2) == [[("often", 7.0), ("new", 3.0)], []]
 
     def test_only_the_highest_are_kept(self, store: Store) -> None:
         key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {str(number): number + 1 for number in range(20)}, 5, TTL)
+        store.inspection.add_counts(key, {str(number): number + 1 for number in range(20)}, 5, TTL).result()
         assert [name for name, _ in store.inspection.top_counts([key], 100)[0]] == ["19", "18", "17", "16", "15"]
 
     def test_counts_end(self, store: Store, pass_time: PassTime) -> None:
         key = f"{new_table().base}u"
-        store.inspection.add_counts(key, {"one": 1}, 5, BRIEF)
+        store.inspection.add_counts(key, {"one": 1}, 5, BRIEF).result()
         pass_time(2 * BRIEF)
         assert store.inspection.top_counts([key], 5) == [[]]

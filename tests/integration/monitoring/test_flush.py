@@ -14,7 +14,6 @@ from cacheops.monitoring import stats
 from cacheops.monitoring.recorder import MOST_MINUTES, Flusher, flusher
 from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Ledger, last_spans, ledger_of, span_at
 from cacheops.regions import regions
-from cacheops.stores.circuit_breaker import CacheCircuitBreaker
 
 HITS = 500
 
@@ -95,10 +94,12 @@ def test_figures_whose_answer_was_lost_are_not_added_twice(region: str, monkeypa
     assert stats.usage(region).total.hits == 2
 
 
-def test_a_region_that_is_away_is_told_later_up_to_a_bound(region: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_region_that_is_away_is_told_later_up_to_a_bound(
+    region: str, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHEOPS_BREAKER_THRESHOLD, settings.CACHEOPS_BREAKER_RECOVERY = 1, 1e6
     clock = Clock()
     own = Flusher(clock)
-    regions[region].breaker = CacheCircuitBreaker(failure_threshold=1, recovery_timeout=1e9)
     regions[region].breaker.failed()
     for _ in range(MOST_MINUTES + 5):
         counters.hit("a.b:get", 0.001)

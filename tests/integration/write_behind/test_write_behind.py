@@ -11,7 +11,6 @@ from cacheops.patterns import BatchCacheOperations
 from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache
 from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
-from cacheops.regions import regions
 from tests.integration.write_behind.conftest import Note, Sink
 
 NOTE = Note(1, "Grüße 🌡", datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
@@ -87,8 +86,7 @@ def test_with_redis_dead_the_database_is_written(settings: Any, sink: Sink) -> N
         for number in range(10):
             assert not cache.write(Note(number)).buffered
         assert len(sink.stored) == 10
-        assert not regions.local.breaker.allows()
-        assert cache.write(Note(11)).reason == "the region's servers did not answer lately"
+        assert "has not answered lately" in cache.write(Note(11)).reason
     finally:
         del write_behind.registered["notes"]
 

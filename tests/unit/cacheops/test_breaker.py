@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
-from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitOpen, CircuitState
+from cacheops.stores.reply import OnResult, ReadyReply
 
 
 class Clock:
@@ -161,3 +162,80 @@ def test_one_of_many_threads_probes() -> None:
 def test_what_can_not_work_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="CACHEOPS_BREAKER_THRESHOLD"):
         CacheCircuitBreaker(**wrong)
+
+
+class LostReply:
+    def result(self) -> Any:
+        raise StoreUnavailable
+
+    def on_result(self, callback: OnResult[Any]) -> None:
+        callback(StoreUnavailable())
+
+
+class TestGuard:
+    """What stands around a request always reports the outcome."""
+
+    def test_an_open_circuit_is_not_entered(self, breaker: CacheCircuitBreaker) -> None:
+        fail(breaker, 3)
+        with pytest.raises(CircuitOpen, match="us-west-2 has not answered lately"), breaker.guard("us-west-2"):
+            raise AssertionError
+
+    def test_answers_refusals_and_failures(self, breaker: CacheCircuitBreaker, clock: Clock) -> None:
+        reports: list[Any] = []
+        guard = breaker.guard(
+            on_failure=lambda error, opened: reports.append((str(error), opened)),
+            on_close=lambda: reports.append("closed"),
+        )
+        for error in [StoreUnavailable("a"), CommandRefused("no"), *map(StoreUnavailable, "bcd")]:
+            with pytest.raises(type(error)), guard:
+                raise error
+        clock.now = 10.0
+        with guard:
+            pass
+        assert reports == [("a", False), ("b", False), ("c", False), ("d", True), "closed"]
+
+    def test_an_error_of_the_callers_leaves_the_probe_to_the_next(
+        self, breaker: CacheCircuitBreaker, clock: Clock
+    ) -> None:
+        fail(breaker, 3)
+        clock.now = 10.0
+        with pytest.raises(ValueError), breaker.guard():
+            raise ValueError
+        assert [breaker.allows() for _ in range(2)] == [True, False]
+
+    @pytest.mark.parametrize("at", ["send", "result"])
+    def test_a_reply_that_is_awaited_later_is_reported(
+        self, breaker: CacheCircuitBreaker, clock: Clock, at: str
+    ) -> None:
+        def away() -> Any:
+            raise StoreUnavailable
+
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                breaker.guard().send(away if at == "send" else LostReply).result()
+        assert breaker.state is CircuitState.OPEN
+        clock.now = 10.0
+        reply = breaker.guard().send(lambda: ReadyReply("found"))
+        assert breaker.state is CircuitState.HALF_OPEN
+        assert reply.result() == "found"
+        assert breaker.state is CircuitState.CLOSED
+
+    def test_what_nobody_waits_for_is_reported_and_never_a_probe(
+        self, breaker: CacheCircuitBreaker, clock: Clock
+    ) -> None:
+        results: list[Any] = []
+        for _ in range(3):
+            assert breaker.guard().send_nowait(LostReply, results.append)
+        assert len(results) == 3
+        assert breaker.state is CircuitState.OPEN
+        clock.now = 10.0
+        assert not breaker.guard().send_nowait(lambda: ReadyReply(1), results.append)
+        assert breaker.allows()  # the probe is still there to be taken
+
+    def test_what_is_urgent_goes_on_in_a_pause(self, pausing: CacheCircuitBreaker) -> None:
+        fail(pausing, 1)
+        with pytest.raises(CircuitOpen), pausing.guard():
+            pass
+        with pausing.guard(urgent=True):
+            pass
+        assert pausing.failures == 0

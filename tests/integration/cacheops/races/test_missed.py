@@ -153,7 +153,8 @@ def test_a_refusal_is_an_answer(settings, monkeypatch):
     settings.CACHEOPS_BREAKER_THRESHOLD = 1
     settings.CACHEOPS_BREAKER_RECOVERY = 0.0
     region = regions.local
-    region.failed(ConnectionError("the region was away"))
+    with pytest.raises(StoreUnavailable), region.guard():
+        raise StoreUnavailable
     assert region.breaker.state is not CircuitState.CLOSED
     changes = Changes()
     changes.add_table("testapp_book", "test")
