@@ -55,7 +55,7 @@ class PendingReply:
 
 
 class Connection:
-    """One connection, of one thread. Answers come in the order of the commands: who waits reads those before, too."""
+    """One connection, of one thread. Answers come in the order of commands: to wait for one reads those before it."""
 
     closed = True  # until it has connected
 

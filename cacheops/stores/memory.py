@@ -74,7 +74,7 @@ class MemoryStore(Store):
             return Refusal.PENDING
         registry = self._registries.get(table.keys.base) or _Registry()
         fresh = set(table.schemes) - registry.schemes
-        if fresh and self._alive(registry.writers):
+        if fresh and self._alive(registry.writers):  # R5
             return Refusal.PENDING
         if fresh and len((registry.schemes | fresh) - {WHOLE_TABLE}) > MAX_SCHEMES:
             return Refusal.FULL
@@ -178,7 +178,7 @@ class MemoryStore(Store):
                     if self._alive(marks):
                         self._marks[key] = self._alive(marks)
                     self._drop(key)
-                if late:  # readers may have leased under conditions that the writer does not know of
+                if late:  # readers may have leased under schemes that the writer does not know
                     self._drop(table.keys.generation)
                 expired += late
         return ReadyReply(expired)
@@ -218,7 +218,7 @@ class MemoryStore(Store):
     # --- values -----------------------------------------------------------------------------------------------------
 
     def _registry(self, keys: TableKeys) -> _Registry:
-        """Return a table's registry. A new one knows no schemes, so no entry may outlive the old one."""
+        """Return a table's registry. A new one knows no schemes, so no entry may outlive the old one (R6)."""
         if keys.base not in self._registries:
             self._registries[keys.base] = _Registry()
             self._drop(keys.generation)
@@ -234,7 +234,7 @@ class MemoryStore(Store):
             return False
         if self._alive(marks):
             return True
-        del self._marks[key]  # its writers are dead: as good as absent
+        del self._marks[key]  # the marks of dead writers are as good as absent
         return False
 
     def _get(self, key: str) -> bytes | None:
@@ -265,7 +265,7 @@ class MemoryStore(Store):
 
 
 class MemoryInspection(Inspection):
-    """Safe for threads."""
+    """Counts have a lock of their own. Safe for threads."""
 
     def __init__(self, store: MemoryStore, clock: Callable[[], float]) -> None:
         self._store = store

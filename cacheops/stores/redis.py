@@ -144,6 +144,7 @@ class RedisStore(Store):
             routes += nodes.values()
 
         def schemes(answers: list[Any]) -> list[frozenset[str]]:
+            # R10: a replica that takes over without a mark would serve what the writer changes.
             if any(acknowledged < self.wait_replicas for acknowledged in answers[len(tables) :]):
                 raise StoreUnavailable(
                     f"{self.name}: the replicas did not confirm a mark in time; a fail-over now would lose it."

@@ -12,18 +12,18 @@ from cacheops.stores.scripts import FILL_MANY, LEASE_MANY
 
 # Keys in one call: a script stops its server, some 2 µs a key.
 SCRIPT_KEYS = 200
-NO_VERSION = bytes(VERSION_BYTES)  # stands for that of a tag which a writer is about to change
+NO_VERSION = bytes(VERSION_BYTES)  # in place of that of a tag that a writer is about to change
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What all queries together ask of one table; dictionaries for their order."""
+class _TableLease:
+    """The tags and schemes that all queries together need of one table; dictionaries for their order."""
 
     keys: TableKeys
     tags: dict[str, None] = field(default_factory=dict)
     schemes: dict[str, None] = field(default_factory=dict)
 
-    _last: tuple[str, ...] | None = None  # schemes: those of a batch are often the very same
+    _last: tuple[str, ...] | None = None  # schemes: those of a batch are often the same object
 
     def add(self, keys: Sequence[str], schemes: tuple[str, ...]) -> None:
         """Add one query: its generation's key, then its tags', and its schemes."""
@@ -39,51 +39,51 @@ class _Asked:
 
 
 class ManyLeases:
-    """The commands that lease many queries' tags, and the reading of their answers."""
+    """The commands that lease many queries' tags, and the decoding of their answers."""
 
     def __init__(self, requests: Sequence[LeaseRequest]) -> None:
         self._requests = requests
         self._keys = [[table.key_list() for table in one.tables] for one in requests]
-        self._tables: dict[str, _Asked] = {}
+        self._tables: dict[str, _TableLease] = {}
         self._entries: dict[str, list[int]] = {}  # by the slot's table
         for index, one in enumerate(requests):
             for table, keys in zip(one.tables, self._keys[index], strict=True):
                 base = table.keys.base
-                asked = self._tables.get(base)
-                if asked is None:
-                    asked = self._tables[base] = _Asked(table.keys)
-                asked.add(keys, table.schemes)
+                lease = self._tables.get(base)
+                if lease is None:
+                    lease = self._tables[base] = _TableLease(table.keys)
+                lease.add(keys, table.schemes)
             places = self._entries.get(one.tables[0].keys.base)
             if places is None:
                 places = self._entries[one.tables[0].keys.base] = []
             places.append(index)
 
     def commands(self, lives: int) -> list[Command]:
-        """Return the scripts' calls, then a look at each table's entries. `lives` in milliseconds."""
+        """Return the scripts' calls, then one read of each table's entries. `lives` in milliseconds."""
         version = new_version()
-        found = [
-            LEASE_MANY.command([asked.keys.registry, asked.keys.generation, *part], version, lives, *asked.schemes)
-            for asked in self._tables.values()
-            for part in asked.parts()
+        leases = [
+            LEASE_MANY.command([lease.keys.registry, lease.keys.generation, *part], version, lives, *lease.schemes)
+            for lease in self._tables.values()
+            for part in lease.parts()
         ]
-        looks = (("MGET", *[self._requests[index].entry for index in places]) for places in self._entries.values())
-        return [*found, *looks]
+        reads = (("MGET", *[self._requests[index].entry for index in places]) for places in self._entries.values())
+        return [*leases, *reads]
 
     def leased(self, answers: Sequence[Any]) -> list[tuple[bytes | Refusal, bytes | None]]:
-        """Return for each query its versions or why there are none, and its entry's bytes."""
-        told = iter(answers)
+        """Return for each query its versions, or the refusal, and its entry's bytes."""
+        remaining = iter(answers)
         versions: dict[str, bytes] = {}
         refused: dict[tuple[str, str], Refusal] = {}
-        for base, asked in self._tables.items():
-            for part in asked.parts():
-                answer = next(told)
-                for scheme, verdict in zip(asked.schemes, answer, strict=False):
+        for base, lease in self._tables.items():
+            for part in lease.parts():
+                answer = next(remaining)
+                for scheme, verdict in zip(lease.schemes, answer, strict=False):
                     if verdict:
                         refused[base, scheme] = Refusal(verdict.decode())
-                versions.update(zip([asked.keys.generation, *part], versions_in(answer[-1]), strict=True))
+                versions.update(zip([lease.keys.generation, *part], versions_in(answer[-1]), strict=True))
         payloads: list[bytes | None] = [None] * len(self._requests)
         for places in self._entries.values():
-            for index, payload in zip(places, next(told), strict=True):
+            for index, payload in zip(places, next(remaining), strict=True):
                 payloads[index] = payload
         return [(self._one(index, versions, refused), payloads[index]) for index in range(len(self._requests))]
 
@@ -107,7 +107,7 @@ def lease_tags_commands(
 
 
 def tag_versions(answers: Sequence[Any], version: bytes) -> TagVersions | Refusal:
-    """Return what `lease_tags_commands` were answered."""
+    """Return the versions in the answers to `lease_tags_commands`."""
     for answer in answers:
         for verdict in answer[:-1]:
             if verdict:
@@ -121,7 +121,7 @@ def tag_versions(answers: Sequence[Any], version: bytes) -> TagVersions | Refusa
 
 
 def fill_commands(entries: Sequence[EncodedEntry]) -> list[Command]:
-    """Return the calls that store entries, one for a table's: a command for each entry takes the client far longer."""
+    """Return the calls that store entries, one for a table's: a command for each entry costs the client far more."""
     tables: dict[str, list[EncodedEntry]] = {}
     for one in entries:
         table = one.entry[: one.entry.index("}")]
@@ -144,6 +144,6 @@ def fill_commands(entries: Sequence[EncodedEntry]) -> list[Command]:
 
 
 def route_of(command: Command) -> str:
-    """Return a key whose server a command goes to."""
+    """Return the first key of a command, by which it is routed."""
     key: str = command[3] if command[0] == "EVALSHA" else command[1]
     return key

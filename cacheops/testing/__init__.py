@@ -1,4 +1,4 @@
-"""What tests of projects and of stores use: assertions about hits, and the contract that every store keeps."""
+"""Helpers for the tests of projects and of stores: assertions about hits, and the contract of a store."""
 
 from cacheops.testing.assertions import assert_hits, assert_misses
 

@@ -1,4 +1,4 @@
-"""Assertions about what the cache answered within a block."""
+"""Assertions about hits and loads within a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def assert_hits(count: int) -> Iterator[Tally]:
 
 @contextmanager
 def assert_misses(count: int) -> Iterator[Tally]:
-    """Fail unless the database answered `count` cached reads of the block: those missed, or bypassed the cache."""
+    """Fail unless the database answered `count` cached reads of the block: misses and bypasses."""
     with tallied() as tally:
         yield tally
     loaded = tally.misses + tally.bypasses

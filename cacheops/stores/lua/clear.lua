@@ -6,7 +6,7 @@
 -- ARGV[1]   the writer's name, 8 bytes
 -- ARGV[2]   "1" where the writer has closed the table, which counts as one mark more
 --
--- The last writer deletes the tag: the next lease gives it a version never used before. Returns how many of the marks
+-- Marks of other writers stay (R11). The last writer deletes the tag: the next lease gives it a version never used before. Returns how many of the marks
 -- were still standing; fewer than asked means that the write took longer than its mark was allowed to, or that the mark
 -- was lost. Readers may then have leased under conditions that the writer does not know of: no entry of the table lives on.
 

@@ -1,5 +1,4 @@
--- Make every entry that depends on these tags a miss, now and for reads under way. What a writer has marked stays so. After
--- tag.lua.
+-- Make every entry that depends on these tags a miss, now and for reads under way. Marks of writers stay (R11). After tag.lua.
 --
 -- KEYS      the tags
 --

@@ -15,18 +15,18 @@ local tags = {}
 for at = 2, last do
     local value = redis.call('GET', KEYS[at])
     if is_pending(value) then return 'pending' end
-    -- What a dead writer has left behind is as good as absent.
+    -- The marks of a dead writer are as good as absent.
     tags[at] = is_clean(value) and value or nil
-    if closed and not tags[at] then return 'pending' end
+    if closed and not tags[at] then return 'pending' end  -- R12
 end
 
 for at = 5, #ARGV do
-    local verdict = take_in(ARGV[at])
+    local verdict = add_scheme(ARGV[at])
     if verdict ~= '' then return verdict end
 end
 
 if locks and not redis.call('SET', KEYS[#KEYS], ARGV[3], 'NX', 'PX', ARGV[4]) then
-    -- Its own lock, where this call is sent again because the answer was lost.
+    -- The lock may be this loader's: the call is sent again where its answer was lost.
     if redis.call('GET', KEYS[#KEYS]) ~= ARGV[3] then return 'busy' end
 end
 
@@ -35,6 +35,6 @@ register()
 
 local versions = {}
 for at = 2, last do
-    versions[#versions + 1] = leased(KEYS[at], tags[at])
+    versions[#versions + 1] = lease(KEYS[at], tags[at])
 end
 return table.concat(versions)

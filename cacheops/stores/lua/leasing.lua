@@ -6,15 +6,15 @@
 -- ARGV[1]   8 random bytes, for versions never used before
 -- ARGV[2]   how long tags live at least, in milliseconds
 
--- A call that is sent again, because its answer was lost, must not give its first version again: others may have filled
--- under it what was changed since. So half of a version is the moment, in microseconds.
+-- R3: a call that is sent again, because its answer was lost, must not give its first version again: others may have
+-- filled under it what was changed since. So half of a version is the moment, in microseconds.
 local fresh_version = string.sub(ARGV[1], 1, 4) .. struct.pack('>I4', time[1] % 4000 * 1000000 + time[2])
 
 local function is_pending(value)
     return other_marks(value, '') ~= ''
 end
 
-local MAX_SCHEMES = 64  -- each write computes a tag for every scheme; the whole table's, "", has room always
+local MAX_SCHEMES = 64  -- each write computes a tag for every scheme; the scheme of the whole table, "", always has room
 local registered = redis.call('HGETALL', KEYS[1])
 local schemes, count, writers, closed = {}, 0, false, false
 for at = 1, #registered, 2 do
@@ -32,10 +32,10 @@ for at = 1, #registered, 2 do
     end
 end
 
--- Take a scheme in; return "", or why it can't be registered now. A writer that is under way does not know a new scheme:
--- it would leave its tags unmarked.
+-- Add a scheme to those to be registered (R4); return "", or why it can't be registered now. R5: a pending writer does not
+-- know a new scheme, and would leave its tags unmarked.
 local fresh = {}
-local function take_in(scheme)
+local function add_scheme(scheme)
     if schemes[scheme] then return '' end
     if writers then return 'pending' end
     if scheme ~= '' then
@@ -47,15 +47,15 @@ local function take_in(scheme)
     return ''
 end
 
--- The registry was lost, or never was: entries of schemes that it no longer names must not live on, so the generation
+-- R6: the registry was lost, or never was. Entries of schemes that it no longer names must not live on, so the generation
 -- counts as absent.
 local registry_is_new = #registered == 0
 local function register()
     if registry_is_new or #fresh > 0 then redis.call('HSET', KEYS[1], 'table', '1', unpack(fresh)) end
 end
 
--- Return a tag's version, or a new one where it has none.
-local function leased(key, version)
+-- Return a tag's version, a new one where it has none (R3), and prolong its life.
+local function lease(key, version)
     if not version then
         redis.call('SET', key, fresh_version, 'PX', ARGV[2])
         return fresh_version

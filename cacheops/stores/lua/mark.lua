@@ -1,11 +1,12 @@
--- Announce a writer to one table, and mark tags: until it clears them, no entry that depends on them is a hit. After tag.lua.
+-- Announce a writer to one table (R7), and mark tags: until it clears them, no entry that depends on them is a hit. After
+-- tag.lua.
 --
 -- KEYS[1]   the table's registry
 -- KEYS[2]   the table's generation
 -- KEYS[3..] the tags to mark (the generation among them, where the whole table is)
 -- ARGV[1]   the writer's name, 8 bytes
 -- ARGV[2]   how long the mark may stand, in milliseconds
--- ARGV[3]   "1" to close the table instead: the tags are deleted, and nobody may lease any until the writer is done.
+-- ARGV[3]   "1" to close the table instead: the tags are deleted, and no absent tag is leased until the writer clears (R12).
 --           It costs two fields less a tag that exists, and nothing a tag that does not: for writes of many rows.
 --
 -- Where readers take outdated entries (note.lua), the versions that this mark replaces are noted in a sorted set beside the
@@ -32,7 +33,7 @@ end
 redis.call('HSET', KEYS[1], 'table', '1', (closes and 'x:' or 'w:') .. ARGV[1], now + tonumber(ARGV[2]))
 
 if #registered == 0 then
-    -- The registry was lost: this writer cannot know which tags to mark, so no entry may live on. A generation that
+    -- R6: the registry was lost. This writer cannot know which tags to mark, so no entry may live on. A generation that
     -- another writer has marked stays pending.
     local generation = redis.call('GET', KEYS[2])
     if is_clean(generation) then redis.call('DEL', KEYS[2]) end
@@ -51,7 +52,7 @@ for from = 3, #KEYS, SLICE do
             replaced[#replaced + 1] = value
         end
         if closes then
-            -- What another writer has marked stays so: it may be done later than this one.
+            -- R13: another writer's mark stays, as that writer may be done later than this one.
             if clean then changed[#changed + 1] = KEYS[at] end
         else
             changed[#changed + 1] = KEYS[at]

@@ -63,6 +63,7 @@ class ManyRules:
         assert [payload is not None for _, payload in lease(store, readers)] == [False, True, False]
 
     def test_what_was_written_meanwhile_is_a_miss(self, store: Store) -> None:
+        """R2."""
         readers = readers_of(store, entries=3)
         leased = lease(store, readers)
         keys, writer = readers[0].tables[0].keys, new_writer()
@@ -79,6 +80,7 @@ class ManyRules:
         assert [versions is Refusal.PENDING for versions in found] == [False, True, False]
 
     def test_what_a_writer_closes_is_refused_and_the_rest_is_not(self, store: Store) -> None:
+        """R12."""
         readers = readers_of(store, entries=3)
         readers[0].fill()
         readers[2].fill()
@@ -90,6 +92,7 @@ class ManyRules:
         assert [version == b"" for version in tags.versions] == [True, True, False]
 
     def test_a_new_scheme_is_refused_while_a_writer_is_pending(self, store: Store) -> None:
+        """R5."""
         readers = readers_of(store, entries=1)
         keys = readers[0].tables[0].keys
         lease(store, readers)
@@ -116,6 +119,7 @@ class ManyRules:
         assert isinstance(versions, bytes)
 
     def test_a_lost_registry_outdates_every_entry(self, store: Store) -> None:
+        """R6."""
         readers = readers_of(store, entries=2)
         fill(store, readers)
         registry = readers[0].tables[0].keys.registry
@@ -152,6 +156,7 @@ class ManyRules:
         assert lease_tags(store, readers) is Refusal.PENDING
 
     def test_tags_of_a_new_scheme_are_refused_while_a_writer_is_pending(self, store: Store) -> None:
+        """R5."""
         readers = readers_of(store, entries=2)
         store.mark([write(readers[0].tables[0].keys, "b=9")], new_writer(), TTL).result()
         assert lease_tags(store, readers) is Refusal.PENDING

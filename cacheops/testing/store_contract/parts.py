@@ -1,4 +1,4 @@
-"""What the contract's tests are made of: tables of their own, queries, writers."""
+"""Parts of the contract's tests: tables of their own, queries, writers."""
 
 import os
 import uuid
@@ -10,11 +10,11 @@ from cacheops.stores.base import EncodedEntry, MarkedTable, Refusal, Store, Tabl
 
 PassTime = Callable[[float], None]
 TTL = 30.0  # seconds; longer than any of these tests
-BRIEF = 0.05  # seconds; what these tests wait for to end
+BRIEF = 0.05  # seconds; of what these tests see end
 
 
 class Reader:
-    """One query, of one or several tables: what it leases, and whether its entry is a hit."""
+    """A query of one or several tables, and its entry."""
 
     def __init__(self, store: Store, *tables: TableTags, digest: str = "entry") -> None:
         self.store, self.tables = store, tables
@@ -30,12 +30,13 @@ class Reader:
 
     def encoded(self, versions: bytes, ttl: float = TTL) -> EncodedEntry:
         """Return an entry whose payload is the versions that it was leased under."""
-        return EncodedEntry(
-            self.entry, versions, ttl, [key for table in self.tables for key in table.key_list()], versions
-        )
+        return EncodedEntry(self.entry, versions, ttl, self.tags(), versions)
+
+    def tags(self) -> list[str]:
+        return [key for table in self.tables for key in table.key_list()]
 
     def values(self) -> list[bytes | None]:
-        return self.store.read([self.entry, *[key for table in self.tables for key in table.key_list()]])
+        return self.store.read([self.entry, *self.tags()])
 
     def hits(self) -> bool:
         entry, *tags = self.values()

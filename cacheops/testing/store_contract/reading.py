@@ -35,6 +35,7 @@ class ReadingRules:
         assert not reader.hits()
 
     def test_the_schemes_of_a_lease_are_registered(self, store: Store) -> None:
+        """R4."""
         keys = new_table()
         assert store.schemes(keys) == frozenset()
         Reader(store, query(keys, "a=1", "b=2")).lease()
@@ -142,6 +143,7 @@ class ReadingRules:
             assert not reader.hits()
 
     def test_versions_are_never_used_again(self, store: Store) -> None:
+        """R3."""
         keys = new_table()
         seen = set()
         for _ in range(50):
@@ -150,6 +152,7 @@ class ReadingRules:
         assert len(seen) == 50
 
     def test_a_lost_registry_renews_the_generation(self, store: Store) -> None:
+        """R6."""
         keys = new_table()
         known = Reader(store, query(keys, "a=1"))
         known.fill()

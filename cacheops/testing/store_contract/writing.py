@@ -48,6 +48,7 @@ class WritingRules:
         assert reader.lease() is Refusal.PENDING
 
     def test_a_mark_answers_with_the_schemes_of_each_table(self, store: Store) -> None:
+        """R7."""
         first, second = new_table(), new_table()
         Reader(store, query(first, "a=1")).lease()
         Reader(store, query(second, "b=1", "c=1")).lease()
@@ -55,6 +56,7 @@ class WritingRules:
         assert schemes == [{"a"}, {"b", "c"}]
 
     def test_a_new_scheme_waits_for_the_writers_of_its_table(self, store: Store) -> None:
+        """R5."""
         keys, writer = new_table(), new_writer()
         store.mark([write(keys, "a=1")], writer, TTL).result()
         reader = Reader(store, query(keys, "b=1"))
@@ -74,6 +76,7 @@ class WritingRules:
         assert reader.hits()
 
     def test_a_fill_that_a_writer_overtook_is_no_hit(self, store: Store) -> None:
+        """R2."""
         keys, writer = new_table(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
         versions = reader.lease()
@@ -85,6 +88,7 @@ class WritingRules:
 
     @pytest.mark.parametrize("last", [0, 1], ids=["the first", "the second"])
     def test_a_tag_waits_for_its_last_writer(self, store: Store, last: int) -> None:
+        """R11."""
         keys, writers = new_table(), [new_writer(), new_writer()]
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
@@ -96,14 +100,16 @@ class WritingRules:
         assert store.clear([write(keys, "a=1")], writers[last]).result() == 0
         assert isinstance(reader.lease(), bytes)
 
-    def test_a_new_scheme_waits_for_the_last_writer_of_its_table(self, store: Store) -> None:
-        keys, first, second = new_table(), new_writer(), new_writer()
-        store.mark([write(keys, "a=1")], first, TTL).result()
-        store.mark([write(keys, "a=2")], second, TTL).result()
-        store.clear([write(keys, "a=1")], first).result()
+    @pytest.mark.parametrize("last", [0, 1], ids=["the first", "the second"])
+    def test_a_new_scheme_waits_for_the_last_writer_of_its_table(self, store: Store, last: int) -> None:
+        """R5."""
+        keys, writers = new_table(), [new_writer(), new_writer()]
+        for number, writer in enumerate(writers):
+            store.mark([write(keys, f"a={number}")], writer, TTL).result()
+        store.clear([write(keys, f"a={1 - last}")], writers[1 - last]).result()
         reader = Reader(store, query(keys, "b=1"))
         assert reader.lease() is Refusal.PENDING
-        store.clear([write(keys, "a=2")], second).result()
+        store.clear([write(keys, f"a={last}")], writers[last]).result()
         assert isinstance(reader.lease(), bytes)
 
     def test_replies_may_be_awaited_in_any_order(self, store: Store) -> None:
@@ -130,6 +136,7 @@ class WritingRules:
         assert outcomes == [0, 1]
 
     def test_a_writer_that_closes_a_table_ends_its_tags_and_spares_the_others(self, store: Store) -> None:
+        """R12."""
         keys, writer = new_table(), new_writer()
         changed, other = Reader(store, query(keys, "a=1")), Reader(store, query(keys, "a=2"))
         changed.fill()
@@ -144,6 +151,7 @@ class WritingRules:
         assert isinstance(changed.lease(), bytes)
 
     def test_a_writer_that_closes_a_table_leaves_anothers_mark(self, store: Store) -> None:
+        """R13."""
         keys, marks, closes = new_table(), new_writer(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
@@ -209,7 +217,7 @@ class WritingRules:
         assert not reader.hits()
 
     def test_a_mark_in_a_lost_registry_outdates_every_entry(self, store: Store) -> None:
-        """Its writer is told no schemes, so it can't know which tags to mark."""
+        """R6: its writer is told no schemes, so it can't know which tags to mark."""
         keys = new_table()
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
@@ -226,6 +234,7 @@ class WritingRules:
         assert store.clear([write(keys, "a=1")], writer).result() == 0
 
     def test_a_clear_of_what_is_not_marked_spares_others(self, store: Store) -> None:
+        """R11."""
         keys, other = new_table(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
@@ -243,6 +252,7 @@ class WritingRules:
 
     @pytest.mark.parametrize("whole", [False, True], ids=["tag", "generation"])
     def test_invalidate_spares_a_writers_mark(self, store: Store, whole: bool) -> None:
+        """R11."""
         keys, writer = new_table(), new_writer()
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
