@@ -21,7 +21,6 @@ from cacheops.reading.load import FIRST_WAIT, LONGEST_WAIT, count_error
 from cacheops.reading.lookup import due_early, valid_entry
 from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region, regions
-from cacheops.regions.outbox import replay_queue
 from cacheops.regions.switches import controls
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
 
@@ -112,13 +111,7 @@ class _Batch:
             for table in request.tables:
                 by_table.setdefault(table.keys.base, {}).update(dict.fromkeys(table.key_list()))
         keys = [key for own in by_table.values() for key in own]
-        if self.region.queue_is_due(self.databases):
-            replay_queue(self.region, self.databases)
-        values = self.store.read(keys)
-        if self.region.is_connected_anew():  # while reading: another server may have answered
-            replay_queue(self.region, self.databases)
-            values = self.store.read(keys)
-        return dict(zip(keys, values, strict=True))
+        return dict(zip(keys, self.region.read(keys, self.databases), strict=True))
 
     def _take(self, place: int, entry: Entry) -> bool:
         try:
@@ -187,7 +180,8 @@ class _Batch:
     def _lease_once(self, places: Sequence[int]) -> dict[int, tuple[bytes | Refusal, bytes | None]]:
         wanted = [LeaseRequest(self.requests[place].entry, self.requests[place].tables) for place in places]
         ttl = max(self.requests[place].profile.timeout for place in places)
-        answers = dict(zip(places, self.store.lease_many(wanted, ttl).result(), strict=True))
+        found = self.region.drained(self.databases, lambda: self.store.lease_many(wanted, ttl).result())
+        answers = dict(zip(places, found, strict=True))
         for place, (leased, _) in answers.items():
             if isinstance(leased, bytes):
                 for table in self.requests[place].tables:

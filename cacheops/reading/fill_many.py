@@ -18,7 +18,6 @@ from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation.counters import counters
 from cacheops.reading.request import Request, roomy
 from cacheops.regions import Region
-from cacheops.regions.outbox import replay_queue
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
 from cacheops.stores.reply import Reply
 from cacheops.ttl import jittered
@@ -58,16 +57,29 @@ def lease_many(region: Region, requests: Sequence[Request]) -> list[Leased]:
 
     Raise StoreUnavailable where the region does not answer, CommandRefused where it does not let us.
     """
-    return lease_many_begin(region, requests)()
+    if not requests:
+        return []
+    databases = tuple({name for names in {request.databases for request in requests} for name in names})
+    wanted = _coarsened(region, requests)
+    with region.guard():
+        found = region.drained(databases, lambda: _send_leases(region, wanted).result())
+    return _leased(region, requests, wanted, found)
 
 
 def lease_many_begin(region: Region, requests: Sequence[Request]) -> Callable[[], list[Leased]]:
-    """Ask for leases; the call returned waits for them and returns what `lease_many` does. Both raise as it does."""
+    """Ask for leases; the call returned waits for them and returns what `lease_many` does. Both raise as it does.
+
+    What the region has missed is not applied first: an entry that it should have lost may count as warm.
+    """
     if not requests:
         return list
-    wanted = [roomy(region, request) for request in requests] if region.full else list(requests)
+    wanted = _coarsened(region, requests)
     reply = region.guard().send(lambda: _send_leases(region, wanted))
     return lambda: _leased(region, requests, wanted, reply.result())
+
+
+def _coarsened(region: Region, requests: Sequence[Request]) -> list[Request]:
+    return [roomy(region, request) for request in requests] if region.full else list(requests)
 
 
 def _leased(
@@ -94,9 +106,6 @@ def _leased(
 
 
 def _send_leases(region: Region, requests: Sequence[Request]) -> Reply[list[tuple[bytes | Refusal, bytes | None]]]:
-    databases = tuple({name for names in {request.databases for request in requests} for name in names})
-    if region.queue_is_due(databases):
-        replay_queue(region, databases)
     longest = max(request.profile.timeout for request in requests)
     wanted = [LeaseRequest(request.entry, request.tables) for request in requests]
     return region.store.lease_many(wanted, longest)

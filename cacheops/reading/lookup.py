@@ -12,7 +12,6 @@ from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOOK_UP, counters
 from cacheops.reading.request import Request
 from cacheops.regions import Region
-from cacheops.regions.outbox import replay_queue
 from cacheops.ttl import refresh_early
 
 MOST_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
@@ -22,12 +21,7 @@ def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence
     """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
     started = time.perf_counter()
     keys = request.key_list()
-    if region.queue_is_due(request.databases):
-        replay_queue(region, request.databases)
-    values = region.store.read(keys)
-    if region.is_connected_anew():  # while reading: another server may have answered
-        replay_queue(region, request.databases)
-        values = region.store.read(keys)
+    values = region.read(keys, request.databases)
     entry = valid_entry(request, values)
     if entry is None:
         if not waiting:

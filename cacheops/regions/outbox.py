@@ -1,12 +1,15 @@
-"""The durable queue: invalidations that a region could not be told of, in the database that was written.
+"""The outbox: invalidations that a region could not be sent, in the database that was written.
 
-A row is written in the transaction of the write itself, so it is there if, and only if, the write is. Whoever reaches
-the region replays it before the region's cache is used again, and looks for rows about once a second.
+A row is written in the transaction of the write itself, so it is there if, and only if, the write is (transactional
+outbox, https://microservices.io/patterns/data/transactional-outbox.html). Whoever reaches the region applies it before
+the region's entries are used again, and looks for rows about once a second.
 """
 
 import logging
+import threading
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.db import connections
@@ -15,72 +18,108 @@ from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.direct_sql import ask, has_table
-from cacheops.stores.base import MarkedTable
-
-if TYPE_CHECKING:
-    from cacheops.regions.region import Region
+from cacheops.stores.base import MarkedTable, Store
 
 logger = logging.getLogger("cacheops")
 
 TABLE = "cacheops_queuedinvalidation"
-BATCH = 1000  # rows replayed at a time
+BATCH = 1000  # rows applied at a time
+CHECK_SECONDS = 1.0  # between two looks of a process for what its region has missed
 
 
-def add(database: str, region: str, tables: Sequence[str]) -> bool:
-    """Queue the invalidation of whole tables, in the open transaction of `database`; say whether it has a queue.
+class Outbox:
+    """What one region has missed, and what this process knows of it. Shared by all threads."""
 
-    The first `migrate` writes before there is one, and must not fail for a region that is away. What the region then
-    misses is made up for by the migration that makes the queue: it has every region forget all of the database.
-    """
-    if not has_table(database, TABLE):
-        logger.warning(
-            "Region %s was not told of a write to %s, and the database %s has no queue yet: run `manage.py migrate`.",
-            region,
-            ", ".join(tables),
-            database,
-        )
-        return False
-    model: Any = apps.get_model("cacheops", "QueuedInvalidation")
-    model.objects.using(database).bulk_create([model(region=region, table=table) for table in tables])
-    return True
+    def __init__(self, region: str, store: Store) -> None:
+        self._region = region
+        self._store = store
+        self._seen_at: dict[str, float] = {}  # by database: when it was last found empty, or drained
+        self._applied: set[int] = set()  # rows that this process has applied, but not yet deleted
+        self._local = _Local()
 
+    def add(self, database: str, tables: Sequence[str]) -> bool:
+        """Add the invalidation of whole tables, in the open transaction of `database`; return whether it has an outbox.
 
-def replay_queue(region: "Region", databases: Sequence[str]) -> None:
-    """Invalidate in a region what it has missed of some databases. Raise StoreUnavailable where it does not answer."""
-    if region.is_connected_anew():  # perhaps to a server that has lost what was applied
-        region.replayed.clear()
-    for database in databases:
-        if connections[database].needs_rollback:
-            return  # the query that follows fails anyway; the next one looks again
-        last = 0
-        while found := waiting(database, region.name, last):
-            _replay(region, database, found)
-            last = found[-1][0]
-        region.queue_was_checked(database)
-    region.has_connected()
-
-
-def waiting(database: str, region: str, last: int) -> list[tuple[int, str]]:
-    """Return the queue's next rows for a region, after the key `last`: key and table.
-
-    It asks the driver itself: the look is ours, not a query of the caller's, who may count or forbid them.
-    """
-    sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {BATCH}'
-    return [(row[0], row[1]) for row in ask(database, TABLE, sql, (region, last))]
-
-
-def _replay(region: "Region", database: str, found: Sequence[tuple[int, str]]) -> None:
-    fresh = [row for row in found if row[0] not in region.replayed]
-    if fresh:
-        tables = sorted({table for _, table in fresh})
-        prefix = conf.prefix
-        region.store.invalidate(
-            [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
-        )
-        counters.told(region.name, replayed=len(tables))
-        region.replayed.update(key for key, _ in fresh)
-    # Not within a transaction: others would wait for the rows that it locks.
-    if not connections[database].in_atomic_block and region.store.replicated():
+        The first `migrate` writes before there is one, and must not fail for a region that is away. What the region
+        then misses is made up for by the migration that makes the table: it has every region forget the database.
+        """
+        if not has_table(database, TABLE):
+            logger.warning(
+                "Region %s was not sent a write to %s, and the database %s has no queue yet: run `manage.py migrate`.",
+                self._region,
+                ", ".join(tables),
+                database,
+            )
+            return False
         model: Any = apps.get_model("cacheops", "QueuedInvalidation")
-        model.objects.using(database).filter(pk__in=[key for key, _ in found]).delete()
-        region.replayed.difference_update(key for key, _ in found)
+        model.objects.using(database).bulk_create([model(region=self._region, table=table) for table in tables])
+        return True
+
+    def due(self, databases: Sequence[str]) -> bool:
+        """Return whether the outbox of one of these databases must be drained before the region's entries are used.
+
+        Once a second; and at once when this thread has reconnected.
+        """
+        if not self._store.remote:
+            return False
+        oldest = time.monotonic() - CHECK_SECONDS
+        for database in databases:
+            if self._seen_at.get(database, 0.0) < oldest:
+                return True
+        return self.is_reconnected()
+
+    def is_reconnected(self) -> bool:
+        """Return whether this thread has connected since it last drained: another server may be the primary now."""
+        return self._local.epoch != self._store.epoch
+
+    def drain(self, databases: Sequence[str]) -> bool:
+        """Apply in the region what it has missed of these databases. Raise StoreUnavailable where it does not answer.
+
+        Return False, having applied nothing, in a transaction that has failed: the query that follows fails as well.
+        """
+        epoch = self._store.epoch
+        if self.is_reconnected():  # perhaps to a server that has lost what was applied
+            self._applied.clear()
+        for database in databases:
+            if connections[database].needs_rollback:
+                return False
+            last = 0
+            while rows := self._rows_after(last, database):
+                self._apply(database, rows)
+                last = rows[-1][0]
+            self.mark_seen(database)
+        self._local.epoch = epoch
+        return True
+
+    def mark_seen(self, database: str) -> None:
+        """Record that a database's outbox was drained now."""
+        self._seen_at[database] = time.monotonic()
+
+    def recheck(self) -> None:
+        """Have every outbox drained before the next use of the region."""
+        self._seen_at.clear()
+
+    def _rows_after(self, last: int, database: str) -> list[tuple[int, str]]:
+        """Return the next rows after the key `last`: key and table."""
+        sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {BATCH}'
+        return [(row[0], row[1]) for row in ask(database, TABLE, sql, (self._region, last))]
+
+    def _apply(self, database: str, rows: Sequence[tuple[int, str]]) -> None:
+        fresh = [row for row in rows if row[0] not in self._applied]
+        if fresh:
+            tables = sorted({table for _, table in fresh})
+            prefix = conf.prefix
+            self._store.invalidate(
+                [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
+            )
+            counters.told(self._region, replayed=len(tables))
+            self._applied.update(key for key, _ in fresh)
+        # Not within a transaction: others would wait for the rows that it locks.
+        if not connections[database].in_atomic_block and self._store.replicated():
+            model: Any = apps.get_model("cacheops", "QueuedInvalidation")
+            model.objects.using(database).filter(pk__in=[key for key, _ in rows]).delete()
+            self._applied.difference_update(key for key, _ in rows)
+
+
+class _Local(threading.local):
+    epoch = 0  # of the store, when this thread last drained

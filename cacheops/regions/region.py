@@ -2,10 +2,9 @@
 
 import logging
 import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -14,15 +13,18 @@ from cacheops.conf import conf, on_change
 from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.redis.options import PAUSE
+from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
 from cacheops.stores.memory import MemoryStore
 
 logger = logging.getLogger("cacheops")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
-QUEUE_CHECK_SECONDS = 1.0  # how often a process looks for invalidations that its region has missed
+TRIES = 3  # of a read during which the connection was lost and made again
 
 
 class Region:
@@ -40,9 +42,7 @@ class Region:
         self.noting: dict[str, tuple[float, float]] = {}  # tables that note replaced versions: seconds, until when
         self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
-        self.replayed: set[int] = set()  # rows of the queue that this process has applied, but not yet deleted
-        self._checked_at: dict[str, float] = {}  # by database: when its queue was last found empty, or replayed
-        self._local = _Local()
+        self.outbox = Outbox(name, store)
 
     def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
         return self.schemes.get(keys.base)
@@ -64,33 +64,23 @@ class Region:
         """Note that these tables have no room for the schemes named, so that they are not asked for again."""
         self.full.update((table.keys.base, scheme) for table in tables for scheme in table.schemes)
 
-    def queue_is_due(self, databases: Sequence[str]) -> bool:
-        """Say whether these databases' queues must be looked at before this region's cache may be used.
+    def read(self, keys: Sequence[str], databases: Sequence[str]) -> list[bytes | None]:
+        """Return the values of keys, once all that this region has missed of these databases is applied."""
+        return self.drained(databases, self.store.read, keys)
 
-        Once a second; and at once when this thread has connected anew, as another server may be the primary now.
+    def drained(self, databases: Sequence[str], ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the store answers, once all that this region has missed of these databases is applied.
+
+        A server that has taken over while it was asked may lack what was applied: it is asked again then.
         """
-        if not self.store.remote:
-            return False
-        oldest = time.monotonic() - QUEUE_CHECK_SECONDS
-        for database in databases:
-            if self._checked_at.get(database, 0.0) < oldest:
-                return True
-        return self.is_connected_anew()
-
-    def is_connected_anew(self) -> bool:
-        """Say whether this thread has connected since it last looked at the queues."""
-        return self._local.epoch != self.store.epoch
-
-    def queue_was_checked(self, database: str) -> None:
-        self._checked_at[database] = time.monotonic()
-
-    def has_connected(self) -> None:
-        """Note that the queues were looked at since this thread last connected."""
-        self._local.epoch = self.store.epoch
-
-    def suspect(self) -> None:
-        """Have the queues looked at before the next use."""
-        self._checked_at.clear()
+        outbox = self.outbox
+        if outbox.due(databases):
+            outbox.drain(databases)
+        for _ in range(TRIES):
+            found = ask(*args, **kwargs)
+            if not outbox.is_reconnected() or not outbox.drain(databases):
+                return found
+        raise StoreUnavailable(f"Region {self.name} has lost its connection {TRIES} times in a row.")
 
     def guard(self, *, urgent: bool = False) -> Guard:
         """Return what stands around every request to this region's store: it asks the circuit, and reports.
@@ -106,11 +96,7 @@ class Region:
         if opened:
             logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
             region_state_changed.send(None, region=self.name, reachable=False)
-        self.suspect()
-
-
-class _Local(threading.local):
-    epoch = 0  # of the store, when this thread last looked at the queues
+        self.outbox.recheck()
 
 
 class RegionHandler:

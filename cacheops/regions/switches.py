@@ -79,7 +79,7 @@ def close_circuit(name: str) -> bool:
     """Close this process's circuit of a region, so that the next read asks it; say whether it was open."""
     for region in regions:
         if region.name == name:
-            region.suspect()
+            region.outbox.recheck()
             return region.breaker.reset()
     return False
 

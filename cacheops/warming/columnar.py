@@ -22,7 +22,6 @@ from cacheops.protocol.tags import NoToken
 from cacheops.reading.fill_many import Filled, Held, Leased, lease_many, warm_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region
-from cacheops.regions.outbox import replay_queue
 from cacheops.stores.base import EncodedEntry, Refusal, TableTags
 
 
@@ -92,7 +91,7 @@ def lease_alike(region: Region, alike: Alike) -> list[Leased]:
     if region.is_full([TableTags(alike.keys, (), alike.schemes)]):
         return lease_many(region, list(alike.requests()))
     with region.guard():
-        leased = _lease(region, alike)
+        leased = region.drained(alike.databases, _lease, region, alike)
     if leased is None:  # a writer of the table, or no room: it depends on the entry what that means for it
         return lease_many(region, list(alike.requests()))
     region.has_registered(alike.keys, alike.schemes)
@@ -100,8 +99,6 @@ def lease_alike(region: Region, alike: Alike) -> list[Leased]:
 
 
 def _lease(region: Region, alike: Alike) -> list[Leased] | None:
-    if region.queue_is_due(alike.databases):
-        replay_queue(region, alike.databases)
     reply = region.store.lease_tags(alike.keys, alike.tag_keys(), alike.schemes, alike.profile.timeout)
     found = reply.result()
     if isinstance(found, Refusal):

@@ -16,7 +16,7 @@ from cacheops.exceptions import InvalidationRefused, StoreError
 from cacheops.instrumentation.counters import MARK, PENDING, counters
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
-from cacheops.regions import Region, outbox, regions
+from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
 from cacheops.stores.circuit_breaker import CircuitOpen
@@ -150,7 +150,7 @@ class Announcement:
                 "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
             )
         for region in missed:
-            if outbox.add(self.database, region.name, sorted(self.changes.tables)):
+            if region.outbox.add(self.database, sorted(self.changes.tables)):
                 counters.told(region.name, queued=len(self.changes.tables))
         self._missed = missed
 
@@ -161,7 +161,7 @@ class Announcement:
         """
         self.withdraw()
         for region in self._missed:
-            region.suspect()  # only now do others see what was queued
+            region.outbox.recheck()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
             self._count(table, change)
             cache_invalidated.send(

@@ -10,6 +10,7 @@ from django.db.transaction import atomic
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
 from cacheops.models import QueuedInvalidation
+from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import outbox, regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.writing.changes import Changes
@@ -52,6 +53,13 @@ class Failed:
         """It is never called."""
 
 
+def fail_over(store: Any, kept: dict[str, bytes]) -> None:
+    """Have a region's keys be as they were, as on a primary that took over and had not heard of the latest."""
+    for key, value in kept.items():
+        store.servers.run(key, "RESTORE", key, 60_000, value, "REPLACE")
+    store.close()  # the connections to the old primary are gone
+
+
 @pytest.fixture
 def _queue(books: None) -> Any:
     yield
@@ -71,14 +79,14 @@ class TestQueue:
         monkeypatch.setattr(outbox, "BATCH", 2)
         assert title() == "Title 0"
         write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
-        regions.local.suspect()
+        regions.local.outbox.recheck()
         assert title() == "new"
 
     def test_a_long_queue_is_replayed_to_its_end_within_a_transaction(self, monkeypatch):
         monkeypatch.setattr(outbox, "BATCH", 2)
         assert title() == "Title 0"
         write_unseen("new", *["testapp_tag"] * 4, "testapp_book")
-        regions.local.suspect()
+        regions.local.outbox.recheck()
         with atomic():
             assert title() == "new"
 
@@ -107,13 +115,52 @@ class TestQueue:
         store = regions.local.store
         kept = {key: store.servers.run(key, "DUMP", key) for keys in store.scan(conf.prefix) for key in keys}
         write_unseen("new", "testapp_book")
-        regions.local.suspect()
+        regions.local.outbox.recheck()
         with atomic():  # the queue's rows stay: they are deleted only outside of transactions
             assert title() == "new"
-        for key, value in kept.items():
-            store.servers.run(key, "RESTORE", key, 60_000, value, "REPLACE")
-        store.close()  # the connections to the old primary are gone
+        fail_over(store, kept)
         assert title() == "new"
+
+    def test_a_failover_between_the_look_up_and_the_lease_of_many(self, monkeypatch):
+        """The lease brings what is stored: it may come from a primary that has not heard of an invalidation."""
+
+        def titles() -> list[str]:
+            found = manager.get_or_set_many([AsideEntry("titles:1", [Book.objects.filter(pk=1)])], load)
+            return list(found.values())
+
+        def load(keys: list[str]) -> dict[str, str]:
+            return {key: Book.objects.get(pk=1).title for key in keys}
+
+        def lock(*args: Any) -> list[bool]:
+            monkeypatch.undo()
+            free = take_locks(*args)
+            fail_over(store, kept)
+            return free
+
+        manager = CacheAsideManager()
+        assert titles() == ["Title 0"]
+        store = regions.local.store
+        take_locks = store.lock
+        kept = {key: store.servers.run(key, "DUMP", key) for keys in store.scan(conf.prefix) for key in keys}
+        write_unseen("new", "testapp_book")
+        regions.local.outbox.recheck()
+        with atomic():  # the queue's rows stay: they are deleted only outside of transactions
+            assert title() == "new"
+            monkeypatch.setattr(store, "lock", lock)
+            assert titles() == ["new"]
+
+    def test_a_connection_that_is_lost_with_each_read_is_of_no_use(self, monkeypatch):
+        assert title() == "Title 0"
+        store = regions.local.store
+        read = store.read
+
+        def read_once(keys: Any) -> Any:
+            store.close()
+            return read(keys)
+
+        monkeypatch.setattr(store, "read", read_once)
+        assert title() == "Title 0"
+        assert regions.local.breaker.failures == 1
 
 
 def test_a_condition_first_used_after_a_mark_ran_out(settings):
