@@ -12,6 +12,7 @@ from django.db import connections
 from cacheops.conf import SETTINGS, conf
 from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.invalidation import cached_databases
+from cacheops.orm.connection import cacheops_of
 from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.profiles import profile_from
@@ -214,7 +215,7 @@ def _databases() -> Iterator[CheckMessage]:
 
 
 def _engines() -> Iterator[CheckMessage]:
-    if not hasattr(connections["default"], "cacheops_snapshots"):
+    if not cacheops_of("default").is_cached:
         engine = settings.DATABASES["default"]["ENGINE"]
         yield _message(
             "E009",

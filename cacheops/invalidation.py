@@ -1,13 +1,12 @@
 """Invalidation by hand: of an object, a model, or everything; and its opposite, a block that invalidates nothing."""
 
-from typing import Any
-
 from django.db import connections, models
 
 from cacheops.conf import conf
+from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
-from cacheops.orm.transaction import silenced, transaction_of
+from cacheops.orm.transaction import silenced
 from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
@@ -63,7 +62,7 @@ def invalidate_all() -> None:
 
 def cached_databases() -> list[str]:
     """Return the aliases of the databases whose engine is ours."""
-    return [alias for alias in connections if hasattr(connections[alias], "cacheops_snapshots")]
+    return [alias for alias in connections if cacheops_of(alias).is_cached]
 
 
 def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
@@ -79,9 +78,9 @@ def _apply(database: str, changes: Changes) -> None:
     """Announce changes now, or with the open transaction, whose other readers see its writes only then."""
     if not changes:
         return
-    connection: Any = connections[database]
-    if connection.in_atomic_block:
-        transaction_of(connection).changes.update(changes)
+    connection = cacheops_of(database)
+    if isinstance(connection, CachedConnection) and connection.in_transaction():
+        connection.transaction.changes.update(changes)
     announcement = Announcement(database, changes)
     announcement.mark()
     announcement.clear()

@@ -76,7 +76,8 @@ class CachedQuerySet(ShortQuerySet[M]):
     def _short_get(self, name: str, value: Any) -> M | None:
         """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
         model, database = self.model, self.db
-        if self._profile("get") is None:
+        read = self._cached_read("get", database)
+        if read is None:
             return None
         plan = get_plan(self, database, name, value)
         if plan is None or type(value) is not plan.kind:
@@ -86,7 +87,7 @@ class CachedQuerySet(ShortQuerySet[M]):
             rows = plan.load(database, value)
             return get_query(self, {name: value}).get_compiler(using=database).load_rows() if rows is None else rows
 
-        rows = self._rows(plan.plan, [value], "get", database, load)
+        rows = self._rows(read, plan.plan, [value], load)
         if rows is None:
             return None
         found = plan.instances(database, rows)
@@ -114,8 +115,8 @@ class CachedManager(models.Manager[M]):
 def keys_of(queryset: models.QuerySet[Any]) -> list[str]:
     """Return the key of a queryset's entry, and of the tags that it depends on; none if it is not cached."""
     compiler = queryset.query.get_compiler(using=queryset.db)
-    prepared = compiler._prepared("multi") if isinstance(compiler, CachingCompiler) else None
-    return [] if prepared is None else prepared[0].key_list()
+    found = compiler.cache_request() if isinstance(compiler, CachingCompiler) else None
+    return [] if found is None else found[0].key_list()
 
 
 __all__ = ["CachedManager", "CachedQuerySet", "keys_of"]

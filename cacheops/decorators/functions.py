@@ -15,11 +15,11 @@ from cacheops.conf import conf
 from cacheops.encoding import objects
 from cacheops.encoding.arguments import PLAIN, CallKeys, name_of, plain_key
 from cacheops.exceptions import InvalidKey, InvalidOption, UnencodableValue
-from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, written_in_transaction
+from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, sources_of
 from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys, digest
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import is_bypassed
+from cacheops.reading.policy import decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.signals import cache_read
@@ -91,7 +91,7 @@ class CachedFunction(Generic[P, R]):
 
     def is_passed(self) -> bool:
         """Return whether calls go past the cache now."""
-        return not conf.enabled or is_bypassed() or written_in_transaction(self._samples)
+        return decide_entry(sources_of(self._samples), self._profile().timeout) is not None
 
     def answer(self, call: Any, load: Callable[[], R]) -> R:
         """Return the result of a call, from its entry if it is there, otherwise of `load`."""

@@ -103,11 +103,13 @@ class Template:
     """The dependencies of a shape: for each table, the terms of which one must hold for a row to matter."""
 
     tables: tuple[tuple[str, tuple[Equalities, ...]], ...]
+    table_names: tuple[str, ...] = field(init=False, compare=False)
     _single: tuple[SingleTag | None, ...] = field(init=False, compare=False)  # of each table
 
     def __post_init__(self) -> None:
         single = tuple(terms[0].single_tag() if len(terms) == 1 else None for _, terms in self.tables)
         object.__setattr__(self, "_single", single)
+        object.__setattr__(self, "table_names", tuple(table for table, _ in self.tables))
 
     def only_tag(self) -> tuple[str, SingleTag] | None:
         """Return the only table and how to make its only tag, None where there are more."""

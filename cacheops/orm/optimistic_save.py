@@ -18,16 +18,17 @@ import uuid
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Model
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, IntegerFieldExact
 from django.db.models.signals import post_save, pre_save
 
 from cacheops.conf import conf
+from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
-from cacheops.orm.transaction import is_silenced, transaction_of
+from cacheops.orm.transaction import is_silenced
 from cacheops.regions import regions
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import Announcement
@@ -42,29 +43,29 @@ ROLLED_BACK = frozenset({"40001", "40P01", "55P03"})  # serialization failure, d
 _resting: dict[tuple[str, str], float] = {}  # database and table -> until when (monotonic)
 
 
-def note_saved(sender: Any, instance: Model, using: str, update_fields: Any, **kwargs: Any) -> None:
-    """Remember which instance is about to be saved: the next UPDATE of this connection may be its own."""
-    connection = connections[using]
-    if hasattr(connection, "cacheops_snapshots"):  # a backend of ours
-        transaction_of(connection).note_saved(instance, named=update_fields is not None)
+def note_save(sender: Any, *, instance: Model, using: str, update_fields: Any, **kwargs: Any) -> None:
+    """Note which instance is about to be saved: the next UPDATE of this connection may be its own."""
+    connection = cacheops_of(using)
+    if isinstance(connection, CachedConnection):
+        connection.transaction.begin_save(instance, names_fields=update_fields is not None)
 
 
-def forget_saved(sender: Any, using: str, **kwargs: Any) -> None:
+def forget_save(sender: Any, *, using: str, **kwargs: Any) -> None:
     """Forget the instance: it has been saved."""
-    connection = connections[using]
-    if hasattr(connection, "cacheops_snapshots"):
-        transaction_of(connection).forget_saved()
+    connection = cacheops_of(using)
+    if isinstance(connection, CachedConnection):
+        connection.transaction.end_save()
 
 
-pre_save.connect(note_saved, dispatch_uid="cacheops.guess")
-post_save.connect(forget_saved, dispatch_uid="cacheops.guess")
+pre_save.connect(note_save, dispatch_uid="cacheops.save")
+post_save.connect(forget_save, dispatch_uid="cacheops.save")
 
 
 def update_as_guessed(compiler: Any) -> bool:
     """Run the UPDATE of an instance's save() in one statement; return False where nothing was done."""
-    connection, table = compiler.connection, compiler.table
-    instance, named = transaction_of(connection).take_saved()
-    if instance is None or not connection.cacheops_commits_each():
+    connection: CachedConnection = compiler.connection.cacheops
+    instance, table = connection.transaction.saved_instance(), compiler.table
+    if instance is None or not connection.commits_each():
         return False
     if any(region.breaker.failures for region in regions):  # a queue in the database would need a transaction
         return False
@@ -74,9 +75,9 @@ def update_as_guessed(compiler: Any) -> bool:
         or not (is_row_of(compiler.query, instance) and _is_plain(compiler.query))
     ):
         return False
-    if _resting.get((connection.alias, table), 0.0) > time.monotonic():
+    if _resting.get((compiler.using, table), 0.0) > time.monotonic():
         return False
-    guess = guess_of(compiler, instance, named)
+    guess = guess_of(compiler, instance, connection.transaction.names_fields())
     return guess is not None and _run(compiler, guess)
 
 
@@ -160,7 +161,7 @@ def _execute(compiler: Any, announcement: Announcement, guess: dict[str, Any], s
     in_time = "clock_timestamp() < LEAST(statement_timestamp() + make_interval(secs => %s), to_timestamp(%s))"
     text = f"{sql}{checks} RETURNING 1 / (CASE WHEN {in_time}{checks} THEN 1 ELSE 0 END)"
     try:
-        with transaction_of(connection).watched(), connection.cursor() as cursor:
+        with connection.cacheops.transaction.watched(), connection.cursor() as cursor:
             cursor.execute(text, (*parameters, *values, seconds, time.time() + seconds, *values))
             return cursor.fetchone() is not None
     except (OperationalError, InterfaceError) as error:

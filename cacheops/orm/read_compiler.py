@@ -10,14 +10,15 @@ from django.db.models.sql.query import Query
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Row
+from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import quickened
 from cacheops.orm.plan import Plan, plan_for
-from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import Profile, profile_of
+from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import bypassed, is_bypassed, options_of, source_of
+from cacheops.reading.options import bypassed, options_of, source_of
+from cacheops.reading.policy import Bypass, decide
 from cacheops.reading.request import Request
 from cacheops.reading.stream import fetch_parts
 from cacheops.stores.base import TableTags
@@ -39,22 +40,22 @@ class CachingCompiler:
         run = super().execute_sql  # type: ignore[misc]
         if result_type != MULTI and result_type != SINGLE:
             return run(result_type, chunked_fetch, chunk_size)
-        prepared = self._prepared(result_type)
-        if prepared is None:
+        found = self.cache_request(result_type)
+        if found is None:
             return run(result_type, chunked_fetch, chunk_size)
-        request, plan = prepared
+        request, plan = found
         if chunked_fetch:
             parts = fetch_parts(request, lambda: run(result_type, chunked_fetch, chunk_size))
-            self._knows(plan)
+            self._adopt_plan(plan)
             return parts
         rows = fetch(request, lambda: self.load_rows(result_type))
-        self._knows(plan)
+        self._adopt_plan(plan)
         if result_type == SINGLE:
             return rows[0] if rows else None
         return [rows]
 
-    def _knows(self, plan: Plan) -> None:
-        """Hold what compiling leaves on a compiler, and what builds the results: a hit compiles nothing."""
+    def _adopt_plan(self, plan: Plan) -> None:
+        """Set what compiling leaves on a compiler, and what builds the results: a hit compiles nothing."""
         self._plan = plan
         self.select, self.klass_info, self.annotation_col_map, self.col_count = (
             plan.select,
@@ -101,38 +102,28 @@ class CachingCompiler:
             return [] if found is None else [tuple(found)]
         return [row for chunk in found for row in chunk]
 
-    def _prepared(self, result_type: str) -> tuple[Request, Plan] | None:
-        """Return what to ask the engine, None where this query is not cached."""
-        query = self.query
+    def cache_request(self, result_type: str = MULTI) -> tuple[Request, Plan] | None:
+        """Return the request to the cache and the plan of this query; None where it goes to the database."""
+        query, connection = self.query, self.connection.cacheops
         model = query.model
-        if model is None or not conf.enabled or is_bypassed():
-            return None
-        profile = profile_of(model)
-        if profile is None:
-            return None
-        options = options_of(query)
-        if options is not None:
-            profile = options.over(profile)
-        if not profile.ops or profile.level == "bypass" or profile.timeout <= 0:
+        if model is None:
             return None
         op = operation_of(self, result_type)
-        if op not in profile.ops:
-            return None
-        transaction = transaction_of(self.connection)
-        if transaction.has_snapshot():
+        profile = decide(model, op, connection, options_of(query))
+        if isinstance(profile, Bypass):
             return None
         try:
             fingerprint = Fingerprint(query)
         except NoFingerprint:
             return None
         plan = plan_for(self, fingerprint)  # type: ignore[arg-type]
-        if plan.template is None:
+        if plan.template is None or connection.has_written(plan.template.table_names):
             return None
         request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")
-        if request is None or transaction.has_written(plan.template):
+        if request is None:
             return None
-        if transaction.met is not None:
-            transaction.met.append((plan, fingerprint.parameters, self))
+        if connection.recorded_plans is not None:
+            connection.recorded_plans.append(RecordedPlan(plan, fingerprint.parameters, self))
         return request, plan
 
 

@@ -1,23 +1,24 @@
 """What a sample (a queryset, a model, an instance, RowsOf) depends on, as tables and tags."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
-from django.db import connections, models, router
+from django.db import models, router
 from django.db.models.sql.compiler import SQLCompiler
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
+from cacheops.orm.connection import cacheops_of
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.plan import plan_for
 from cacheops.orm.schema import has_ranges, is_exact, is_tracked
-from cacheops.orm.transaction import transaction_of
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import WHOLE_TABLE, NoToken, Part, named_by, scheme_of
+from cacheops.reading.policy import Source
 from cacheops.stores.base import TableTags
 
 Dependency = tuple[str, tuple[str, ...], tuple[str, ...]]  # a table, its tags, their schemes
@@ -159,13 +160,12 @@ def _matches_nothing(compiler: SQLCompiler) -> bool:
     return False
 
 
-def written_in_transaction(samples: Iterable[Any]) -> bool:
-    """Say whether an open transaction has changed what a sample reads, or sees a snapshot: then nothing is cached."""
+def sources_of(samples: Iterable[Any]) -> Iterator[Source]:
+    """Yield what decides whether an entry of these samples may be cached."""
     for sample in samples:
-        connection: Any = connections[database_of(sample)]
-        transaction = transaction_of(connection)
-        if not hasattr(connection, "cacheops_snapshots") or transaction.has_snapshot():
-            return True
-        if transaction.changes and any(table in transaction.changes.tables for table, *_ in _dependencies(sample)):
-            return True
-    return False
+        yield Source(model_of(sample), cacheops_of(database_of(sample)), _tables(sample))
+
+
+def _tables(sample: Any) -> Iterator[str]:
+    for table, *_ in _dependencies(sample):
+        yield table

@@ -4,19 +4,20 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 
 from cacheops.conf import conf
-from cacheops.orm.dependencies import Template
 from cacheops.orm.raw_sql import ENDS_TRANSACTION, LONG_SQL, OUTSIDE_TRANSACTIONS, judged, judged_before
 from cacheops.orm.schema import is_tracked
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import Announcement, known_columns
 
+if TYPE_CHECKING:
+    from cacheops.orm.connection import CachedConnection
+
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
-ATTRIBUTE = "cacheops_transaction"  # of our database wrappers
 
 
 _silenced: ContextVar[bool] = ContextVar("cacheops_silenced", default=False)
@@ -36,51 +37,30 @@ def is_silenced() -> bool:
     return _silenced.get()
 
 
-def nothing() -> None:
-    """Stand for a reference to an instance that is gone."""
+class SaveInProgress(NamedTuple):
+    """The instance whose save() is under way, and whether its fields were named (`update_fields`)."""
+
+    reference: Callable[[], Any]  # a weak one
+    names_fields: bool
 
 
 class Transaction:
-    """The open transaction of one connection, or none: then there are no changes."""
+    """What the open transaction of one connection has written; nothing where none is open."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: "CachedConnection") -> None:
         self.connection = connection
+        self.wrapper = connection.wrapper
         self.changes = Changes()
-        self._begun = True  # False at the start of a transaction that is ours
+        self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
-        self._snapshot = False  # it sees one snapshot from its first statement on
-        self.met: list[Any] | None = None  # plans, parameters and compilers of cached reads, while somebody learns them
-        self._saved: tuple[Callable[[], Any], bool] = (nothing, False)
-        self._saving: Callable[[], Any] = nothing
+        self._save: SaveInProgress | None = None
+        self._begun = True  # False at the start of a transaction that is ours
 
     @property
     def database(self) -> str:
-        return self.connection.alias
+        return self.wrapper.alias
 
-    # --- asked by readers -------------------------------------------------------------------------------------------
-
-    def has_snapshot(self) -> bool:
-        """Say whether reads see a state of the past: then the cache neither answers them nor is filled by them."""
-        connection = self.connection
-        if not connection.in_atomic_block and (connection.connection is None or connection.autocommit):
-            return False
-        return self._snapshot or connection.cacheops_snapshots()
-
-    def has_written(self, template: Template) -> bool:
-        """Say whether this transaction has changed a table that a query reads."""
-        changed = self.changes.tables
-        return bool(changed) and any(table in changed for table, _ in template.tables)
-
-    @contextmanager
-    def learning(self) -> Iterator[list[Any]]:
-        """Note the plan, the parameters and the compiler of each cached read within the block."""
-        outer, self.met = self.met, []
-        try:
-            yield self.met
-        finally:
-            self.met = outer
-
-    # --- told by writers --------------------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------------------------
 
     def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
         """Note rows by the values of their columns, before or after a change."""
@@ -92,28 +72,26 @@ class Transaction:
         if is_tracked(table) and not is_silenced():
             self.changes.add_table(table, source)
 
-    def note_saved(self, instance: Any, *, named: bool) -> None:
-        """Note an instance that is about to be saved, and whether its columns were named (`update_fields`)."""
-        self._saving = weakref.ref(instance)
-        self._saved = (self._saving, named)
+    def begin_save(self, instance: Any, *, names_fields: bool) -> None:
+        """Note the instance whose save() has begun."""
+        self._save = SaveInProgress(weakref.ref(instance), names_fields)
 
-    def take_saved(self) -> tuple[Any, bool]:
-        """Return what was noted last, once; None where there is nothing."""
-        (reference, named), self._saved = self._saved, (nothing, False)
-        return reference(), named
+    def end_save(self) -> None:
+        self._save = None
 
-    def saving(self) -> Any:
-        """Return the instance that is being saved, None where there is none."""
-        return self._saving()
+    def saved_instance(self) -> Any:
+        """Return the instance whose save() is under way, None where there is none."""
+        return self._save.reference() if self._save else None
 
-    def forget_saved(self) -> None:
-        self._saving = nothing
-        self._saved = (nothing, False)
+    def names_fields(self) -> bool:
+        """Return whether the save() under way has named its fields."""
+        return self._save is not None and self._save.names_fields
 
     @contextmanager
     def orm_statement(self) -> Iterator[None]:
         """Run a compiler's write: within a transaction, so that it is announced before it is committed."""
-        if self.connection.get_autocommit() and not self.connection.in_atomic_block:
+        self.wrapper.ensure_connection()
+        if not self.connection.in_transaction():
             with transaction.atomic(using=self.database, savepoint=False), self.watched():
                 self._begun = False
                 yield
@@ -134,14 +112,14 @@ class Transaction:
     def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
         """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""
         begins, self._begun = not self._begun, True
-        return self.connection.cacheops_run(statements, begins)
+        return self.connection.run(statements, begins)
 
     # --- commit and rollback ----------------------------------------------------------------------------------------
 
     def commit(self, commit: Callable[[], None]) -> None:
         """Mark, commit, clear. Raise InvalidationRefused before the commit in strict mode."""
         changes, self.changes = self.changes, Changes()
-        self._snapshot = False
+        self.is_snapshot = False
         if not changes:
             commit()
             return
@@ -150,13 +128,13 @@ class Transaction:
             announcement.mark()
         except BaseException:
             # Django rolls back by itself after errors of the database only.
-            self.connection.rollback()
+            self.wrapper.rollback()
             raise
         cleared_after(announcement, commit)
 
     def rolled_back(self) -> None:
         self.changes = Changes()
-        self._snapshot = False
+        self.is_snapshot = False
 
     # --- raw statements ---------------------------------------------------------------------------------------------
 
@@ -167,17 +145,17 @@ class Transaction:
         text = sql if isinstance(sql, str) else str(sql)
         isolates, session, tables = judged_before(text) if len(text) < LONG_SQL else judged(text)
         if isolates:
-            self._snapshot = True
+            self.is_snapshot = True
         if session:
-            self.connection.cacheops_forget_isolation()
+            self.connection.forget_isolation()
         if not tables:
             return execute(sql, params, many, context)
         return self.around(tables, text, lambda: execute(sql, params, many, context))
 
     def around(self, tables: Iterable[str], text: str, run: Callable[[], Any]) -> Any:
         """Run a raw write of these tables."""
-        connection = self.connection
-        inside = connection.in_atomic_block or not connection.get_autocommit()
+        self.wrapper.ensure_connection()
+        inside = self.connection.in_transaction()
         if inside:
             self._note(tables)
         if ENDS_TRANSACTION.search(text):
@@ -220,14 +198,6 @@ def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
         raise
     announcement.clear()
     return result
-
-
-def transaction_of(connection: Any) -> Transaction:
-    """Return what is known of a connection's transaction."""
-    found = connection.__dict__.get(ATTRIBUTE)
-    if found is None:
-        found = connection.__dict__[ATTRIBUTE] = Transaction(connection)
-    return found
 
 
 def wanted_columns(database: str, table: str) -> frozenset[str]:

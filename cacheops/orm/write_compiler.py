@@ -22,7 +22,7 @@ from django.db.models.sql.where import WhereNode
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.optimistic_save import is_row_of, update_as_guessed
 from cacheops.orm.schema import changed_by_deleting, models_by_table, plain_type
-from cacheops.orm.transaction import Statement, Transaction, transaction_of, wanted_columns
+from cacheops.orm.transaction import Statement, Transaction, wanted_columns
 from cacheops.writing.changes import ChangeSource
 
 Values = Mapping[str, Any]  # column -> value
@@ -51,7 +51,7 @@ class CapturingCompiler:
 
     @property
     def transaction(self) -> Transaction:
-        return transaction_of(self.connection)
+        return self.connection.cacheops.transaction
 
     @property
     def table(self) -> str:
@@ -199,7 +199,7 @@ class CapturingUpdate(CapturingCompiler):
             return [tuple(row[: len(asked)]) for row in rows]
 
     def _source(self) -> ChangeSource:
-        saving = self.transaction.saving()
+        saving = self.transaction.saved_instance()
         if saving is not None and is_row_of(self.query, saving):
             return ChangeSource.SAVE
         # bulk_update() says what each row gets.
@@ -259,7 +259,8 @@ class CapturingInsert(CapturingCompiler):
 
     def _source(self) -> ChangeSource:
         objects = self.query.objs
-        return ChangeSource.SAVE if len(objects) == 1 and objects[0] is self.transaction.saving() else ChangeSource.BULK
+        is_save = len(objects) == 1 and objects[0] is self.transaction.saved_instance()
+        return ChangeSource.SAVE if is_save else ChangeSource.BULK
 
     def _skips_known(self) -> bool:
         """Say whether rows that are there already are left as they are, and the statement can say which were not."""

@@ -12,7 +12,6 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import connections, models
 from django.views.debug import SafeExceptionReporterFilter
 
-from cacheops.conf import conf
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, InvalidKey, StoreError
@@ -25,10 +24,12 @@ from cacheops.protocol.keys import ENTRY, GENERATION, SPACES, TAG, TableKeys, pa
 from cacheops.protocol.tags import VERSION_BYTES, versions_in
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.lookup import valid_entry
+from cacheops.reading.policy import Bypass, decide_entry, profile_for
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.regions.switches import controls
 from cacheops.stores.base import TableTags, marks_in
+from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming.replica import cached_alias
 
 MOST_KEYS = 300  # in a pasted text
@@ -103,7 +104,7 @@ def look_up_row(region: str, model: type[models.Model], text: str, user: Any) ->
     request = request_for(plan.plan, [value], database, profile, label)
     if request is None:
         raise NotFound(f"{value!r} has no exact encoding, so no entry has it.")
-    found = look_up(regions[region], request)
+    found = look_up(regions[region], request, profile_for(model, "get"))
     if may_view(user, model):
         show_rows(found, plan.names)
     elif found.entry is not None:
@@ -133,7 +134,9 @@ def look_up_keys(region: str, text: str, user: Any) -> Found:
     Raise NotFound, or StoreError where the region does not answer.
     """
     request = pasted_request(text)
-    found = look_up(regions[region], request)
+    model = model_of(request)
+    decision = decide_entry((), request.profile.timeout) if model is None else profile_for(model, None)
+    found = look_up(regions[region], request, decision)
     if user.is_superuser:
         show_rows(found, ())
     elif found.entry is not None:
@@ -164,15 +167,24 @@ def pasted_request(text: str) -> Request:
         raise NotFound("The first tag is of another table than the entry.")
     made = tuple(TableTags(keys, tuple(names)) for keys, names in tables) or (TableTags(entry.keys, ()),)
     databases = () if entry.database in SPACES else (entry.database,)
-    model = models_by_table().get(entry.table) if databases else None
-    return Request(entry.name, made, (profile_of(model) if model else None) or Profile(), "look-up:panel", databases)
+    request = Request(entry.name, made, Profile(), "look-up:panel", databases)
+    model = model_of(request)
+    return request if model is None else request._replace(profile=profile_of(model) or Profile())
+
+
+def model_of(request: Request) -> type[models.Model] | None:
+    """Return the model whose rows an entry holds; None for an entry of a function, or under a key that code chose."""
+    return models_by_table().get(request.keys.table) if request.databases else None
 
 
 # --- what it is, and why ----------------------------------------------------------------------------------------------
 
 
-def look_up(region: Region, request: Request) -> Found:
-    """Return the state of a request's entry in a region, without changing anything. Raise StoreError."""
+def look_up(region: Region, request: Request, decision: Profile | Bypass | None) -> Found:
+    """Return the state of a request's entry in a region, without changing anything. Raise StoreError.
+
+    `decision` is the policy's on a read of this entry that is in no transaction.
+    """
     keys = request.key_list()
     values = region.store.read(keys)
     found = Found(region.name, keys[0], profile=request.profile)
@@ -184,7 +196,11 @@ def look_up(region: Region, request: Request) -> Found:
         except CorruptEntry:
             found.why = "The bytes under this key are no entry: a reader counts a miss and fills it anew."
     found.tags = tag_states(request, values[1:], found.entry)
-    judge(found, region, request, values)
+    bypass = decision if isinstance(decision, Bypass) else region_bypass(region, request)
+    if bypass is None:
+        judge(found, request, values)
+    else:
+        found.verdict, found.why = "bypass", bypass
     return found
 
 
@@ -201,12 +217,8 @@ def tag_states(request: Request, values: Sequence[bytes | None], entry: Entry | 
     return found
 
 
-def judge(found: Found, region: Region, request: Request, values: Sequence[bytes | None]) -> None:
-    """Say what a read would be now, in the order in which the engine decides."""
-    past = goes_past(region, request)
-    if past:
-        found.verdict, found.why = "bypass", past
-        return
+def judge(found: Found, request: Request, values: Sequence[bytes | None]) -> None:
+    """Set what a read would be now, in the order in which the engine decides."""
     pending = [tag for tag in found.tags if tag.state == "pending"]
     if pending:
         found.verdict = "bypass"
@@ -241,21 +253,11 @@ def judge(found: Found, region: Region, request: Request, values: Sequence[bytes
         found.why = f"A write changed {name} after the entry was filled."
 
 
-def goes_past(region: Region, request: Request) -> str:
-    """Return why a read would not ask the cache at all, "" where it would."""
-    profile = request.profile
-    if not conf.enabled:
-        return "CACHEOPS_ENABLED is off: every read goes to the database."
-    if profile.level == "bypass" or not profile.timeout:
-        return "The model's profile says that reads go to the database."
-    operation = request.label.rpartition(":")[2]
-    if operation == "get" and "get" not in profile.ops:
-        return f"The model's profile does not cache get; it caches {', '.join(sorted(profile.ops)) or 'nothing'}."
+def region_bypass(region: Region, request: Request) -> Bypass | None:
+    """Return why a read would not ask this region, None where it would."""
     if controls.hold(request.databases, request.tables):
-        return "An administrator has paused the caching of this model."
-    if region.breaker.state.value == "open":
-        return f"This process's circuit of {region.name} is open: reads go to the database until it is tried again."
-    return ""
+        return Bypass.PAUSED
+    return Bypass.CIRCUIT if region.breaker.state is CircuitState.OPEN else None
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from cacheops.encoding import objects
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shortened
 from cacheops.instrumentation import request_stats
-from cacheops.orm.samples import RowsOf, database_of, sample_tables, written_in_transaction
+from cacheops.orm.samples import RowsOf, database_of, sample_tables, sources_of
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_key, parse, start_of
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
-from cacheops.reading.options import is_bypassed
+from cacheops.reading.policy import decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable, TableTags
@@ -150,16 +150,15 @@ class CacheAsideManager:
         return lambda rows: none_ttl if rows[0][0] is None else ttl
 
     def _goes_past(self, entries: Sequence[AsideEntry], requests: Sequence[Request]) -> bool:
-        """Say whether the cache is not asked: it is off, keeps nothing of this, or a transaction sees its own rows."""
-        if not conf.enabled or is_bypassed() or any(request.profile.timeout <= 0 for request in requests):
-            return True
+        """Return whether these entries are loaded past the cache."""
         # One sample of each table and database says the same as all of them.
         samples = {
             (sample.model, sample.database) if isinstance(sample, RowsOf) else id(sample): sample
             for entry in entries
             for sample in entry.depends_on
         }
-        return written_in_transaction(samples.values())
+        timeout = min((request.profile.timeout for request in requests), default=0.0)
+        return decide_entry(sources_of(samples.values()), timeout) is not None
 
     # --- values -----------------------------------------------------------------------------------------------------
 

@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from django.db import connections, models, transaction
+from django.db import models, transaction
 
 from cacheops.conf import conf
 from cacheops.encoding import objects
 from cacheops.encoding.rows import FORMAT, Row, encode_rows
 from cacheops.exceptions import InvalidOption, StoreError, UnencodableValue
-from cacheops.orm.schema import is_tracked
-from cacheops.orm.transaction import transaction_of
+from cacheops.orm.connection import cacheops_of
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys, checked_key, digest
 from cacheops.protocol.tags import tag_name
 from cacheops.reading import fill_many
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
-from cacheops.reading.options import bypassed, is_bypassed
+from cacheops.reading.options import bypassed
+from cacheops.reading.policy import Source, decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import TableTags
@@ -167,13 +167,9 @@ class WriteThroughCache(Generic[M]):
         return Request(name, (tags,), Profile(timeout=conf.ttl.get_ttl(self._ttl)), self._label, (self.using,))
 
     def _must_ask_the_database(self) -> bool:
-        """Say whether the cache is not to be asked, or not told of writes; or lacks what the open transaction sees."""
-        connection: Any = connections[self.using]
-        table = self.model._meta.db_table
-        if not conf.enabled or is_bypassed() or not hasattr(connection, "cacheops_snapshots") or not is_tracked(table):
-            return True
-        own = transaction_of(connection)
-        return table in own.changes.tables or own.has_snapshot()
+        """Return whether reads go past the cache."""
+        source = Source(self.model, cacheops_of(self.using), (self.model._meta.db_table,))
+        return decide_entry([source], conf.ttl.get_ttl(self._ttl)) is not None
 
     def _rows(self, pks: Sequence[int]) -> list[list[Row]]:
         """Return the result for each primary key: one row of one value, the packed instance, or none."""

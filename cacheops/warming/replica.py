@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import DatabaseError, connections, models, router
 
+from cacheops.orm.connection import cacheops_of
+
 logger = logging.getLogger("cacheops")
 
 CATCH_UP_SECONDS = 0.5  # a healthy replica is behind by milliseconds
@@ -42,7 +44,7 @@ def replica_of(model: type[models.Model]) -> str | None:
 
 def is_cached(alias: str) -> bool:
     """Say whether reads of a database pass the cache."""
-    return hasattr(connections[alias], "cacheops_snapshots")
+    return cacheops_of(alias).is_cached
 
 
 def _routed(question: str, model: type[models.Model]) -> str:

@@ -8,21 +8,22 @@ from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connections, models
+from django.db import models
 
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import EncodedRows, Row
 from cacheops.exceptions import UnencodableValue
+from cacheops.orm.connection import cacheops_of
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
-from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import Profile, profile_of
+from cacheops.profiles import Profile
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.fetch import read_by
 from cacheops.reading.fetch_many import LoadMany
 from cacheops.reading.load import Loader
 from cacheops.reading.options import bypassed, source_of
+from cacheops.reading.policy import Bypass, decide
 from cacheops.reading.request import Request
 from cacheops.warming.columnar import Alike, alike_of
 from cacheops.warming.fanout import Crew
@@ -61,8 +62,8 @@ class Rows:
     by: Sequence[str] = ()  # names of unique fields
 
     def warm(self, crew: Crew) -> None:
-        profile = self._profile()
-        if profile is None:
+        profile = self._decide()
+        if isinstance(profile, Bypass):
             crew.skipped(len(self.keys) * (1 + len(self.by)))
             return
         asked, names = self._asked(profile)
@@ -107,14 +108,11 @@ class Rows:
             wanted.append(_Names([names.keys[at] for at in kept], names.attribute, [names.values[at] for at in kept]))
         return requests, wanted
 
-    def _profile(self) -> Profile | None:
-        """Return the profile of the model's `get`, None where it is not cached now."""
-        profile = profile_of(self.model)
-        if profile is None or "get" not in profile.ops or profile.level == "bypass" or profile.timeout <= 0:
-            return None
-        transaction = transaction_of(connections[self.using])
-        written = self.model._meta.db_table in transaction.changes.tables
-        return None if transaction.has_snapshot() or written else profile
+    def _decide(self) -> Profile | Bypass:
+        """Decide whether `get` of the model's rows is cached now."""
+        connection = cacheops_of(self.using)
+        decision = decide(self.model, "get", connection)
+        return Bypass.WRITTEN if connection.has_written((self.model._meta.db_table,)) else decision
 
     def _lookups(self) -> list[tuple[str, str]]:
         """Return the attribute and the name of each lookup."""

@@ -1,13 +1,14 @@
 """What our database backends add to Django's: their compilers, their commits, and an eye on raw statements."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.transaction import atomic
 
+from cacheops.orm.connection import CachedConnection
 from cacheops.orm.raw_sql import written_tables
-from cacheops.orm.transaction import Statement, Transaction, transaction_of
+from cacheops.orm.transaction import Transaction
 from cacheops.writing.changes import ChangeSource
 
 
@@ -17,49 +18,28 @@ class CachingWrapper:
     connection: Any
     execute_wrappers: list[Any]
     closed_in_transaction: bool
+    cacheops_class: type[CachedConnection]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.execute_wrappers.append(self._watched)
-
-    def _watched(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        return transaction_of(self).execute(execute, sql, params, many, context)
-
-    def cacheops_snapshots(self) -> bool:
-        """Say whether an open transaction sees one snapshot from its first statement on."""
-        raise NotImplementedError
-
-    def cacheops_forget_isolation(self) -> None:
-        """Hear that the isolation of the session's transactions may be another from now on."""
-
-    def cacheops_commits_each(self) -> bool:
-        """Say whether a save() may be one statement, which commits by itself. Databases that can't check it say no."""
-        return False
-
-    def cacheops_run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
-        """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
-        found = []
-        with self.cursor() as cursor:
-            for sql, parameters in statements:
-                cursor.execute(sql, parameters)
-                found.append(cursor.fetchall())
-        return found
+        self.cacheops = self.cacheops_class(self)
+        self.execute_wrappers.append(self.cacheops.transaction.execute)
 
     def _commit(self) -> None:
-        transaction_of(self).commit(super()._commit)
+        self.cacheops.transaction.commit(super()._commit)
 
     def _rollback(self) -> None:
         try:
             super()._rollback()
         finally:
-            transaction_of(self).rolled_back()
+            self.cacheops.transaction.rolled_back()
 
     def close(self) -> None:
         try:
             super().close()
         finally:
             if self.connection is None or self.closed_in_transaction:
-                transaction_of(self).rolled_back()
+                self.cacheops.transaction.rolled_back()
 
 
 class StreamWatching:
@@ -75,7 +55,7 @@ class StreamWatching:
         if not tables:
             yield from self.cursor.stream(statement, *args, **kwargs)
             return
-        yield from transaction_of(self.db).around(
+        yield from self.db.cacheops.transaction.around(
             tables, text, lambda: list(self.cursor.stream(statement, *args, **kwargs))
         )
 
@@ -84,8 +64,8 @@ class StreamWatching:
 
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         tables: Iterable[str] = written_tables(self._text_of(statement))
-        transaction = transaction_of(self.db)
-        if tables and not (self.db.in_atomic_block or not self.db.get_autocommit()):
+        transaction = self.db.cacheops.transaction
+        if tables and not self.db.cacheops.in_transaction():
             return _OwnTransaction(transaction, set(tables), self.cursor.copy(statement, *args, **kwargs))
         for table in tables:
             transaction.changed_table(table, ChangeSource.BULK)
@@ -100,8 +80,8 @@ class ScriptWatching:
 
     def executescript(self, script: str) -> Any:
         """Run a script. The driver commits the open transaction first, and each statement commits by itself."""
-        transaction, tables = transaction_of(self.db), written_tables(script)
-        if self.db.in_atomic_block or not self.db.get_autocommit():
+        transaction, tables = self.db.cacheops.transaction, written_tables(script)
+        if self.db.cacheops.in_transaction():
             for table in tables:
                 transaction.changed_table(table, ChangeSource.RAW_SQL)
         return transaction.committed(tables, lambda: self.cursor.executescript(script))

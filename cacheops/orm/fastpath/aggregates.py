@@ -7,10 +7,10 @@ from django.db.models import aggregates
 from django.db.models.expressions import F
 
 from cacheops.encoding.rows import Row
+from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fastpath.learnt import Learnt, Short, converted, nothing_learnt
 from cacheops.orm.hydration import quickened
 from cacheops.orm.introspection import PLAIN
-from cacheops.orm.plan import Plan
 
 AGGREGATES = frozenset(
     {
@@ -48,11 +48,11 @@ def aggregate_key(aggregate: Any) -> Any:
     return tuple(key)
 
 
-def aggregates_learnt(found: Mapping[str, Any], met: Sequence[tuple[Plan, list[Any], Any]]) -> Learnt:
+def aggregates_learnt(found: Mapping[str, Any], recorded: Sequence[RecordedPlan]) -> Learnt:
     """Return how to make a result of aggregates from a row, given the one query that was asked for it."""
-    if len(met) != 1:
+    if len(recorded) != 1:
         return nothing_learnt()
-    (plan, parameters, compiler), names = met[0], list(found)
+    (plan, parameters, compiler), names = recorded[0], list(found)
     columns = compiler.query.annotation_select
     if list(columns) != names:
         return nothing_learnt()

@@ -8,15 +8,15 @@ parameters the query has. The first of each kind is built, and teaches both.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from django.db import connections, models, router
+from django.db import models, router
 from django.db.models import query as django_query
 from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
-from cacheops.conf import conf
 from cacheops.encoding.rows import Row
+from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.fastpath.aggregates import aggregates_asked, aggregates_learnt
 from cacheops.orm.fastpath.filters import Conditions, conditions_of, is_proven, prove
 from cacheops.orm.fastpath.learnt import (
@@ -34,10 +34,10 @@ from cacheops.orm.fastpath.learnt import (
 )
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
-from cacheops.orm.transaction import transaction_of
-from cacheops.profiles import Profile, profile_of
+from cacheops.profiles import Profile
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import bypassed, is_bypassed, options_of
+from cacheops.reading.options import bypassed, options_of
+from cacheops.reading.policy import decide
 
 M = TypeVar("M", bound=models.Model)
 PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred columns, from Django 6.1 on
@@ -47,6 +47,15 @@ PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred c
 def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
     """Say whether a class of querysets has no way of its own to copy itself."""
     return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
+
+
+class CachedRead(NamedTuple):
+    """One read that the policy lets the cache answer."""
+
+    op: str
+    database: str
+    connection: CachedConnection
+    profile: Profile
 
 
 class ShortQuerySet(models.QuerySet[M]):
@@ -160,17 +169,19 @@ class ShortQuerySet(models.QuerySet[M]):
     # --- what is answered -------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        if self._result_cache is None and self._profile("count") is not None:
-            database = self.db
-            kind = self._kind(database, "count")
-            found = self._answer("count", database, kind, self._learn_count, self._load_count)
+        if self._result_cache is not None:
+            return super().count()
+        database = self.db
+        read = self._cached_read("count", database)
+        if read is not None:
+            found = self._answer(read, self._kind(database, "count"), self._learn_count, self._load_count)
             if found is not None:
                 return found
-        return super().count()
+        return super(ShortQuerySet, self._at(database)).count()
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         asked = aggregates_asked(args, kwargs) if self._waits() else None
-        if asked is None or self._profile("aggregate") is None:
+        if asked is None:
             return super().aggregate(*args, **kwargs)
         database = self.db
         kind, conditions = self._kind(database, "aggregate", asked), self._conditions
@@ -178,21 +189,25 @@ class ShortQuerySet(models.QuerySet[M]):
         def ask() -> dict[str, Any]:
             return super(ShortQuerySet, self._at(database)).aggregate(*args, **kwargs)
 
+        read = self._cached_read("aggregate", database)
+        if read is None:
+            return ask()
         if known(kind) is MISSING:
-            with transaction_of(connections[database]).learning() as met:
+            with read.connection.record_plans() as recorded:
                 found = ask()
-            remember(kind, conditions, aggregates_learnt(found, met))
+            remember(kind, conditions, aggregates_learnt(found, recorded))
             return found
-        found = self._answer("aggregate", database, kind, lambda _: nothing_learnt(), lambda _: rows_of(ask))
+        found = self._answer(read, kind, lambda _: nothing_learnt(), lambda _: rows_of(ask))
         return ask() if found is None else found
 
     def _fetch_all(self) -> None:
         maker = MAKERS.get(self._iterable_class)
-        if self._result_cache is None and maker is not None and self._waits() and self._profile("fetch") is not None:
+        if self._result_cache is None and maker is not None and self._waits():
             database = self.db
-            kind = self._kind(database, "fetch", self._iterable_class)
-            learn = partial(self._learn_values, maker)
-            self._result_cache = self._answer("fetch", database, kind, learn, self._load_values)
+            read = self._cached_read("fetch", database)
+            if read is not None:
+                kind = self._kind(database, "fetch", self._iterable_class)
+                self._result_cache = self._answer(read, kind, partial(self._learn_values, maker), self._load_values)
         super()._fetch_all()
 
     def _at(self, database: str) -> Self:
@@ -205,16 +220,19 @@ class ShortQuerySet(models.QuerySet[M]):
             return None
         return (self.model, database, self._conditions.shape, self._names, *asked)
 
+    def _cached_read(self, op: str, database: str) -> CachedRead | None:
+        """Return what an operation is cached by; None where it goes to the database."""
+        connection = cacheops_of(database)
+        profile = decide(self.model, op, connection, options_of(self._query))
+        if isinstance(connection, CachedConnection) and isinstance(profile, Profile):
+            return CachedRead(op, database, connection, profile)
+        return None
+
     def _answer(
-        self,
-        op: str,
-        database: str,
-        kind: Any,
-        learn: Callable[[str], Learnt],
-        load: Callable[[str], Sequence[Row]],
+        self, read: CachedRead, kind: Any, learn: Callable[[str], Learnt], load: Callable[[str], Sequence[Row]]
     ) -> Any:
         """Return the result of an operation, None where the long way must be gone."""
-        conditions, short = self._conditions, known(kind)
+        conditions, short, database = self._conditions, known(kind), read.database
         if short is MISSING:
             short, parameters = learn(database)
             remember(kind, conditions, (short, parameters))
@@ -222,30 +240,19 @@ class ShortQuerySet(models.QuerySet[M]):
             parameters = conditions.values
         if short is None:
             return None
-        rows = self._rows(short.plan, parameters, op, database, partial(load, database))
+        rows = self._rows(read, short.plan, parameters, partial(load, database))
         return None if rows is None else short.build(database, rows)
 
     def _rows(
-        self, plan: Plan, parameters: list[Any], op: str, database: str, load: Callable[[], Sequence[Row]]
+        self, read: CachedRead, plan: Plan, parameters: list[Any], load: Callable[[], Sequence[Row]]
     ) -> Sequence[Row] | None:
         """Return the rows of a query of a plan; None where it is not cached."""
-        profile, template = self._profile(op), plan.template
-        transaction = transaction_of(connections[database])
-        if profile is None or template is None or transaction.has_snapshot() or transaction.has_written(template):
+        op, database, connection, profile = read
+        template = plan.template
+        if template is None or connection.has_written(template.table_names):
             return None
         request = request_for(plan, parameters, database, profile, f"{self.model._meta.label_lower}:{op}")
         return None if request is None else fetch(request, load)
-
-    def _profile(self, op: str) -> Profile | None:
-        """Return the profile of this query, None where it says that an operation is not cached."""
-        profile = profile_of(self.model)
-        if profile is None or not conf.enabled or is_bypassed():
-            return None
-        options = options_of(self._query)
-        if options is not None:
-            profile = options.over(profile)
-        cached = op in profile.ops and profile.level != "bypass" and profile.timeout > 0
-        return profile if cached else None
 
     # --- what is learnt ---------------------------------------------------------------------------------------------
 

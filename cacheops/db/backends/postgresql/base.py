@@ -10,7 +10,10 @@ from psycopg import ClientCursor
 from psycopg.pq import TransactionStatus
 
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
+from cacheops.orm.connection import CachedConnection
 from cacheops.orm.transaction import Statement
+
+SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -25,49 +28,43 @@ class WatchedDebugCursor(StreamWatching, base.CursorDebugWrapper):
     pass
 
 
-class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
-    ops_class = DatabaseOperations
-
+class Connection(CachedConnection):
     _isolation: str | None = None  # of the session's transactions where nothing else is said; None: not asked yet
 
-    def cacheops_snapshots(self) -> bool:
-        """Say whether transactions see a snapshot: by OPTIONS, the session, or the default of the role or database."""
-        if self.isolation_level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE):
+    def uses_snapshots(self) -> bool:
+        """Return whether transactions see a snapshot, by OPTIONS, the session, or the role's or database's default."""
+        wrapper, driver = self.wrapper, self.wrapper.connection
+        if wrapper.isolation_level in SNAPSHOTS:
             return True
-        if self.connection is None or self.connection.isolation_level is not None:
+        if driver is None or driver.isolation_level is not None:
             return False
         if self._isolation is None:
-            if self.needs_rollback:
+            if wrapper.needs_rollback:
                 return True  # it can't be asked now; what is read now fails anyway
-            with self.wrap_database_errors, self.connection.cursor() as cursor:
+            with wrapper.wrap_database_errors, driver.cursor() as cursor:
                 cursor.execute("SHOW default_transaction_isolation")
                 self._isolation = cursor.fetchone()[0]
         return self._isolation in ("repeatable read", "serializable")
 
-    def cacheops_forget_isolation(self) -> None:
+    def forget_isolation(self) -> None:
         self._isolation = None
 
-    def init_connection_state(self) -> None:
-        self._isolation = None
-        super().init_connection_state()
-
-    def cacheops_commits_each(self) -> bool:
-        """Say whether a statement run now commits by itself."""
-        if self.in_atomic_block or not self.get_autocommit():
+    def commits_each(self) -> bool:
+        if self.in_transaction() or self.wrapper.connection is None:
             return False
-        return self.connection.info.transaction_status == TransactionStatus.IDLE
+        return self.wrapper.connection.info.transaction_status == TransactionStatus.IDLE
 
-    def cacheops_run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
+    def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Send all in one message, BEGIN too: each sees what was committed before it, as if it were sent alone."""
-        driver = self.connection
+        driver = self.wrapper.connection
         if not issubclass(driver.cursor_factory, ClientCursor):  # a server that gets parameters takes one at a time
-            return super().cacheops_run(statements, begins)
+            return super().run(statements, begins)
         texts, parameters = [sql for sql, _ in statements], [value for _, values in statements for value in values]
         if begins and driver.info.transaction_status == TransactionStatus.IDLE and driver.isolation_level is None:
             driver.autocommit = True  # or the driver sends one itself; Django sets it anew after the transaction
             texts.insert(0, "BEGIN")
         found = []
-        with self.cursor() as cursor:
+        with self.wrapper.cursor() as cursor:
             cursor.execute("; ".join(texts), parameters)
             for _ in range(len(texts) - len(statements)):
                 cursor.nextset()
@@ -75,6 +72,15 @@ class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
                 found.append(cursor.fetchall())
                 cursor.nextset()
         return found
+
+
+class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
+    ops_class = DatabaseOperations
+    cacheops_class = Connection
+
+    def init_connection_state(self) -> None:
+        self.cacheops.forget_isolation()
+        super().init_connection_state()
 
     def make_cursor(self, cursor: Any) -> WatchedCursor:
         return WatchedCursor(cursor, self)

@@ -6,6 +6,7 @@ from django.db.backends.sqlite3 import base, operations
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from cacheops.db.backends.common import CachingWrapper, ScriptWatching
+from cacheops.orm.connection import CachedConnection
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -20,11 +21,14 @@ class WatchedDebugCursor(ScriptWatching, CursorDebugWrapper):
     pass
 
 
+class Connection(CachedConnection):
+    def uses_snapshots(self) -> bool:
+        return True  # any transaction of SQLite does
+
+
 class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
     ops_class = DatabaseOperations
-
-    def cacheops_snapshots(self) -> bool:
-        return True  # any transaction of SQLite does
+    cacheops_class = Connection
 
     def make_cursor(self, cursor: Any) -> WatchedCursor:
         return WatchedCursor(cursor, self)

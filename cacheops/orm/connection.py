@@ -1,0 +1,100 @@
+"""`connection.cacheops`: what the cache knows of a database connection, and asks of it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from django.db import connections
+
+from cacheops.orm.plan import Plan
+from cacheops.orm.transaction import Statement, Transaction
+
+
+class RecordedPlan(NamedTuple):
+    """A cached read: its plan, its parameters, and the compiler that ran it."""
+
+    plan: Plan
+    parameters: list[Any]
+    compiler: Any
+
+
+class CachedConnection:
+    """A connection whose reads and writes pass the cache; each database has a subclass."""
+
+    is_cached = True
+
+    def __init__(self, wrapper: Any) -> None:
+        self.wrapper = wrapper
+        self.transaction = Transaction(self)
+        self.recorded_plans: list[RecordedPlan] | None = None  # of cached reads, within record_plans()
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    def has_snapshot(self) -> bool:
+        """Return whether reads may see a state of the past, which the cache neither answers nor is filled with."""
+        return self.in_transaction() and (self.transaction.is_snapshot or self.uses_snapshots())
+
+    def has_written(self, tables: Iterable[str]) -> bool:
+        """Return whether the open transaction has changed one of these tables."""
+        changed = self.transaction.changes.tables
+        return bool(changed) and any(table in changed for table in tables)
+
+    @contextmanager
+    def record_plans(self) -> Iterator[list[RecordedPlan]]:
+        """Record the plans of the cached reads within the block."""
+        outer, self.recorded_plans = self.recorded_plans, []
+        try:
+            yield self.recorded_plans
+        finally:
+            self.recorded_plans = outer
+
+    # --- transactions -----------------------------------------------------------------------------------------------
+
+    def in_transaction(self) -> bool:
+        """Return whether a statement that is run now is part of a transaction."""
+        wrapper = self.wrapper
+        return wrapper.in_atomic_block or (wrapper.connection is not None and not wrapper.autocommit)
+
+    def uses_snapshots(self) -> bool:
+        """Return whether a transaction sees one snapshot from its first statement on."""
+        raise NotImplementedError
+
+    def forget_isolation(self) -> None:
+        """Take note that the isolation of the session's transactions may be another from now on."""
+
+    def commits_each(self) -> bool:
+        """Return whether a save() may be one statement, which commits by itself; False where that can't be checked."""
+        return False
+
+    def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
+        """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
+        found = []
+        with self.wrapper.cursor() as cursor:
+            for sql, parameters in statements:
+                cursor.execute(sql, parameters)
+                found.append(cursor.fetchall())
+        return found
+
+
+class UncachedConnection:
+    """A connection of Django's own engine: nothing read by it is cached, nothing written by it invalidates."""
+
+    is_cached = False
+
+    def has_snapshot(self) -> bool:
+        return False
+
+    def has_written(self, tables: Iterable[str]) -> bool:
+        return False
+
+    def in_transaction(self) -> bool:
+        return False
+
+
+UNCACHED = UncachedConnection()
+
+
+def cacheops_of(database: str) -> CachedConnection | UncachedConnection:
+    """Return what the cache knows of the connection of a database alias."""
+    state: CachedConnection | UncachedConnection = getattr(connections[database], "cacheops", UNCACHED)
+    return state

@@ -1,0 +1,109 @@
+"""Whether a read may be answered from the cache: one decision for queries, patterns, warming and the panel.
+
+A decision is the profile that the read is cached by, or the reason why it goes to the database. What depends on the
+region (a paused model, an open circuit) is decided later, where the region is asked.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from django.db.models import Model
+
+from cacheops.conf import conf
+from cacheops.profiles import Profile, profile_of
+from cacheops.reading.options import QueryOptions, is_bypassed
+
+
+class Bypass(StrEnum):
+    """Why a read goes to the database, as the panel tells it."""
+
+    DISABLED = "CACHEOPS_ENABLED is off: every read goes to the database."
+    BLOCK = "The code that reads is in a block of bypassed()."
+    NO_PROFILE = "The model's profile is None: it is neither cached nor invalidated."
+    LEVEL = "The profile, or the query, has the level bypass."
+    OPERATION = "The model's profile does not cache this operation."
+    NO_TIMEOUT = "The timeout is 0: nothing would be kept."
+    ENGINE = "The database has Django's own engine, which does not call the cache."
+    SNAPSHOT = "The open transaction may see an older state of the database."
+    WRITTEN = "The open transaction has changed a table that is read."
+    PAUSED = "An administrator has paused the caching of this model."
+    CIRCUIT = "This process's circuit of the region is open: reads go to the database until it is tried again."
+
+
+class ConnectionState(Protocol):
+    """What a decision needs to know of a database connection: `connection.cacheops`."""
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the database's engine is one of ours."""
+
+    def has_snapshot(self) -> bool:
+        """Return whether reads may see a state of the past."""
+
+    def has_written(self, tables: Iterable[str]) -> bool:
+        """Return whether the open transaction has changed one of these tables."""
+
+
+class Source(NamedTuple):
+    """A model, its connection and the tables of one thing that an entry is made of."""
+
+    model: type[Model]
+    connection: ConnectionState
+    tables: Iterable[str]
+
+
+def decide(
+    model: type[Model], operation: str, connection: ConnectionState, options: QueryOptions | None = None
+) -> Profile | Bypass:
+    """Decide for a query. Once its tables are known, `connection.has_written` decides the rest (Bypass.WRITTEN)."""
+    if is_bypassed():
+        return Bypass.BLOCK
+    profile = profile_for(model, operation, options)
+    if isinstance(profile, Bypass):
+        return profile
+    return _connection_bypass(connection) or profile
+
+
+def profile_for(model: type[Model], operation: str | None, options: QueryOptions | None = None) -> Profile | Bypass:
+    """Decide by the settings and the query's options alone. The operation None stands for any."""
+    if not conf.enabled:
+        return Bypass.DISABLED
+    profile = profile_of(model)
+    if profile is None:
+        return Bypass.NO_PROFILE
+    if options is not None:
+        profile = options.over(profile)
+    if profile.level == "bypass":
+        return Bypass.LEVEL
+    if operation not in profile.ops and operation is not None:
+        return Bypass.OPERATION
+    return profile if profile.timeout > 0 else Bypass.NO_TIMEOUT
+
+
+def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
+    """Decide for an entry that code names itself (cache-aside, functions, write-through); None: it may be cached.
+
+    Its life is the code's own, so the models' operations and levels do not count, only that their writes invalidate.
+    """
+    if not conf.enabled:
+        return Bypass.DISABLED
+    if is_bypassed():
+        return Bypass.BLOCK
+    if timeout <= 0:
+        return Bypass.NO_TIMEOUT
+    for model, connection, tables in sources:
+        if profile_of(model) is None:
+            return Bypass.NO_PROFILE
+        bypass = _connection_bypass(connection)
+        if bypass is not None:
+            return bypass
+        if connection.has_written(tables):
+            return Bypass.WRITTEN
+    return None
+
+
+def _connection_bypass(connection: ConnectionState) -> Bypass | None:
+    if not connection.is_cached:
+        return Bypass.ENGINE
+    return Bypass.SNAPSHOT if connection.has_snapshot() else None

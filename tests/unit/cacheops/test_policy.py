@@ -1,0 +1,95 @@
+"""The decision whether a read is cached: each reason against it, and that everything else has its profile."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cacheops.profiles import Profile
+from cacheops.reading.options import NOCACHE, QueryOptions, bypassed
+from cacheops.reading.policy import Bypass, Source, decide, decide_entry, profile_for
+from tests.testapp.models import Book
+
+
+@dataclass
+class State:
+    """A connection's part in a decision."""
+
+    is_cached: bool = True
+    snapshot: bool = False
+    written: frozenset[str] = frozenset()
+
+    def has_snapshot(self) -> bool:
+        return self.snapshot
+
+    def has_written(self, tables: Iterable[str]) -> bool:
+        return not self.written.isdisjoint(tables)
+
+
+IDLE = State()
+
+
+def test_a_query_of_a_model_with_a_profile_is_cached_by_it(settings: Any) -> None:
+    settings.CACHEOPS = {"testapp.book": {"ops": "get", "timeout": 7}}
+    assert decide(Book, "get", IDLE) == Profile(frozenset({"get"}), 7.0)
+    longer = decide(Book, "get", IDLE, QueryOptions(timeout=9.0))
+    assert isinstance(longer, Profile)
+    assert longer.timeout == 9.0
+
+
+SETTINGS = {
+    Bypass.NO_PROFILE: None,
+    Bypass.LEVEL: {"ops": "all", "level": "bypass"},
+    Bypass.OPERATION: {"ops": "count"},
+    Bypass.NO_TIMEOUT: {"ops": "all", "timeout": 0},
+}
+
+
+@pytest.mark.parametrize("reason", SETTINGS)
+def test_settings_decide(reason: Bypass, settings: Any) -> None:
+    settings.CACHEOPS = {"testapp.book": SETTINGS[reason]}
+    assert decide(Book, "get", IDLE) is reason
+    assert profile_for(Book, "get") is reason
+
+
+def test_the_switch_decides_before_all_else(settings: Any) -> None:
+    settings.CACHEOPS_ENABLED = False
+    assert decide(Book, "get", IDLE) is Bypass.DISABLED
+    assert decide_entry((), 1.0) is Bypass.DISABLED
+
+
+def test_a_block_decides_for_the_code_in_it_alone() -> None:
+    with bypassed():
+        assert decide(Book, "get", IDLE) is Bypass.BLOCK
+        assert decide_entry((), 1.0) is Bypass.BLOCK
+        assert isinstance(profile_for(Book, "get"), Profile)
+    assert isinstance(decide(Book, "get", IDLE), Profile)
+
+
+def test_a_querys_options_decide() -> None:
+    assert decide(Book, "get", IDLE, NOCACHE) is Bypass.LEVEL
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [(State(is_cached=False), Bypass.ENGINE), (State(snapshot=True), Bypass.SNAPSHOT)]
+)
+def test_the_connection_decides(state: State, reason: Bypass) -> None:
+    assert decide(Book, "get", state) is reason
+    assert decide_entry([Source(Book, state, ())], 1.0) is reason
+
+
+def test_an_entry_of_code_needs_no_operation_of_its_models(settings: Any) -> None:
+    settings.CACHEOPS = {"testapp.book": {}}
+    tables = ("testapp_book",)
+    assert decide_entry([Source(Book, IDLE, tables)], 1.0) is None
+    assert decide_entry([Source(Book, State(written=frozenset(tables)), tables)], 1.0) is Bypass.WRITTEN
+    assert decide_entry([Source(Book, IDLE, tables)], 0.0) is Bypass.NO_TIMEOUT
+    settings.CACHEOPS = {"testapp.book": None}
+    assert decide_entry([Source(Book, IDLE, tables)], 1.0) is Bypass.NO_PROFILE
+
+
+def test_reasons_are_sentences() -> None:
+    for reason in Bypass:
+        assert reason[0].isupper()
+        assert reason.endswith(".")
