@@ -72,6 +72,10 @@ class RegionClient(DefaultClient):
     def servers(self) -> redis.Servers:
         return redis.servers(self.server_options)
 
+    @cached_property
+    def transport(self) -> redis.PooledTransport:
+        return redis.PooledTransport(self.servers)
+
     def connect(self, index: int = 0) -> Any:
         """Return the raw client, for django-redis' own commands; `index` is always that of the primary."""
         return self.servers.client
@@ -119,7 +123,7 @@ class RegionClient(DefaultClient):
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         nkey = self.make_key(key, version)
-        value = self.servers.run(nkey, "GET", nkey, read=True)
+        value = self.transport.read(("GET", nkey))
         return default if value is None else self._decoded(value, default)
 
     def _decoded(self, value: bytes, default: Any) -> Any:
@@ -145,7 +149,7 @@ class RegionClient(DefaultClient):
         command = self._set_command(nkey, self.encode(value), expiry)
         if nx or xx:
             command = (*command, "NX" if nx else "XX")
-        return bool(self.servers.run(nkey, *command))
+        return bool(self.transport.run(command, nkey))
 
     def _set_command(self, nkey: str, encoded: bytes | int, expiry: int | None) -> redis.Command:
         if expiry is None:
@@ -154,27 +158,27 @@ class RegionClient(DefaultClient):
 
     def has_key(self, key: str, version: int | None = None) -> bool:
         nkey = self.make_key(key, version)
-        return bool(self.servers.run(nkey, "EXISTS", nkey, read=True))
+        return bool(self.transport.read(("EXISTS", nkey)))
 
     def delete(self, key: str, version: int | None = None, prefix: str | None = None) -> int:
         nkey = self.make_key(key, version, prefix)
-        return int(self.servers.run(nkey, "UNLINK", nkey))
+        return int(self.transport.run(("UNLINK", nkey), nkey))
 
     def touch(self, key: str, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         nkey = self.make_key(key, version)
         expiry = self._milliseconds(timeout)
         if expiry is None:  # PERSIST alone says no of a key that never expires, though it is there
-            return bool(self.servers.run_many([("EXISTS", nkey), ("PERSIST", nkey)])[0])
-        return bool(self.servers.run(nkey, "PEXPIRE", nkey, expiry))
+            return bool(self.transport.run_many([("EXISTS", nkey), ("PERSIST", nkey)])[0])
+        return bool(self.transport.run(("PEXPIRE", nkey, expiry), nkey))
 
     def get_and_touch(self, key: str, timeout: float, default: Any = None, version: int | None = None) -> Any:
         nkey = self.make_key(key, version)
-        value = self.servers.run(nkey, "GETEX", nkey, "PX", self._milliseconds(timeout))
+        value = self.transport.run(("GETEX", nkey, "PX", self._milliseconds(timeout)), nkey)
         return default if value is None else self._decoded(value, default)
 
     def extend(self, key: str, limit: float, factor: float, version: int | None = None) -> bool:
         nkey = self.make_key(key, version)
-        return bool(self.servers.run(nkey, "EVAL", EXTEND, 1, nkey, self._milliseconds(limit), factor))
+        return bool(self.transport.run(("EVAL", EXTEND, 1, nkey, self._milliseconds(limit), factor), nkey))
 
     def ttl(self, key: str, version: int | None = None) -> int | None:
         """Return the seconds left; None for a key that never expires, 0 for one that is not there."""
@@ -186,15 +190,15 @@ class RegionClient(DefaultClient):
 
     def _left(self, command: str, key: str, version: int | None) -> int | None:
         nkey = self.make_key(key, version)
-        left = int(self.servers.run(nkey, command, nkey, read=True))
+        left = int(self.transport.read((command, nkey)))
         return None if left == -1 else max(left, 0)
 
     def incr(self, key: str, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
         """Add to a number without a race. Raises ValueError when the key is not there, unless that is not checked."""
         nkey = self.make_key(key, version)
         if ignore_key_check:
-            return int(self.servers.run(nkey, "INCRBY", nkey, delta))
-        answer = self.servers.run(nkey, "EVAL", INCREMENT, 1, nkey, delta)
+            return int(self.transport.run(("INCRBY", nkey, delta), nkey))
+        answer = self.transport.run(("EVAL", INCREMENT, 1, nkey, delta), nkey)
         if answer is None:
             raise ValueError(f"Key '{key}' not found")
         return int(answer) if isinstance(answer, bytes) else self._incr_by_replacing(key, nkey, delta)
@@ -202,11 +206,11 @@ class RegionClient(DefaultClient):
     def _incr_by_replacing(self, key: str, nkey: CacheKey, delta: int) -> Any:
         """Add to what the server cannot count: a float, a bool, an integer beyond 64 bits."""
         while True:
-            held = self.servers.run(nkey, "GET", nkey)
+            held = self.transport.run(("GET", nkey), nkey)
             if held is None:
                 raise ValueError(f"Key '{key}' not found")
             value = self.decode(held) + delta
-            if self.servers.run(nkey, "EVAL", REPLACE, 1, nkey, held, self.encode(value)):
+            if self.transport.run(("EVAL", REPLACE, 1, nkey, held, self.encode(value)), nkey):
                 return value
 
     def decr(self, key: str, delta: int = 1, version: int | None = None) -> int:
@@ -216,18 +220,18 @@ class RegionClient(DefaultClient):
         """Move a value to another version of its key, with its expiry; the two may live on different servers."""
         version = self._backend.version if version is None else version
         old, new = self.make_key(key, version), self.make_key(key, version + delta)
-        value, left = self.servers.run_many([("GET", old), ("PTTL", old)])
+        value, left = self.transport.run_many([("GET", old), ("PTTL", old)])
         if value is None:
             raise ValueError(f"Key '{key}' not found")
-        self.servers.run(new, *self._set_command(new, value, left if left >= 0 else None))
-        self.servers.run(old, "UNLINK", old)
+        self.transport.run(self._set_command(new, value, left if left >= 0 else None), new)
+        self.transport.run(("UNLINK", old), old)
         return version + delta
 
     # Many keys
 
     def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
         names = {self.make_key(key, version): key for key in keys}
-        held = zip(names, self.servers.values(list(names)), strict=True)
+        held = zip(names, self.transport.values(list(names)), strict=True)
         found = {names[nkey]: self._decoded(value, MISSING) for nkey, value in held if value is not None}
         return {key: value for key, value in found.items() if value is not MISSING}
 
@@ -235,7 +239,7 @@ class RegionClient(DefaultClient):
         self, data: Mapping[str, Any], timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
     ) -> list[str]:
         expiry = self._milliseconds(timeout)
-        self.servers.run_many(
+        self.transport.run_many(
             [self._set_command(self.make_key(key, version), self.encode(value), expiry) for key, value in data.items()]
         )
         return []
@@ -250,10 +254,10 @@ class RegionClient(DefaultClient):
             (*self._set_command(self.make_key(key, version), self.encode(value), expiry), "NX")
             for key, value in data.items()
         ]
-        return sum(answer is not None for answer in self.servers.run_many(commands))
+        return sum(answer is not None for answer in self.transport.run_many(commands))
 
     def delete_many(self, keys: Iterable[str], version: int | None = None) -> int:
-        return sum(self.servers.run_many([("UNLINK", self.make_key(key, version)) for key in keys]))
+        return sum(self.transport.run_many([("UNLINK", self.make_key(key, version)) for key in keys]))
 
     # By pattern: SCAN on every primary, never KEYS or FLUSHDB
 
@@ -273,7 +277,7 @@ class RegionClient(DefaultClient):
     def delete_matching(self, full_pattern: str, itersize: int | None = None) -> int:
         """Delete what matches, batch by batch, and return how many keys there were."""
         return sum(
-            sum(self.servers.run_many([("UNLINK", key) for key in batch]))
+            sum(self.transport.run_many([("UNLINK", key) for key in batch]))
             for batch in self.servers.scan(full_pattern, itersize or SCAN_BATCH)
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from cacheops.exceptions import StoreUnavailable
-from cacheops.redis import Servers
+from cacheops.redis import PooledTransport
 from cacheops.redis.options import ServerOptions
 from cacheops.stores.circuit_breaker import Guard, circuit_of
 
@@ -75,14 +75,14 @@ class Outage:
                 self._owed.clear()
                 self._owed_patterns.add(whole_alias)
 
-    def settle(self, servers: Servers) -> None:
+    def settle(self, transport: PooledTransport) -> None:
         """Send the owed deletes. Raises StoreUnavailable when the servers still do not answer; all stays owed then."""
         with self._lock:
             keys, patterns = list(self._owed), list(self._owed_patterns)
         for pattern in patterns:
-            for batch in servers.scan(pattern, DELETE_BATCH):
-                servers.run_many([("UNLINK", key) for key in batch])
-        servers.run_many([("UNLINK", key) for key in keys])
+            for batch in transport.servers.scan(pattern, DELETE_BATCH):
+                transport.run_many([("UNLINK", key) for key in batch])
+        transport.run_many([("UNLINK", key) for key in keys])
         with self._lock:
             self._owed.difference_update(keys)
             self._owed_patterns.difference_update(patterns)

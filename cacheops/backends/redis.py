@@ -46,7 +46,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
         try:
             with outage.guard:
                 if outage.failing:
-                    outage.settle(self.client.servers)
+                    outage.settle(self.client.transport)
                 answer = getattr(self.client, method)(*args, **kwargs)
         except StoreUnavailable:
             return UNANSWERED

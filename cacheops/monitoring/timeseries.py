@@ -23,7 +23,7 @@ from cacheops.conf import conf
 from cacheops.instrumentation.counters import Sums, add_sums
 from cacheops.protocol.keys import METRICS, base_of
 from cacheops.redis import Servers
-from cacheops.redis.transport import Transport
+from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import Store
 from cacheops.stores.scripts import Script
 
@@ -70,7 +70,7 @@ class RedisLedger(Ledger):
     """On a region's servers, over connections of its own."""
 
     def __init__(self, servers: Servers) -> None:
-        self._transport = Transport(servers, [ADD.source])
+        self._transport = ThreadTransport(servers, [ADD.source])
 
     def add(self, parcels: Sequence[Parcel]) -> list[bool]:
         commands = [

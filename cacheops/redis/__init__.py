@@ -6,30 +6,25 @@ multiplies the tries of a command by those of its connection, and neither stops 
 
 from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis
 from cacheops.redis.cluster import ClusterServers
-from cacheops.redis.connection import Connection, PendingReply
-from cacheops.redis.errors import DRIVER_ERRORS, TIMED_OUT, has_moved, is_cut, is_transient, translate
+from cacheops.redis.connection import Command
+from cacheops.redis.errors import is_transient, translate
 from cacheops.redis.optimized_client import OptimizedRedisClient
-from cacheops.redis.pipeline import Command
+from cacheops.redis.pooled_transport import PooledTransport
 from cacheops.redis.registry import servers
 from cacheops.redis.replicated import PairServers
 from cacheops.redis.topology import Servers
 
 __all__ = [
-    "DRIVER_ERRORS",
-    "TIMED_OUT",
     "ClusterServers",
     "Command",
-    "Connection",
     "OptimizedRedisClient",
     "PairServers",
-    "PendingReply",
     "PoolFigures",
+    "PooledTransport",
     "RegionCluster",
     "RegionLock",
     "RegionRedis",
     "Servers",
-    "has_moved",
-    "is_cut",
     "is_transient",
     "servers",
     "translate",

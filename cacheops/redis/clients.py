@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +26,34 @@ from cacheops.redis.options import ServerOptions
 PROBE_TIMEOUT = 0.5
 
 
-class RegionRedis(redis.Redis):
-    """A client of one server that retries by our policy and raises our errors."""
+class _Retrying:
+    """For a client of the driver: retries by our policy, and our errors."""
 
     policy: RetryPolicy
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        run: Callable[[], Any] = partial(super().execute_command, *args, **options)  # type: ignore[misc]
+        started = time.monotonic()
+        try:
+            return run()
+        except NoScriptError:  # the driver's own scripts answer this by loading themselves
+            raise
+        except DRIVER_ERRORS as error:
+            return self.policy.call(run, self._recover, self.refresh_soon, error, started, unless=(NoScriptError,))
+
+    def _recover(self, error: Exception, failures: int) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the next try another server's, if it is another that serves now. Raises nothing."""
+
+    def refresh_soon(self) -> None:
+        """Do the same without making the caller wait."""
+        self.refresh()
+
+
+class RegionRedis(_Retrying, redis.Redis):
+    """A client of one server that retries by our policy and raises our errors."""
 
     @classmethod
     def to(cls, url: str, options: ServerOptions) -> "RegionRedis":
@@ -39,28 +63,13 @@ class RegionRedis(redis.Redis):
         client.policy = RetryPolicy(options)
         return client
 
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        started = time.monotonic()
-        try:
-            return super().execute_command(*args, **options)
-        except NoScriptError:  # the driver's own scripts answer this by loading themselves
-            raise
-        except DRIVER_ERRORS as error:
-            return self.policy.call(lambda: self.once(*args, **options), self.forget_connections, error, started)
-
-    def once(self, *args: Any, **options: Any) -> Any:
-        """Run a command without our retries and errors."""
-        return super().execute_command(*args, **options)
-
-    def forget_connections(self) -> None:
+    def refresh(self) -> None:
         """Connect anew: after a failover the same name leads to another server."""
         self.connection_pool.disconnect(inuse_connections=False)
 
 
-class RegionCluster(RedisCluster):
+class RegionCluster(_Retrying, RedisCluster):
     """A client of a cluster that retries by our policy and raises our errors."""
-
-    policy: RetryPolicy
 
     def __init__(self, options: ServerOptions) -> None:
         addresses = [(parts["host"], parts.get("port", 6379)) for parts in map(parse_url, options.urls)]
@@ -86,26 +95,11 @@ class RegionCluster(RedisCluster):
                 timeout=options.pool_wait,
                 require_full_coverage=False,  # one shard's loss leaves the others in service
                 load_balancing_strategy=LoadBalancingStrategy.RANDOM_REPLICA if options.reads_readers else None,
-                address_remap=self._reachable if self._mapped else None,
+                address_remap=self.reachable if self._mapped else None,
                 **settings,
             )
         except DRIVER_ERRORS as error:
             raise translate(error) from error
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        started = time.monotonic()
-        try:
-            return super().execute_command(*args, **options)
-        except NoScriptError:
-            raise
-        except DRIVER_ERRORS as error:
-            return self.policy.call(
-                lambda: self.once(*args, **options), self.refresh, error, started, self.refresh_soon
-            )
-
-    def once(self, *args: Any, **options: Any) -> Any:
-        """Run a command without our retries and errors; redirections are followed."""
-        return super().execute_command(*args, **options)
 
     def refresh(self) -> None:
         """Ask a living server who serves what; threads that come while one asks share its answer.
@@ -159,7 +153,7 @@ class RegionCluster(RedisCluster):
             connection.disconnect()
         return True
 
-    def _reachable(self, address: tuple[str, int]) -> tuple[str, int]:
+    def reachable(self, address: tuple[str, int]) -> tuple[str, int]:
         """Return the reachable address for an announced one: ("10.0.0.7", 6379) -> ("127.0.0.1", 16379)."""
         host, _, port = self._mapped.get(f"{address[0]}:{address[1]}", "").rpartition(":")
         return (host, int(port)) if host else address
@@ -238,6 +232,7 @@ def connection_settings(options: ServerOptions) -> dict[str, Any]:
         "socket_keepalive": options.socket_keepalive,
         "health_check_interval": options.health_check_interval,
         "decode_responses": options.decode_responses,
+        "protocol": 2,  # what cacheops/redis/connection.py reads
         "retry": Retry(NoBackoff(), 0),  # RetryPolicy tries again, on the whole command
     }
     if options.username:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -10,9 +9,7 @@ from redis.exceptions import AskError
 
 from cacheops.exceptions import StoreUnavailable
 from cacheops.redis.clients import RegionCluster
-from cacheops.redis.errors import DRIVER_ERRORS, REDIRECTED
 from cacheops.redis.options import ServerOptions
-from cacheops.redis.pipeline import RAW, Command, exchange, keep_failed
 from cacheops.redis.topology import Servers
 
 LAYOUT_SECONDS = 10.0  # for which figures rely on a cluster's known nodes: a replica that joins is nobody's error
@@ -20,6 +17,8 @@ LAYOUT_SECONDS = 10.0  # for which figures rely on a cluster's known nodes: a re
 
 class ClusterServers(Servers):
     """A cluster: each key has its server, which the client knows and learns anew when it changes."""
+
+    share_a_slot = False
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
@@ -53,24 +52,22 @@ class ClusterServers(Servers):
             self._failure = (time.monotonic(), error)
             raise
 
-    def run(self, key: str, *command: Any, read: bool = False) -> Any:
-        started = time.monotonic()
-        try:  # straight to the key's server: the cluster client's own way costs a third more
-            return self.node_of(key, read).execute_command(*command, **RAW)
-        except REDIRECTED:
-            return self.client.execute_command(*command, **RAW)
-        except DRIVER_ERRORS as error:
-            return self.policy.call(
-                lambda: self.node_of(key, read).execute_command(*command, **RAW),
-                self.refresh,
-                error,
-                started,
-                self.refresh_soon,
-            )
+    def node_of(self, key: str | bytes) -> redis.Redis:
+        return self.client.get_redis_connection(self.client.get_node_from_key(key))
 
-    def node_of(self, key: str, read: bool = False) -> redis.Redis:
-        node = self.client.get_node_from_key(key, replica=True) if read and self.options.reads_readers else None
-        return self.client.get_redis_connection(node or self.client.get_node_from_key(key))
+    def reader_of(self, key: str) -> redis.Redis | None:
+        node = self.client.get_node_from_key(key, replica=True)
+        return None if node is None else self.client.get_redis_connection(node)
+
+    def reader_failed(self) -> None:
+        self.refresh_soon()  # it may be gone for good, or have become a primary
+
+    def redirected(self, error: AskError) -> redis.Redis:
+        host, port = self.client.reachable(error.node_addr)
+        node = self.client.get_node(host, port)
+        if node is None:
+            raise StoreUnavailable(f"A slot is being moved to {host}:{port}, which is not known yet.") from error
+        return self.client.get_redis_connection(node)
 
     def nodes(self) -> list[redis.Redis]:
         return [self.client.get_redis_connection(node) for node in self.client.get_nodes()]
@@ -82,16 +79,6 @@ class ClusterServers(Servers):
 
     def primaries(self) -> list[redis.Redis]:
         return [self.client.get_redis_connection(node) for node in self.client.get_primaries()]
-
-    def _send(self, commands: Sequence[Command], waiting: list[int], answers: list[Any], read: bool) -> None:
-        groups: dict[redis.Redis, list[int]] = {}
-        for index in waiting:
-            groups.setdefault(self.node_of(commands[index][1], read), []).append(index)
-        exchange(groups, commands, answers)
-        for index in waiting:
-            if type(answers[index]) is AskError:  # its slot is being moved
-                answers[index] = self.client.once(*commands[index], **RAW)
-        keep_failed(waiting, answers)
 
     def refresh(self) -> None:
         if self._client is not None:  # else it asks when it is used

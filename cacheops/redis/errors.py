@@ -30,6 +30,7 @@ DENIED = (AuthenticationError, AuthorizationError)  # connection errors by class
 REDIRECTED = (AskError, TryAgainError)  # also MOVED: another server has the key, or will have it soon
 TIMED_OUT = (TimeoutError,)
 MOVING = (ClusterDownError, ReadOnlyError)  # a failover under way
+UNLOADED = (NoScriptError,)  # a script that each new connection loads
 DRIVER_ERRORS = (RedisError, RedisClusterException)
 FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout nobody could tell
 
@@ -38,26 +39,12 @@ def is_transient(error: Exception) -> bool:
     """Tell whether the same command may succeed a little later."""
     if isinstance(error, DENIED):
         return False
-    return isinstance(error, (*UNANSWERED, *REDIRECTED, *MOVING, RedisClusterException))
-
-
-def is_cut(error: Exception) -> bool:
-    """Tell whether the connection is of no more use."""
-    return isinstance(error, UNANSWERED)
+    return isinstance(error, (*UNANSWERED, *REDIRECTED, *MOVING, *UNLOADED, RedisClusterException))
 
 
 def has_moved(error: Exception) -> bool:
     """Tell whether another server must be asked."""
     return isinstance(error, (MovedError, *MOVING))
-
-
-def is_timeout(error: Exception) -> bool:
-    return isinstance(error, TimeoutError)
-
-
-def lacks_script(error: Exception) -> bool:
-    """Tell whether the server does not know a script that was loaded into it before."""
-    return isinstance(error, NoScriptError)
 
 
 def translate(error: Exception) -> StoreError:
@@ -80,29 +67,31 @@ class RetryPolicy:
     def call(
         self,
         attempt: Callable[[], T],
-        recover: Callable[[], None],
-        first: Exception,
+        recover: Callable[[Exception, int], None],
+        recover_soon: Callable[[], None],
+        error: Exception,
         started: float,
-        recover_soon: Callable[[], None] | None = None,
+        unless: tuple[type[Exception], ...] = (),
     ) -> T:
-        """Return what `attempt` returns after its `first` failure; `started` is that of the first try (monotonic).
+        """Return what `attempt` returns after the first `error`; `started` is that of the first try (monotonic).
 
-        `recover` runs before each further try. After the last one runs `recover_soon`, or `recover` where it is quick:
-        the next caller finds things mended, and this one does not wait for it.
-        Raises StoreUnavailable when tries or time are used up, CommandRefused when trying again does not help.
+        `recover` runs before each further try, with the error and how many there were. After the last one runs
+        `recover_soon`: the next caller finds things mended, and this one does not wait for it. `unless`: errors of an
+        attempt that the caller answers by itself. Raise StoreUnavailable when tries or time are used up, CommandRefused
+        when trying again does not help.
         """
-        error, failures = first, 1
+        failures = 1
         while is_transient(error):
             pause = self._backoff.compute(failures)
-            if failures > self._retries or time.monotonic() + pause - started > self._budget:
-                (recover_soon or recover)()
+            if failures > self._retries or time.monotonic() + pause - started >= self._budget:
+                recover_soon()
                 break
-            recover()
+            recover(error, failures)
             time.sleep(pause)
             try:
                 return attempt()
-            except NoScriptError:  # the driver's own scripts answer this by loading themselves
+            except unless:
                 raise
-            except DRIVER_ERRORS as again:
+            except FAILURES as again:
                 error, failures = again, failures + 1
         raise translate(error) from error

@@ -1,30 +1,29 @@
-"""What a region's servers are asked, whatever their form."""
+"""Who a region's servers are, and which of them serves what."""
 
 import itertools
 import os
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
 import redis
+from redis.exceptions import AskError
 
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis, pool_figures
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.redis.options import ServerOptions
-from cacheops.redis.pipeline import PIPELINE_LIMIT, Command
 
 
 class Servers(ABC):
-    """One region's servers. `client` is the raw client; the methods group by server, retry and translate errors.
+    """One region's servers. `client` is the raw client.
 
     All methods raise StoreUnavailable when no answer came within the retries, CommandRefused when the answer is no.
-    A command whose answer was lost is sent again: INCR may then count twice, SET NX may report a key set already.
     """
 
     client: RegionRedis | RegionCluster
+    share_a_slot: bool  # whether one server has all keys, so that one command may name several
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -38,20 +37,12 @@ class Servers(ABC):
         return True
 
     @abstractmethod
-    def run(self, key: str, *command: Any, read: bool = False) -> Any:
-        """Run one command on the server of `key`. `read`: any server that READ_FROM allows will do."""
-
-    @abstractmethod
     def nodes(self) -> list[redis.Redis]:
         """Return a client of each server, for figures."""
 
     @abstractmethod
     def primaries(self) -> list[redis.Redis]:
         """Return a client of each server that takes writes."""
-
-    @abstractmethod
-    def _send(self, commands: Sequence[Command], waiting: list[int], answers: list[Any], read: bool) -> None:
-        """Send the commands at `waiting`, one round trip a server; leave there those to be sent again, and raise."""
 
     @abstractmethod
     def refresh(self) -> None:
@@ -62,8 +53,20 @@ class Servers(ABC):
         self.refresh()
 
     @abstractmethod
-    def node_of(self, key: str, read: bool = False) -> redis.Redis:
-        """Return a client of the server that takes the writes of `key`, or (`read`) of one that READ_FROM allows."""
+    def node_of(self, key: str | bytes) -> redis.Redis:
+        """Return a client of the server that takes the writes of `key`."""
+
+    @abstractmethod
+    def reader_of(self, key: str) -> redis.Redis | None:
+        """Return a client of a replica that has `key`, None where there is none."""
+
+    @abstractmethod
+    def reader_failed(self) -> None:
+        """Note that a replica did not answer."""
+
+    def redirected(self, error: AskError) -> redis.Redis:
+        """Return a client of the server that has a key whose slot is being moved."""
+        raise error
 
     def new_connection(self, node: redis.Redis) -> Any:
         """Return a connection to a server that is the caller's own: not counted in the pool, not shared."""
@@ -77,27 +80,6 @@ class Servers(ABC):
         made = [reference() for reference in self._lent.valuerefs()]  # a list: other threads go on connecting
         own = os.getpid()  # a fork's child inherits its parent's
         return sum(each is not None and each.is_connected and each.pid == own for each in made)
-
-    def run_many(self, commands: Sequence[Command], read: bool = False) -> list[Any]:
-        """Run commands of the form (name, key, ...), in one round trip a server, and return their answers in order."""
-        answers: list[Any] = [None] * len(commands)
-        for start in range(0, len(commands), PIPELINE_LIMIT):
-            waiting = list(range(start, min(start + PIPELINE_LIMIT, len(commands))))
-            self._send_until_done(commands, waiting, answers, read)
-        return answers
-
-    def values(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the value of each key, from a server that READ_FROM allows."""
-        return self.run_many([("GET", key) for key in keys], read=True)
-
-    def _send_until_done(self, commands: Sequence[Command], waiting: list[int], answers: list[Any], read: bool) -> None:
-        started = time.monotonic()
-        try:
-            self._send(commands, waiting, answers, read)
-        except DRIVER_ERRORS as error:
-            self.policy.call(
-                lambda: self._send(commands, waiting, answers, read), self.refresh, error, started, self.refresh_soon
-            )
 
     def scan(self, pattern: str, batch: int) -> Iterator[list[bytes]]:
         """Yield the keys that match, from every primary, about `batch` looked at in each round trip."""

@@ -1,52 +1,78 @@
-"""Connections of the engine: one a thread and server, kept open, without a pool in between.
+"""The way of commands to a region's servers and of the answers back: a round trip a server, one policy of retries.
 
-Over half of the time that a driver's client takes for a GET is its own (docs/decisions/0007-speed.md). The engine's
-commands are few and known, so they go over connections of their own (cacheops/redis/connection.py).
+The engine sends over connections of each thread's own (thread_transport.py), the caches over the driver's pools
+(pooled_transport.py). Over half of the time that a driver's client takes for a GET is its own: see the decision 0007.
 """
 
-import os
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from redis.exceptions import AskError
+
 from cacheops.exceptions import StoreError
-from cacheops.redis import Command, Connection, PendingReply, Servers, errors
+from cacheops.redis import errors
+from cacheops.redis.connection import Command, Connection, PendingReply
+from cacheops.redis.topology import Servers
 
 T = TypeVar("T")
 Sent = Sequence[tuple[Connection, PendingReply, list[int]]]  # places among the commands
 
-TRIES = 3  # the first, one on a new connection, one after asking who is primary now
 
-
-class Transport:
+class Transport(ABC):
     """Sends commands to one region's servers from this thread, and reads the answers when they are needed.
 
-    `scripts` are Lua sources, loaded on each new connection: a new connection may lead to a new primary.
+    A route is a key, whose server is looked up, or a server itself.
     """
 
-    def __init__(self, servers: Servers, scripts: Sequence[str] = ()) -> None:
-        self.servers = servers
-        self._scripts = [("SCRIPT", "LOAD", script) for script in scripts]
-        self._local = _Local()
-        self._nodes: dict[str, Any] = {}  # by a table's keys, until the servers change
+    independent: bool  # whether each command that failed may be sent again without the others of its batch
 
-    def run(self, command: Command, route: str) -> Any:
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self._local = _Local()
+
+    @abstractmethod
+    def node_of(self, route: Any) -> Any:
+        """Return the server of a route."""
+
+    @abstractmethod
+    def connection_to(self, node: Any) -> Connection:
+        """Return a connection to a server, to send to and to read from until all answers are there."""
+
+    @abstractmethod
+    def abandon_connections(self) -> None:
+        """Have connections made anew, after a failure; what is pending on them fails."""
+
+    def forget_nodes(self) -> None:  # noqa: B027
+        """Look up anew who serves what."""
+
+    def run(self, command: Command, route: Any) -> Any:
         """Run one command on the server of a key and return its answer: what `run_many` does, in less time."""
+        started = time.monotonic()
         try:
             if self._local.failed:
                 self.handle_failed()
-            answer = self.connection_to(self._node_of(route)).run(command)
+            answer = self.connection_to(self.node_of(route)).run(command)
         except errors.FAILURES as error:
-            return self.retry([command], [route], error)[0]
+            answer = error
         if isinstance(answer, Exception):
-            return self.retry([command], [route], answer)[0]
+            return self.retry([command], [route], [answer], started)[0]
         return answer
 
     def run_many(self, commands: Sequence[Command], routes: Sequence[Any] | None = None) -> list[Any]:
         """Run commands as `send` does and return their answers; an error among them is raised."""
         return self.send(commands, routes, list).result()
+
+    def run_once(self, commands: Sequence[Command], routes: Sequence[Any]) -> list[Any]:
+        """Run commands without another try."""
+        try:
+            return self._checked(commands, gathered(self._send(commands, routes), len(commands))[0])
+        except errors.FAILURES as error:
+            raise errors.translate(error) from error
 
     def send(
         self,
@@ -73,16 +99,23 @@ class Transport:
     def _send(self, commands: Sequence[Command], routes: Sequence[Any]) -> Sent:
         """Send each server its commands. All connections are there before the first is written to."""
         if len(commands) == 1:
-            connection = self.connection_to(self._node_of(routes[0]))
+            connection = self.connection_to(self.node_of(routes[0]))
             return [(connection, connection.send(commands), [0])]
         groups: dict[Any, list[int]] = {}
         for index, route in enumerate(routes):
-            groups.setdefault(self._node_of(route), []).append(index)
-        connections = [self.connection_to(node) for node in groups]
-        return [
-            (connection, connection.send([commands[index] for index in group]), group)
-            for connection, group in zip(connections, groups.values(), strict=True)
-        ]
+            groups.setdefault(self.node_of(route), []).append(index)
+        connections: list[Connection] = []
+        try:
+            for node in groups:
+                connections.append(self.connection_to(node))
+            return [
+                (connection, connection.send([commands[index] for index in group]), group)
+                for connection, group in zip(connections, groups.values(), strict=True)
+            ]
+        except BaseException:  # an answer that nobody reads must not meet the next command
+            for connection in connections:
+                connection.abandon()
+            raise
 
     def handle_failed(self) -> None:
         """Send again, or report, what has failed and is not waited for. Called while no answers are awaited."""
@@ -93,65 +126,47 @@ class Transport:
         """Have a failed reply settled before the next use."""
         self._local.failed.append(reply)
 
-    def retry(self, commands: Sequence[Command], routes: Sequence[Any], error: Exception) -> list[Any]:
-        """Try again after a failure: on new connections, then with the servers' roles asked anew."""
-        for attempt in range(1, TRIES):
-            if not errors.is_transient(error) and not errors.lacks_script(error):
-                break
-            self._abandon_connections()
-            if errors.is_timeout(error):  # a frozen server costs one time-out, not three
-                self._nodes.clear()
-                self.servers.refresh_soon()  # another may be primary by the next call
-                break
-            if attempt > 1 or errors.has_moved(error):
-                self._nodes.clear()
-                self.servers.refresh()
-            try:
-                return gathered(self._send(commands, routes), len(commands))
-            except errors.FAILURES as again:
-                error = again
-        raise errors.translate(error) from error
+    def retry(
+        self, commands: Sequence[Command], routes: Sequence[Any], answers: list[Any], started: float
+    ) -> list[Any]:
+        """Return the answers once none of them is an error; `started` is when the commands were sent (monotonic)."""
 
-    def _node_of(self, route: Any) -> Any:
-        if not isinstance(route, str):
-            return route
-        table = route[: route.find("}")]
-        node = self._nodes.get(table)
-        if node is None:
-            node = self._nodes[table] = self.servers.node_of(route)
-        return node
+        def attempt() -> list[Any]:
+            places = [at for at, answer in enumerate(answers) if not self.independent or isinstance(answer, Exception)]
+            sent = self._send([commands[at] for at in places], [routes[at] for at in places])
+            for at, answer in zip(places, gathered(sent, len(places))[0], strict=True):
+                answers[at] = answer
+            return self._checked(commands, answers)
 
-    def connection_to(self, node: Any) -> Connection:
-        """Return this thread's connection to a node."""
-        local = self._local
-        if local.process != os.getpid():  # a forked child must not share its parent's sockets
-            local.__init__()  # type: ignore[misc]
-        connection = local.connections.get(node)
-        if connection is None or connection.closed:
-            connection = Connection(self.servers.new_connection(node))
-            answers = connection.wait(connection.send(self._scripts)) if self._scripts else []
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-            local.connections[node] = connection
-            local.epoch += 1
-        return connection
+        try:
+            return self._checked(commands, answers)
+        except errors.FAILURES as error:
+            return self.servers.policy.call(attempt, self._recover, self._recover_soon, error, started)
 
-    @property
-    def epoch(self) -> int:
-        """How many connections this thread has opened: another server may be behind a new one."""
-        return self._local.epoch
+    def _checked(self, commands: Sequence[Command], answers: list[Any]) -> list[Any]:
+        """Ask again where a slot is being moved. Raise the first error that is left, one that no retry helps before."""
+        for at, answer in enumerate(answers):
+            # Of a batch that belongs together, WAIT has confirmed what another server was asked to do.
+            if isinstance(answer, AskError) and (self.independent or len(commands) == 1):
+                node = self.servers.redirected(answer)
+                answers[at] = gathered(self._send([("ASKING",), commands[at]], [node, node]), 2)[0][1]
+        failures = [answer for answer in answers if isinstance(answer, Exception)]
+        if failures:
+            raise next((failure for failure in failures if not errors.is_transient(failure)), failures[0])
+        return answers
 
-    def _abandon_connections(self) -> None:
-        connections, self._local.connections = self._local.connections, {}
-        for connection in connections.values():
-            connection.abandon()
+    def _recover(self, error: Exception, failures: int) -> None:
+        """Connect anew; ask who serves what if that was not enough, or the answer says so."""
+        self.abandon_connections()
+        if failures > 1 or errors.has_moved(error) or isinstance(error, errors.TIMED_OUT):
+            self.forget_nodes()
+            self.servers.refresh()
 
-    def close(self) -> None:
-        """Close this thread's connections, after reading what has been answered."""
-        connections, self._local.connections = self._local.connections, {}
-        for connection in connections.values():
-            connection.close()
+    def _recover_soon(self) -> None:
+        """Leave it to the next caller to connect, by when another server may be the primary."""
+        self.abandon_connections()
+        self.forget_nodes()
+        self.servers.refresh_soon()
 
 
 @dataclass(slots=True, eq=False)
@@ -175,14 +190,13 @@ class GatheredReply(Generic[T]):
 
     def result(self) -> T:
         """Wait for the answers and return the result; retry what failed. Raise StoreUnavailable or CommandRefused."""
-        error = self.error
-        if error is None:
-            try:
-                answers = gathered(self.sent, len(self.commands))
-            except errors.FAILURES as failure:
-                error = failure
-        if error is not None:
-            answers = self.transport.retry(self.commands, self.routes, error)
+        started = time.monotonic()
+        if self.error is None:
+            answers, failed = gathered(self.sent, len(self.commands))
+        else:
+            answers, failed = [self.error] * len(self.commands), True
+        if failed:
+            answers = self.transport.retry(self.commands, self.routes, answers, started)
         return self.decode(answers)
 
     def on_result(self, callback: Callable[[T | StoreError], None]) -> None:
@@ -244,24 +258,24 @@ class _Local(threading.local):
     """What each thread has of its own."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
-        self.connections: dict[Any, Connection] = {}
         self.failed: list[GatheredReply[Any]] = []  # to be sent again, or reported
-        self.epoch = 0
 
 
-def gathered(sent: Sent, size: int) -> list[Any]:
-    """Return the answers of all servers in the commands' order. Raise the first error, when all were read."""
+def gathered(sent: Sent, size: int) -> tuple[list[Any], bool]:
+    """Return the answers of all servers in the commands' order, errors as what they are, and whether there are any."""
     answers: list[Any] = [None] * size
-    failure: Exception | None = None
-    for connection, pending, group in sent:
-        try:
-            for index, answer in zip(group, connection.wait(pending), strict=True):
+    failed = False
+    try:
+        for connection, pending, group in sent:
+            try:
+                received = connection.wait(pending)
+            except errors.FAILURES as error:  # nothing more comes on this connection; the others must still be read
+                received = [*pending.answers, *[error] * (len(group) - len(pending.answers))]
+            for index, answer in zip(group, received, strict=True):
                 answers[index] = answer
-                if isinstance(answer, Exception):
-                    failure = failure or answer
-        except errors.FAILURES as error:
-            failure = failure or error  # nothing more comes on this connection; the others must still be read
-    if failure is not None:
-        raise failure
-    return answers
+                failed = failed or isinstance(answer, Exception)
+    except BaseException:
+        for connection, *_ in sent:
+            connection.abandon()
+        raise
+    return answers, failed

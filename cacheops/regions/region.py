@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
 TRIES = 3  # of a read during which the connection was lost and made again
+RETRIES = 2  # of the store's commands: one on a new connection, one after asking who is primary now
 
 
 class Region:
@@ -163,6 +164,9 @@ def store_for(alias: str) -> Store:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             decode_responses=False,
+            retries=RETRIES,
+            retry_backoff_base=0.0,
+            retry_budget=timeout,  # a frozen server costs one time-out
         )
         wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
         return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)

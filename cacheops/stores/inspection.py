@@ -40,7 +40,8 @@ class RedisInspection(Inspection):
         return self._servers.infos()
 
     def sizes(self, keys: Sequence[str]) -> list[int]:
-        return [size or 0 for size in self._servers.run_many([("MEMORY USAGE", key) for key in keys], read=True)]
+        found = self._transport.run_many([("MEMORY", "USAGE", key) for key in keys], keys)
+        return [size or 0 for size in found]
 
     def add_counts(self, key: str, counts: Mapping[str, int], keep: int, ttl: float) -> Reply[None]:
         commands: list[Command] = [("ZINCRBY", key, count, name) for name, count in counts.items()]

@@ -8,7 +8,7 @@ from cacheops.exceptions import StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
 from cacheops.redis import Command, Servers
-from cacheops.redis.transport import Transport
+from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import (
     EncodedEntry,
     LeaseRequest,
@@ -44,7 +44,7 @@ class RedisStore(Store):
         self.servers = servers
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
-        self._transport = Transport(servers, [script.source for script in SCRIPTS])
+        self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
         self.inspection = RedisInspection(servers, self._transport)
 
     @property
@@ -184,7 +184,7 @@ class RedisStore(Store):
             yield [key.decode() for key in batch]
 
     def delete(self, keys: Sequence[str]) -> int:
-        return sum(self.servers.run_many([("UNLINK", key) for key in keys]))
+        return sum(self._transport.run_many([("UNLINK", key) for key in keys]))
 
     def close(self) -> None:
         self._transport.close()

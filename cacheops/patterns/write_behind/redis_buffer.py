@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
 from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
 from cacheops.redis import Servers
-from cacheops.redis.transport import Transport
+from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import Store
 from cacheops.stores.redis import MAX_RUN
 from cacheops.stores.scripts import Script
@@ -36,7 +36,7 @@ class RedisBuffer(Buffer):
         self.keys = [self.stream, f"{base}w"]
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
-        self._transport = Transport(servers, [script.source for script in SCRIPTS])
+        self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
         self._problem = ""
         self._problem_until = 0.0
 

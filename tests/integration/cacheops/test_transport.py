@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import CommandRefused, StoreUnavailable
-from cacheops.redis.transport import Transport
+from cacheops.redis.thread_transport import ThreadTransport as Transport
 from cacheops.regions import regions as handler
 
 KEY = "t-transport:{a}:key"
@@ -27,7 +27,7 @@ def transport() -> Iterator[Transport]:
 
 def cut(transport: Transport) -> None:
     """End this thread's connections, as a server does that closes idle ones."""
-    for connection in transport._local.connections.values():
+    for connection in transport._own.connections.values():
         connection._socket.shutdown(socket.SHUT_RDWR)
 
 

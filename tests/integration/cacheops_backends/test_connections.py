@@ -1,6 +1,8 @@
 """Connections: shared or not, limited, seen; decoding; readers; addresses through tunnels; TLS; Valkey."""
 
+import signal
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,35 @@ def test_a_pool_without_a_free_connection_says_so(make):
             cache.get("key")
     finally:
         pool.release(connection)
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Return a call after which this thread is interrupted shortly, as by Ctrl-C."""
+
+    def raised(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raised)
+    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05) and None
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("many", [False, True])
+def test_an_interrupted_caller_gives_its_connections_back(make, interrupt, region, many):
+    cache = make(region, own=region, SOCKET_TIMEOUT=60, MAX_CONNECTIONS=1, POOL_WAIT=0.01, IGNORE_EXCEPTIONS=False)
+    values = {f"key{number}": number for number in range(20)}
+    cache.set_many(values)
+    made = [cache.make_key(key) for key in values]
+    waits = ("BLPOP", cache.make_key("list"), 60)
+
+    interrupt()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        cache.client.transport.run_many([waits, *[("GET", key) for key in made]] if many else [waits])
+    assert sum(figure.in_use for figure in cache.pool_figures()) == 0, caught.traceback
+    assert cache.get_many(values) == values  # no answer is that of another
 
 
 @pytest.mark.parametrize("region", REGIONS)

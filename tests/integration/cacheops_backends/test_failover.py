@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cacheops.exceptions import LockLost
+from cacheops.redis.thread_transport import ThreadTransport
 from tests.integration.cacheops_backends.conftest import primary
 
 REGIONS = ("us-east-1", "us-west-2")
@@ -83,6 +84,36 @@ def test_connections_that_were_cut_while_idle_are_replaced(broken, make, region)
 
     assert cache.get("key1") == 1
     assert len(cache.get_many([f"key{number}" for number in range(20)])) == 20
+
+
+@pytest.fixture(params=["us-east-1", "us-west-2"])
+def moving(request, broken, make):
+    """Return a cache, used directly and through tunnels, with a key whose slot is being moved to another server."""
+    cache = make("us-east-1", own=request.param, IGNORE_EXCEPTIONS=False, RETRIES=0)
+    cache.set("key", "value")
+    servers, key = cache.client.servers, cache.make_key("key")
+    source = servers.node_of(key)
+    (target,) = [node for node in servers.primaries() if node is not source]
+    slot, ids = servers.client.keyslot(key), {node: node.execute_command("CLUSTER MYID") for node in (source, target)}
+    target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+    source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+    source.execute_command("MIGRATE", "127.0.0.1", target.config_get("port")["port"], key, 0, 5000)
+    yield cache
+    target.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+    source.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+
+
+def test_a_slot_that_is_being_moved_is_served(moving):
+    key = moving.make_key("key")
+    engine = ThreadTransport(moving.client.servers)
+
+    assert moving.get("key") == "value"
+    assert moving.get_many(["key", "other"]) == {"key": "value"}
+    assert moving.incr("count", ignore_key_check=True) == 1
+    assert moving.set_many({"key": 7, "other": 1}) == []
+    assert engine.run(("GET", key), key) == b"7"
+    assert moving.delete_many(["key", "other"]) == 2
+    engine.close()
 
 
 def test_another_node_is_asked_when_the_first_address_is_gone(broken, make):

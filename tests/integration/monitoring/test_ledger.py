@@ -76,7 +76,7 @@ def test_every_key_ends_by_itself(ledger: Ledger, region: str, make: Any) -> Non
     store: Any = regions[region].store
     keys = [key for batch in store.scan(Span(HOUR, 5).base.split("{")[0]) for key in batch]
     assert len(keys) == 3
-    left = store.servers.run_many([("TTL", key) for key in keys])
+    left = [store.servers.client.ttl(key) for key in keys]
     assert all(0 < seconds <= HOUR for seconds in left)
 
 

@@ -11,6 +11,7 @@ import re
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from cacheops.monitoring.recorder import flusher
 from cacheops.patterns import BatchCacheOperations, CacheAsideManager
 from cacheops.patterns.keys import CacheKeyBuilder, filter_digest
 from cacheops.reading import fill_many
+from cacheops.redis.connection import Command, PendingReply
 from cacheops.redis.optimized_client import OptimizedRedisClient
-from cacheops.redis.pipeline import exchange
+from cacheops.redis.pooled_transport import PooledConnection
 from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.ttl import TTLManager
@@ -93,17 +95,19 @@ def test_trap_01_no_server_is_asked_for_all_its_keys(region: str) -> None:
 def test_trap_02_keys_of_all_slots_go_in_one_round_trip_a_server(region: str, monkeypatch: Any) -> None:
     batch = BatchCacheOperations(region)
     some = {keys.device_current_key(number): number for number in range(1, 101)}
-    groups: list[int] = []
+    sizes: list[int] = []  # of what was sent in one go, to one server
+    send = PooledConnection.send
 
-    def counted(found: Any, *rest: Any) -> None:
-        groups.append(len(found))
-        exchange(found, *rest)
+    def counted(self: PooledConnection, commands: Sequence[Command]) -> PendingReply:
+        sizes.append(len(commands))
+        return send(self, commands)
 
-    for form in ("cluster", "replicated"):
-        monkeypatch.setattr(f"cacheops.redis.{form}.exchange", counted)
+    monkeypatch.setattr(PooledConnection, "send", counted)
+    servers = 2 if region == "us-east-1" else 1
     assert batch.batch_set(some)
+    assert (len(sizes), sum(sizes)) == (servers, 100)
     assert batch.batch_delete(some) == 100
-    assert groups == [2 if region == "us-east-1" else 1] * 2
+    assert (len(sizes), sum(sizes)) == (2 * servers, 200)
 
 
 def test_trap_03_what_belongs_to_device_11_stays_when_device_1_goes() -> None:
@@ -169,7 +173,7 @@ def test_trap_07_a_hit_is_one_round_trip_and_counts_end(region: str) -> None:
     held = keys_held(store, *"sbnu")
     assert held
     for key in held:
-        assert store.servers.run(key, "TTL", key) > 0, key  # type: ignore[attr-defined]
+        assert store.servers.client.ttl(key) > 0, key  # type: ignore[attr-defined]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -215,7 +219,7 @@ def test_trap_14_values_keep_their_types(kind: str, region: str) -> None:
     else:
         caches[region].set(key, given, 60)
         found = caches[region].get(key)
-        held = caches[region].client.servers.run(made := caches[region].client.make_key(key), "GET", made)
+        held = caches[region].client.get_client().get(caches[region].client.make_key(key))
         assert objects.decoded(held) == given  # no pickle
     assert found == given
     assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in given.items()}

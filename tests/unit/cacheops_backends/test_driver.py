@@ -10,6 +10,7 @@ from redis.exceptions import (
     ClusterDownError,
     MovedError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -31,6 +32,7 @@ PASSING = [
     MovedError("1 127.0.0.1:1"),
     AskError("1 127.0.0.1:1"),
     TryAgainError(),
+    NoScriptError(),
     RedisClusterException("no node"),
 ]
 LASTING = [ResponseError(), redis.AuthenticationError(), NoPermissionError(), OutOfMemoryError(), redis.DataError()]
@@ -53,7 +55,7 @@ class Failing:
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
-        self.calls = self.recovered = 0
+        self.calls = self.recovered = self.recovered_soon = 0
 
     def __call__(self) -> str:
         self.calls += 1
@@ -61,8 +63,12 @@ class Failing:
             raise self.errors.pop(0)
         return "answer"
 
-    def recover(self) -> None:
+    def recover(self, error: Exception, failures: int) -> None:
+        assert failures == self.recovered + 1
         self.recovered += 1
+
+    def recover_soon(self) -> None:
+        self.recovered_soon += 1
 
 
 def policy(**options) -> RetryPolicy:
@@ -74,7 +80,7 @@ def test_a_passing_error_is_tried_again():
     failing = Failing(redis.ConnectionError(), ReadOnlyError())
 
     assert now(policy(retries=3), failing) == "answer"
-    assert (failing.calls, failing.recovered) == (3, 3)
+    assert (failing.calls, failing.recovered, failing.recovered_soon) == (3, 3, 0)
 
 
 def test_tries_end():
@@ -82,8 +88,7 @@ def test_tries_end():
 
     with pytest.raises(StoreUnavailable, match="gone") as caught:
         now(policy(retries=3), failing)
-    assert failing.calls == 3
-    assert failing.recovered == 4
+    assert (failing.calls, failing.recovered, failing.recovered_soon) == (3, 3, 1)
     assert isinstance(caught.value.__cause__, redis.ConnectionError)
 
 
@@ -91,8 +96,17 @@ def test_time_ends_too_and_the_next_caller_finds_things_mended():
     failing = Failing()
 
     with pytest.raises(StoreUnavailable):
-        policy(retries=100, retry_budget=0.0).call(failing, failing.recover, redis.TimeoutError("slow"), -1e9)
-    assert (failing.calls, failing.recovered) == (0, 1)
+        now(policy(retries=100, retry_budget=0.0), failing)
+    assert (failing.calls, failing.recovered, failing.recovered_soon) == (0, 0, 1)
+
+
+def test_an_error_that_the_caller_answers_is_its_own():
+    failing = Failing(NoScriptError())
+    recovery = (failing.recover, failing.recover_soon, redis.ConnectionError("first"), time.monotonic())
+
+    with pytest.raises(NoScriptError):
+        policy(retries=3).call(failing, *recovery, unless=(NoScriptError,))
+    assert failing.calls == 1
 
 
 def test_a_lasting_error_is_not_tried_again():
@@ -115,4 +129,4 @@ def test_no_address_is_an_error_with_a_name():
 
 
 def now(tested: RetryPolicy, failing: Failing) -> str:
-    return tested.call(failing, failing.recover, redis.ConnectionError("first"), time.monotonic())
+    return tested.call(failing, failing.recover, failing.recover_soon, redis.ConnectionError("first"), time.monotonic())

@@ -56,7 +56,7 @@ class Failed:
 def fail_over(store: Any, kept: dict[str, bytes]) -> None:
     """Have a region's keys be as they were, as on a primary that took over and had not heard of the latest."""
     for key, value in kept.items():
-        store.servers.run(key, "RESTORE", key, 60_000, value, "REPLACE")
+        store.servers.client.restore(key, 60_000, value, replace=True)
     store.close()  # the connections to the old primary are gone
 
 
@@ -113,7 +113,7 @@ class TestQueue:
         assert title() == "Title 0"
         assert is_hit("default", title)
         store = regions.local.store
-        kept = {key: store.servers.run(key, "DUMP", key) for keys in store.scan(conf.prefix) for key in keys}
+        kept = {key: store.servers.client.dump(key) for keys in store.scan(conf.prefix) for key in keys}
         write_unseen("new", "testapp_book")
         regions.local.outbox.recheck()
         with atomic():  # the queue's rows stay: they are deleted only outside of transactions
@@ -141,7 +141,7 @@ class TestQueue:
         assert titles() == ["Title 0"]
         store = regions.local.store
         take_locks = store.lock
-        kept = {key: store.servers.run(key, "DUMP", key) for keys in store.scan(conf.prefix) for key in keys}
+        kept = {key: store.servers.client.dump(key) for keys in store.scan(conf.prefix) for key in keys}
         write_unseen("new", "testapp_book")
         regions.local.outbox.recheck()
         with atomic():  # the queue's rows stay: they are deleted only outside of transactions
