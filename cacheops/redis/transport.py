@@ -205,27 +205,33 @@ class GatheredReply(Generic[T]):
         The callback may not use the servers: an answer is being read.
         """
         self._callback = callback
-        self._answers = [self.error] * len(self.commands)
-        if self.error is not None:
-            self.transport.add_failed(self)
-            self.transport.handle_failed()
-            return
         sent, self.sent = self.sent, ()  # each connection refers to this reply: no cycle must keep it open
-        self._missing = len(sent)
-        if not sent:
-            self._report_answers()
-        for _, pending, places in sent:
-            pending.on_reply(partial(self._collect, places))
+        if self.error is not None:
+            self._finish([self.error] * len(self.commands))
+            self.transport.handle_failed()
+        elif len(sent) == 1:
+            sent[0][1].on_reply(self._finish)
+        else:
+            self._answers, self._missing = [None] * len(self.commands), len(sent)
+            for _, pending, places in sent:
+                pending.on_reply(partial(self._collect, places))
+            if not sent:
+                self._report_answers()
 
     def _collect(self, places: Sequence[int], answers: Sequence[Any]) -> None:
         for place, answer in zip(places, answers, strict=True):
             self._answers[place] = answer
         self._missing -= 1
         if self._missing == 0:
-            if any(isinstance(answer, Exception) for answer in self._answers):
+            self._finish(self._answers)
+
+    def _finish(self, answers: list[Any]) -> None:
+        self._answers = answers
+        for answer in answers:
+            if isinstance(answer, Exception):
                 self.transport.add_failed(self)
-            else:
-                self._report_answers()
+                return
+        self._report_answers()
 
     def handle_failure(self) -> None:
         """Send again what failed, where that is wanted, and report the outcome."""

@@ -122,6 +122,8 @@ def tag_versions(answers: Sequence[Any], version: bytes) -> TagVersions | Refusa
 
 def fill_commands(entries: Sequence[EncodedEntry]) -> list[Command]:
     """Return the calls that store entries, one for a table's: a command for each entry costs the client far more."""
+    if len(entries) == 1:
+        return [_set_command(entries[0])]
     tables: dict[str, list[EncodedEntry]] = {}
     for one in entries:
         table = one.entry[: one.entry.index("}")]
@@ -136,11 +138,12 @@ def fill_commands(entries: Sequence[EncodedEntry]) -> list[Command]:
             arguments: list[Any] = []
             for one in part:
                 arguments += (one.payload, max(1, round(one.ttl * 1000)))
-            if len(part) == 1:
-                commands.append(("SET", part[0].entry, arguments[0], "PX", arguments[1]))
-            else:
-                commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
+            commands.append(FILL_MANY.command([one.entry for one in part], *arguments))
     return commands
+
+
+def _set_command(one: EncodedEntry) -> Command:
+    return ("SET", one.entry, one.payload, "PX", max(1, round(one.ttl * 1000)))
 
 
 def route_of(command: Command) -> str:
