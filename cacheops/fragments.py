@@ -1,14 +1,21 @@
 """Template fragments as entries, and CacheopsLibrary: block tags of your own from functions that return decorators."""
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from inspect import getfullargspec, signature, unwrap
 from typing import Any
 
+from django.http import HttpRequest
 from django.template import Context, Library, Node, NodeList
 from django.template.base import FilterExpression, Parser, Token
 from django.template.library import parse_bits
 
-from cacheops.decorators.functions import CachedFunction, Sample
+from cacheops.decorators.functions import CachedFunction, NotKept, Sample
+from cacheops.decorators.visitors import secrets_of
+from cacheops.protocol.keys import digest
+
+logger = logging.getLogger("cacheops")
 
 
 def fragment(
@@ -17,9 +24,23 @@ def fragment(
     samples: tuple[Sample, ...],
     timeout: float | str | None,
     extra: tuple[Any, ...],
+    request: HttpRequest | None,
 ) -> str:
-    """Return a rendered fragment, from the cache where it is there. `extra` tells one variant from another."""
-    return _function(name, render, samples, timeout)(*extra)
+    """Return a rendered fragment, from the cache if it is there. `extra` tells one variant from another.
+
+    One that holds a visitor's CSRF token, messages or nonce is not kept.
+    """
+    return _function(name, partial(shared, render, request), samples, timeout)(*extra)
+
+
+def shared(render: Callable[[], str], request: HttpRequest | None) -> str:
+    """Return what is rendered. Raise NotKept where it holds what is for one visitor alone."""
+    with secrets_of(request) as given:
+        text = render()
+    if given:
+        logger.warning("A fragment is not cached, as it holds what is for one visitor: %s.", ", ".join(sorted(given)))
+        raise NotKept(text)
+    return text
 
 
 def invalidate_fragment(fragment_name: str, *extra: Any) -> None:
@@ -54,8 +75,10 @@ class CacheopsLibrary(Library):
         name = func.__name__
 
         def compiled(parser: Parser, token: Token) -> DecoratorNode:
+            before: list[Any] = list(parser.tokens)  # the next one is the last
             nodelist = parser.parse((f"end{name}",))
             parser.delete_first_token()
+            text = digest(repr([one.contents for one in before[len(parser.tokens) :]]).encode())
             spec = getfullargspec(unwrap(func))
             bits = token.split_contents()[1:]
             named = {"takes_context": takes_context} if TAKES_CONTEXT else {}
@@ -65,7 +88,7 @@ class CacheopsLibrary(Library):
                 parser, bits, params, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs, spec.kwonlydefaults,
                 name=name, **named,
             )  # fmt: skip
-            return DecoratorNode(func, takes_context, nodelist, args, kwargs)
+            return DecoratorNode(func, takes_context, nodelist, args, kwargs, text)
 
         self.tag(name, compiled)
         return func
@@ -79,12 +102,14 @@ class DecoratorNode(Node):
         nodelist: NodeList,
         args: list[FilterExpression],
         kwargs: dict[str, FilterExpression],
+        text: str,
     ) -> None:
         self.func = func
         self.takes_context = takes_context
         self.nodelist = nodelist
         self.args = args
         self.kwargs = kwargs
+        self.text = text
 
     def render(self, context: Context) -> str:
         args: list[Any] = [argument.resolve(context) for argument in self.args]
@@ -92,7 +117,11 @@ class DecoratorNode(Node):
         decorator = self.func(context, *args, **kwargs) if self.takes_context else self.func(*args, **kwargs)
 
         def content() -> str:
-            return self.nodelist.render(context)
+            return shared(lambda: self.nodelist.render(context), getattr(context, "request", None))
 
-        content.__module__, content.__qualname__ = self.func.__module__, self.func.__name__
-        return decorator(content)()
+        # Another content is another fragment, as it has another name.
+        content.__module__, content.__qualname__ = self.func.__module__, f"{self.func.__name__}:{self.text}"
+        try:
+            return decorator(content)()
+        except NotKept as past:  # a decorator that caches nothing
+            return str(past.result)

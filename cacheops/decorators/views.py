@@ -1,12 +1,29 @@
 """Cached views: answers to GET and HEAD."""
 
 import functools
+import logging
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from cacheops.decorators.functions import CachedFunction, Sample, check_samples
+from cacheops.decorators.functions import CachedFunction, NotKept, Sample, check_samples
+from cacheops.decorators.keys import innermost
+from cacheops.decorators.visitors import (
+    SCRIPTED,
+    Used,
+    address_of,
+    asked_by,
+    is_private,
+    secrets_of,
+    varies_on,
+    watched,
+)
+
+logger = logging.getLogger("cacheops")
+
+VARIES, TOLD = "_cacheops_varies", "_cacheops_told"  # attributes of a view's function
 
 View = Callable[..., HttpResponse]
 
@@ -32,46 +49,79 @@ def cached_view_as(
 
 
 class CachedView:
-    """A view whose GET and HEAD are answered from the cache. The key is the request's method and full address."""
+    """A view whose GET and HEAD are answered from the cache, to each visitor only what is for everybody.
+
+    Which responses are shared with whom: docs/how-to/use-cacheops.md, "Views and visitors".
+    """
 
     def __init__(self, cached: CachedFunction[..., HttpResponse]) -> None:
         functools.update_wrapper(self, cached.func)
         self._cached = cached
-        self.key = cached.key
-        self.invalidate = cached.invalidate
+        # Headers that responses were found to vary on. Kept with the view's function: method_decorator makes a new
+        # CachedView for each request.
+        inner = innermost(cached.func)
+        self._memory: dict[str, Any] = vars(inner) if isinstance(inner, FunctionType) else {}
 
     def __call__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         view = self._cached.func
-        if request.method not in ("GET", "HEAD") or self._cached.is_passed():
+        has_credentials = "Authorization" in request.headers and not self._cached.keys.chooses  # RFC 9111, 3.5
+        if request.method not in ("GET", "HEAD") or has_credentials or self._cached.is_passed():
             return view(request, *args, **kwargs)
+        headers = self._headers
 
         def load() -> HttpResponse:
-            response = rendered(view(request, *args, **kwargs))
-            if response.status_code != 200 or response.streaming or response.cookies or is_private(response):
-                raise NotCached(response)
+            with secrets_of(request) as given, watched(request) as used:
+                response = rendered(view(request, *args, **kwargs))
+            if not self._is_shared(response, used, given, headers):
+                raise NotKept(response)
             return response
 
-        try:
-            return self._cached.answer(self._cached.call_key((request, *args), kwargs), load)
-        except NotCached as not_cached:
-            return not_cached.response
+        return self._cached.answer(address_of(request), self._variant(request, args, kwargs, headers), load)
 
+    def key(self, request: HttpRequest, *args: Any, **kwargs: Any) -> str:
+        """Return the key of the entry of a request, in the active language and time zone."""
+        return self._cached.entry_key(address_of(request), self._variant(request, args, kwargs, self._headers))
 
-class NotCached(Exception):
-    """Carries a response past the cache: an error, one for a single visitor, a stream."""
+    def invalidate(self, address: HttpRequest | str, *args: Any, **kwargs: Any) -> None:
+        """Make all responses of an address misses: a full one, or a request's. The view's arguments are part of it.
 
-    def __init__(self, response: Any) -> None:
-        super().__init__("not cached")
-        self.response = response
+        Raise InvalidKey for a text that is no full address, StoreUnavailable after all regions that answer.
+        """
+        self._cached.invalidate_call(address_of(address))
+
+    @property
+    def _headers(self) -> frozenset[str]:
+        found: frozenset[str] = self._memory.get(VARIES, SCRIPTED)
+        return found
+
+    def _variant(self, request: HttpRequest, args: Any, kwargs: Any, headers: frozenset[str]) -> Any:
+        arguments = self._cached.keys.of("arguments", (args, kwargs)) if args or kwargs else None
+        extra = self._cached.keys.extra((request, *args), kwargs)
+        return request.method, request.get_host(), asked_by(request, headers), arguments, extra
+
+    def _is_shared(self, response: HttpResponse, used: Used, given: set[str], headers: frozenset[str]) -> bool:
+        """Return whether others may get this response; tell once why not, where its author may not know."""
+        if response.status_code != 200 or response.streaming or response.cookies or is_private(response):
+            return False
+        for name in varies_on(response):
+            used.look_at_header(name)
+        if given:
+            self._tell(f"it holds what is for one visitor alone ({', '.join(sorted(given))}).")
+        elif used.visitor and not self._cached.keys.chooses:
+            parts = ", ".join(sorted(used.visitor))
+            self._tell(f"it uses the visitor's {parts}: say by extra=lambda request, …: … what it depends on.")
+        else:
+            unknown = used.headers - headers
+            self._memory[VARIES] = self._headers | unknown - {"*"}  # the next look-ups are by them
+            return not unknown
+        return False
+
+    def _tell(self, why: str) -> None:
+        if self._memory.setdefault(TOLD, why) is why:
+            logger.warning("%s is not cached, as %s", self._cached.keys.name, why)
 
 
 def rendered(response: Any) -> HttpResponse:
     if hasattr(response, "render") and callable(response.render):
         response = response.render()
     return response
-
-
-def is_private(response: HttpResponse) -> bool:
-    """Return whether a response forbids to be kept, by the directives that Django's cache middleware follows."""
-    control = response.get("Cache-Control", "").lower()
-    return any(directive in control for directive in ("private", "no-cache", "no-store"))

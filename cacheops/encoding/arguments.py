@@ -1,8 +1,8 @@
 """Keys of the arguments of cached functions, as plain values: the same in every process with this code.
 
 Arguments are known by their value: an instance by its database and primary key, a queryset by its SQL, a request by its
-method and address, an object of a project's by its `repr`, a function by its name. A value that nothing tells from
-others of its kind raises InvalidKey: two calls must never share a key by accident.
+method, address, cookies and credentials, an object of a project's by its `repr`, a function by its name. A value that
+nothing tells from others of its kind raises InvalidKey: two calls must never share a key by accident.
 """
 
 import builtins
@@ -29,6 +29,8 @@ from cacheops.exceptions import InvalidKey, shortened
 PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of what is known by nothing but its place in memory
 ANONYMOUS = "django.contrib.auth.models.AnonymousUser"  # by its name: the app may not be installed
+# Headers that tell who asks, or which part of a page a script asks for.
+_TELLING = re.compile(r"(?:Cookie|Authorization|X-Requested-With|HX-.*)$", re.IGNORECASE)
 NAMELESS = ("<locals>", "<lambda>")  # in the names of functions and classes that others may share
 
 
@@ -134,7 +136,8 @@ class CallKeys:
         return _class_name(type(value)), value.connector, value.negated, self.of(value.children)
 
     def _request(self, value: HttpRequest) -> Any:
-        return "request", value.method, value.build_absolute_uri()
+        headers = sorted((name, value.headers[name]) for name in value.headers if _TELLING.match(name))
+        return "request", value.method, value.build_absolute_uri(), headers, value.META.get("REMOTE_USER")
 
     # --- functions ----------------------------------------------------------------------------------------------------
 

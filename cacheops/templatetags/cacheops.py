@@ -28,7 +28,8 @@ class FragmentNode(Node):
         values: list[Any] = [argument.resolve(context) for argument in self.arguments]
         samples = (values.pop(0),) if self.sampled else ()
         timeout, name, *extra = values
-        return fragment(str(name), lambda: self.nodelist.render(context), samples, timeout, tuple(extra))
+        request = getattr(context, "request", None)
+        return fragment(str(name), lambda: self.nodelist.render(context), samples, timeout, tuple(extra), request)
 
 
 def _parse(parser: Parser, token: Token, tag: str, needed: int) -> FragmentNode:

@@ -224,12 +224,14 @@ class Wrapped:
         return getattr(self.request, name)
 
 
-def test_requests_are_known_by_method_and_address() -> None:
+def test_requests_are_known_by_method_address_and_who_asks() -> None:
     ask = RequestFactory()
-    requests = (ask.get("/a"), ask.head("/a"), ask.get("/a?b=1"), ask.get("/a", headers={"host": "other"}))
+    told = ({"host": "other"}, {"cookie": "a=b"}, {"authorization": "b"}, {"hx-request": "true"})
+    requests = (ask.get("/a"), ask.head("/a"), ask.get("/a?b=1"), ask.get("/a", REMOTE_USER="ann"))
+    requests += tuple(ask.get("/a", headers=headers) for headers in told)
     for wrap in (lambda request: request, Wrapped):
         assert len({taken.key(wrap(request)) for request in requests}) == len(requests)
-    assert taken.key(ask.get("/a")) == taken.key(ask.get("/a", headers={"cookie": "a=b"}))
+    assert taken.key(ask.get("/a")) == taken.key(ask.get("/a", headers={"user-agent": "a"}))
 
 
 # --- functions --------------------------------------------------------------------------------------------------------

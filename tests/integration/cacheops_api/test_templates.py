@@ -77,3 +77,37 @@ def test_jinja2_has_the_same_tags() -> None:
     assert [followed.render(places=places, counter=counter) for _ in range(2)] == ["Harbor3", "Harbor3"]
     Location.objects.update(name="Pier")
     assert followed.render(places=Location.objects.all(), counter=counter) == "Pier4"
+
+
+def fragments(*sources: str) -> list[str]:
+    """Return what templates render on a hit of each of their fragments."""
+    loader = jinja2.DictLoader({"page.html": "".join(sources)})
+    environment = jinja2.Environment(extensions=["cacheops.jinja2.cache"], loader=loader)
+    templates = [environment.get_template("page.html"), *map(environment.from_string, sources)]
+    for template in templates:
+        template.render(place=Location)
+    return [template.render(place=Location) for template in templates]
+
+
+def test_jinja2_fragments_are_told_by_their_place_and_text() -> None:
+    one, same, other = ("{% cached timeout=60 %}" + text + "{% endcached %}" for text in ("one", "one", "other"))
+    followed = "{% cached_as place, timeout=60 %}followed{% endcached_as %}"
+    assert fragments(one, other, followed) == ["oneotherfollowed", "one", "other", "followed"]
+    assert fragments("{% set x = 1 %}" + one + "{{ x }}", one + same) == ["one1oneone", "one1", "oneone"]
+    numbered = ["{% set x = NUMBER %}{% cached timeout=60 %}{{ x }}{% endcached %}".replace("NUMBER", n) for n in "12"]
+    assert fragments(*numbered) == ["12", "1", "2"]
+
+
+def test_jinja2_fragments_of_an_included_template_keep_their_names() -> None:
+    sources = {
+        "part.html": "{% cached timeout=60 %}part{% endcached %}",
+        "page.html": "{% include 'part.html' %}{% cached timeout=60 %}page{% endcached %}{% include 'part.html' %}",
+    }
+    environment = jinja2.Environment(extensions=["cacheops.jinja2.cache"], loader=jinja2.DictLoader(sources))
+    assert [environment.get_template("page.html").render() for _ in range(2)] == ["partpagepart"] * 2
+    assert environment.get_template("part.html").render() == "part"
+
+
+def test_tags_of_ones_own_with_another_content_are_other_fragments() -> None:
+    first, second = ('{% cache_menu "side" %}' + text + "{% endcache_menu %}" for text in ("a", "b"))
+    assert [render(source, staff=False) for source in (first, second, first)] == ["a", "b", "a"]
