@@ -3,7 +3,7 @@
 
 VENV ?= .venv
 PORT ?= 8000
-# The first interpreter on the PATH that is new enough.
+# The first interpreter on the PATH that is new enough. PYTHON=… takes another, and makes the environment anew for it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 # Another Django than the pinned one, e.g. DJANGO=6.1.3; CI tests it on Python 3.12 and newer.
@@ -18,6 +18,11 @@ READS ?= 5000000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What is installed, by the Django that was asked for. Only one Django can be: making a stamp removes the others.
+INSTALLED_RUN := $(VENV)/.installed-run$(DJANGO:%=-django-%)
+INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
+# The version of Python that made the environment; empty where there is none.
+MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench lint types contract check format reference soak soak-orm faults regions-down clean
@@ -25,17 +30,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.installed-run ## start the local regions and serve the platform on http://127.0.0.1:8000 (PORT=… changes it)
+run: $(INSTALLED_RUN) ## start the local regions and serve the platform on http://127.0.0.1:8000 (PORT=… changes it)
 	@exec $(BIN)/python manage.py serve --port $(PORT)
 
-test: $(VENV)/.installed-dev ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
+test: $(INSTALLED_DEV) ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)
 
-soak: $(VENV)/.installed-dev ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
+soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
 	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2,us-east-2 --readers 4 --writers 2 \
 		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
-faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minutes
+faults: $(INSTALLED_DEV) ## the same, each fault by itself for some minutes
 	@for faults in kill failover evict snapshot locks kill,failover; do \
 		for mode in queue strict; do \
 			echo "== $$faults, $$mode"; \
@@ -44,33 +49,33 @@ faults: $(VENV)/.installed-dev ## the same, each fault by itself for some minute
 		done; \
 	done
 
-soak-orm: $(VENV)/.installed-dev ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
+soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
 	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/integration/cacheops/test_machine.py -x
 
-bench: $(VENV)/.installed-dev ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
+bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.warming
 
-lint: $(VENV)/.installed-dev ## check style
+lint: $(INSTALLED_DEV) ## check style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev ## check types
+types: $(INSTALLED_DEV) ## check types
 	@$(BIN)/mypy .
 
-contract: $(VENV)/.installed-dev ## check that imports point downwards
+contract: $(INSTALLED_DEV) ## check that imports point downwards
 	@$(BIN)/lint-imports --no-logo
 
 check: lint types contract ## lint, types and the import contract
 
-format: $(VENV)/.installed-dev ## put the code in style
+format: $(INSTALLED_DEV) ## put the code in style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-reference: $(VENV)/.installed-dev ## write the tables that docs/reference has from the code
+reference: $(INSTALLED_DEV) ## write the tables that docs/reference has from the code
 	@$(BIN)/python -m docs.reference.generate
 
-regions-down: $(VENV)/.installed-run ## stop local regions that are still running
+regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down
 
 clean: ## remove .venv and every local server's data
@@ -80,14 +85,25 @@ clean: ## remove .venv and every local server's data
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH."; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) …"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(if $(MADE_WITH),--clear) $(VENV)
 
-$(VENV)/.installed-run: $(BIN)/python requirements.txt requirements-local.txt
+# PYTHON=… that is another version than made the environment makes it anew.
+ifneq ($(origin PYTHON),file)
+ifneq ($(MADE_WITH),)
+ifneq ($(MADE_WITH),$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'))
+.PHONY: $(BIN)/python
+endif
+endif
+endif
+
+$(INSTALLED_RUN): $(BIN)/python requirements.txt requirements-local.txt
 	@echo "Installing what the platform needs …"
+	@rm -f $(VENV)/.installed-*
 	@$(PIP) install -r requirements.txt -r requirements-local.txt
+	@$(if $(DJANGO),$(PIP) install Django==$(DJANGO))
 	@touch $@
 
-$(VENV)/.installed-dev: $(BIN)/python requirements.txt requirements-local.txt requirements-dev.txt
+$(INSTALLED_DEV): $(INSTALLED_RUN) requirements-aws.txt requirements-dev.txt
 	@echo "Installing what the tests need …"
 	@$(PIP) install -r requirements-dev.txt
 	@$(if $(DJANGO),$(PIP) install Django==$(DJANGO))
