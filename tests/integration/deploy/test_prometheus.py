@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -98,9 +97,7 @@ def test_the_names_of_metrics_are_as_prometheus_advises() -> None:
 Query = Callable[..., Any]
 
 
-@pytest.fixture
-def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> Iterator[Query]:
-    """Start a Prometheus that scrapes the platform; return a call to its API."""
+def configuration(target: str) -> str:
     config = {
         "global": {"scrape_interval": f"{round(SCRAPE_SECONDS * 1000)}ms", "evaluation_interval": "1s"},
         "rule_files": [str(RULES / "alerts.yaml")],
@@ -108,11 +105,17 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
             {
                 "job_name": "cacheops",
                 "authorization": {"credentials": TOKEN},
-                "static_configs": [{"targets": [live_server.url.removeprefix("http://")]}],
+                "static_configs": [{"targets": [target]}],
             }
         ],
     }
-    (tmp_path / "prometheus.yaml").write_text(json.dumps(config))  # JSON is YAML
+    return json.dumps(config)  # which is YAML
+
+
+@pytest.fixture
+def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> Iterator[Query]:
+    """Start a Prometheus that scrapes the platform; return a call to its API."""
+    (tmp_path / "prometheus.yaml").write_text(configuration(live_server.url.removeprefix("http://")))
     address = f"127.0.0.1:{ports.choose(['prometheus'], {})['prometheus']}"
     command = [
         str(PROMETHEUS),
@@ -148,20 +151,23 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
 def test_prometheus_finds_what_the_dashboard_and_the_rules_ask_for(query: Query) -> None:
     use_the_platform()  # now that it scrapes: rates are of what grows
-    time.sleep(3 * SCRAPE_SECONDS)
-    empty = {  # parsed, and evaluated to nothing
-        panel["title"]
-        for panel in json.loads(DASHBOARD.read_text())["panels"]
-        for target in panel["targets"]
-        if not query("query", query=with_values(target["expr"]))["result"]
-    }
-    assert {title for title, _ in empty} <= OF_NOTHING_YET, empty
+    assert eventually(lambda: empty_panels(query) <= OF_NOTHING_YET), empty_panels(query)
     rules = [rule for group in query("rules")["groups"] for rule in group["rules"]]
     assert len(rules) == len(rules_of_the_file())
     for rule in rules:
         query("query", query=rule["query"])
         assert rule["health"] in ("ok", "unknown"), rule  # unknown: not evaluated yet
         assert not rule["alerts"], rule
+
+
+def empty_panels(query: Query) -> set[str]:
+    """Return the titles of panels with an expression that was parsed, and evaluated to nothing."""
+    return {
+        panel["title"]
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel["targets"]
+        if not query("query", query=with_values(target["expr"]))["result"]
+    }
 
 
 def with_values(expression: str) -> str:
