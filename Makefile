@@ -25,7 +25,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint types contract check format reference soak soak-orm faults regions-down clean
+.PHONY: help run test coverage bench lint types contract check format reference soak soak-orm faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ run: $(INSTALLED_RUN) ## start the local regions and serve the platform on http:
 
 test: $(INSTALLED_DEV) ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)
+
+coverage: $(INSTALLED_DEV) ## show how much of each package the tests run; var/coverage/html shows each line
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS) $(SELECTION)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage json --quiet -o - | $(BIN)/python -m tests.coverage_by_package
 
 soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and servers are killed (READS=… changes it)
 	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2,us-east-2 --readers 4 --writers 2 \
