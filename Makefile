@@ -25,7 +25,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage bench lint types contract check format reference soak soak-orm faults regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference soak soak-orm faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ run: $(INSTALLED_RUN) ## start the local regions and serve the platform on http:
 
 test: $(INSTALLED_DEV) ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)
+
+test-fast: $(INSTALLED_DEV) ## run the tests that need no servers, in less than a minute
+	@$(BIN)/python -m pytest --no-servers $(PYTEST_ARGS) $(SELECTION)
 
 coverage: $(INSTALLED_DEV) ## show how much of each package the tests run; var/coverage/html shows each line
 	@$(BIN)/coverage erase

@@ -2,6 +2,9 @@
 
 Each process that runs tests has servers of its own, and runs as a process of us-east-1, on the local regions with their
 databases. What the environment already names is used as it is: DATABASE_URL, REDIS_URL_US_EAST_1.
+
+With --no-servers there are none: the regions are in memory, the database is SQLite's, and tests that need more are left
+out: those of the folders and modules below, and those marked `servers`. So are tests that start other processes.
 """
 
 import atexit
@@ -16,12 +19,67 @@ import pytest
 
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, Options
+from xyzsite.settings.regions import REGIONS, variable
 
 # Seconds. A machine that runs the suite is busier than one that serves pages.
 PATIENCE = dict.fromkeys(("REDIS_SOCKET_TIMEOUT", "REDIS_SOCKET_CONNECT_TIMEOUT", "REDIS_RETRY_BUDGET"), "1")
 
 # Where the suite's regions are, for tests that break them; absent when the environment named its own.
 DIRECTORY = "XYZ_TEST_REGIONS"
+
+TESTS = Path(__file__).parent
+ON_SERVERS = {
+    TESTS / name
+    for name in (
+        "browser",
+        "consistency",
+        "contract/cacheops/test_redis.py",
+        "contract/cacheops_backends/test_django_users.py",
+        "faults",
+        "integration/analytics/test_on_sqlite.py",
+        "integration/cacheops",
+        "integration/cacheops_backends",
+        "integration/deploy",
+        "integration/devices/test_import_readings_process.py",
+        "integration/devices/test_seed_demo.py",
+        "integration/localplatform",
+        "integration/localregions",
+        "integration/monitoring",
+        "integration/outage",
+        "integration/panel",
+        "integration/sessions",
+        "integration/settings/test_production.py",
+        "integration/traps",
+        "integration/warming",
+        "integration/write_behind",
+    )
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-servers", action="store_true", help="start none, and leave out the tests that need them")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.option.no_servers and collection_path in ON_SERVERS else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.no_servers:
+        left_out = [item for item in items if item.get_closest_marker("servers")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("servers")]
+
+
+def on_servers(*names: str) -> list[Any]:
+    """Return parameters that are left out where there are no servers."""
+    return [pytest.param(name, marks=pytest.mark.servers) for name in names]
+
+
+def start_none() -> None:
+    """Have all data in this process's memory, whatever a .env file names."""
+    os.environ["DATABASE_URL"] = "sqlite:///unused.sqlite3"  # Django's test database of it is in memory
+    os.environ.update(dict.fromkeys((variable("REDIS_URL", region) for region in REGIONS), ""))
 
 
 def start() -> None:
@@ -54,6 +112,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[Any]:
     directs = getattr(early_config.known_args_namespace, "numprocesses", 0) and "PYTEST_XDIST_WORKER" not in os.environ
     for name, seconds in PATIENCE.items():
         os.environ.setdefault(name, seconds)
-    if not named and not directs:
+    if early_config.known_args_namespace.no_servers:
+        start_none()
+    elif not named and not directs:
         start()
     return (yield)

@@ -9,6 +9,7 @@ import pytest
 from cacheops.regions import store_for
 from cacheops.stores.base import Store
 from cacheops.stores.memory import MemoryStore
+from tests.servers import on_servers
 
 
 class Clock:
@@ -26,7 +27,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "us-west-2", "us-east-1"])
+@pytest.fixture(params=["memory", *on_servers("us-west-2", "us-east-1")])
 def store(request: Any, clock: Clock) -> Iterator[Store]:
     """Return a store in memory, on a primary with a replica, and on a cluster."""
     found = MemoryStore(clock=clock) if request.param == "memory" else store_for(request.param)

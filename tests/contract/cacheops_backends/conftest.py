@@ -11,13 +11,14 @@ from django.conf import settings as project
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
+from tests.servers import on_servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOST, redis_nodes
 
 USER, PASSWORD = "app", "for-the-contract"
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 SERVERS = (*REGIONS, "us-east-1 as app", "us-west-2 as app")
-KINDS = (*SERVERS, "memory")
+KINDS = ("memory", *on_servers(*SERVERS))
 
 
 @pytest.fixture(scope="session")

@@ -195,6 +195,7 @@ def test_a_device_that_moves_takes_its_readings_along(world: World) -> None:
     assert counts() == {world.ridge.pk: sum(before.values())}
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("region", ["us-west-2", "us-east-1"])
 def test_what_is_kept_comes_in_one_round_trip_a_node(region: str, world: World, settings: Any) -> None:
     from cacheops.regions import regions

@@ -132,6 +132,7 @@ OURS = {"ENGINE": "cacheops.db.backends.sqlite3", "NAME": "db.sqlite3"}
 MEMORY = {"NAME": ":memory:"}
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("databases", "id"),
     [
@@ -158,6 +159,7 @@ def test_databases_that_the_cache_can_not_follow_are_found_by_check(databases: d
     assert [one for one in ("cacheops.E009", "cacheops.E010") if one in found] == ([id] if id else [])
 
 
+@pytest.mark.servers
 def test_the_compat_app_gives_every_queryset_the_methods_and_nothing_else_does() -> None:
     program = (
         "import sys, django; from django.conf import settings\n"

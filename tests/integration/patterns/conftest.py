@@ -7,7 +7,9 @@ import pytest
 from django.core.cache import CacheHandler
 from django.core.cache.backends.base import BaseCache
 
-KINDS = ("us-east-1", "us-west-2", "us-east-2", "memory")
+from tests.servers import on_servers
+
+KINDS = ("memory", *on_servers("us-east-1", "us-west-2", "us-east-2"))
 
 
 @pytest.fixture(params=KINDS)

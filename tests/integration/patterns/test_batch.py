@@ -39,7 +39,7 @@ def test_values_come_back_as_they_were(batch: BatchCacheOperations) -> None:
 
     assert found == VALUES
     assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in VALUES.items()}
-    assert 290 <= batch.cache.ttl("moment") <= 300  # type: ignore[attr-defined]
+    assert 200 < batch.cache.ttl("moment") <= 300  # type: ignore[attr-defined]
 
 
 def test_keys_of_all_slots_go_and_are_counted(batch: BatchCacheOperations) -> None:
@@ -64,7 +64,7 @@ def test_what_is_there_is_not_overwritten_by_adding(batch: BatchCacheOperations)
 
     found = batch.batch_get(keys)
     assert [found[key] for key in keys] == ["newer"] * 100 + ["older"] * 200
-    assert 290 <= batch.cache.ttl(keys[-1]) <= 300  # type: ignore[attr-defined]
+    assert 200 < batch.cache.ttl(keys[-1]) <= 300  # type: ignore[attr-defined]
     assert (batch.batch_add({}), batch.batch_add({"key": 1}, ttl=0)) == (0, 0)
     assert batch.batch_get(["key"]) == {}
 

@@ -53,6 +53,7 @@ def asked(pk: int) -> int:
     return len(queries)
 
 
+@pytest.mark.servers
 @committed
 def test_every_writer_leaves_the_right_value_in_every_region(device: Device, settings: Any) -> None:
     key = current_devices.entry_key(device.pk)
@@ -79,6 +80,7 @@ def test_every_writer_leaves_the_right_value_in_every_region(device: Device, set
     assert current_devices.get(device.pk).name == "Untold"  # type: ignore[union-attr]
 
 
+@pytest.mark.servers
 @committed
 def test_the_api_and_the_admin_write_through_and_a_get_reads_it(device: Device) -> None:
     admin = User.objects.create_user("sam", password="x", is_staff=True, is_superuser=True)
@@ -118,6 +120,7 @@ def test_an_older_value_never_replaces_a_newer(device: Device) -> None:
     assert stored("us-east-1", device.pk).name == "Newer"
 
 
+@pytest.mark.servers
 @committed
 def test_a_write_that_fails_leaves_all_as_it_was(device: Device) -> None:
     with pytest.raises(ValidationError):

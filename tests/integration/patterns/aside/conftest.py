@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import on_servers
 from tests.testapp import world
 
 
@@ -16,7 +17,7 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: Any) -> Iterator
         yield
 
 
-@pytest.fixture(params=["us-east-1", "us-west-2", "memory"])
+@pytest.fixture(params=["memory", *on_servers("us-east-1", "us-west-2")])
 def region(request: Any, settings: Any) -> str:
     """Make one kind of region the only one, with keys of its own; return its name."""
     if request.param == "memory":

@@ -33,6 +33,7 @@ def test_a_dead_region_costs_nothing_but_the_cache(settings: Any) -> None:
             forget("device:7:data")
 
 
+@pytest.mark.servers
 def test_all_regions_are_told(settings: Any) -> None:
     settings.CACHEOPS_PREFIX = f"t-{uuid.uuid4().hex[:8]}"
     manager = CacheAsideManager()
