@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import hypothesis
 import pytest
 from django.db import connections
 
@@ -13,6 +14,10 @@ from cacheops import bypassed
 from tests import servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import Options
+
+# A drawn example may take as long as a busy machine needs for it.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 END_OTHER_SESSIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity

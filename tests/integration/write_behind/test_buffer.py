@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cacheops.exceptions import BufferFull, NoWorker
-from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures
+from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Taken
 from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 
 LONG = 3600.0  # seconds that no test lasts
@@ -43,25 +43,31 @@ def test_what_is_not_done_is_given_to_another(buffer: Buffer) -> None:
     assert (again.id, again.payload, again.deliveries) == (left.id, left.payload, 2)
 
 
-def test_each_time_it_waits_twice_as_long(buffer: Buffer) -> None:
+def let_wait(buffer: RedisBuffer, taken: list[Taken]) -> None:
+    """Have the last deliveries of these writes been LONG ago."""
+    ids, milliseconds = [one.id for one in taken], int(LONG * 1000)
+    claim = ("XCLAIM", buffer.stream, "writers", "one", 0, *ids, "IDLE", milliseconds, "JUSTID")
+    buffer._wire.call([claim], [buffer.stream])
+
+
+def test_each_time_it_waits_twice_as_long(buffer: RedisBuffer) -> None:
     buffer.append(payloads(1), bound=100)
     for _ in range(4):
-        assert buffer.take("one", 1, 0, 0)
-    time.sleep(0.11)
-    assert buffer.take("one", 1, 0, 0.1) == []  # after four deliveries it waits for 8 times 0.1 s
-    time.sleep(0.7)
-    assert [one.deliveries for one in buffer.take("one", 1, 0, 0.1)] == [5]
+        taken = buffer.take("one", 1, 0, 0)
+    let_wait(buffer, taken)
+    assert buffer.take("one", 1, 0, LONG / 4) == []  # after four deliveries it waits for 8 times as long
+    assert [one.deliveries for one in buffer.take("one", 1, 0, LONG / 16)] == [5]
 
 
-def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
+def test_waiting_ones_do_not_hide_those_behind_them(buffer: RedisBuffer) -> None:
     """More than one page of writes that are to be tried much later, then one that is due."""
     buffer.append(payloads(150), bound=1000)
     for _ in range(4):
-        assert len(buffer.take("bad", 150, 0, 0)) == 150
+        bad = buffer.take("bad", 150, 0, 0)
+    assert len(bad) == 150
     buffer.append([b"good"], bound=1000)
-    assert len(buffer.take("dead", 1, 0, 0.2)) == 1
-    time.sleep(0.21)
-    assert [one.payload for one in buffer.take("heir", 10, LONG, 0.2)] == [b"good"]
+    let_wait(buffer, bad + buffer.take("dead", 1, 0, LONG))
+    assert [one.payload for one in buffer.take("heir", 10, LONG, LONG / 4)] == [b"good"]
 
 
 def test_done_leaves_nothing(buffer: Buffer) -> None:

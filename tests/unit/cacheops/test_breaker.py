@@ -1,7 +1,6 @@
 """The circuit breaker, with a clock of the test's."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -143,11 +142,9 @@ def test_an_invalidation_does_not_wait_for_a_pause_but_for_an_open_circuit(
     assert [pausing.allows(urgent=True) for _ in range(2)] == [True, False]
 
 
-def test_one_of_many_threads_probes() -> None:
-    breaker = CacheCircuitBreaker(failure_threshold=1, recovery_timeout=0.01)
-    breaker.failed()
-    time.sleep(0.02)
-    breaker.recovery_timeout = 60.0
+def test_one_of_many_threads_probes(breaker: CacheCircuitBreaker, clock: Clock) -> None:
+    fail(breaker, 3)
+    clock.now = 10.0
     together = threading.Barrier(16)
 
     def ask(_: int) -> bool:
