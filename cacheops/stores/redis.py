@@ -26,7 +26,7 @@ from cacheops.stores.reply import Reply
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
 
 SCAN_BATCH = 500  # keys looked at in a round trip
-MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it answers nobody else
+MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it serves no other client
 TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
 
 

@@ -1,4 +1,4 @@
--- Say for how long an entry has been outdated, by one table's tags.
+-- Return for how long an entry has been outdated, by one table's tags.
 --
 -- KEYS[1]   the versions that were replaced, a sorted set by the moment in milliseconds
 -- KEYS[2..] the tags that the entry depends on

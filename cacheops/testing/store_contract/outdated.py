@@ -41,7 +41,7 @@ class OutdatedRules:
         assert age is not None
         assert age > 1.8 * BRIEF
 
-    def test_what_nobody_noted_is_not_known(self, store: Store) -> None:
+    def test_a_version_that_was_not_noted_is_not_known(self, store: Store) -> None:
         table = query(new_table(), "a=1")
         versions = self.leased(store, table)
         store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
