@@ -81,6 +81,7 @@ def _apply(database: str, changes: Changes) -> None:
     connection = cacheops_of(database)
     if isinstance(connection, CachedConnection) and connection.in_transaction():
         connection.transaction.changes.update(changes)
+        connection.transaction.mark_raw()
     announcement = Announcement(database, changes)
     announcement.mark()
     announcement.clear()

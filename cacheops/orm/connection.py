@@ -32,7 +32,12 @@ class CachedConnection:
 
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past, which the cache neither answers nor is filled with."""
-        return self.in_transaction() and (self.transaction.is_snapshot or self.uses_snapshots())
+        wrapper = self.wrapper
+        if wrapper.connection is None:
+            return False
+        if wrapper.autocommit and not wrapper.in_atomic_block:
+            return self.driver_in_transaction()  # begun by raw SQL; its isolation is not known
+        return self.transaction.is_snapshot or self.uses_snapshots()
 
     def has_written(self, tables: Iterable[str]) -> bool:
         """Return whether the open transaction has changed one of these tables."""
@@ -51,9 +56,22 @@ class CachedConnection:
     # --- transactions -----------------------------------------------------------------------------------------------
 
     def in_transaction(self) -> bool:
-        """Return whether a statement that is run now is part of a transaction."""
+        """Return whether a statement that is run now is part of a transaction, whoever has begun it."""
+        return self.in_django_transaction() or self.in_raw_transaction()
+
+    def in_django_transaction(self) -> bool:
+        """Return whether Django has begun a transaction, or will with the next statement."""
         wrapper = self.wrapper
-        return wrapper.in_atomic_block or (wrapper.connection is not None and not wrapper.autocommit)
+        return wrapper.in_atomic_block or (not wrapper.autocommit and wrapper.connection is not None)
+
+    def in_raw_transaction(self) -> bool:
+        """Return whether raw SQL, or the driver, has begun a transaction that Django does not know of."""
+        is_connected = self.wrapper.connection is not None
+        return is_connected and not self.in_django_transaction() and self.driver_in_transaction()
+
+    def driver_in_transaction(self) -> bool:
+        """Return whether the driver, which is connected, has a transaction open."""
+        raise NotImplementedError
 
     def uses_snapshots(self) -> bool:
         """Return whether a transaction sees one snapshot from its first statement on."""

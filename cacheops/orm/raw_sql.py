@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from cacheops.conf import on_change
 from cacheops.orm.schema import changed_by_deleting, is_tracked, models_by_table, referring, tables_named
@@ -42,7 +43,13 @@ OUTSIDE_TRANSACTIONS = re.compile(
 )
 
 
-ENDS_TRANSACTION = re.compile(rf"(?:^|;){GAP}(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
+BEGINS_TRANSACTION = re.compile(rf"{GAP}(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE | re.DOTALL)
+
+
+# Not a ROLLBACK TO SAVEPOINT, which ends a part of one.
+ENDS_TRANSACTION = re.compile(
+    rf"(?:^|;){GAP}(?:COMMIT|END|ABORT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b))\b", re.IGNORECASE | re.DOTALL
+)
 
 
 DELETES = re.compile(r"\b(?:DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
@@ -57,16 +64,35 @@ LONG_SQL = 4096  # characters from which a statement's text is not kept: it hold
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
-def judged(sql: str) -> tuple[bool, bool, frozenset[str]]:
-    """Say whether a statement sets a transaction's isolation, whether a session's, and which tables it may write."""
-    isolates, session = SETS_ISOLATION.search(sql) is not None, SETS_SESSION.search(sql) is not None
-    return isolates, session, frozenset(written_tables(sql))
+class RawStatement(NamedTuple):
+    """What a text of SQL may do."""
+
+    sets_isolation: bool  # of the open transaction
+    sets_session: bool  # the isolation of the session's transactions
+    begins: bool  # a transaction, with its first words
+    ends: bool  # a transaction
+    tables: frozenset[str]  # that it may write
 
 
-judged_before = lru_cache(maxsize=1024)(judged)  # the ORM makes the same texts again and again
+def classify_sql(sql: str) -> RawStatement:
+    """Return what a text of SQL may do; texts of ordinary length are classified once."""
+    return _classify_once(sql) if len(sql) < LONG_SQL else _classify(sql)
 
 
-on_change(judged_before.cache_clear)
+def _classify(sql: str) -> RawStatement:
+    return RawStatement(
+        SETS_ISOLATION.search(sql) is not None,
+        SETS_SESSION.search(sql) is not None,
+        BEGINS_TRANSACTION.match(sql) is not None,
+        ENDS_TRANSACTION.search(sql) is not None,
+        frozenset(written_tables(sql)),
+    )
+
+
+_classify_once = lru_cache(maxsize=1024)(_classify)  # the ORM makes the same texts again and again
+
+
+on_change(_classify_once.cache_clear)
 
 
 def written_tables(sql: str) -> set[str]:

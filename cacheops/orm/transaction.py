@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import InterfaceError, OperationalError, transaction
 
 from cacheops.conf import conf
-from cacheops.orm.raw_sql import ENDS_TRANSACTION, LONG_SQL, OUTSIDE_TRANSACTIONS, judged, judged_before
+from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
 from cacheops.orm.schema import is_tracked
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import Announcement, known_columns
@@ -53,6 +53,7 @@ class Transaction:
         self.changes = Changes()
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
+        self._raw_marks: list[Announcement] = []  # of a transaction that Django has not begun
         self._save: SaveInProgress | None = None
         self._begun = True  # False at the start of a transaction that is ours
 
@@ -99,6 +100,7 @@ class Transaction:
             self._begun = True
             with self.watched():
                 yield
+            self.mark_raw()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -118,7 +120,7 @@ class Transaction:
 
     def commit(self, commit: Callable[[], None]) -> None:
         """Mark, commit, clear. Raise InvalidationRefused before the commit in strict mode."""
-        changes, self.changes = self.changes, Changes()
+        changes, self.changes = self._all_changes(), Changes()
         self.is_snapshot = False
         if not changes:
             commit()
@@ -131,51 +133,86 @@ class Transaction:
             self.wrapper.rollback()
             raise
         cleared_after(announcement, commit)
+        self._clear_raw()
 
     def rolled_back(self) -> None:
         self.changes = Changes()
         self.is_snapshot = False
+        self._clear_raw()
+
+    # --- raw transactions, whose end Django does not see ------------------------------------------------------------
+
+    def mark_raw(self) -> None:
+        """Mark what was changed, if raw SQL or the driver has begun the open transaction: its COMMIT may pass us by.
+
+        The marks are cleared when its end is seen: in a raw statement, or before the next one. If none follows, they
+        end by their deadline.
+        """
+        if not self.changes or not self.connection.in_raw_transaction():
+            return
+        changes, self.changes = self.changes, Changes()
+        announcement = Announcement(self.database, changes)
+        try:
+            announcement.mark()
+        except BaseException:
+            self.changes = changes
+            raise
+        self._raw_marks.append(announcement)
+
+    def _clear_raw(self) -> None:
+        marks, self._raw_marks = self._raw_marks, []
+        for announcement in marks:
+            announcement.clear()
+
+    def _all_changes(self) -> Changes:
+        """Return what the open transaction has changed, marked or not."""
+        changes = Changes()
+        for announcement in self._raw_marks:
+            changes.update(announcement.changes)
+        changes.update(self.changes)
+        return changes
 
     # --- raw statements ---------------------------------------------------------------------------------------------
 
     def execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        """Watch every statement (a database execute wrapper): raw writes mark the tables that they name."""
+        """Run any statement (a database execute wrapper): raw writes mark the tables that they name."""
+        if self._raw_marks and not self.connection.in_raw_transaction():
+            self._clear_raw()
         if self.in_orm_statement:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
-        isolates, session, tables = judged_before(text) if len(text) < LONG_SQL else judged(text)
-        if isolates:
+        statement = classify_sql(text)
+        if statement.sets_isolation and self.connection.in_django_transaction():
             self.is_snapshot = True
-        if session:
+        if statement.sets_session:
             self.connection.forget_isolation()
-        if not tables:
-            return execute(sql, params, many, context)
-        return self.around(tables, text, lambda: execute(sql, params, many, context))
+        if statement.tables or (statement.ends and (self.changes or self._raw_marks)):
+            return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
+        return execute(sql, params, many, context)
 
-    def around(self, tables: Iterable[str], text: str, run: Callable[[], Any]) -> Any:
-        """Run a raw write of these tables."""
+    def run_raw(self, statement: RawStatement, text: str, run: Callable[[], Any]) -> Any:
+        """Run a raw statement that writes tables, or ends a transaction that has changed some."""
         self.wrapper.ensure_connection()
         inside = self.connection.in_transaction()
-        if inside:
-            self._note(tables)
-        if ENDS_TRANSACTION.search(text):
-            return self.committed(tables, run)
-        if inside:
-            return run()
-        if OUTSIDE_TRANSACTIONS.match(text):
-            return self.committed(tables, run)
+        if inside or statement.begins:
+            self._add_tables(statement.tables)
+        if statement.ends or (not inside and OUTSIDE_TRANSACTIONS.match(text)):
+            return self.committed(statement.tables, run)
+        if inside or statement.begins:
+            result = run()
+            self.mark_raw()
+            return result
         with transaction.atomic(using=self.database, savepoint=False):
-            self._note(tables)
+            self._add_tables(statement.tables)
             return run()
 
-    def _note(self, tables: Iterable[str]) -> None:
+    def _add_tables(self, tables: Iterable[str]) -> None:
         for table in tables:
             self.changed_table(table, ChangeSource.RAW_SQL)
 
     def committed(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
         """Run raw SQL that commits by itself: with it what the transaction has changed before."""
-        changes = Changes()
-        changes.update(self.changes)
+        changes = self._all_changes()
         if not is_silenced():
             for table in tables:
                 changes.add_table(table, ChangeSource.RAW_SQL)
@@ -183,7 +220,11 @@ class Transaction:
             return run()
         announcement = Announcement(self.database, changes)
         announcement.mark()
-        return cleared_after(announcement, run)
+        result = cleared_after(announcement, run)
+        if not self.connection.in_transaction():
+            self.changes = Changes()
+            self._clear_raw()
+        return result
 
 
 def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:

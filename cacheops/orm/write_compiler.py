@@ -219,10 +219,12 @@ class CapturingUpdate(CapturingCompiler):
         query.distinct, query.distinct_fields, query.group_by = False, (), None
         query.clear_select_clause()
         query.add_fields([field.name for field in named])
-        query.select_for_update = self.connection.features.has_select_for_update
-        # Its own rows alone: those that it joins are not written, and an outer join's far side can't be locked.
-        query.select_for_update_of = ("self",) if self.connection.features.has_select_for_update_of else ()
         sql, parameters = query.get_compiler(self.using).as_sql()
+        features, operations = self.connection.features, self.connection.ops
+        if features.has_select_for_update:  # not the query's own, which Django refuses in a raw transaction
+            # Its own rows alone: those that it joins are not written, and an outer join's far side can't be locked.
+            own = (operations.quote_name(query.get_initial_alias()),) if features.has_select_for_update_of else ()
+            sql = f"{sql} {operations.for_update_sql(of=own)}"
         return sql, tuple(parameters)
 
     def _note(self, before: list[Values] | None, after: list[Values]) -> None:

@@ -52,7 +52,8 @@ class Outbox:
             )
             return False
         model: Any = apps.get_model("cacheops", "QueuedInvalidation")
-        model.objects.using(database).bulk_create([model(region=self._region, table=table) for table in tables])
+        for table in tables:  # bulk_create() can't be in a transaction that raw SQL has begun
+            model(region=self._region, table=table).save(using=database, force_insert=True)
         return True
 
     def due(self, databases: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.transaction import atomic
 
 from cacheops.orm.connection import CachedConnection
-from cacheops.orm.raw_sql import written_tables
+from cacheops.orm.raw_sql import classify_sql, written_tables
 from cacheops.orm.transaction import Transaction
 from cacheops.writing.changes import ChangeSource
 
@@ -48,15 +48,15 @@ class StreamWatching:
     db: Any
     cursor: Any
 
-    def stream(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def stream(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Run a statement when its first row is asked for. A write is run to its end: its rows are held."""
-        text = self._text_of(statement)
-        tables = written_tables(text)
-        if not tables:
-            yield from self.cursor.stream(statement, *args, **kwargs)
+        text = self._text_of(query)
+        found = classify_sql(text)
+        if not found.tables:
+            yield from self.cursor.stream(query, *args, **kwargs)
             return
-        yield from self.db.cacheops.transaction.around(
-            tables, text, lambda: list(self.cursor.stream(statement, *args, **kwargs))
+        yield from self.db.cacheops.transaction.run_raw(
+            found, text, lambda: list(self.cursor.stream(query, *args, **kwargs))
         )
 
     def _text_of(self, statement: Any) -> str:
@@ -69,6 +69,7 @@ class StreamWatching:
             return _OwnTransaction(transaction, set(tables), self.cursor.copy(statement, *args, **kwargs))
         for table in tables:
             transaction.changed_table(table, ChangeSource.BULK)
+        transaction.mark_raw()
         return self.cursor.copy(statement, *args, **kwargs)
 
 
@@ -78,7 +79,7 @@ class ScriptWatching:
     db: Any
     cursor: Any
 
-    def executescript(self, script: str) -> Any:
+    def executescript(self, script: str, /) -> Any:
         """Run a script. The driver commits the open transaction first, and each statement commits by itself."""
         transaction, tables = self.db.cacheops.transaction, written_tables(script)
         if self.db.cacheops.in_transaction():

@@ -14,6 +14,8 @@ from cacheops.orm.connection import CachedConnection
 from cacheops.orm.transaction import Statement
 
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
+# Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
+IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -34,10 +36,10 @@ class Connection(CachedConnection):
     def uses_snapshots(self) -> bool:
         """Return whether transactions see a snapshot, by OPTIONS, the session, or the role's or database's default."""
         wrapper, driver = self.wrapper, self.wrapper.connection
-        if wrapper.isolation_level in SNAPSHOTS:
-            return True
-        if driver is None or driver.isolation_level is not None:
-            return False
+        if driver is None:
+            return wrapper.isolation_level in SNAPSHOTS
+        if driver.isolation_level is not None:  # by OPTIONS, or set on the driver
+            return driver.isolation_level in SNAPSHOTS
         if self._isolation is None:
             if wrapper.needs_rollback:
                 return True  # it can't be asked now; what is read now fails anyway
@@ -49,10 +51,11 @@ class Connection(CachedConnection):
     def forget_isolation(self) -> None:
         self._isolation = None
 
+    def driver_in_transaction(self) -> bool:
+        return IDLE < self.wrapper.connection.pgconn.transaction_status < UNKNOWN
+
     def commits_each(self) -> bool:
-        if self.in_transaction() or self.wrapper.connection is None:
-            return False
-        return self.wrapper.connection.info.transaction_status == TransactionStatus.IDLE
+        return self.wrapper.connection is not None and not self.in_transaction()
 
     def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Send all in one message, BEGIN too: each sees what was committed before it, as if it were sent alone."""
@@ -60,7 +63,7 @@ class Connection(CachedConnection):
         if not issubclass(driver.cursor_factory, ClientCursor):  # a server that gets parameters takes one at a time
             return super().run(statements, begins)
         texts, parameters = [sql for sql, _ in statements], [value for _, values in statements for value in values]
-        if begins and driver.info.transaction_status == TransactionStatus.IDLE and driver.isolation_level is None:
+        if begins and driver.isolation_level is None and not self.driver_in_transaction():
             driver.autocommit = True  # or the driver sends one itself; Django sets it anew after the transaction
             texts.insert(0, "BEGIN")
         found = []

@@ -25,6 +25,9 @@ class Connection(CachedConnection):
     def uses_snapshots(self) -> bool:
         return True  # any transaction of SQLite does
 
+    def driver_in_transaction(self) -> bool:
+        return self.wrapper.connection.in_transaction
+
 
 class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
     ops_class = DatabaseOperations

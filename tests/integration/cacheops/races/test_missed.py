@@ -108,6 +108,16 @@ class TestQueue:
         gate.open()
         assert writer.result() == "new"
 
+    def test_a_write_in_a_transaction_of_raw_sql_is_queued_with_it(self, monkeypatch):
+        assert title() == "Title 0"
+        monkeypatch.setattr(regions.local.store, "mark", lambda *args: Failed(StoreUnavailable("no answer")))
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            Book.objects.filter(pk=1).update(title="new")
+            assert QueuedInvalidation.objects.filter(table="testapp_book").exists()
+            cursor.execute("COMMIT")
+        assert Actor(title).result() == "new"
+
     def test_what_a_failover_has_undone_is_replayed_again(self):
         """The invalidation was applied to a primary that is lost, and the one that took over has not heard of it."""
         assert title() == "Title 0"
