@@ -25,7 +25,7 @@ from django.db.models.lookups import Exact, IntegerFieldExact
 from django.db.models.signals import post_save, pre_save
 
 from cacheops.conf import conf
-from cacheops.orm.connection import CachedConnection, cacheops_of
+from cacheops.orm.connection import UNCACHED, CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
 from cacheops.orm.transaction import is_silenced
@@ -43,16 +43,18 @@ ROLLED_BACK = frozenset({"40001", "40P01", "55P03"})  # serialization failure, d
 _resting: dict[tuple[str, str], float] = {}  # database and table -> until when (monotonic)
 
 
-def note_save(sender: Any, *, instance: Model, using: str, update_fields: Any, **kwargs: Any) -> None:
+def note_save(
+    sender: Any, *, instance: Any = None, using: str | None = None, update_fields: Any = None, **kwargs: Any
+) -> None:
     """Note which instance is about to be saved: the next UPDATE of this connection may be its own."""
-    connection = cacheops_of(using)
+    connection = UNCACHED if instance is None or using is None else cacheops_of(using)
     if isinstance(connection, CachedConnection):
         connection.transaction.begin_save(instance, names_fields=update_fields is not None)
 
 
-def forget_save(sender: Any, *, using: str, **kwargs: Any) -> None:
+def forget_save(sender: Any, *, using: str | None = None, **kwargs: Any) -> None:
     """Forget the instance: it has been saved."""
-    connection = cacheops_of(using)
+    connection = UNCACHED if using is None else cacheops_of(using)
     if isinstance(connection, CachedConnection):
         connection.transaction.end_save()
 

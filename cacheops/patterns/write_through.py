@@ -122,8 +122,8 @@ class WriteThroughCache(Generic[M]):
             return 0
         return sum(self._refresh(wanted[start : start + BATCH]) for start in range(0, len(wanted), BATCH))
 
-    def _saved(self, *, instance: M, using: str, raw: bool = False, **kwargs: Any) -> None:
-        if using == self.using and not raw:
+    def _saved(self, *, instance: M, using: str | None = None, raw: bool = False, **kwargs: Any) -> None:
+        if using in (self.using, None) and not raw:
             self.written([instance.pk])
 
     def _flush(self) -> None:
