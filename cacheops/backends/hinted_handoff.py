@@ -1,7 +1,8 @@
-"""What a process remembers while a region's servers do not answer: to ask seldom, and what it owes them.
+"""Hinted handoff: deletes that a process keeps for a region's servers while they do not take writes.
 
 A write that fails open would leave the old value in place, to be served when the servers are back: a session that was
-signed out would live on. So its key is owed a delete, which is sent before anything else is asked.
+signed out would live on. So a delete of its key is kept, and sent before anything else is asked. (The name is from
+DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", SOSP 2007.)
 """
 
 import logging
@@ -18,14 +19,14 @@ from cacheops.stores.circuit_breaker import Guard, circuit_of
 logger = logging.getLogger("cacheops.backends")
 
 LOG_EVERY = 60.0  # seconds between two lines about one outage
-OWED_LIMIT = 10_000  # keys; an outage with more writes ends with the alias cleared
+MAX_HINTS = 10_000  # keys; an outage with more writes ends with the alias cleared
 DELETE_BATCH = 1000  # keys looked at in one round trip of a clear
 
 
-class Outage:
-    """What the process owes one region's servers, shared by all threads. When to ask, the servers' circuit says."""
+class HintedHandoff:
+    """The deletes kept for one region's servers, shared by all threads. When to ask, the servers' circuit says."""
 
-    _known: ClassVar[dict[tuple[ServerOptions, float], "Outage"]] = {}
+    _known: ClassVar[dict[tuple[ServerOptions, float], "HintedHandoff"]] = {}
     _registry_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, addresses: tuple[str, ...], pause: float) -> None:
@@ -36,11 +37,11 @@ class Outage:
         self._guard: Guard | None = None
         self._failures = 0
         self._began = self._logged = 0.0
-        self._owed: set[str] = set()
-        self._owed_patterns: set[str] = set()
+        self._keys: set[str] = set()
+        self._patterns: set[str] = set()
 
     @classmethod
-    def of(cls, options: ServerOptions, pause: float) -> "Outage":
+    def of(cls, options: ServerOptions, pause: float) -> "HintedHandoff":
         """Return the state of these servers; `pause` is in seconds."""
         with cls._registry_lock:
             return cls._known.setdefault((options, pause), cls(options.urls, pause))
@@ -67,30 +68,30 @@ class Outage:
             self._logged = now
         logger.warning("Cache %s: going on without it, %d calls unanswered so far: %s", self, self._failures, error)
 
-    def owe(self, keys: Iterable[str], whole_alias: str) -> None:
-        """Remember keys whose old values must not be served again; `whole_alias` is the pattern of all its keys."""
+    def hint(self, keys: Iterable[str], whole_alias: str) -> None:
+        """Keep deletes of keys whose old values must not be served; `whole_alias` is the pattern of all its keys."""
         with self._lock:
-            self._owed.update(keys)
-            if len(self._owed) > OWED_LIMIT:
-                self._owed.clear()
-                self._owed_patterns.add(whole_alias)
+            self._keys.update(keys)
+            if len(self._keys) > MAX_HINTS:
+                self._keys.clear()
+                self._patterns.add(whole_alias)
 
-    def settle(self, transport: PooledTransport) -> None:
-        """Send the owed deletes. Raises StoreUnavailable when the servers still do not answer; all stays owed then."""
+    def replay(self, transport: PooledTransport) -> None:
+        """Send the deletes. Raise StoreUnavailable when the servers still do not answer; all are kept then."""
         with self._lock:
-            keys, patterns = list(self._owed), list(self._owed_patterns)
+            keys, patterns = list(self._keys), list(self._patterns)
         for pattern in patterns:
             for batch in transport.servers.scan(pattern, DELETE_BATCH):
                 transport.run_many([("UNLINK", key) for key in batch])
         transport.run_many([("UNLINK", key) for key in keys])
         with self._lock:
-            self._owed.difference_update(keys)
-            self._owed_patterns.difference_update(patterns)
+            self._keys.difference_update(keys)
+            self._patterns.difference_update(patterns)
 
     def answered(self) -> None:
-        """Note that the servers answer; the outage ends unless other threads owe more by now."""
+        """Record that the servers answer; the outage ends unless other threads have added deletes by now."""
         with self._lock:
-            if not self.failing or self._owed or self._owed_patterns:
+            if not self.failing or self._keys or self._patterns:
                 return
             self.failing = False
             lasted = time.monotonic() - self._began

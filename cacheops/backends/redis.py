@@ -9,7 +9,7 @@ from django_redis.cache import RedisCache
 
 from cacheops.backends.client import RegionClient
 from cacheops.backends.common import MISSING, RegionCacheMixin
-from cacheops.backends.hinted_handoff import Outage
+from cacheops.backends.hinted_handoff import HintedHandoff
 from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.request_stats import count
 from cacheops.redis import PoolFigures
@@ -35,28 +35,28 @@ class RegionCache(RegionCacheMixin, RedisCache):
         self._pause = options.get("PAUSE_AFTER_FAILURE", PAUSE)
 
     @cached_property
-    def _outage(self) -> Outage:
-        return Outage.of(self.client.server_options, self._pause)
+    def _handoff(self) -> HintedHandoff:
+        return HintedHandoff.of(self.client.server_options, self._pause)
 
     def _ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Return what the client's method returns, or UNANSWERED when nobody answers and that is to be ignored."""
         if not self._ignore_exceptions:
             return getattr(self.client, method)(*args, **kwargs)
-        outage = self._outage
+        handoff = self._handoff
         try:
-            with outage.guard:
-                if outage.failing:
-                    outage.settle(self.client.transport)
+            with handoff.guard:
+                if handoff.failing:
+                    handoff.replay(self.client.transport)
                 answer = getattr(self.client, method)(*args, **kwargs)
         except StoreUnavailable:
             return UNANSWERED
-        if outage.failing:
-            outage.answered()
+        if handoff.failing:
+            handoff.answered()
         return answer
 
-    def _owe(self, keys: Iterable[str], version: int | None) -> None:
+    def _hint(self, keys: Iterable[str], version: int | None) -> None:
         made = [self.client.make_key(key, version) for key in keys]
-        self._outage.owe(made, self.client.whole_alias())
+        self._handoff.hint(made, self.client.whole_alias())
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         return self._counted(self._ask("get", key, MISSING, version), default)
@@ -99,7 +99,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
         """Return whether the value was stored; nx stores only a new key, xx only one that is there."""
         stored = self._ask("set", key, value, timeout, version, nx=nx, xx=xx)
         if stored is UNANSWERED and not nx:
-            self._owe([key], version)
+            self._hint([key], version)
         return stored is True
 
     def add(self, key: str, value: Any, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
@@ -110,7 +110,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
     ) -> list[str]:
         failed = self._ask("set_many", data, timeout, version)
         if failed is UNANSWERED:
-            self._owe(data, version)
+            self._hint(data, version)
             return list(data)
         return failed
 
@@ -124,7 +124,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
     def delete(self, key: str, version: int | None = None) -> bool:
         deleted = self._ask("delete", key, version)
         if deleted is UNANSWERED:
-            self._owe([key], version)
+            self._hint([key], version)
             return False
         return bool(deleted)
 
@@ -132,7 +132,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
         unwanted = list(keys)
         deleted = self._ask("delete_many", unwanted, version)
         if deleted is UNANSWERED:
-            self._owe(unwanted, version)
+            self._hint(unwanted, version)
             return 0
         return deleted
 

@@ -11,19 +11,19 @@ from cacheops.redis.errors import is_transient, translate
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.redis.pooled_transport import PooledTransport
 from cacheops.redis.registry import servers
-from cacheops.redis.replicated import PairServers
+from cacheops.redis.replicated import ReplicatedServers
 from cacheops.redis.topology import Servers
 
 __all__ = [
     "ClusterServers",
     "Command",
     "OptimizedRedisClient",
-    "PairServers",
     "PoolFigures",
     "PooledTransport",
     "RegionCluster",
     "RegionLock",
     "RegionRedis",
+    "ReplicatedServers",
     "Servers",
     "is_transient",
     "servers",

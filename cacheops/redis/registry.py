@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from cacheops.redis.cluster import ClusterServers
 from cacheops.redis.options import ServerOptions
-from cacheops.redis.replicated import PairServers
+from cacheops.redis.replicated import ReplicatedServers
 from cacheops.redis.topology import Servers
 
 
@@ -21,5 +21,7 @@ def servers(options: ServerOptions) -> Servers:
     with _Registry.lock:
         found = _Registry.known.get(options)
         if found is None:
-            found = _Registry.known[options] = ClusterServers(options) if options.cluster else PairServers(options)
+            found = _Registry.known[options] = (
+                ClusterServers(options) if options.cluster else ReplicatedServers(options)
+            )
     return found

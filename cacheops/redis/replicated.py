@@ -7,7 +7,7 @@ from cacheops.redis.options import ServerOptions
 from cacheops.redis.topology import Servers
 
 
-class PairServers(Servers):
+class ReplicatedServers(Servers):
     """A primary that takes the writes, and readers (replicas), each with its own address."""
 
     client: RegionRedis

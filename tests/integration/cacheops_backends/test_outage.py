@@ -86,7 +86,7 @@ def test_values_that_were_to_go_are_gone_when_the_region_is_back(broken, make):
 
 
 def test_more_writes_than_are_remembered_clear_the_alias(broken, make, monkeypatch):
-    monkeypatch.setattr("cacheops.backends.hinted_handoff.OWED_LIMIT", 10)
+    monkeypatch.setattr("cacheops.backends.hinted_handoff.MAX_HINTS", 10)
     cache = make(FAR)
     cache.set_many({f"key{number}": "old" for number in range(30)})
     broken.partition(FAR)
