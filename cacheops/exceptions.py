@@ -3,7 +3,8 @@
 CacheopsError
 ├── StoreError              a region's servers did not do what was asked
 │   ├── StoreUnavailable    no answer: refused, cut, timed out, failing over, no free connection
-│   └── CommandRefused      an answer that says no: permission, wrong type, out of memory
+│   └── CommandRefused      an answer that says no: wrong type, wrong arguments
+│       └── ServerRefused   to whoever asks: out of memory, disk full, no permission, too few replicas
 ├── LockError               a lock was asked for in vain
 │   ├── LockNotAcquired     someone else holds it, and the time to wait is over
 │   └── LockLost            released or extended by one who does not hold it (any more)
@@ -38,6 +39,17 @@ class StoreUnavailable(StoreError):
 
 class CommandRefused(StoreError):
     """The server answered with an error. Trying again does not help: see its text."""
+
+
+class ServerRefused(CommandRefused):
+    """The server refuses such commands, whoever sends them, until an operator has done something.
+
+    `kind` is the word that the answer began with: OOM, MISCONF, NOREPLICAS, NOPERM, ...
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class LockError(CacheopsError):

@@ -30,7 +30,8 @@ class HintedHandoff:
     _registry_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, addresses: tuple[str, ...], pause: float) -> None:
-        self.failing = False
+        self.failing = False  # the servers do not answer
+        self.due = False  # they did not, or there are deletes to send
         self._addresses = addresses
         self._pause = pause
         self._lock = threading.Lock()
@@ -60,7 +61,7 @@ class HintedHandoff:
         now = time.monotonic()
         with self._lock:
             if not self.failing:
-                self.failing, self._began, self._failures = True, now, 0
+                self.failing, self.due, self._began, self._failures = True, True, now, 0
                 self._logged = now - LOG_EVERY
             self._failures += 1
             if now - self._logged < LOG_EVERY:
@@ -71,13 +72,14 @@ class HintedHandoff:
     def hint(self, keys: Iterable[str], whole_alias: str) -> None:
         """Keep deletes of keys whose old values must not be served; `whole_alias` is the pattern of all its keys."""
         with self._lock:
+            self.due = True
             self._keys.update(keys)
             if len(self._keys) > MAX_HINTS:
                 self._keys.clear()
                 self._patterns.add(whole_alias)
 
     def replay(self, transport: PooledTransport) -> None:
-        """Send the deletes. Raise StoreUnavailable when the servers still do not answer; all are kept then."""
+        """Send the deletes. Raise StoreError when the servers still do not take them; all are kept then."""
         with self._lock:
             keys, patterns = list(self._keys), list(self._patterns)
         for pattern in patterns:
@@ -91,10 +93,12 @@ class HintedHandoff:
     def answered(self) -> None:
         """Record that the servers answer; the outage ends unless other threads have added deletes by now."""
         with self._lock:
-            if not self.failing or self._keys or self._patterns:
+            if self._keys or self._patterns:
                 return
-            self.failing = False
+            was_failing, self.failing, self.due = self.failing, False, False
             lasted = time.monotonic() - self._began
+        if not was_failing:
+            return
         logger.warning("Cache %s: answers again after %.1f s", self, lasted)
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """The cache of a region on Redis servers. Django's contract, django-redis' extras, and pages that outlive an outage."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_redis.cache import RedisCache
@@ -10,10 +10,13 @@ from django_redis.cache import RedisCache
 from cacheops.backends.client import RegionClient
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.hinted_handoff import HintedHandoff
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import ServerRefused, StoreUnavailable
 from cacheops.instrumentation.request_stats import count
 from cacheops.redis import PoolFigures
 from cacheops.redis.options import PAUSE
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 UNANSWERED: Any = object()
 
@@ -21,9 +24,9 @@ UNANSWERED: Any = object()
 class RegionCache(RegionCacheMixin, RedisCache):
     """One region's cache.
 
-    With IGNORE_EXCEPTIONS (the default) a region that does not answer looks like an empty cache that keeps nothing;
-    docs/decisions/0003 says why, call by call. clear, delete_pattern, iter_keys, locks and the commands for sets,
-    hashes and sorted sets raise StoreUnavailable even so.
+    With IGNORE_EXCEPTIONS (the default) a region that does not answer, or refuses whoever asks, looks like an empty
+    cache that keeps nothing; docs/decisions/0003 says why, call by call. clear, delete_pattern, iter_keys, locks and
+    the commands for sets, hashes and sorted sets raise StoreUnavailable or ServerRefused even so.
     """
 
     client: RegionClient
@@ -39,24 +42,29 @@ class RegionCache(RegionCacheMixin, RedisCache):
         return HintedHandoff.of(self.client.server_options, self._pause)
 
     def _ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Return what the client's method returns, or UNANSWERED when nobody answers and that is to be ignored."""
-        if not self._ignore_exceptions:
-            return getattr(self.client, method)(*args, **kwargs)
+        """Return what the client's method returns, or UNANSWERED when there is none and that is to be ignored."""
+        call = getattr(self.client, method)
+        return self._guarded(call, *args, **kwargs) if self._ignore_exceptions else call(*args, **kwargs)
+
+    def _guarded(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         handoff = self._handoff
         try:
             with handoff.guard:
-                if handoff.failing:
+                if handoff.due:
                     handoff.replay(self.client.transport)
-                answer = getattr(self.client, method)(*args, **kwargs)
-        except StoreUnavailable:
+                answer = call(*args, **kwargs)
+        except (StoreUnavailable, ServerRefused):
             return UNANSWERED
-        if handoff.failing:
+        if handoff.due:
             handoff.answered()
         return answer
 
     def _hint(self, keys: Iterable[str], version: int | None) -> None:
+        """Have old values deleted: at once where the servers refused (full ones delete), or before their next use."""
         made = [self.client.make_key(key, version) for key in keys]
         self._handoff.hint(made, self.client.whole_alias())
+        if not self._handoff.failing:
+            self._guarded(lambda: None)
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         return self._counted(self._ask("get", key, MISSING, version), default)
@@ -155,7 +163,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
 
     def _found(self, key: str, answer: Any) -> int:
         if answer is UNANSWERED:
-            raise ValueError(f"Key '{key}' not found: the region's servers do not answer")
+            raise ValueError(f"Key '{key}' not found: the region's servers do not answer, or refuse")
         return answer
 
     def ttl(self, key: str, version: int | None = None) -> int | None:
@@ -169,13 +177,13 @@ class RegionCache(RegionCacheMixin, RedisCache):
         return 0 if left is UNANSWERED else left
 
     def clear(self) -> None:
-        """Delete this alias' keys, all versions. Raises StoreUnavailable rather than leave what was to go."""
+        """Delete this alias' keys, all versions. Raise StoreError rather than leave what was to go."""
         self.client.clear()
 
     def delete_pattern(
         self, pattern: str, version: int | None = None, prefix: str | None = None, itersize: int | None = None
     ) -> int:
-        """Delete the keys that match and return how many. Raises StoreUnavailable rather than leave some."""
+        """Delete the keys that match and return how many. Raise StoreError rather than leave some."""
         return self.client.delete_pattern(pattern, version, prefix, itersize=itersize)
 
     def iter_keys(self, search: str, itersize: int | None = None, version: int | None = None) -> Iterator[str]:

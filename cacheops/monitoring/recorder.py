@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from cacheops.conf import conf
-from cacheops.exceptions import CommandRefused, StoreUnavailable
+from cacheops.exceptions import CommandRefused, ServerRefused, StoreUnavailable
 from cacheops.instrumentation.counters import MOST_USES, Sums, Use, add_sums, counters
 from cacheops.instrumentation.tracing import tracing
 from cacheops.monitoring.nodes import own_counts, sample_nodes
@@ -94,8 +94,8 @@ class Flusher:
                 if minute != self._looked_at:
                     self._looked_at = minute
                     self._look(region, minute)
-        except StoreUnavailable:
-            pass  # its circuit knows; what was counted is sent the next time
+        except (StoreUnavailable, ServerRefused):
+            pass  # its guard has reported it; what was counted is sent the next time
         except CommandRefused as error:
             logger.warning("Region %s refused to take figures: %s", region.name, error)
         return not (self._waiting or self._sent)

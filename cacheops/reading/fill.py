@@ -8,7 +8,7 @@ from functools import partial
 from cacheops.conf import conf
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Row
-from cacheops.exceptions import StoreError, StoreUnavailable, UnencodableValue
+from cacheops.exceptions import ServerRefused, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.instrumentation.counters import counters, is_sampled
 from cacheops.reading.request import Request
 from cacheops.regions import Region
@@ -50,7 +50,8 @@ def _stored(region: Region, label: str, sealed: Sequence[EncodedEntry], outdated
         counters.read(label, errors=1)
     elif isinstance(outdated, StoreError):
         counters.read(label, refused_fills=len(sealed))
-        logger.warning("Region %s refused a fill: %s", region.name, outdated)
+        if not isinstance(outdated, ServerRefused):
+            logger.warning("Region %s refused a fill: %s", region.name, outdated)
     elif sealed:
         size, sampled = 0, 0
         for one in sealed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Row
-from cacheops.exceptions import CommandRefused, StoreError
+from cacheops.exceptions import CommandRefused, ServerRefused, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import FILL, LOAD, counters
 from cacheops.reading.fill import seal, store_soon
@@ -40,11 +40,11 @@ def bypass(request: Request, load: Loader, error: StoreError | None = None) -> S
 
 
 def count_error(label: str, error: StoreError) -> None:
-    """Count a read that its region could not answer, unless it was not asked; log what it refused."""
+    """Count a read that its region could not answer, unless it was not asked; log what only this read was refused."""
     if isinstance(error, CircuitOpen):
         return
     counters.read(label, errors=1)
-    if isinstance(error, CommandRefused):
+    if isinstance(error, CommandRefused) and not isinstance(error, ServerRefused):
         logger.error("Region %s refused a read of %s: %s", conf.local_region, label, error)
 
 

@@ -1,5 +1,6 @@
 """Which of the driver's errors pass by themselves, what they are called here, and how often to try again."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,7 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
+from cacheops.exceptions import CommandRefused, ServerRefused, StoreError, StoreUnavailable
 from cacheops.redis.options import ServerOptions
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ REDIRECTED = (AskError, TryAgainError)  # also MOVED: another server has the key
 TIMED_OUT = (TimeoutError,)
 MOVING = (ClusterDownError, ReadOnlyError)  # a failover under way
 UNLOADED = (NoScriptError,)  # a script that each new connection loads
+# What a server answers to whoever asks. (READONLY and MASTERDOWN say that another one is the primary by now.)
+REFUSALS = frozenset({"OOM", "MISCONF", "NOREPLICAS", "NOPERM", "NOAUTH", "WRONGPASS", "BUSY"})
+_REFUSAL = re.compile(rf"(?:^|(?<=-))(?:{'|'.join(sorted(REFUSALS))})\b")
+_DENIED_IN_SCRIPT = re.compile("user executing the script|ACL failure in script")
 DRIVER_ERRORS = (RedisError, RedisClusterException)
 FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout nobody could tell
 
@@ -53,7 +58,23 @@ def translate(error: Exception) -> StoreError:
         return error
     if is_transient(error):
         return StoreUnavailable(f"The region's servers do not answer: {error}")
+    kind = refusal_in(error)
+    if kind is not None:
+        return ServerRefused(f"The region's server refused ({kind}): {error}", kind)
     return CommandRefused(f"The region's server refused: {error}")
+
+
+def refusal_in(error: Exception) -> str | None:
+    """Return which of REFUSALS an answer is; None for another. A script's says it in its text."""
+    code = getattr(error, "status_code", None)
+    if code in REFUSALS:
+        return str(code)
+    found = _REFUSAL.search(str(error))
+    if found is not None:
+        return found[0]
+    if _DENIED_IN_SCRIPT.search(str(error)):
+        return "NOPERM"
+    return "NOAUTH" if isinstance(error, DENIED) else None
 
 
 class RetryPolicy:

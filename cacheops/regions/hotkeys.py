@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import CommandRefused, StoreError
+from cacheops.exceptions import CommandRefused, ServerRefused, StoreError
 from cacheops.protocol.keys import USAGE, base_of
 from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions.region import Region
@@ -73,7 +73,7 @@ class Usage:
 
 
 def _log_refusal(outcome: StoreError | None) -> None:
-    if isinstance(outcome, CommandRefused):
+    if isinstance(outcome, CommandRefused) and not isinstance(outcome, ServerRefused):
         logger.warning("A region refused to count what is used: %s", outcome)
 
 

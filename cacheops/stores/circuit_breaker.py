@@ -1,5 +1,6 @@
 """A circuit breaker: when a region's servers do not answer, stop asking for a while. (Nygard, "Release It!", 2007)"""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -8,9 +9,12 @@ from types import TracebackType
 from typing import ClassVar, Generic, TypeVar
 
 from cacheops.conf import conf, on_change
-from cacheops.exceptions import InvalidOption, StoreError, StoreUnavailable
+from cacheops.exceptions import InvalidOption, ServerRefused, StoreError, StoreUnavailable
+from cacheops.instrumentation.counters import counters
+from cacheops.instrumentation.minute_log import MinuteLog
 from cacheops.stores.reply import OnResult, Reply
 
+logger = logging.getLogger("cacheops")
 T = TypeVar("T")
 
 
@@ -51,6 +55,7 @@ class CacheCircuitBreaker:
         self.failure_threshold = failure_threshold
         self.recovery_timeout = recovery_timeout
         self.pause = min(pause, recovery_timeout)
+        self.log = MinuteLog(logger)  # of whoever asks this store
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
@@ -134,6 +139,11 @@ class CacheCircuitBreaker:
             self._next_try = now + interval if interval > 0 or opened else None
             return was_closed and opened
 
+    def refused(self, name: str, error: ServerRefused) -> None:
+        """Count a refusal, which is an answer: the circuit stays as it is. Log one line a kind and minute."""
+        counters.event("refusals", **{error.kind: 1})
+        self.log.warning(error.kind, "%s refuses; what it was to do is left out, or done later: %s", name, error)
+
     def reset(self) -> bool:
         """Close the circuit; return whether it was open."""
         with self._lock:
@@ -190,6 +200,8 @@ class Guard:
 
     def report(self, error: BaseException | None) -> None:
         """Report the outcome of a request: None for an answer."""
+        if isinstance(error, ServerRefused):
+            self.circuit.refused(self._name, error)
         if error is None or (isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)):
             if self.circuit.succeeded() and self._on_close is not None:
                 self._on_close()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from cacheops.conf import conf
-from cacheops.exceptions import InvalidationRefused, StoreError
+from cacheops.exceptions import InvalidationRefused, ServerRefused, StoreError
 from cacheops.instrumentation.counters import MARK, PENDING, counters
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
@@ -139,7 +139,8 @@ class Announcement:
 
     def _failed(self, region: Region, error: StoreError) -> None:
         counters.told(region.name, errors=1)
-        logger.warning("Region %s could not be told of a write: %s", region.name, error)
+        if not isinstance(error, ServerRefused):  # its guard logs those
+            region.breaker.log.warning("writes", "Region %s could not be told of a write: %s", region.name, error)
 
     def _not_told(self, missed: Sequence[Region]) -> None:
         names = ", ".join(region.name for region in missed)

@@ -18,7 +18,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from cacheops.exceptions import CommandRefused, InvalidOption, StoreUnavailable
+from cacheops.exceptions import CommandRefused, InvalidOption, ServerRefused, StoreUnavailable
 from cacheops.redis import is_transient, translate
 from cacheops.redis.errors import RetryPolicy
 from cacheops.redis.options import ServerOptions
@@ -48,6 +48,37 @@ def test_errors_that_pass(error):
 def test_errors_that_last(error):
     assert not is_transient(error)
     assert isinstance(translate(error), CommandRefused)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutOfMemoryError("command not allowed", status_code="OOM"), "OOM"),
+        (NoPermissionError("this user has no permissions", status_code="NOPERM"), "NOPERM"),
+        (redis.AuthenticationError("invalid username-password pair", status_code="WRONGPASS"), "WRONGPASS"),
+        (redis.AuthenticationError("AUTH called without any password configured"), "NOAUTH"),
+        (ResponseError("MISCONF Redis is configured to save RDB snapshots"), "MISCONF"),
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), "NOREPLICAS"),
+        (ResponseError("BUSY Redis is busy running a script."), "BUSY"),
+        (ResponseError("Error running script (call to f_1): @user_script:1: -OOM command not allowed"), "OOM"),
+        (ResponseError("The user executing the script can't run this command or subcommand"), "NOPERM"),
+        (ResponseError("ACL failure in script: User app has no permissions"), "NOPERM"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_to_whoever_asks(error, kind):
+    translated = translate(error)
+
+    assert isinstance(translated, ServerRefused)
+    assert translated.kind == kind
+    assert kind in str(translated)
+
+
+@pytest.mark.parametrize(
+    "text", ["WRONGTYPE Operation against a key", "BUSYGROUP Consumer Group name already exists", "no such key", "ROOM"]
+)
+def test_what_is_refused_to_one_command(text):
+    assert type(translate(ResponseError(text))) is CommandRefused
 
 
 class Failing:

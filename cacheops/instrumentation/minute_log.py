@@ -1,0 +1,29 @@
+"""Log lines about what happens with every call while something is wrong."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Hashable
+
+SECONDS = 60.0  # between two lines of a kind
+
+
+class MinuteLog:
+    """Logs one line a kind and minute, and says how often it happened since the line before. Safe for threads."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._next: dict[Hashable, float] = {}  # monotonic
+        self._counts: Counter[Hashable] = Counter()
+
+    def warning(self, kind: Hashable, message: str, *arguments: object) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._counts[kind] += 1
+            if now < self._next.get(kind, now):
+                return
+            self._next[kind] = now + SECONDS
+            count = self._counts.pop(kind)
+        self._logger.warning(f"{message} (%d since the last line)", *arguments, count)
