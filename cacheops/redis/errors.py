@@ -59,9 +59,9 @@ def translate(error: Exception) -> StoreError:
     if is_transient(error):
         return StoreUnavailable(f"The region's servers do not answer: {error}")
     kind = refusal_in(error)
-    if kind is not None:
-        return ServerRefused(f"The region's server refused ({kind}): {error}", kind)
-    return CommandRefused(f"The region's server refused: {error}")
+    if kind is None:
+        return CommandRefused(f"The region's server refused: {error}")
+    return ServerRefused(f"The region's server refused: {kind} {str(error).removeprefix(kind).lstrip()}", kind)
 
 
 def refusal_in(error: Exception) -> str | None:
