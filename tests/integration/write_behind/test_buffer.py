@@ -47,7 +47,7 @@ def let_wait(buffer: RedisBuffer, taken: list[Taken]) -> None:
     """Have the last deliveries of these writes been LONG ago."""
     ids, milliseconds = [one.id for one in taken], int(LONG * 1000)
     claim = ("XCLAIM", buffer.stream, "writers", "one", 0, *ids, "IDLE", milliseconds, "JUSTID")
-    buffer._wire.call([claim], [buffer.stream])
+    buffer._transport.run_many([claim], [buffer.stream])
 
 
 def test_each_time_it_waits_twice_as_long(buffer: RedisBuffer) -> None:
