@@ -11,7 +11,7 @@ from cacheops.exceptions import StoreError
 from cacheops.reading.load import Miss
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
-from cacheops.writing import changes
+from cacheops.writing import intent
 from cacheops.writing.intent import Announcement
 
 
@@ -58,7 +58,7 @@ class AfterCommit(Announcement):
 def use_after_commit() -> None:
     from cacheops.orm import transaction
 
-    changes.Announcement = AfterCommit  # type: ignore[misc]
+    intent.Announcement = AfterCommit  # type: ignore[misc]
     transaction.Announcement = AfterCommit  # type: ignore[attr-defined]
 
 
