@@ -168,7 +168,7 @@ def test_a_value_is_read_once_until_a_setting_changes(settings: Any) -> None:
         ({"CACHEOPS_WAIT_SECONDS": 2, "CACHEOPS_MARK_SECONDS": 2}, "E022", "CACHEOPS_WAIT_SECONDS"),
         ({"CACHEOPS_TIMEOUT": 3, "CACHEOPS_MARK_SECONDS": 2}, "E022", "CACHEOPS_TIMEOUT"),
         ({"CACHEOPS_REMOTE_TIMEOUT": 3, "CACHEOPS_MARK_SECONDS": 2}, "E022", "CACHEOPS_REMOTE_TIMEOUT"),
-        ({"CACHEOPS_WAIT_REPLICAS": 0}, "W001", "us-east-1"),
+        pytest.param({"CACHEOPS_WAIT_REPLICAS": 0}, "W001", "us-east-1", marks=pytest.mark.servers),  # a cluster
     ],
 )
 def test_what_can_not_work_together_is_found_by_check(
