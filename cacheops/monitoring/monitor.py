@@ -8,6 +8,7 @@ from cacheops.conf import conf
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.monitoring import keyspace, nodes, stats
 from cacheops.monitoring.fleet import Processes, told_of
+from cacheops.monitoring.formats import human_bytes
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.nodes import NodeFigures, SlowCommand
 from cacheops.monitoring.stats import Point, Usage
@@ -175,12 +176,3 @@ def states(names: Sequence[str] = ()) -> list[RegionState]:
         except StoreUnavailable as error:  # a cluster whose layout was never known
             found.append(RegionState(name, name == conf.local_region, False, CircuitState.OPEN, str(error)))
     return found
-
-
-def human_bytes(count: float) -> str:
-    """Return bytes as Redis writes them: 1.50M."""
-    for unit in ("B", "K", "M", "G"):
-        if abs(count) < 1024 or unit == "G":
-            return f"{count:.0f}B" if unit == "B" else f"{count:.2f}{unit}"
-        count /= 1024
-    return ""

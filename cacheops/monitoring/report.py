@@ -1,104 +1,31 @@
-"""Figures as lines that a person reads, and as values that a program reads."""
+"""The report of `manage.py cache_stats`: tables for a terminal."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from django.db import DatabaseError
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from cacheops.exceptions import CacheopsError
-from cacheops.instrumentation.gauges import registered_sources
-from cacheops.instrumentation.histogram import Histogram
-from cacheops.monitoring.fleet import Processes
-from cacheops.monitoring.monitor import RegionState, human_bytes
+from cacheops.monitoring.formats import NONE, duration, human_bytes, share
+from cacheops.monitoring.monitor import RegionState
 from cacheops.monitoring.nodes import NodeFigures
 from cacheops.monitoring.stats import Reads, Usage
 
-NONE = "–"
-MOST_MODELS = 20
+MAX_MODELS = 20
+STYLES = {"healthy": "green", "degraded": "yellow", "down": "red", "no answer": "red", "open": "red"}
+WORDS = {"region", "health", "breaker", "node", "role", "model", "towards", "source"}  # columns aligned to the left
 
-REGION_HEAD = ("region", "health", "breaker", "hits 5 min", "hits 24 h", "reads/s", "p50", "p95", "p99", "memory")
-NODE_HEAD = ("node", "role", "memory", "of limit", "peak", "frag.", "clients", "ops/s", "evicted/s", "expired/s", "lag")
-MODEL_HEAD = ("model", "reads", "hits", "misses", "bypassed", "hit rate", "look-up p95", "load p95",
-              "filled", "refused", "stale fills", "unused")  # fmt: skip
-PROCESS_HEAD = ("towards", "processes", "breaker", "pools in use", "idle", "of at most", "engine's connections")
-WRITE_HEAD = ("model", "source", "writes", "tags", "whole table", "pending p95")
+Columns = tuple[tuple[str, Callable[[Any], str]], ...]  # heads and cells, the important ones first
 
 
-def text_report(states: Sequence[RegionState], *, width: int = 0) -> list[str]:
-    """Return the lines of a report: regions, then for each its nodes, models and invalidations of 24 hours."""
-    lines = table(REGION_HEAD, [region_row(state) for state in states])
-    for state in states:
-        lines += ["", f"{state.region}" + (" (this process's region)" if state.local else "")]
-        if state.error:
-            lines.append(f"  does not answer: {state.error}")
-            continue
-        if state.embedded:
-            lines.append("  embedded: entries and figures are in the memory of this process alone")
-        lines += indented(table(NODE_HEAD, [node_row(node) for node in state.nodes]))
-        if state.processes:
-            rows = [process_row(target, told) for target, told in sorted(state.processes.items())]
-            lines += ["", *indented(table(PROCESS_HEAD, rows))]
-        if state.day is not None:
-            lines += usage_lines(state.day)
-    return [line[:width] if width else line for line in lines]
+def now(state: RegionState) -> Reads:
+    return state.now.total if state.now else Reads()
 
 
-def usage_lines(usage: Usage) -> list[str]:
-    if not usage.reads and not usage.writes:
-        return ["", "  Nothing was counted in the last 24 hours."]
-    lines: list[str] = []
-    models = sorted(usage.by_model().items(), key=lambda pair: -pair[1].total)
-    if models:
-        lines += ["", *indented(table(MODEL_HEAD, [model_row(name, reads) for name, reads in models[:MOST_MODELS]]))]
-    if len(models) > MOST_MODELS:
-        lines.append(f"  and {len(models) - MOST_MODELS} more")
-    writes = sorted(usage.writes.items(), key=lambda pair: -pair[1].writes)
-    rows = [
-        (model, source, str(one.writes), str(one.tags), str(one.whole), duration(one.pending.p95))
-        for (model, source), one in writes[:MOST_MODELS]
-    ]
-    if rows:
-        lines += ["", *indented(table(WRITE_HEAD, rows))]
-    return lines
-
-
-def region_row(state: RegionState) -> tuple[str, ...]:
-    now = state.now.total if state.now else Reads()
-    day = state.day.total if state.day else Reads()
-    memory = human_bytes(state.memory) + (f" of {human_bytes(state.memory_limit)}" if state.memory_limit else "")
-    return (
-        state.region,
-        state.health,
-        state.breaker.value.replace("_", " "),
-        share(now.hit_rate),
-        share(day.hit_rate),
-        f"{now.total / 300:.1f}" if state.reachable else NONE,
-        *(duration(now.look_up.quantile(part)) for part in (0.5, 0.95, 0.99)),
-        memory if state.reachable else NONE,
-    )
-
-
-def node_row(node: NodeFigures) -> tuple[str, ...]:
-    if node.error:
-        return (node.server or "–", "no answer", *[NONE] * (len(NODE_HEAD) - 2))
-    rates = node.rates
-    return (
-        node.server,
-        node.role,
-        human_bytes(node.used_memory),
-        share(node.memory_share),
-        human_bytes(node.peak_memory),
-        f"{node.fragmentation:.2f}" if node.fragmentation is not None else NONE,
-        str(node.connected_clients),
-        *([f"{rates.operations:.1f}", f"{rates.evicted:.1f}", f"{rates.expired:.1f}"] if rates else [NONE] * 3),
-        lag_of(node),
-    )
-
-
-def process_row(target: str, told: Processes) -> tuple[str, ...]:
-    counts = (told.pool_in_use, told.pool_idle, told.pool_limit, told.lines)
-    return (target, str(told.processes), told.state, *map(str, counts))
+def rate_of(name: str) -> Callable[[NodeFigures], str]:
+    return lambda node: f"{getattr(node.rates, name):.1f}" if node.rates else NONE
 
 
 def lag_of(node: NodeFigures) -> str:
@@ -109,144 +36,126 @@ def lag_of(node: NodeFigures) -> str:
     return human_bytes(node.lag_bytes) if node.lag_bytes is not None else f"{node.lag_seconds} s"
 
 
-def model_row(name: str, reads: Reads) -> tuple[str, ...]:
-    return (
-        name,
-        str(reads.total),
-        str(reads.hits + reads.stale),
-        str(reads.misses),
-        str(reads.bypasses),
-        share(reads.hit_rate),
-        duration(reads.look_up.p95),
-        duration(reads.load.p95),
-        human_bytes(reads.bytes),
-        str(reads.refused_fills),
-        str(reads.stale_fills),
-        share(reads.unused_share),
-    )
+def unless_away(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return what a node or region tells, nothing where it does not answer."""
+    return lambda one: NONE if one.error else text(one)
 
 
-def share(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.1f} %"
+REGION_COLUMNS: Columns = (
+    ("region", lambda state: state.region),
+    ("health", lambda state: state.health),
+    ("breaker", lambda state: state.breaker.value.replace("_", " ")),
+    ("hits 5 min", lambda state: share(now(state).hit_rate)),
+    ("hits 24 h", lambda state: share(state.day.total.hit_rate if state.day else None)),
+    ("reads/s", unless_away(lambda state: f"{now(state).total / 300:.1f}")),
+    ("p95", lambda state: duration(now(state).look_up.p95)),
+    ("memory", unless_away(lambda state: human_bytes(state.memory))),
+    ("of limit", lambda state: human_bytes(state.memory_limit) if state.memory_limit else NONE),
+    ("p50", lambda state: duration(now(state).look_up.p50)),
+    ("p99", lambda state: duration(now(state).look_up.p99)),
+)
+NODE_COLUMNS: Columns = (
+    ("node", lambda node: node.server or NONE),
+    ("role", lambda node: "no answer" if node.error else node.role),
+    ("memory", unless_away(lambda node: human_bytes(node.used_memory))),
+    ("of limit", unless_away(lambda node: share(node.memory_share))),
+    ("lag", unless_away(lag_of)),
+    ("ops/s", rate_of("operations")),
+    ("evicted/s", rate_of("evicted")),
+    ("clients", unless_away(lambda node: str(node.connected_clients))),
+    ("expired/s", rate_of("expired")),
+    ("peak", unless_away(lambda node: human_bytes(node.peak_memory))),
+    ("fragmentation", lambda node: f"{node.fragmentation:.2f}" if node.fragmentation is not None else NONE),
+)
+PROCESS_COLUMNS: Columns = (  # of a target, and what processes tell of it
+    ("towards", lambda pair: pair[0]),
+    ("processes", lambda pair: str(pair[1].processes)),
+    ("breaker", lambda pair: pair[1].state),
+    ("pools in use", lambda pair: str(pair[1].pool_in_use)),
+    ("idle", lambda pair: str(pair[1].pool_idle)),
+    ("of at most", lambda pair: str(pair[1].pool_limit)),
+    ("engine's connections", lambda pair: str(pair[1].lines)),
+)
+MODEL_COLUMNS: Columns = (  # of a model, and its reads
+    ("model", lambda pair: pair[0]),
+    ("reads", lambda pair: str(pair[1].total)),
+    ("hit rate", lambda pair: share(pair[1].hit_rate)),
+    ("look-up p95", lambda pair: duration(pair[1].look_up.p95)),
+    ("load p95", lambda pair: duration(pair[1].load.p95)),
+    ("misses", lambda pair: str(pair[1].misses)),
+    ("bypassed", lambda pair: str(pair[1].bypasses)),
+    ("stale fills", lambda pair: str(pair[1].stale_fills)),
+    ("unused", lambda pair: share(pair[1].unused_share)),
+    ("hits", lambda pair: str(pair[1].hits + pair[1].stale)),
+    ("filled", lambda pair: human_bytes(pair[1].bytes)),
+    ("refused", lambda pair: str(pair[1].refused_fills)),
+)
+WRITE_COLUMNS: Columns = (  # of a model and source, and their writes
+    ("model", lambda pair: pair[0][0]),
+    ("source", lambda pair: pair[0][1]),
+    ("writes", lambda pair: str(pair[1].writes)),
+    ("tags", lambda pair: str(pair[1].tags)),
+    ("whole table", lambda pair: str(pair[1].whole)),
+    ("pending p95", lambda pair: duration(pair[1].pending.p95)),
+)
 
 
-def duration(seconds: float | None) -> str:
-    """Return a duration in the unit that suits it: 85 µs, 1.2 ms, 3.4 s."""
-    if seconds is None:
-        return NONE
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+def report(states: Iterable[RegionState]) -> Iterator[RenderableType]:
+    """Yield the regions, then for each its nodes, processes, models and invalidations of 24 hours."""
+    states = list(states)
+    yield StatsTable(REGION_COLUMNS, states)
+    for state in states:
+        yield ""
+        yield Text(state.region + (" (this process's region)" if state.local else ""), style="bold")
+        if state.error:
+            yield Text(f"  does not answer: {state.error}", style="red")
+            continue
+        if state.embedded:
+            yield "  embedded: entries and figures are in the memory of this process alone"
+        yield from indented(NODE_COLUMNS, state.nodes)
+        yield from indented(PROCESS_COLUMNS, sorted((state.processes or {}).items()))
+        if state.day is not None:
+            yield from usage_tables(state.day)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return aligned lines: the first column to the left, the others to the right where they are numbers."""
-    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
-    numeric = [at > 0 and all(row[at][:1].isdigit() or row[at] == NONE for row in rows) for at in range(len(head))]
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in [head, *rows]
-    ]
+def usage_tables(usage: Usage) -> Iterator[RenderableType]:
+    if not usage.reads and not usage.writes:
+        yield "\n  Nothing was counted in the last 24 hours."
+    models = sorted(usage.by_model().items(), key=lambda pair: -pair[1].total)
+    yield from indented(MODEL_COLUMNS, models[:MAX_MODELS])
+    if len(models) > MAX_MODELS:
+        yield f"  and {len(models) - MAX_MODELS} more"
+    yield from indented(WRITE_COLUMNS, sorted(usage.writes.items(), key=lambda pair: -pair[1].writes)[:MAX_MODELS])
 
 
-def indented(lines: Sequence[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
+def indented(columns: Columns, rows: Iterable[Any]) -> Iterator[RenderableType]:
+    rows = list(rows)
+    if rows:
+        yield ""
+        yield StatsTable(columns, rows, indent=2)
 
 
-# --- for programs ---------------------------------------------------------------------------------------------------
+class StatsTable:
+    """A table of as many columns as the terminal is wide; the others are named below it."""
 
+    def __init__(self, columns: Columns, rows: Iterable[Any], indent: int = 0) -> None:
+        self._indent = indent
+        self._heads = [head for head, _ in columns]
+        self._rows = [[get(row) for _, get in columns] for row in rows]
 
-def as_values(states: Sequence[RegionState]) -> dict[str, Any]:
-    """Return the report as values that JSON knows. Durations are in seconds, sizes in bytes, shares from 0 to 1."""
-    return {"regions": [state_values(state) for state in states], "sources": source_values()}
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        count, room, unbound = len(self._heads), options.max_width - self._indent, options.update(max_width=10_000)
+        while count > 1 and console.measure(self._table(count), options=unbound).maximum > room:
+            count -= 1
+        yield Padding.indent(self._table(count), self._indent)
+        if count < len(self._heads):
+            left_out = Text(f"In a wider window: {', '.join(self._heads[count:])}.", style="dim")
+            yield Padding.indent(left_out, self._indent)
 
-
-def state_values(state: RegionState) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "region": state.region,
-        "local": state.local,
-        "embedded": state.embedded,
-        "health": state.health,
-        "breaker": state.breaker.value,
-        "error": state.error,
-        "memory": state.memory,
-        "memory_limit": state.memory_limit,
-        "nodes": [node_values(node) for node in state.nodes],
-        "processes": {target: asdict(told) for target, told in (state.processes or {}).items()},
-    }
-    for name, usage in (("last_5_minutes", state.now), ("last_24_hours", state.day)):
-        found[name] = usage_values(usage) if usage else None
-    return found
-
-
-def node_values(node: NodeFigures) -> dict[str, Any]:
-    names = [name for name in node.__slots__ if name != "rates"]
-    rates = node.rates
-    return {
-        **{name: getattr(node, name) for name in names},
-        "rates": {name: getattr(rates, name) for name in rates.__slots__} if rates else None,
-    }
-
-
-def usage_values(usage: Usage) -> dict[str, Any]:
-    return {
-        "since": usage.since.isoformat(),
-        "total": reads_values(usage.total),
-        "reads": [
-            {"model": model, "operation": operation, **reads_values(reads)}
-            for (model, operation), reads in sorted(usage.reads.items())
-        ],
-        "writes": [
-            {
-                "model": model,
-                "source": source,
-                "writes": one.writes,
-                "tags": one.tags,
-                "whole": one.whole,
-                "pending": histogram_values(one.pending),
-            }
-            for (model, source), one in sorted(usage.writes.items())
-        ],
-        "told": {
-            region: {
-                "marks": told.marks,
-                "errors": told.errors,
-                "queued": told.queued,
-                "replayed": told.replayed,
-                "late_marks": told.late_marks,
-                "lag": histogram_values(told.lag),
-            }
-            for region, told in usage.told.items()
-        },
-        "events": usage.events,
-    }
-
-
-def reads_values(reads: Reads) -> dict[str, Any]:
-    counts = {name: value for name in reads.__slots__ if isinstance(value := getattr(reads, name), int)}
-    times = {name: histogram_values(getattr(reads, name)) for name in ("look_up", "load", "fill")}
-    return {**counts, "hit_rate": reads.hit_rate, "unused_share": reads.unused_share, **times}
-
-
-def histogram_values(histogram: Histogram) -> dict[str, Any]:
-    return {
-        "count": histogram.count,
-        "mean": histogram.mean,
-        "p50": histogram.p50,
-        "p95": histogram.p95,
-        "p99": histogram.p99,
-    }
-
-
-def source_values() -> dict[str, dict[str, float] | str]:
-    """Return the figures of other parts; a message where one could not tell."""
-    found: dict[str, dict[str, float] | str] = {}
-    for name, source in registered_sources().items():
-        try:
-            found[name] = dict(source())
-        except (CacheopsError, DatabaseError) as error:
-            found[name] = str(error)
-    return found
+    def _table(self, count: int) -> Table:
+        made = Table(box=None, pad_edge=False, header_style="dim")
+        for head in self._heads[:count]:
+            made.add_column(head.replace(" ", "\n", 1), justify="left" if head in WORDS else "right", no_wrap=True)
+        for row in self._rows:
+            made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row[:count]))
+        return made

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cacheops.monitoring.report import share
+from cacheops.monitoring.formats import share
 from cacheops.monitoring.stats import Reads, Writes
 
 ENOUGH_READS = 50  # fewer say nothing

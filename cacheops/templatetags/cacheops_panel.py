@@ -4,15 +4,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.template import Library
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from cacheops.monitoring.report import duration, share
+from cacheops.monitoring.formats import NONE, duration, share
 
 register = Library()
 
-NONE = "–"
 UNKNOWN = (None, "")  # a template has "" for what hangs on something that is None
-UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def whole(text: str) -> str:
@@ -42,14 +41,7 @@ def seconds(value: float | None) -> str:
 @register.filter
 def size(value: float | None) -> str:
     """Return bytes in a unit of 1024."""
-    if value is None or value in UNKNOWN:
-        return NONE
-    count = float(value)
-    for unit in UNITS:
-        if abs(count) < 1024 or unit == UNITS[-1]:
-            break
-        count /= 1024
-    return whole(f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}")
+    return NONE if value in UNKNOWN else filesizeformat(value)
 
 
 @register.filter

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from cacheops.warming.history import Outcome
 
 LINE_SECONDS = 10.0  # between two lines about one target
@@ -49,9 +52,7 @@ class QuietReport(LineReport):
 class BarReport:
     """A bar for each region: what is done, entries a second, the time left, failures."""
 
-    def __init__(self, regions: Sequence[str], console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    def __init__(self, regions: Sequence[str], console: Console) -> None:
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

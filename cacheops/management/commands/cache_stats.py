@@ -5,14 +5,16 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
 
 from cacheops.conf import conf
+from cacheops.management.console import terminal
 from cacheops.monitoring.monitor import states
 from cacheops.monitoring.recorder import flusher
-from cacheops.monitoring.report import as_values, text_report
+from cacheops.monitoring.report import report
+from cacheops.monitoring.serialize import as_values
 
 WATCH_SECONDS = 2.0
-CLEAR = "\033[H\033[2J"  # ECMA-48: cursor home, erase the display
 
 
 class Command(BaseCommand):
@@ -35,18 +37,22 @@ class Command(BaseCommand):
             raise CommandError(f"{region} is no region. Use one of: {', '.join(conf.regions)}.")
         if watch is not None and watch <= 0:
             raise CommandError("--watch needs seconds above 0.")
-        self._show(region, json, clear=False)
+        console = terminal(self)
+        self._show(console, region, json)
         try:
             while watch is not None:
                 time.sleep(watch)
-                self._show(region, json, clear=not json and self.stdout.isatty())
+                if not json:
+                    console.clear()  # does nothing but on a terminal
+                self._show(console, region, json)
         except KeyboardInterrupt:
             return
 
-    def _show(self, region: str | None, as_json: bool, *, clear: bool) -> None:
+    def _show(self, console: Console, region: str | None, as_json: bool) -> None:
         flusher.flush()  # what this process has counted itself
         found = states((region,) if region else conf.regions)
         if as_json:
             self.stdout.write(json.dumps(as_values(found)))
             return
-        self.stdout.write((CLEAR if clear else "") + "\n".join(text_report(found)))
+        for part in report(found):
+            console.print(part)

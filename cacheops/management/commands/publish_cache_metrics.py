@@ -1,12 +1,15 @@
 """manage.py publish_cache_metrics: a region's figures to CloudWatch, once or every so many seconds."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.table import Column, Table
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, PublishFailed, StoreError
+from cacheops.management.console import terminal
 from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Datum, cluster_of
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
@@ -53,10 +56,13 @@ class Command(BaseCommand):
         cluster = cluster_of(name)
         data = publisher.preview(cluster) if dry_run else publisher.publish_metrics(cluster)
         if dry_run:
-            self.stdout.write("\n".join(line_of(datum) for datum in data))
+            terminal(self).print(table_of(data))
         else:
             self.stdout.write(f"Published {len(data)} figures of {cluster}.")
 
 
-def line_of(datum: Datum) -> str:
-    return f"{datum.name:<28} {datum.value:>16,.2f} {datum.unit}"
+def table_of(data: Sequence[Datum]) -> Table:
+    made = Table("Name", Column("Value", justify="right"), "Unit", box=None, pad_edge=False, header_style="dim")
+    for datum in data:
+        made.add_row(datum.name, f"{datum.value:,.2f}", datum.unit)
+    return made

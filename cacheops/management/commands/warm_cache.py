@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
+from cacheops.management.console import terminal
 from cacheops.warming.history import Checkpoint, WarmingRun, as_data, read_checkpoint
 from cacheops.warming.progress import BarReport, LineReport, QuietReport
 from cacheops.warming.registry import find_warmers, registered
@@ -101,14 +102,8 @@ class Command(BaseCommand):
     def report(self, regions: Sequence[str], options: dict[str, Any]) -> Any:
         if options["json"] or options["verbosity"] == 0:
             return QuietReport()
-        if self.stdout.isatty():
-            try:
-                from rich.console import Console
-            except ImportError:  # the engine alone does without it
-                pass
-            else:
-                return BarReport(regions, Console())
-        return LineReport(self.stdout.write)
+        console = terminal(self)
+        return BarReport(regions, console) if console.is_terminal else LineReport(self.stdout.write)
 
     def tell(self, run: WarmingRun, options: dict[str, Any]) -> None:
         if options["json"]:

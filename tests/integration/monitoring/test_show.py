@@ -20,7 +20,7 @@ from cacheops.instrumentation.gauges import register_source
 from cacheops.monitoring.keyspace import group_of
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
 from cacheops.monitoring.recorder import flusher
-from cacheops.monitoring.report import MODEL_HEAD
+from cacheops.monitoring.report import MODEL_COLUMNS
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, TableTags
@@ -127,7 +127,7 @@ def test_cache_stats_for_a_person(region: str, away: str) -> None:
     text = said.getvalue()
     assert "75.0 %" in text
     (line,) = (line for line in text.splitlines() if "  devices.device  " in line and "%" in line)
-    row = dict(zip(MODEL_HEAD, re.split(r"  +", line.strip()), strict=True))
+    row = dict(zip(dict(MODEL_COLUMNS), re.split(r"  +", line.strip()), strict=True))
     assert (row["model"], row["stale fills"], row["refused"]) == ("devices.device", "7", "0")
     assert "does not answer" in text
     assert ("embedded" in text) is (not regions[region].store.remote)

@@ -50,7 +50,8 @@ def test_the_figures_stand_behind_it() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("size", 0, "0\xa0B"), ("size", 1536, "1.5\xa0kB"), ("size", 512 * 2**20, "512\xa0MB"), ("size", None, "–"),
+        ("size", 0, "0\xa0bytes"), ("size", 1536, "1.5\xa0KB"), ("size", 512 * 2**20, "512.0\xa0MB"),
+        ("size", None, "–"),
         ("seconds", 0.00008, "80\xa0µs"), ("seconds", 90, "1.5\xa0min"), ("seconds", 86_400, "1\xa0d"),
         ("seconds", "", "–"),
         ("rate", 0, "0"), ("rate", 0.4, "0.4"), ("rate", 1234.5, "1,234"), ("rate", "", "–"),
