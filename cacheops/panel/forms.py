@@ -39,10 +39,6 @@ class ModelField(forms.ChoiceField):
         return apps.get_model(label) if label else None
 
 
-class EverythingForm(forms.Form):
-    """Nothing to choose."""
-
-
 class ModelForm(forms.Form):
     """One model."""
 

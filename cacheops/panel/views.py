@@ -188,14 +188,14 @@ class PanelViews:
             form = action.form(request.GET if given else None, initial=None)
         context = {"action": action, "form": form, "confirm": form.is_bound and form.is_valid()}
         if context["confirm"]:
-            context["effects"] = action.effects(form.cleaned_data)
+            context["effects"] = action.effects_of(form.cleaned_data)
             context["values"] = {name: form.data.get(name, "") for name in form.fields}
         return self.render(request, "action", action.title, context)
 
     def perform(self, request: HttpRequest, action: Action, data: dict[str, Any]) -> HttpResponse:
         who = request.user.get_username()
         try:
-            done = action.perform(data, who)
+            done = action.call(data, who)
         except CacheopsError as error:
             log(request, action, data, f"Failed: {error}")
             messages.error(request, f"Nothing was done: {error}")
@@ -212,7 +212,7 @@ def log(request: HttpRequest, action: Action, data: dict[str, Any], text: str) -
         user=request.user,  # type: ignore[misc]  # who passed the permission is signed in
         content_type=ContentType.objects.get_for_model(Panel),
         object_id=action.slug,
-        object_repr=f"{action.title}: {action.subject(data)}"[:200],
+        object_repr=f"{action.title}: {action.subject_of(data)}"[:200],
         action_flag=CHANGE,
         change_message=text,
     )

@@ -77,6 +77,8 @@ def test_looking_changes_nothing(root: Client, page: str) -> None:
     assert response.status_code == 200
     assert response.context["confirm"] is True
     assert b'method="post"' in response.content
+    assert response.context["effects"]
+    assert not re.search("[{}]", " ".join(response.context["effects"]))
     assert not Control.objects.exists()
     assert not LogEntry.objects.exists()
     assert list(Device.objects.values_list("pk", "name")) == before
