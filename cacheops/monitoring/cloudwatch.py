@@ -17,11 +17,11 @@ from django.db import DatabaseError
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
 from cacheops.instrumentation.gauges import registered_sources
-from cacheops.monitoring.fleet import told_of
+from cacheops.monitoring.fleet import fleet_state
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
 from cacheops.monitoring.stats import Reads
-from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, ledger_of
+from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 
 NAMESPACE = "XYZCorp/Cache"
 DIMENSION = "CacheCluster"
@@ -83,7 +83,7 @@ class CloudWatchCacheMetrics:
         data = list(self._data(self._last(cluster_name), now))
         self._put(cluster_name, data, now.at)
         note = self._note_key(cluster_name)
-        ledger_of(self.cache_monitor.region.store).note(note, msgspec.msgpack.encode(now), TOTAL_LIVES)
+        time_series_of(self.cache_monitor.region.store).note(note, msgspec.msgpack.encode(now), TOTAL_LIVES)
         return data
 
     def preview(self, cluster_name: str) -> list[Datum]:
@@ -106,7 +106,7 @@ class CloudWatchCacheMetrics:
         return f"{TOTAL.base}n:cloudwatch-{cluster_name}"
 
     def _last(self, cluster_name: str) -> Published | None:
-        noted = ledger_of(self.cache_monitor.region.store).noted(self._note_key(cluster_name))
+        noted = time_series_of(self.cache_monitor.region.store).noted(self._note_key(cluster_name))
         return msgspec.msgpack.decode(noted, type=Published) if noted is not None else None
 
     def _data(self, last: Published | None, now: Published) -> Iterator[Datum]:
@@ -114,7 +114,7 @@ class CloudWatchCacheMetrics:
             yield from period_data(last, now, {node.server for node in self._nodes if node.role != "replica"})
         yield from state_data(self._nodes)
         try:
-            told = told_of(self.cache_monitor.region.name)
+            told = fleet_state(self.cache_monitor.region.name)
         except CacheopsError:
             told = {}
         yield Datum("CacheOpenBreakers", sum(one.open for one in told.values()), "Count")

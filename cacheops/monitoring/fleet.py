@@ -12,7 +12,7 @@ MINUTES = 2  # looked at: in the current one, some processes have not told yet
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class Fleet:
     """All processes of a region towards another region, or the same, as they told within a minute.
 
     The pools are those of the region's Django cache, of all servers together. The engine does not use them: each of its
@@ -39,17 +39,17 @@ class Processes:
         return cls(*(counts.get(each.name, 0) for each in fields(cls)))
 
 
-def told_of(region: str) -> dict[str, Processes]:
+def fleet_state(region: str) -> dict[str, Fleet]:
     """Return what a region's processes told last, by the region that it is about; nothing where none has told.
 
     That is what they told in this minute, once as many have told as in the minute before; until then, the latter.
     Raise StoreUnavailable where the region does not answer.
     """
-    found: dict[str, Processes] = {}
+    found: dict[str, Fleet] = {}
     for sums in read_sums(region, spans_of(MINUTES, 0)):  # oldest first
         for series, counts in sums.items():
             if series.startswith("p|"):
-                now, before = Processes.of(counts), found.get(series[2:], Processes())
+                now, before = Fleet.of(counts), found.get(series[2:], Fleet())
                 found[series[2:]] = now if now.processes >= before.processes else before
     return found
 

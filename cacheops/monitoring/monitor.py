@@ -7,7 +7,7 @@ from typing import Any
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.monitoring import keyspace, nodes, stats
-from cacheops.monitoring.fleet import Processes, told_of
+from cacheops.monitoring.fleet import Fleet, fleet_state
 from cacheops.monitoring.formats import human_bytes
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.nodes import NodeFigures, SlowCommand
@@ -44,7 +44,7 @@ class RegionState:
     error: str = ""
     now: Usage | None = None  # of the last five minutes
     day: Usage | None = None  # of the last 24 hours
-    processes: Mapping[str, Processes] | None = None  # the region's, towards each region
+    processes: Mapping[str, Fleet] | None = None  # the region's, towards each region
     nodes: tuple[NodeFigures, ...] = ()
 
     @property
@@ -160,7 +160,7 @@ class CacheMonitor:
                 known,
                 now=self.usage(minutes=5),
                 day=self.usage(hours=24),
-                processes=told_of(region.name),
+                processes=fleet_state(region.name),
                 nodes=tuple(self.get_nodes()),
             )
         except StoreError as error:

@@ -1,7 +1,7 @@
 """What the servers tell of themselves (INFO), node by node; and rates between two looks, not totals since their start.
 
-Once a minute one process of a region notes its nodes' figures in the ledger, so any process can tell the rates of the
-last minutes, and a chart of a day.
+Once a minute one process of a region notes its nodes' statistics in its time series, so any process can tell
+the rates of the last minutes, and a chart of a day.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Any
 
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.counters import Sums, add_counts
-from cacheops.monitoring.timeseries import HOUR, MINUTE, Parcel, last_spans, ledger_of, span_at
+from cacheops.monitoring.timeseries import HOUR, MINUTE, Increment, last_spans, span_at, time_series_of
 from cacheops.protocol.keys import parse
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
@@ -112,7 +112,7 @@ def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
 
 
 def own_counts(region: Region) -> dict[str, int]:
-    """Return what this process tells of itself towards a region, to be added to what the others tell (`Processes`).
+    """Return what this process tells of itself towards a region, to be added to what the others tell (`Fleet`).
 
     Asks no server, so a region that is away costs nothing.
     """
@@ -169,22 +169,22 @@ def node_figures(info: Mapping[str, Any], offset: int | None = None) -> NodeFigu
 # --- looks of the past ----------------------------------------------------------------------------------------------
 
 
-def sample_nodes(region: Region, now: float) -> bool:
+def poll_nodes(region: Region, now: float) -> bool:
     """Note the nodes' figures for this minute and hour, if no other process has; say whether this one did."""
-    ledger = ledger_of(region.store)
+    time_series = time_series_of(region.store)
     spans = [span_at(now, MINUTE), span_at(now, HOUR)]
-    claimed = ledger.add([Parcel(span.base, "looking", span.lives, {}) for span in spans])
+    claimed = time_series.add([Increment(span.base, "looking", span.lives, {}) for span in spans])
     if not any(claimed):
         return False
     sums = samples_of(look_at_nodes(region, with_rates=False), now)
-    ledger.add(
-        [Parcel(span.base, "looked", span.lives, sums) for span, mine in zip(spans, claimed, strict=True) if mine]
+    time_series.add(
+        [Increment(span.base, "looked", span.lives, sums) for span, mine in zip(spans, claimed, strict=True) if mine]
     )
     return True
 
 
 def samples_of(nodes: list[NodeFigures], now: float) -> Sums:
-    """Return the figures as series of a ledger; each has one writer a span, so nothing is added up."""
+    """Return the figures as series of a time series; each has one writer a span, so nothing is added up."""
     return {
         f"n|{node.server}": {
             "at": round(now * 1000),
@@ -196,10 +196,10 @@ def samples_of(nodes: list[NodeFigures], now: float) -> Sums:
 
 
 def with_rates_of(region: Region, nodes: list[NodeFigures], clock: Any = time.time) -> list[NodeFigures]:
-    """Return the nodes with their rates since the last look that the ledger holds."""
+    """Return the nodes with their rates since the last look that the time series holds."""
     now = clock()
     try:
-        past = ledger_of(region.store).read([span.base for span in last_spans(now, MINUTE, LOOK_BACK)])
+        past = time_series_of(region.store).read([span.base for span in last_spans(now, MINUTE, LOOK_BACK)])
     except StoreError:
         return nodes
     last: dict[str, Mapping[str, int]] = {

@@ -16,7 +16,7 @@ from cacheops.exceptions import CacheopsError, StoreError
 from cacheops.instrumentation.gauges import registered_sources
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring import stats
-from cacheops.monitoring.fleet import own_breakers, told_of
+from cacheops.monitoring.fleet import fleet_state, own_breakers
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeFigures
 from cacheops.monitoring.stats import Reads, Usage
@@ -43,9 +43,9 @@ NODE_GAUGES = (
     ("pool_limit", "Connections to it that the pool of the process that answers may open", "pool_limit"),
     ("pool_in_use", "Of these, in use", "pool_in_use"),
 )
-# The sums over a region's processes. Name, help, attribute of Processes.
+# The sums over a region's processes. Name, help, attribute of Fleet.
 PROCESS_GAUGES = (
-    ("processes", "Processes of a region that told of themselves in the last minute", "processes"),
+    ("processes", "Fleet of a region that told of themselves in the last minute", "processes"),
     ("open_breakers", "Of them, those whose breaker of the target is open", "open"),
     ("pool_limit", "Connections to the target that the pools of all processes may open", "pool_limit"),
     ("pool_idle", "Of these, open and idle", "pool_idle"),
@@ -171,7 +171,7 @@ def process_metrics(names: Sequence[str]) -> Iterator[Metric]:
     own = GaugeMetricFamily("cacheops_own_breaker_open", "Whether this process's breaker is open", labels=("target",))
     for name in names:
         try:
-            found = told_of(name)
+            found = fleet_state(name)
         except StoreError:  # it was there a moment ago
             continue
         for target, told in found.items():

@@ -2,7 +2,7 @@
 
 The thread starts with the first thing counted in each process, so a fork's child (a gunicorn worker) has its own. A
 region that does not answer is told later; what waits for it is bounded, as everything is summed up by minutes, and the
-oldest minutes are dropped first. A parcel whose answer was lost keeps its name, so it is never added twice.
+oldest minutes are dropped first. An increment whose answer was lost keeps its name, so it is never added twice.
 """
 
 import atexit
@@ -18,8 +18,8 @@ from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreUnavailable
 from cacheops.instrumentation.counters import MOST_USES, Sums, Use, add_sums, counters
 from cacheops.instrumentation.tracing import tracing
-from cacheops.monitoring.nodes import own_counts, sample_nodes
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Parcel, Span, ledger_of, span_at
+from cacheops.monitoring.nodes import own_counts, poll_nodes
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Increment, Span, span_at, time_series_of
 from cacheops.regions import Region, regions
 
 logger = logging.getLogger("cacheops")
@@ -30,7 +30,7 @@ EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
 
 class Flusher:
-    """Brings `counters` to the ledger of the local region. `clock` tells seconds since the epoch."""
+    """Brings `counters` to the time series of the local region. `clock` tells seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -41,8 +41,8 @@ class Flusher:
         """Forget everything: this is a fork's child."""
         self.lock = threading.Lock()
         self._waiting: dict[int, Sums] = {}  # by minute
-        self._sent: list[Parcel] = []  # whose answer is not known
-        self._uses: list[Parcel] = []  # first reads of sampled entries
+        self._sent: list[Increment] = []  # whose answer is not known
+        self._uses: list[Increment] = []  # first reads of sampled entries
         self._looked_at = 0  # the minute in which the process's state and the nodes were last noted
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -105,7 +105,7 @@ class Flusher:
         if fresh:
             minute = span_at(self._clock(), MINUTE).number
             add_sums(self._waiting.setdefault(minute, {}), fresh)
-        self._uses = (self._uses + [parcel_of_use(use) for use in counters.take_uses()])[:MOST_USES]
+        self._uses = (self._uses + [increment_of_use(use) for use in counters.take_uses()])[:MOST_USES]
         while len(self._waiting) > MOST_MINUTES:
             dropped = self._waiting.pop(min(self._waiting))
             add_sums(self._waiting[max(self._waiting)], {"e|metrics": {"dropped_minutes": 1}})
@@ -113,44 +113,44 @@ class Flusher:
 
     def _send(self, region: Region) -> None:
         """Send again what may not have come, then what waits."""
-        ledger = ledger_of(region.store)
+        time_series = time_series_of(region.store)
         if self._sent:
-            ledger.add(self._sent)
+            time_series.add(self._sent)
             self._sent = []
         if self._waiting:
-            self._sent, self._waiting = parcels_of(self._waiting), {}
-            ledger.add(self._sent)
+            self._sent, self._waiting = increments_of(self._waiting), {}
+            time_series.add(self._sent)
             self._sent = []
         if self._uses:
-            ledger.add(self._uses)  # each has a name of its own: also when it comes again, it counts once
+            time_series.add(self._uses)  # each has a name of its own: also when it comes again, it counts once
             self._uses = []
 
     def _look(self, region: Region, minute: int) -> None:
         """Once a minute: note this process's breakers and connections, and let one process look at the nodes."""
         states = {f"p|{each.name}": own_counts(each) for each in regions}
-        ledger_of(region.store).add([parcel(Span(MINUTE, minute), states)])
-        sample_nodes(region, self._clock())
+        time_series_of(region.store).add([increment(Span(MINUTE, minute), states)])
+        poll_nodes(region, self._clock())
 
 
-def parcels_of(by_minute: dict[int, Sums]) -> list[Parcel]:
-    """Return parcels for the minutes, for their hours, and for all time."""
+def increments_of(by_minute: dict[int, Sums]) -> list[Increment]:
+    """Return increments for the minutes, for their hours, and for all time."""
     spans: dict[Span, Sums] = {}
     for minute, sums in by_minute.items():
         for span in (Span(MINUTE, minute), Span(HOUR, minute * MINUTE // HOUR), TOTAL):
             add_sums(spans.setdefault(span, {}), sums)
-    return [parcel(span, sums) for span, sums in spans.items()]
+    return [increment(span, sums) for span, sums in spans.items()]
 
 
-def parcel_of_use(use: Use) -> Parcel:
+def increment_of_use(use: Use) -> Increment:
     """Return the first read of a sampled entry, in the hour in which the entry was made: it counts once a region."""
     span = span_at(use.made_at, HOUR)
     name = f"u:{use.digest}:{use.made_at:.6f}"
-    return Parcel(span.base, name, span.lives, {f"r|{use.label}": {"sampled_used": 1}}, USE_SECONDS)
+    return Increment(span.base, name, span.lives, {f"r|{use.label}": {"sampled_used": 1}}, USE_SECONDS)
 
 
-def parcel(span: Span, sums: Sums, name: str = "") -> Parcel:
-    """Return a parcel; one without a name of its own is like no other."""
-    return Parcel(span.base, name or os.urandom(8).hex(), span.lives, sums)
+def increment(span: Span, sums: Sums, name: str = "") -> Increment:
+    """Return an increment; one without a name of its own is like no other."""
+    return Increment(span.base, name or os.urandom(8).hex(), span.lives, sums)
 
 
 flusher = Flusher()

@@ -1,4 +1,4 @@
-"""What the processes of a region have counted, summed up: read from its ledger as typed values.
+"""What the processes of a region have counted, summed up: read from its time_series as typed values.
 
     seen = usage("us-east-1", hours=24)         # or minutes=5: the current span and those before it
     seen.total.hit_rate                         # 0 to 1, or None
@@ -16,7 +16,7 @@ from typing import Self
 
 from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, MARK, PENDING, Counts, Sums, add_counts, add_sums
 from cacheops.instrumentation.histogram import Histogram
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Span, last_spans, ledger_of
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Span, last_spans, time_series_of
 from cacheops.orm.schema import models_by_table
 from cacheops.regions import Region, regions
 
@@ -201,10 +201,10 @@ def spans_of(minutes: int, hours: int) -> list[Span]:
 
 
 def read_sums(region: str, spans: list[Span]) -> list[Sums]:
-    """Return the sums of spans, from the ledger of a region."""
+    """Return the sums of spans, from the time series of a region."""
     asked: Region = regions[region]
     with asked.guard():
-        return ledger_of(asked.store).read([span.base for span in spans])
+        return time_series_of(asked.store).read([span.base for span in spans])
 
 
 def sums_of(region: str, spans: list[Span]) -> Sums:

@@ -1,7 +1,7 @@
 """A region's sums of what its processes have counted: one hash for each minute, each hour, and all time.
 
     PREFIX:{metrics.SPAN}:s         the sums of a span of time: m-29712345 (minute), h-495205 (hour), total
-    PREFIX:{metrics.SPAN}:b:NAME    a parcel that was added to it
+    PREFIX:{metrics.SPAN}:b:NAME    an increment that was added to it
     PREFIX:{metrics.SPAN}:n:NAME    a note, kept beside the sums of all time
 
 The span is the hash tag, so one span's keys lie in one slot, and successive spans on different nodes of a cluster. No
@@ -27,7 +27,7 @@ from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import Store
 from cacheops.stores.scripts import Script
 
-PARCEL_SECONDS = 900  # a parcel is sent again within seconds, or when its region is back
+INCREMENT_SECONDS = 900  # an increment is sent again within seconds, or when its region is back
 READ_BATCH = 120  # spans read in a round trip
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -36,22 +36,22 @@ _unpack = msgspec.msgpack.Decoder(dict[str, int]).decode
 ADD = Script("add_sums")
 
 
-class Parcel(NamedTuple):
-    """Counts for one span. Two parcels of one name are one: the second is not added."""
+class Increment(NamedTuple):
+    """Counts for one span. Two increments of one name are one: the second is not added."""
 
     base: str  # the span's keys begin with it
     name: str
     lives: int  # seconds, from the last addition on
     sums: Mapping[str, Mapping[str, int]]
-    remembered: int = PARCEL_SECONDS
+    remembered: int = INCREMENT_SECONDS
 
 
-class Ledger(ABC):
+class TimeSeriesStore(ABC):
     """Methods raise StoreUnavailable when there is no answer, CommandRefused when the answer is no."""
 
     @abstractmethod
-    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
-        """Add parcels; say for each whether it was new. Where one fails, others may have been added."""
+    def add(self, increments: Sequence[Increment]) -> list[bool]:
+        """Add increments; say for each whether it was new. Where one fails, others may have been added."""
 
     @abstractmethod
     def read(self, bases: Sequence[str]) -> list[Sums]:
@@ -66,23 +66,25 @@ class Ledger(ABC):
         """Return a value that is kept."""
 
 
-class RedisLedger(Ledger):
+class RedisTimeSeries(TimeSeriesStore):
     """On a region's servers, over connections of its own."""
 
     def __init__(self, servers: Servers) -> None:
         self._transport = ThreadTransport(servers, [ADD.source])
 
-    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
+    def add(self, increments: Sequence[Increment]) -> list[bool]:
         commands = [
             ADD.command(
-                [f"{parcel.base}s", f"{parcel.base}b:{parcel.name}"],
-                parcel.lives,
-                parcel.remembered,
-                *[part for series, counts in parcel.sums.items() for part in (series, _pack(counts))],
+                [f"{increment.base}s", f"{increment.base}b:{increment.name}"],
+                increment.lives,
+                increment.remembered,
+                *[part for series, counts in increment.sums.items() for part in (series, _pack(counts))],
             )
-            for parcel in parcels
+            for increment in increments
         ]
-        return [bool(answer) for answer in self._transport.run_many(commands, [parcel.base for parcel in parcels])]
+        return [
+            bool(answer) for answer in self._transport.run_many(commands, [increment.base for increment in increments])
+        ]
 
     def read(self, bases: Sequence[str]) -> list[Sums]:
         found: list[Sums] = []
@@ -101,30 +103,30 @@ class RedisLedger(Ledger):
         return value
 
 
-class MemoryLedger(Ledger):
+class MemoryTimeSeries(TimeSeriesStore):
     """In this process's memory, for the embedded form. Safe for threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._sums: dict[str, tuple[float, Sums]] = {}  # base -> when it ends, sums
-        self._parcels: dict[tuple[str, str], float] = {}  # base and name -> when it is forgotten
+        self._increments: dict[tuple[str, str], float] = {}  # base and name -> when it is forgotten
         self._notes: dict[str, tuple[float, bytes]] = {}
 
-    def add(self, parcels: Sequence[Parcel]) -> list[bool]:
+    def add(self, increments: Sequence[Increment]) -> list[bool]:
         with self._lock:
             now = self._clock()
             self._sums = {base: held for base, held in self._sums.items() if held[0] > now}
-            self._parcels = {key: ends for key, ends in self._parcels.items() if ends > now}
-            return [self._add(parcel, now) for parcel in parcels]
+            self._increments = {key: ends for key, ends in self._increments.items() if ends > now}
+            return [self._add(increment, now) for increment in increments]
 
-    def _add(self, parcel: Parcel, now: float) -> bool:
-        if (parcel.base, parcel.name) in self._parcels:
+    def _add(self, increment: Increment, now: float) -> bool:
+        if (increment.base, increment.name) in self._increments:
             return False
-        self._parcels[parcel.base, parcel.name] = now + parcel.remembered
-        sums = self._sums.get(parcel.base, (0.0, {}))[1]
-        add_sums(sums, parcel.sums)
-        self._sums[parcel.base] = (now + parcel.lives, sums)
+        self._increments[increment.base, increment.name] = now + increment.remembered
+        sums = self._sums.get(increment.base, (0.0, {}))[1]
+        add_sums(sums, increment.sums)
+        self._sums[increment.base] = (now + increment.lives, sums)
         return True
 
     def read(self, bases: Sequence[str]) -> list[Sums]:
@@ -145,16 +147,16 @@ class MemoryLedger(Ledger):
             return value if ends > self._clock() else None
 
 
-_ledgers: WeakKeyDictionary[Store, Ledger] = WeakKeyDictionary()
+_time_series: WeakKeyDictionary[Store, TimeSeriesStore] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def ledger_of(store: Store) -> Ledger:
-    """Return the ledger beside a store, the same object each time."""
+def time_series_of(store: Store) -> TimeSeriesStore:
+    """Return the time series beside a store, the same object each time."""
     with _lock:
-        found = _ledgers.get(store)
+        found = _time_series.get(store)
         if found is None:
-            found = _ledgers[store] = RedisLedger(store.servers) if store.servers else MemoryLedger()
+            found = _time_series[store] = RedisTimeSeries(store.servers) if store.servers else MemoryTimeSeries()
         return found
 
 

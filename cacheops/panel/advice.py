@@ -14,11 +14,11 @@ CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`look` says how urgent it is: poor, fair, good, none. `why` names the figures."""
+    """`severity` says how urgent it is: poor, fair, good, none. `why` names the figures."""
 
     text: str
     why: str
-    look: str
+    severity: str
 
 
 NOT_CACHED = Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
@@ -96,18 +96,18 @@ def _never_asked_again(reads: Reads, rate: float, entries: int | None) -> Advice
 
 def _cause(reads: Reads, writes: Writes, rate: float, timeout: float | None) -> Advice:
     """Say what most misses come from."""
-    look = "fair" if rate >= CLEAR_CAUSE else "poor"
+    severity = "fair" if rate >= CLEAR_CAUSE else "poor"
     missed = reads.absent + reads.outdated
     if missed and reads.outdated >= CLEAR_CAUSE * missed:
         why = f"{share(reads.outdated / missed)} of the misses found an entry that a write had outdated."
-        return Advice("Narrow the condition", f"{why} {_whole(writes)}".strip(), look)
+        return Advice("Narrow the condition", f"{why} {_whole(writes)}".strip(), severity)
     if missed:
         absent = share(reads.absent / missed)
         after = "" if timeout is None else f" (after {timeout:g} s)"
         why = f"{absent} of the misses found no entry: expired{after}, or never read before."
-        return Advice("Raise the TTL", why, look)
+        return Advice("Raise the TTL", why, severity)
     why = f"{share(rate)} of {reads.total:,} reads are hits, and no single cause of the misses stands out."
-    return Advice("Watch it", why, look)
+    return Advice("Watch it", why, severity)
 
 
 def _mostly_whole(writes: Writes) -> bool:

@@ -14,12 +14,12 @@ GOOD, FAIR = 0.9, 0.5  # hit rates
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One span of time. `look` is a class of the stylesheet; heights grow upwards from `y` + `height` = HEIGHT."""
+    """One span of time. `severity` is a class of the stylesheet; heights grow upwards from `y` + `height` = HEIGHT."""
 
     x: int
     y: float
     height: float
-    look: str
+    severity: str
     text: str
 
 
@@ -34,7 +34,7 @@ class Chart:
     last: str
 
 
-def rate_look(rate: float | None) -> str:
+def rate_severity(rate: float | None) -> str:
     """Return how a hit rate is to be seen: good, fair, poor, or none."""
     if rate is None:
         return "none"
@@ -48,7 +48,7 @@ def rate_chart(points: Sequence[Point]) -> Chart:
         rate = point.reads.hit_rate
         height = LEAST if rate is None else max(LEAST, rate * HEIGHT)
         told = "no reads" if rate is None else f"{100 * rate:.1f} % of {point.reads.total:,} reads"
-        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_look(rate), f"{clock(point)}: {told}"))
+        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{clock(point)}: {told}"))
     known = [point.reads.hit_rate for point in points if point.reads.hit_rate is not None]
     text = f"Hit rate from {100 * min(known):.0f} % to {100 * max(known):.0f} %." if known else "No reads yet."
     return _chart(points, bars, text)

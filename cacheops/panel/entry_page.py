@@ -46,7 +46,7 @@ class TagState:
     name: str
     state: str  # clean, absent, pending
     agrees: bool | None  # with the version that the entry was filled under; None where there is no entry
-    look: str
+    severity: str
 
     @property
     def shown_name(self) -> str:
@@ -71,7 +71,7 @@ class Found:
     hidden: str = ""  # why rows are not shown
 
     @property
-    def look(self) -> str:
+    def severity(self) -> str:
         return {"hit": "good", "miss": "fair", "bypass": "poor"}.get(self.verdict, "none")
 
     @property
@@ -212,8 +212,8 @@ def tag_states(request: Request, values: Sequence[bytes | None], entry: Entry | 
         pending = marks_in(value)
         state = "pending" if pending else "clean" if value is not None else "absent"
         agrees = None if entry is None else number < len(held) and state == "clean" and held[number] == value
-        look = "poor" if pending else "none" if agrees is None else "good" if agrees else "fair"
-        found.append(TagState(keys.table, name, state, agrees, look))
+        severity = "poor" if pending else "none" if agrees is None else "good" if agrees else "fair"
+        found.append(TagState(keys.table, name, state, agrees, severity))
     return found
 
 

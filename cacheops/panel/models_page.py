@@ -13,8 +13,8 @@ from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.stats import FUNCTION, Reads, Usage, Writes
 from cacheops.panel.advice import ENOUGH_READS, NOT_CACHED, Advice, advise
-from cacheops.panel.charts import rate_look
-from cacheops.panel.polling import PATIENCE, NoAnswer, answers
+from cacheops.panel.charts import rate_severity
+from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.panel.region_page import KEYS_KEPT
 from cacheops.profiles import OPERATIONS, Profile, profile_of
 
@@ -48,8 +48,8 @@ class Row:
         return self.reads.load.seconds
 
     @property
-    def rate_look(self) -> str:
-        return rate_look(self.reads.hit_rate) if self.reads.total >= ENOUGH_READS else "none"
+    def rate_severity(self) -> str:
+        return rate_severity(self.reads.hit_rate) if self.reads.total >= ENOUGH_READS else "none"
 
     @property
     def operations(self) -> str:
@@ -85,14 +85,14 @@ def model_table(region: str, hours: int) -> Table:
     found: Mapping[Any, Any] = answers.ask({("usage", region, hours): partial(monitor.usage, hours=hours)}, until=until)
     counted: Mapping[Any, Any] = answers.ask(scanned, kept=KEYS_KEPT, until=until)
     usage, keys = found["usage", region, hours], counted["keys", region]
-    if isinstance(usage, NoAnswer):
+    if isinstance(usage, Unavailable):
         return Table((), error=usage.why)
     distribution = keys if isinstance(keys, KeyDistribution) else None
     rows = rows_of(usage, distribution)
     return Table(
         tuple(row for row in rows if not row.is_idle)[:MOST_ROWS],
         tuple(row.name for row in rows if row.is_idle),
-        keys_error=keys.why if isinstance(keys, NoAnswer) else "",
+        keys_error=keys.why if isinstance(keys, Unavailable) else "",
         complete=distribution is None or distribution.complete,
     )
 
@@ -109,7 +109,7 @@ def rows_of(usage: Usage, keys: KeyDistribution | None) -> tuple[Row, ...]:
     ]
     rows = [replace(row, sources=sources.get(row.name, "")) for row in rows]
     urgency = {"poor": 0, "fair": 1, "good": 2, "none": 3}
-    rows.sort(key=lambda row: (urgency[row.advice.look], -row.lost, -row.reads.total, row.name))
+    rows.sort(key=lambda row: (urgency[row.advice.severity], -row.lost, -row.reads.total, row.name))
     return tuple(rows)
 
 

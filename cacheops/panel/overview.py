@@ -10,12 +10,12 @@ from cacheops.conf import conf
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.models import QueuedInvalidation
-from cacheops.monitoring.fleet import Processes
+from cacheops.monitoring.fleet import Fleet
 from cacheops.monitoring.monitor import CacheMonitor, RegionState, states
 from cacheops.monitoring.nodes import NodeFigures, rates_between, samples_of
 from cacheops.monitoring.stats import Point, Reads
-from cacheops.panel.charts import Chart, rate_chart, rate_look
-from cacheops.panel.polling import PATIENCE, NoAnswer, answers
+from cacheops.panel.charts import Chart, rate_chart, rate_severity
+from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.panel.switches import databases
 from cacheops.patterns.write_behind.cache import WriteBehindState, registered
 from cacheops.reading.options import bypassed
@@ -35,7 +35,7 @@ class Card:
     """One region at a glance. `error` says why there is nothing to show."""
 
     state: RegionState
-    fleet: Processes | None  # what the processes of all regions that answer tell of this one
+    fleet: Fleet | None  # what the processes of all regions that answer tell of this one
     chart: Chart | None  # of 24 hours
     queued: int  # invalidations that wait for the region
     error: str = ""
@@ -57,8 +57,8 @@ class Card:
         return self.state.day.total if self.state.day else Reads()
 
     @property
-    def rate_look(self) -> str:
-        return rate_look(self.now.hit_rate)
+    def rate_severity(self) -> str:
+        return rate_severity(self.now.hit_rate)
 
     @property
     def reads_per_second(self) -> float:
@@ -108,7 +108,7 @@ class Home:
     """The home page."""
 
     cards: list[Card]
-    write_behind: list[WriteBehindState | NoAnswer]
+    write_behind: list[WriteBehindState | Unavailable]
     runs: list[WarmingRun]
 
 
@@ -178,7 +178,7 @@ def points(name: str, *, minutes: int = 0, hours: int = 0) -> list[Point]:
 
 def why(found: object) -> str:
     """Return why a region's state is not known, "" where it is."""
-    if isinstance(found, NoAnswer):
+    if isinstance(found, Unavailable):
         return found.why
     return found.error if isinstance(found, RegionState) else ""
 
@@ -191,10 +191,10 @@ def chart_of(found: object, draw: Any) -> Chart | None:
     return draw(found) if isinstance(found, list) else None
 
 
-def fleet_of(name: str, known: Mapping[str, RegionState]) -> Processes | None:
+def fleet_of(name: str, known: Mapping[str, RegionState]) -> Fleet | None:
     """Return what the processes of all regions that answer tell of one region; None where none has told."""
     told = [state.processes[name] for state in known.values() if state.processes and name in state.processes]
-    return sum(told, Processes()) if told else None
+    return sum(told, Fleet()) if told else None
 
 
 def queued(name: str) -> int:
@@ -210,14 +210,14 @@ def total(values: Sequence[float]) -> float | None:
     return sum(values) if values else None
 
 
-def write_behind() -> list[WriteBehindState | NoAnswer]:
+def write_behind() -> list[WriteBehindState | Unavailable]:
     """Return what waits in the buffers of this process's region."""
-    found: list[WriteBehindState | NoAnswer] = []
+    found: list[WriteBehindState | Unavailable] = []
     for cache in registered.values():
         try:
             found.append(cache.state())
         except StoreError as error:
-            found.append(NoAnswer(f"{cache.name}: {error}"))
+            found.append(Unavailable(f"{cache.name}: {error}"))
     return found
 
 

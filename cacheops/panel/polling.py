@@ -21,7 +21,7 @@ KEPT = 2.0  # seconds for which an answer is shown again; pages ask every five
 THREADS = 6  # more regions wait for each other; each thread holds a connection to each server
 
 
-class NoAnswer(NamedTuple):
+class Unavailable(NamedTuple):
     """Stands where a region did not tell; `why` is for people."""
 
     why: str
@@ -47,21 +47,21 @@ class Answers:
 
     def ask(
         self, asks: Mapping[K, Callable[[], V]], *, kept: float = KEPT, until: float | None = None
-    ) -> dict[K, V | NoAnswer]:
-        """Return what each call returns, by key; NoAnswer where it raises StoreError, or is not done in time.
+    ) -> dict[K, V | Unavailable]:
+        """Return what each call returns, by key; Unavailable where it raises StoreError, or is not done in time.
 
         `until` is the moment (monotonic) at which the page has waited long enough; None: PATIENCE from now.
         """
         waiting = {key: self._future(key, call, kept) for key, call in asks.items()}
         deadline = time.monotonic() + PATIENCE if until is None else until
-        found: dict[K, V | NoAnswer] = {}
+        found: dict[K, V | Unavailable] = {}
         for key, future in waiting.items():
             try:
                 found[key] = future.result(max(0.0, deadline - time.monotonic()))
             except TooLate:
-                found[key] = NoAnswer(f"It has not answered within {PATIENCE:g} s.")
+                found[key] = Unavailable(f"It has not answered within {PATIENCE:g} s.")
             except StoreError as error:
-                found[key] = NoAnswer(str(error))
+                found[key] = Unavailable(str(error))
         return found
 
     def _future(self, key: Hashable, call: Callable[[], V], kept: float) -> "Future[V]":

@@ -12,7 +12,7 @@ from cacheops.monitoring.nodes import SlowCommand
 from cacheops.panel.charts import Chart, rate_chart, reads_chart
 from cacheops.panel.overview import Card, cards, chart_of, points
 from cacheops.panel.permissions import shown_key
-from cacheops.panel.polling import PATIENCE, NoAnswer, answers
+from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.protocol.keys import ENTRY, parse
 
 MOST_LARGEST = 15
@@ -83,8 +83,8 @@ def region_page(name: str, span: str, user: Any) -> RegionPage:
         shares=shares(distribution),
         largest=largest(distribution, user),
         slow=tuple(shown(one, user) for one in slow) if isinstance(slow, list) else (),
-        keys_error=found.why if isinstance(found, NoAnswer) else "",
-        slow_error=slow.why if isinstance(slow, NoAnswer) else "",
+        keys_error=found.why if isinstance(found, Unavailable) else "",
+        slow_error=slow.why if isinstance(slow, Unavailable) else "",
     )
 
 

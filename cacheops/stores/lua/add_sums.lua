@@ -1,12 +1,12 @@
--- Add counts to the sums of one span of time, once: a parcel that comes again, after a lost answer, changes nothing.
+-- Add counts to the sums of one span of time, once: an increment that comes again, after a lost answer, changes nothing.
 --
 -- KEYS[1]   the sums: a hash, one field a series, each a MessagePack map of names and whole numbers
--- KEYS[2]   the parcel, remembered for ARGV[2] seconds
+-- KEYS[2]   the increment, remembered for ARGV[2] seconds
 -- ARGV[1]   how long the sums live, in seconds
--- ARGV[2]   how long a parcel is remembered, in seconds
+-- ARGV[2]   how long an increment is remembered, in seconds
 -- ARGV[3..] series and counts (such a map), by turns
 --
--- Returns 1, or 0 for a parcel that was added before.
+-- Returns 1, or 0 for an increment that was added before.
 
 if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[2]) then return 0 end
 

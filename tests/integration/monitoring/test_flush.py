@@ -12,7 +12,7 @@ from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
 from cacheops.monitoring.recorder import MOST_MINUTES, Flusher, flusher
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Ledger, last_spans, ledger_of, span_at
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, TimeSeriesStore, last_spans, span_at, time_series_of
 from cacheops.regions import regions
 
 HITS = 500
@@ -27,7 +27,7 @@ class Clock:
 
 
 def counted(region: str, seconds: int, moment: float) -> int:
-    sums = ledger_of(regions[region].store).read([span_at(moment, seconds).base])[0]
+    sums = time_series_of(regions[region].store).read([span_at(moment, seconds).base])[0]
     return sums.get("r|a.b:get", {}).get("hits", 0)
 
 
@@ -52,19 +52,19 @@ def test_a_process_that_counts_nothing_any_more_tells_of_itself(region: str) -> 
     assert own.flush()
     clock.now += MINUTE
     assert own.flush()
-    sums = ledger_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    sums = time_series_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
     assert sums[f"p|{region}"]["processes"] == 1
     assert "r|a.b:get" not in sums
 
 
-class Lossy(Ledger):
-    """Stands before a ledger: parcels come, and their answers are lost."""
+class Lossy(TimeSeriesStore):
+    """Stands before a time-series store: increments come, and their answers are lost."""
 
-    def __init__(self, inner: Ledger, losses: int) -> None:
+    def __init__(self, inner: TimeSeriesStore, losses: int) -> None:
         self.inner, self.losses = inner, losses
 
-    def add(self, parcels: Any) -> list[bool]:
-        answer = self.inner.add(parcels)
+    def add(self, increments: Any) -> list[bool]:
+        answer = self.inner.add(increments)
         if self.losses:
             self.losses -= 1
             raise StoreUnavailable("The answer was lost.")
@@ -81,8 +81,8 @@ class Lossy(Ledger):
 
 
 def test_figures_whose_answer_was_lost_are_not_added_twice(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lossy = Lossy(ledger_of(regions[region].store), losses=2)
-    monkeypatch.setattr("cacheops.monitoring.recorder.ledger_of", lambda store: lossy)
+    lossy = Lossy(time_series_of(regions[region].store), losses=2)
+    monkeypatch.setattr("cacheops.monitoring.recorder.time_series_of", lambda store: lossy)
     own = Flusher()
     counters.hit("a.b:get", 0.001)
     assert not own.flush()
@@ -118,7 +118,7 @@ def test_one_process_of_a_region_looks_at_its_nodes_once_a_minute(region: str) -
     for _ in range(3):  # three processes
         counters.hit("a.b:get", 0.001)
         assert Flusher(clock).flush()
-    sums = ledger_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    sums = time_series_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
     nodes = {series: counts for series, counts in sums.items() if series.startswith("n|")}
     assert len(nodes) == len(regions[region].store.inspection.nodes())
     assert {counts["at"] for counts in nodes.values()} == {round(clock.now * 1000)}
@@ -219,12 +219,12 @@ def test_the_sum_of_all_processes_is_what_each_span_holds(region: str) -> None:
         counters.read("a.b:get", misses=1)
         own.flush()
         clock.now += 20
-    ledger = ledger_of(regions[region].store)
+    time_series = time_series_of(regions[region].store)
     for seconds in (MINUTE, HOUR):
         spans = last_spans(clock.now, seconds, 120)
-        found = ledger.read([span.base for span in spans])
+        found = time_series.read([span.base for span in spans])
         assert sum(sums.get("r|a.b:get", {}).get("hits", 0) for sums in found) == 90
-    assert ledger.read([TOTAL.base])[0]["r|a.b:get"]["misses"] == 90
+    assert time_series.read([TOTAL.base])[0]["r|a.b:get"]["misses"] == 90
 
 
 def test_no_thread_is_started_where_the_setting_says_so(settings: Any) -> None:

@@ -17,12 +17,12 @@ from django.core.cache import caches
 from django.core.management import call_command
 
 from cacheops.instrumentation.counters import counters
-from cacheops.monitoring.fleet import Processes, told_of
+from cacheops.monitoring.fleet import Fleet, fleet_state
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import own_counts, pools_of
 from cacheops.monitoring.prometheus import exposition
 from cacheops.monitoring.recorder import flusher
-from cacheops.monitoring.timeseries import MINUTE, Parcel, Span, last_spans, ledger_of
+from cacheops.monitoring.timeseries import MINUTE, Increment, Span, last_spans, time_series_of
 from cacheops.panel.overview import fleet_of
 from cacheops.redis import ClusterServers
 from cacheops.regions import regions
@@ -100,11 +100,11 @@ def two_holders(settings: Any, moment: float) -> Iterator[None]:
 def test_connections_of_all_processes_are_added_up_and_shown(settings: Any) -> None:
     settings.CACHEOPS_REGIONS = ("us-west-2",)
     settings.CACHEOPS_LOCAL_REGION = "us-west-2"
-    told = told_of("us-west-2")["us-west-2"]
+    told = fleet_state("us-west-2")["us-west-2"]
     limit = sum(pool["pool_limit"] for pool in pools_of(regions.local).values())
     assert limit
     # Of the engine each has a line for the entry, and one for the figures, to the primary.
-    assert told == Processes(processes=2, open=0, pool_limit=2 * limit, pool_idle=2, pool_in_use=2, lines=4)
+    assert told == Fleet(processes=2, open=0, pool_limit=2 * limit, pool_idle=2, pool_in_use=2, lines=4)
 
     state = CacheMonitor().state()
     assert fleet_of("us-west-2", {"us-west-2": state, "another": state}) == told + told
@@ -121,17 +121,17 @@ def test_connections_of_all_processes_are_added_up_and_shown(settings: Any) -> N
 
 
 def test_a_minute_counts_once_as_many_have_told_as_in_the_one_before(region: str, moment: float) -> None:
-    ledger = ledger_of(regions[region].store)
+    time_series = time_series_of(regions[region].store)
     before, now = last_spans(moment, MINUTE, 2)
 
     def tell(span: Span, name: str, **counts: int) -> None:
-        ledger.add([Parcel(span.base, name, span.lives, {f"p|{region}": counts})])
+        time_series.add([Increment(span.base, name, span.lives, {f"p|{region}": counts})])
 
     tell(before, "first", processes=2, open=2, lines=8)
     tell(now, "second", processes=1, open=0, lines=3)
-    assert told_of(region)[region] == Processes(2, open=2, lines=8)
+    assert fleet_state(region)[region] == Fleet(2, open=2, lines=8)
     tell(now, "third", processes=1, open=0, lines=3)
-    assert told_of(region)[region] == Processes(2, open=0, lines=6)
+    assert fleet_state(region)[region] == Fleet(2, open=0, lines=6)
 
 
 def test_telling_asks_no_region(settings: Any) -> None:
@@ -182,4 +182,4 @@ def test_a_process_tells_once_a_minute(region: str) -> None:
     for _ in range(3):
         counters.hit("a.b:get", 0.001)
         assert flusher.flush()
-    assert told_of(region)[region].processes == 1
+    assert fleet_state(region)[region].processes == 1

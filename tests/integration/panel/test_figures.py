@@ -18,7 +18,7 @@ from cacheops.models import QueuedInvalidation
 from cacheops.monitoring.recorder import flusher
 from cacheops.panel import models_page, overview, region_page
 from cacheops.panel.charts import rate_chart, reads_chart
-from cacheops.panel.polling import Answers, NoAnswer
+from cacheops.panel.polling import Answers, Unavailable
 from cacheops.patterns import CacheAsideManager
 from cacheops.profiles import profile_of
 from cacheops.regions import regions
@@ -189,8 +189,8 @@ def test_regions_are_asked_at_once_once_and_not_for_long() -> None:
     ask = partial(answers.ask, kept=3600)
     ask({"slow": slow, "away": away, "here": lambda: "here"}, until=time.monotonic())
     found = ask({"away": away, "here": lambda: "here"}, until=time.monotonic() + 10)
-    assert found == {"away": NoAnswer("cut"), "here": "here"}  # though the first has not answered
-    assert isinstance(ask({"slow": slow}, until=time.monotonic())["slow"], NoAnswer)
+    assert found == {"away": Unavailable("cut"), "here": "here"}  # though the first has not answered
+    assert isinstance(ask({"slow": slow}, until=time.monotonic())["slow"], Unavailable)
     go_on.set()
     assert ask({"slow": slow}, until=time.monotonic() + 10)["slow"] == "late"
     assert len(asked) == 1
@@ -203,7 +203,7 @@ def test_charts_say_where_nothing_was_read(counted: World) -> None:
     points = overview.points("us-east-1", minutes=60)
     rates, reads = rate_chart(points), reads_chart(points)
     assert len(rates.bars) == 60
-    assert rates.bars[0].look == "none"
+    assert rates.bars[0].severity == "none"
     assert "no reads" in rates.bars[0].text
-    assert {bar.look for bar in reads.bars} <= {"hits", "misses", "bypasses"}
+    assert {bar.severity for bar in reads.bars} <= {"hits", "misses", "bypasses"}
     assert max(bar.height for bar in reads.bars) <= 100
