@@ -11,7 +11,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from cacheops.monitoring import Tally, tallied
+from cacheops.monitoring import RequestStats, collect_request_stats
 from xyzsite.router import read_primary
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
@@ -48,14 +48,14 @@ class PageFootMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         queries = QueryCounter()
         started = time.perf_counter()
-        with tallied() as tally, ExitStack() as stack:
+        with collect_request_stats() as stats, ExitStack() as stack:
             for connection in connections.all():
                 stack.enter_context(connection.execute_wrapper(queries))
             response = self.get_response(request)
         milliseconds = (time.perf_counter() - started) * 1000
-        response["Server-Timing"] = server_timing(tally, queries.count, milliseconds)
+        response["Server-Timing"] = server_timing(stats, queries.count, milliseconds)
         if not response.streaming and FOOT_PLACE in response.content:
-            foot = foot_line(tally, queries.count, milliseconds)
+            foot = foot_line(stats, queries.count, milliseconds)
             response.content = response.content.replace(FOOT_PLACE, foot.encode())
             if "Content-Length" in response:  # CommonMiddleware, further in, has measured the page without its foot
                 response["Content-Length"] = str(len(response.content))
@@ -73,18 +73,18 @@ class QueryCounter:
         return execute(sql, params, many, context)
 
 
-def server_timing(tally: Tally, queries: int, milliseconds: float) -> str:
+def server_timing(stats: RequestStats, queries: int, milliseconds: float) -> str:
     """Return the header's value (W3C Server-Timing); counts stand in `desc`, as `dur` is for milliseconds only."""
     return (
-        f'region;desc="{settings.XYZ_REGION}", hits;desc="{tally.hits}", misses;desc="{tally.misses}", '
+        f'region;desc="{settings.XYZ_REGION}", hits;desc="{stats.hits}", misses;desc="{stats.misses}", '
         f'sql;desc="{queries}", total;dur={milliseconds:.1f}'
     )
 
 
-def foot_line(tally: Tally, queries: int, milliseconds: float) -> str:
+def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
     return (
-        f"<span>{settings.XYZ_REGION}</span> <span>{counted(tally.hits, 'cache hit')}</span> "
-        f"<span>{counted(tally.misses, 'miss', 'misses')}</span> "
+        f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
+        f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "
         f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
     )
 

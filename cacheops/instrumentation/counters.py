@@ -23,14 +23,14 @@ Counts: TypeAlias = dict[str, int]
 Sums: TypeAlias = dict[str, Counts]  # by series
 
 ROOM = 5_000  # items before the list is folded on a reader's way: some 500 kB
-MOST_SERIES = 2_000  # a name made from data must not fill memory, here nor in the region
+MAX_SERIES = 2_000  # a name made from data must not fill memory, here nor in the region
 OTHER = "other"  # the rest of them
 
 LOOK_UP, LOAD, FILL, PENDING, MARK = "l", "d", "f", "k", "m"  # names of durations
 
 
-MOST_USES = 5_000  # that wait for a flush
-MOST_KNOWN = 20_000  # that are not told again: some 5 MB
+MAX_USES = 5_000  # that wait for a flush
+MAX_KNOWN = 20_000  # that are not told again: some 5 MB
 SAMPLED = frozenset("ABCD")  # first letters of the digests that are followed: 4 of base64's 64
 
 
@@ -150,9 +150,9 @@ class Counters:
                 self._add(f"r|{label}", {"hits": len(durations), **packed})
 
     def _use(self, use: Use) -> None:
-        if use in self._known or len(self._used) >= MOST_USES:
+        if use in self._known or len(self._used) >= MAX_USES:
             return
-        if len(self._known) >= MOST_KNOWN:  # the region remembers them, too
+        if len(self._known) >= MAX_KNOWN:  # the region remembers them, too
             self._known.clear()
         self._known.add(use)
         self._used.append(use)
@@ -164,7 +164,7 @@ class Counters:
         return taken
 
     def _add(self, series: str, counts: Mapping[str, int]) -> None:
-        if series not in self._totals and len(self._totals) >= MOST_SERIES:
+        if series not in self._totals and len(self._totals) >= MAX_SERIES:
             series = f"{series.partition('|')[0]}|{OTHER}"
         for sums in (self._totals, self._fresh):
             add_counts(sums.setdefault(series, {}), counts)

@@ -13,8 +13,8 @@ from math import ceil
 from typing import Self
 
 STEPS = 8  # buckets a doubling
-LEAST_EXPONENT, MOST_EXPONENT = -20, 6  # of two: 0.95 µs, 64 s
-BUCKETS = (MOST_EXPONENT - LEAST_EXPONENT) * STEPS
+MIN_EXPONENT, MAX_EXPONENT = -20, 6  # of two: 0.95 µs, 64 s
+BUCKETS = (MAX_EXPONENT - MIN_EXPONENT) * STEPS
 ERROR = 1 / (2 * STEPS)  # of a percentile, relative
 
 
@@ -26,7 +26,7 @@ def bucket_of(seconds: float) -> int:
 def lower_bound(bucket: int) -> float:
     """Return the least duration of a bucket, in seconds."""
     doublings, step = divmod(bucket, STEPS)
-    return float(2.0 ** (LEAST_EXPONENT + doublings) * (1 + step / STEPS))
+    return float(2.0 ** (MIN_EXPONENT + doublings) * (1 + step / STEPS))
 
 
 _BOUNDS = [lower_bound(bucket) for bucket in range(1, BUCKETS)]  # between two buckets

@@ -1,4 +1,4 @@
-"""What one request, or one command, asked of the cache: counted where it happens, read where it is shown."""
+"""Counts of the cache look-ups of one request or command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts of cache look-ups since the tally was opened."""
+class RequestStats:
+    """Counts of cache look-ups within one block."""
 
     hits: int = 0  # answered by a cache
     misses: int = 0  # asked a cache, which did not hold it
     bypasses: int = 0  # went past the cache by rule, or because it did not answer
 
 
-_current: ContextVar[Tally | None] = ContextVar("cacheops_tally", default=None)
+_current: ContextVar[RequestStats | None] = ContextVar("cacheops_request_stats", default=None)
 
 
 @contextmanager
-def tallied() -> Iterator[Tally]:
+def collect_request_stats() -> Iterator[RequestStats]:
     """Count the look-ups made within the block, in this thread or task."""
-    tally = Tally()
-    token = _current.set(tally)
+    stats = RequestStats()
+    token = _current.set(stats)
     try:
-        yield tally
+        yield stats
     finally:
         _current.reset(token)
 
 
 def count(hits: int = 0, misses: int = 0, bypasses: int = 0) -> None:
-    """Add to the open tally, if there is one."""
-    tally = _current.get()
-    if tally is not None:
-        tally.hits += hits
-        tally.misses += misses
-        tally.bypasses += bypasses
+    """Add to the counts of the innermost block, if there is one."""
+    stats = _current.get()
+    if stats is not None:
+        stats.hits += hits
+        stats.misses += misses
+        stats.bypasses += bypasses

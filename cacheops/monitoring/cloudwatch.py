@@ -25,7 +25,7 @@ from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 
 NAMESPACE = "XYZCorp/Cache"
 DIMENSION = "CacheCluster"
-MOST_METRICS = 500  # a request: PutMetricData takes 1,000 metrics and 1 MB; these are at most 200 kB
+MAX_METRICS = 500  # a request: PutMetricData takes 1,000 metrics and 1 MB; these are at most 200 kB
 ATTEMPTS = 5  # of botocore, with growing pauses
 CONNECT_SECONDS, READ_SECONDS = 5, 10
 
@@ -135,9 +135,9 @@ class CloudWatchCacheMetrics:
             }
             for datum in data
         ]
-        for start in range(0, len(metrics), MOST_METRICS):
+        for start in range(0, len(metrics), MAX_METRICS):
             try:
-                client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS])
+                client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MAX_METRICS])
             except (BotoCoreError, ClientError) as error:
                 raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
 

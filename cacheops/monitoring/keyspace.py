@@ -9,7 +9,7 @@ from cacheops.monitoring.stats import model_label
 from cacheops.protocol.keys import ENTRY, LOADER, METRICS, OUTDATED, REGISTRY, TAG, USAGE, WRITE_BEHIND, parse
 from cacheops.regions import Region
 
-MOST_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each
+MAX_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each
 SAMPLE = 500  # keys of one model and kind whose memory is measured: the mean's error is then a few per cent
 KINDS = {ENTRY: "entries", TAG: "tags", REGISTRY: "registries", LOADER: "loaders", OUTDATED: "outdated"}
 OTHER = "other"
@@ -62,7 +62,7 @@ class _Found:
             self.sample[place] = key
 
 
-def key_distribution(region: Region, *, most: int = MOST_KEYS, largest: int = 10) -> KeyDistribution:
+def key_distribution(region: Region, *, most: int = MAX_KEYS, largest: int = 10) -> KeyDistribution:
     """Return what a region's keys are. Raise StoreUnavailable, or CommandRefused, as its servers do."""
     groups: defaultdict[tuple[str, str], _Found] = defaultdict(_Found)
     seen, complete = 0, True

@@ -94,11 +94,11 @@ class CacheMonitor:
             evicted_keys=round(sum(node.rates.evicted * 60 * minutes for node in held if node.rates)),
         )
 
-    def get_key_distribution(self, most: int = keyspace.MOST_KEYS) -> dict[str, int]:
+    def get_key_distribution(self, most: int = keyspace.MAX_KEYS) -> dict[str, int]:
         """Return how many keys there are, by "model:kind" (specification, B). `distribution` tells their bytes too."""
         return {f"{group.model}:{group.kind}": group.keys for group in self.distribution(most).groups}
 
-    def distribution(self, most: int = keyspace.MOST_KEYS) -> KeyDistribution:
+    def distribution(self, most: int = keyspace.MAX_KEYS) -> KeyDistribution:
         """Return keys and bytes by model and kind, and the largest; it looks at `most` keys at most."""
         return keyspace.key_distribution(self.region, most=most)
 

@@ -18,7 +18,7 @@ from cacheops.regions import Region
 from cacheops.stores.circuit_breaker import CircuitState
 
 LOOK_BACK = 10  # minutes among which an earlier look is searched for
-LEAST_SECONDS = 10.0  # between two looks: a shorter time says little
+MIN_SECONDS = 10.0  # between two looks: a shorter time says little
 SAMPLED = ("used_memory", "used_memory_rss", "maxmemory", "connected_clients", "evicted_keys", "expired_keys",
            "total_commands_processed", "keyspace_hits", "keyspace_misses", "lag_bytes")  # fmt: skip
 
@@ -206,7 +206,7 @@ def with_rates_of(region: Region, nodes: list[NodeFigures], clock: Any = time.ti
         series[2:]: counts
         for sums in past
         for series, counts in sums.items()
-        if series.startswith("n|") and counts["at"] <= (now - LEAST_SECONDS) * 1000
+        if series.startswith("n|") and counts["at"] <= (now - MIN_SECONDS) * 1000
     }
     return [_with_rates(node, last.get(node.server), now) for node in nodes]
 

@@ -45,7 +45,7 @@ NODE_GAUGES = (
 )
 # The sums over a region's processes. Name, help, attribute of Fleet.
 PROCESS_GAUGES = (
-    ("processes", "Fleet of a region that told of themselves in the last minute", "processes"),
+    ("processes", "Processes of a region that reported in the last minute", "processes"),
     ("open_breakers", "Of them, those whose breaker of the target is open", "open"),
     ("pool_limit", "Connections to the target that the pools of all processes may open", "pool_limit"),
     ("pool_idle", "Of these, open and idle", "pool_idle"),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreUnavailable
-from cacheops.instrumentation.counters import MOST_USES, Sums, Use, add_sums, counters
+from cacheops.instrumentation.counters import MAX_USES, Sums, Use, add_sums, counters
 from cacheops.instrumentation.tracing import tracing
 from cacheops.monitoring.nodes import own_counts, poll_nodes
 from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Increment, Span, span_at, time_series_of
@@ -24,7 +24,7 @@ from cacheops.regions import Region, regions
 
 logger = logging.getLogger("cacheops")
 
-MOST_MINUTES = 60  # that wait for a region; some 10 kB each
+MAX_MINUTES = 60  # that wait for a region; some 10 kB each
 USE_SECONDS = 4 * HOUR  # after which an entry that is still read is counted once more
 EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
@@ -105,8 +105,8 @@ class Flusher:
         if fresh:
             minute = span_at(self._clock(), MINUTE).number
             add_sums(self._waiting.setdefault(minute, {}), fresh)
-        self._uses = (self._uses + [increment_of_use(use) for use in counters.take_uses()])[:MOST_USES]
-        while len(self._waiting) > MOST_MINUTES:
+        self._uses = (self._uses + [increment_of_use(use) for use in counters.take_uses()])[:MAX_USES]
+        while len(self._waiting) > MAX_MINUTES:
             dropped = self._waiting.pop(min(self._waiting))
             add_sums(self._waiting[max(self._waiting)], {"e|metrics": {"dropped_minutes": 1}})
             logger.warning("Figures of a minute were dropped (%d series): their region does not answer.", len(dropped))

@@ -8,7 +8,7 @@ from cacheops.monitoring.stats import Reads, Writes
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end
 GOOD_RATE = 0.9
-MOST_UNUSED = 0.5  # of entries: more of them were filled for nobody
+MAX_UNUSED = 0.5  # of entries: more of them were filled for nobody
 CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
 
 
@@ -58,7 +58,7 @@ def _unfit(reads: Reads) -> Advice | None:
 def _useless(reads: Reads, writes: Writes, rate: float) -> Advice | None:
     """Entries that are invalidated before anybody reads them."""
     unused = reads.unused_share
-    if unused is None or unused < MOST_UNUSED or reads.sampled_fills < ENOUGH_SAMPLE or rate >= CLEAR_CAUSE:
+    if unused is None or unused < MAX_UNUSED or reads.sampled_fills < ENOUGH_SAMPLE or rate >= CLEAR_CAUSE:
         return None
     why = (
         f"{share(unused)} of its entries ended before their first hit; "

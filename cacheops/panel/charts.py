@@ -8,7 +8,7 @@ from django.utils import timezone
 from cacheops.monitoring.stats import Point
 
 STEP, WIDTH, HEIGHT = 10, 8, 100  # units of the drawing, which is stretched to its place
-LEAST = 2.0  # height of a bar that would not be seen
+MIN_HEIGHT = 2.0  # height of a bar that would not be seen
 GOOD, FAIR = 0.9, 0.5  # hit rates
 
 
@@ -46,7 +46,7 @@ def rate_chart(points: Sequence[Point]) -> Chart:
     bars = []
     for number, point in enumerate(points):
         rate = point.reads.hit_rate
-        height = LEAST if rate is None else max(LEAST, rate * HEIGHT)
+        height = MIN_HEIGHT if rate is None else max(MIN_HEIGHT, rate * HEIGHT)
         told = "no reads" if rate is None else f"{100 * rate:.1f} % of {point.reads.total:,} reads"
         bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{clock(point)}: {told}"))
     known = [point.reads.hit_rate for point in points if point.reads.hit_rate is not None]

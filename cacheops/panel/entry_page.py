@@ -32,9 +32,9 @@ from cacheops.stores.base import TableTags, marks_in
 from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming.replica import cached_alias
 
-MOST_KEYS = 300  # in a pasted text
-MOST_ROWS = 20  # shown of an entry
-MOST_LETTERS = 200  # of a value
+MAX_KEYS = 300  # in a pasted text
+MAX_ROWS = 20  # shown of an entry
+MAX_LETTERS = 200  # of a value
 SECRET = SafeExceptionReporterFilter.hidden_settings  # names that Django never shows: password, token, key …
 
 
@@ -146,7 +146,7 @@ def look_up_keys(region: str, text: str, user: Any) -> Found:
 
 def pasted_request(text: str) -> Request:
     """Return the request that made these keys: the entry's, then the tags'. Raise NotFound."""
-    first, *others = text.split()[:MOST_KEYS] or [""]
+    first, *others = text.split()[:MAX_KEYS] or [""]
     entry = parse(first)
     if entry is None or entry.kind != ENTRY or not entry.name:
         raise NotFound("A key begins as co:{default.app_model}:e:… : paste one, or what keys_of(queryset) returns.")
@@ -273,7 +273,7 @@ def show_rows(found: Found, names: Sequence[str]) -> None:
         found.hidden = str(error)
         return
     found.row_count = len(rows)
-    for row in rows[:MOST_ROWS]:
+    for row in rows[:MAX_ROWS]:
         columns = names or [f"column {number}" for number in range(1, len(row) + 1)]
         found.rows.append([(name, shown_value(name, value)) for name, value in zip(columns, row, strict=False)])
 
@@ -282,7 +282,7 @@ def shown_value(name: str, value: Any) -> str:
     if SECRET.search(name):
         return HIDDEN
     text = "none" if value is None else str(value)
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+    return text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]}…"
 
 
 __all__ = ["Found", "NotFound", "StoreError", "look_up_keys", "look_up_row"]

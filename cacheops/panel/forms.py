@@ -14,7 +14,7 @@ from cacheops.reading.options import bypassed
 from cacheops.warming.registry import cached_models, registered
 from cacheops.warming.replica import cached_alias
 
-MOST_WARMED = 2000  # rows of a target, in a request: more is a job for manage.py warm_cache
+MAX_WARMED = 2000  # rows of a target, in a request: more is a job for manage.py warm_cache
 PAUSES = {60: "1 minute", 300: "5 minutes", 900: "15 minutes", 3600: "1 hour", 14400: "4 hours", 86400: "1 day"}
 
 
@@ -92,7 +92,7 @@ class WarmForm(forms.Form):
     target = forms.ChoiceField(help_text="A target that the project names, or the rows of one model.")
     region = forms.ChoiceField()
     top = forms.IntegerField(
-        label="Rows", min_value=1, max_value=MOST_WARMED, initial=500, help_text="The most used ones, then the newest."
+        label="Rows", min_value=1, max_value=MAX_WARMED, initial=500, help_text="The most used ones, then the newest."
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:

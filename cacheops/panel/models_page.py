@@ -19,7 +19,7 @@ from cacheops.panel.region_page import KEYS_KEPT
 from cacheops.profiles import OPERATIONS, Profile, profile_of
 
 SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168)}
-MOST_ROWS = 200
+MAX_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def model_table(region: str, hours: int) -> Table:
     distribution = keys if isinstance(keys, KeyDistribution) else None
     rows = rows_of(usage, distribution)
     return Table(
-        tuple(row for row in rows if not row.is_idle)[:MOST_ROWS],
+        tuple(row for row in rows if not row.is_idle)[:MAX_ROWS],
         tuple(row.name for row in rows if row.is_idle),
         keys_error=keys.why if isinstance(keys, Unavailable) else "",
         complete=distribution is None or distribution.complete,

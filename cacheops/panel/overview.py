@@ -25,8 +25,8 @@ from cacheops.warming import WarmingRun, recent_runs
 V = TypeVar("V")
 
 NOW_SECONDS = 300  # RegionState.now is of the last five minutes
-MOST_QUEUED = 1000  # counted, of a region's queue
-MOST_RUNS = 5
+MAX_QUEUED = 1000  # counted, of a region's queue
+MAX_RUNS = 5
 BETWEEN_LOOKS = 4.0  # seconds, at least: pages ask every five
 
 
@@ -198,11 +198,11 @@ def fleet_of(name: str, known: Mapping[str, RegionState]) -> Fleet | None:
 
 
 def queued(name: str) -> int:
-    """Return how many invalidations wait for a region, counted up to MOST_QUEUED."""
+    """Return how many invalidations wait for a region, counted up to MAX_QUEUED."""
     found = 0
     with bypassed():
         for database in databases():
-            found += QueuedInvalidation.objects.using(database).filter(region=name)[:MOST_QUEUED].count()
+            found += QueuedInvalidation.objects.using(database).filter(region=name)[:MAX_QUEUED].count()
     return found
 
 
@@ -229,4 +229,4 @@ def runs(until: float | None = None) -> list[WarmingRun]:
     """Return the latest warming runs that any region remembers, the latest first."""
     looks = answers.ask(asked_runs(), until=until)
     by_start = {run.started_at: run for found in looks.values() if isinstance(found, list) for run in found}
-    return [by_start[moment] for moment in sorted(by_start, reverse=True)][:MOST_RUNS]
+    return [by_start[moment] for moment in sorted(by_start, reverse=True)][:MAX_RUNS]

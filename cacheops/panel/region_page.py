@@ -15,7 +15,7 @@ from cacheops.panel.permissions import shown_key
 from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.protocol.keys import ENTRY, parse
 
-MOST_LARGEST = 15
+MAX_LARGEST = 15
 SLOWEST = 15
 KEYS_KEPT = 15.0  # seconds: looking at 50,000 keys takes some hundred milliseconds
 
@@ -94,7 +94,7 @@ def shares(distribution: KeyDistribution | None) -> tuple[Share, ...]:
     whole = sum(group.bytes for group in distribution.groups) or 1
     return tuple(
         Share(group.model, group.kind, group.keys, group.bytes, round(100 * group.bytes / whole, 1))
-        for group in distribution.groups[:MOST_LARGEST]
+        for group in distribution.groups[:MAX_LARGEST]
     )
 
 
@@ -104,7 +104,7 @@ def largest(distribution: KeyDistribution | None, user: Any) -> tuple[LargeKey, 
         return ()
     found = [pair for group in distribution.groups for pair in group.largest]
     found.sort(key=lambda pair: -pair[1])
-    return tuple(large_key(key, size, user) for key, size in found[:MOST_LARGEST])
+    return tuple(large_key(key, size, user) for key, size in found[:MAX_LARGEST])
 
 
 def large_key(key: str, size: int, user: Any) -> LargeKey:

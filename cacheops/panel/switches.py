@@ -18,7 +18,7 @@ from cacheops.regions.switches import PAUSE, RESET, TABLE, close_circuit, contro
 logger = logging.getLogger("cacheops")
 
 RESET_SECONDS = 60  # for which a word to close a circuit stands: every process that reads has looked by then
-MOST_PAUSES = 100  # shown
+MAX_PAUSES = 100  # shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def pauses(names: Iterable[str] = ()) -> list[Pause]:
     with bypassed():
         for database in names or databases():
             standing = Control.objects.using(database).filter(kind=PAUSE, until__gt=timezone.now())
-            for one in standing.order_by("until")[:MOST_PAUSES]:
+            for one in standing.order_by("until")[:MAX_PAUSES]:
                 found[one.subject] = Pause(model_label(one.subject), one.subject, one.until, one.by, one.reason)
     return list(found.values())
 

@@ -7,7 +7,7 @@ import redis
 from django.core.cache import caches
 
 from cacheops.exceptions import LockLost, LockNotAcquired
-from cacheops.instrumentation.request_stats import tallied
+from cacheops.instrumentation.request_stats import collect_request_stats
 from tests.contract.cacheops_backends.conftest import SERVERS
 from tests.servers import on_servers
 
@@ -173,10 +173,10 @@ class TestLocks:
             assert cache.ttl("lock") <= 100
 
 
-class TestTally:
+class TestRequestStats:
     def test_look_ups_are_counted_once_each(self, cache):
         cache.set_many({"a": 1, "none": None})
-        with tallied() as tally:
+        with collect_request_stats() as stats:
             cache.get("a")
             cache.get("none")
             cache.get("missing")
@@ -184,11 +184,11 @@ class TestTally:
             cache.get_or_set("a", 1)
             cache.get_or_set("new", 1)
 
-        assert (tally.hits, tally.misses, tally.bypasses) == (5, 4, 0)
+        assert (stats.hits, stats.misses, stats.bypasses) == (5, 4, 0)
 
     def test_other_calls_are_no_look_ups(self, cache):
         cache.set("a", 1)
-        with tallied() as tally:
+        with collect_request_stats() as stats:
             cache.set("a", 2)
             cache.add("a", 2)
             cache.has_key("a")
@@ -198,7 +198,7 @@ class TestTally:
             cache.incr_version("a")
             cache.delete("a")
 
-        assert (tally.hits, tally.misses) == (0, 0)
+        assert (stats.hits, stats.misses) == (0, 0)
 
 
 @pytest.mark.servers

@@ -23,7 +23,7 @@ from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary, locations_of, selected
 from analytics.windows import Window, window_until
 from cacheops import bypassed
-from cacheops.instrumentation.request_stats import tallied
+from cacheops.instrumentation.request_stats import collect_request_stats
 from devices.directory import devices_at
 from devices.models import Device, Kind, Reading
 from devices.services import NewReading, record_readings
@@ -207,10 +207,10 @@ def test_what_is_kept_comes_in_one_round_trip_a_node(region: str, world: World, 
     for _ in range(2):
         merged("temperature", groups, window, NOW, locations)
     trips = Trips(regions.local.store)  # type: ignore[arg-type]
-    with tallied() as tally:
+    with collect_request_stats() as stats:
         merged("temperature", groups, window, NOW, locations)
-    assert tally.misses == tally.bypasses == 0
-    assert tally.hits == 22  # 7 days, 15 hours
+    assert stats.misses == stats.bypasses == 0
+    assert stats.hits == 22  # 7 days, 15 hours
     assert trips.count <= {"us-west-2": 1, "us-east-1": 2}[region]
 
 

@@ -130,7 +130,7 @@ def test_what_cloudwatch_refuses_is_an_error_of_ours(cloud: Any, region: str) ->
 
 
 def test_many_figures_are_sent_in_parts(cloud: Any, region: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacheops.monitoring.cloudwatch.MOST_METRICS", 3)
+    monkeypatch.setattr("cacheops.monitoring.cloudwatch.MAX_METRICS", 3)
     told = CloudWatchCacheMetrics(CacheMonitor(region), cloud).publish_metrics(CLUSTER)
     listed = cloud.list_metrics(Namespace=NAMESPACE)["Metrics"]
     assert len(told) > 3

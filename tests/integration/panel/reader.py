@@ -13,7 +13,7 @@ from django.conf import settings
 settings.CACHEOPS_PREFIX = sys.argv[1]
 django.setup()
 
-from cacheops.instrumentation.request_stats import tallied  # noqa: E402
+from cacheops.instrumentation.request_stats import collect_request_stats  # noqa: E402
 from cacheops.regions import regions  # noqa: E402
 from devices.models import Device  # noqa: E402
 
@@ -29,9 +29,9 @@ def main() -> None:
     for line in sys.stdin:
         if line.strip() == "open":
             open_circuit()
-        with tallied() as tally:
+        with collect_request_stats() as stats:
             device = Device.objects.get(pk=int(sys.argv[2]))
-        did = "hit" if tally.hits else "miss" if tally.misses else "bypass"
+        did = "hit" if stats.hits else "miss" if stats.misses else "bypass"
         told = {"did": did, "name": device.name, "circuit": regions["us-west-2"].breaker.state.value}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from cacheops.instrumentation.request_stats import tallied
+from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.invalidation import invalidate_model
 from cacheops.models import Control
 from cacheops.panel import switches
@@ -32,9 +32,9 @@ ACTION = f"{PANEL}actions/invalidate-object/"
 
 def read(world: World) -> str:
     """Read the device, and say what the cache did."""
-    with tallied() as tally:
+    with collect_request_stats() as stats:
         Device.objects.get(pk=world.device.pk)
-    return "hit" if tally.hits else "miss" if tally.misses else "bypass"
+    return "hit" if stats.hits else "miss" if stats.misses else "bypass"
 
 
 def verdict(world: World, region: str = "us-east-1") -> str:

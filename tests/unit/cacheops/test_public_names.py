@@ -42,11 +42,11 @@ PUBLIC = {
     "cacheops.monitoring": [
         "CacheMetrics",
         "CacheMonitor",
-        "Tally",
+        "RequestStats",
+        "collect_request_stats",
         "counters",
         "register_source",
         "states",
-        "tallied",
     ],
     "cacheops.patterns": [
         "Acknowledged",

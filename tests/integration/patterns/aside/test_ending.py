@@ -8,7 +8,7 @@ import pytest
 from django.db import connections, transaction
 
 from cacheops import bypassed
-from cacheops.instrumentation.request_stats import tallied
+from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.orm.samples import RowsOf, TimeBucket
 from cacheops.patterns import AsideEntry, CacheAsideManager
 from tests.integration.patterns.aside.loading import NOON, Calls, entries
@@ -70,13 +70,13 @@ def titles(depends_on: Any, manager: CacheAsideManager) -> list[str]:
 def test_an_entry_follows_the_rows_that_it_depends_on(sample: Any, books: None) -> None:
     manager = CacheAsideManager()
     before = titles([sample()], manager)
-    with tallied() as tally:
+    with collect_request_stats() as stats:
         assert titles([sample()], manager) == before
-    assert (tally.hits, tally.misses) == (1, 0)
+    assert (stats.hits, stats.misses) == (1, 0)
     Book.objects.exclude(author_id=1).update(title="of another")
-    with tallied() as tally:
+    with collect_request_stats() as stats:
         titles([sample()], manager)
-    assert (tally.hits, tally.misses) == (1, 0)
+    assert (stats.hits, stats.misses) == (1, 0)
     Book.objects.filter(author_id=1).update(title="new")
     assert set(titles([sample()], manager)) == {"new"}
 

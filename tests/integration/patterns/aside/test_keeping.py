@@ -8,7 +8,7 @@ import pytest
 
 from cacheops import bypassed
 from cacheops.instrumentation.counters import counters
-from cacheops.instrumentation.request_stats import tallied
+from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.patterns import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
 from tests.integration.patterns.aside.loading import NOON, Calls, entries
@@ -77,11 +77,11 @@ def test_nothing_is_kept_with_a_ttl_of_0(region: str) -> None:
 def test_look_ups_are_counted(region: str) -> None:
     manager = CacheAsideManager()
     counters.reset()
-    with tallied() as tally:
+    with collect_request_stats() as stats:
         manager.get_or_set("device:7:data", Calls())
         manager.get_or_set("device:7:data", Calls())
         manager.get_or_set_many(entries("device:7:data", "device:8:data"), Calls().many)
-    assert (tally.hits, tally.misses, tally.bypasses) == (2, 2, 0)
+    assert (stats.hits, stats.misses, stats.bypasses) == (2, 2, 0)
     assert counters.hits["device:aside"] == 2
     assert counters.misses["device:aside"] == 2
 

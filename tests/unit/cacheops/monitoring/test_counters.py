@@ -68,7 +68,7 @@ def test_a_long_log_is_folded_on_the_way(counters: Counters, monkeypatch: pytest
 
 
 def test_names_made_from_data_do_not_fill_memory(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SERIES", 3)
+    monkeypatch.setattr(module, "MAX_SERIES", 3)
     for number in range(10):
         counters.read(f"fragment.{number}:call", misses=1)
     assert len(counters.totals()) == 4
