@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from django.db import models
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
 
 OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
@@ -94,23 +95,12 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
     )
 
 
-_known: dict[type[models.Model], Profile | None] = {}
-on_change(_known.clear)
-
-
+@memo(None)
 def profile_of(model: type[models.Model]) -> Profile | None:
     """Return a model's profile; None where the model is neither cached nor invalidated.
 
     The most exact name wins: "app.model", "app.*", "*.*". A proxy has the profile of its own name, else of its model.
     """
-    try:
-        return _known[model]
-    except KeyError:
-        profile = _known[model] = _find(model)
-        return profile
-
-
-def _find(model: type[models.Model]) -> Profile | None:
     for candidate in (model, model._meta.concrete_model or model):
         app, name = candidate._meta.app_label, candidate._meta.model_name
         if f"{app}.{name}" in UNTRACKED:

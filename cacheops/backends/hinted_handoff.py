@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import ClassVar
 
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreUnavailable
 from cacheops.redis import PooledTransport
 from cacheops.redis.options import ServerOptions
@@ -26,9 +26,6 @@ DELETE_BATCH = 1000  # keys looked at in one round trip of a clear
 class HintedHandoff:
     """The deletes kept for one region's servers, shared by all threads. When to ask, the servers' circuit says."""
 
-    _known: ClassVar[dict[tuple[ServerOptions, float], "HintedHandoff"]] = {}
-    _registry_lock: ClassVar[threading.Lock] = threading.Lock()
-
     def __init__(self, addresses: tuple[str, ...], pause: float) -> None:
         self.failing = False  # the servers do not answer
         self.due = False  # they did not, or there are deletes to send
@@ -41,11 +38,11 @@ class HintedHandoff:
         self._keys: set[str] = set()
         self._patterns: set[str] = set()
 
-    @classmethod
-    def of(cls, options: ServerOptions, pause: float) -> "HintedHandoff":
+    @staticmethod
+    def of(options: ServerOptions, pause: float) -> "HintedHandoff":
         """Return the state of these servers; `pause` is in seconds."""
-        with cls._registry_lock:
-            return cls._known.setdefault((options, pause), cls(options.urls, pause))
+        with handoffs.lock:
+            return handoffs.known.setdefault((options, pause), HintedHandoff(options.urls, pause))
 
     @property
     def guard(self) -> Guard:
@@ -103,3 +100,14 @@ class HintedHandoff:
 
     def __str__(self) -> str:
         return self._addresses[0].rpartition("@")[2]  # no password in the log
+
+
+class HintedHandoffs(Component):
+    """What is known of the servers of this process's caches."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[ServerOptions, float], HintedHandoff] = {}
+        self.lock = threading.Lock()
+
+
+handoffs = register_component(HintedHandoffs())

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakValueDictionary
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
@@ -13,7 +13,18 @@ from django.core.cache.backends.locmem import LocMemCache
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.glob import escaped, glob_regex
 from cacheops.backends.memory_lock import MemoryLock
+from cacheops.engine import Component, register_component
 from cacheops.instrumentation.request_stats import count
+
+
+class KeyLocks(Component):
+    """The locks of keys, which caches of one name share."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, WeakValueDictionary[str, threading.Lock]] = {}
+
+
+key_locks = register_component(KeyLocks())
 
 
 class MemoryCache(RegionCacheMixin, LocMemCache):
@@ -25,11 +36,10 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
     _set: Callable[[str, bytes], None]
     _delete: Callable[[str], bool]
     _has_expired: Callable[[str], bool]
-    _known_locks: ClassVar[dict[str, WeakValueDictionary[str, threading.Lock]]] = {}
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__(name, params)
-        self._key_locks = self._known_locks.setdefault(name, WeakValueDictionary())
+        self._key_locks = key_locks.by_name.setdefault(name, WeakValueDictionary())
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         value = super().get(key, MISSING, version=version)

@@ -1,6 +1,6 @@
 """The only reader of Django's settings: one declaration a setting, from which its check and its reference come."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Self, overload
@@ -10,6 +10,7 @@ from django.core.signals import setting_changed
 
 from cacheops.conf import kinds
 from cacheops.conf.kinds import Kind, T
+from cacheops.engine import Component, register_component, settings_changed
 from cacheops.exceptions import InvalidOption
 
 
@@ -60,7 +61,7 @@ class Setting(Generic[T]):
         return getattr(settings, self.name, self.default)
 
 
-class Conf:
+class Conf(Component):
     """The settings whose names begin with CACHEOPS. Values are read once; tests that override settings reset them."""
 
     # --- What is cached ---------------------------------------------------------------------------------------------
@@ -273,27 +274,19 @@ class Conf:
         value = self._wait_replicas
         return value if isinstance(value, Mapping) else dict.fromkeys(self.regions, value)
 
-    def reset(self) -> None:
+    def settings_changed(self) -> None:
         """Forget what was read."""
         vars(self).clear()
 
 
 SETTINGS: tuple[Setting[Any], ...] = tuple(one for one in vars(Conf).values() if isinstance(one, Setting))
 
-conf = Conf()
-_resets: list[Callable[[], None]] = []
-
-
-def on_change(reset: Callable[[], None]) -> None:
-    """Call `reset` when a CACHEOPS setting, or CACHES, changes: what was made from the old one must go."""
-    _resets.append(reset)
+conf = register_component(Conf())
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting.startswith("CACHEOPS") or setting == "CACHES":
-        conf.reset()
-        for reset in _resets:
-            reset()
+        settings_changed()
 
 
 setting_changed.connect(_settings_changed, dispatch_uid="cacheops.conf")

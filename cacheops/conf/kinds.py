@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from inspect import signature
 from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
 
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, InvalidOption
 from cacheops.protocol.keys import checked_key
 from cacheops.ttl import MAX_TTL, TTLManager
@@ -66,7 +66,7 @@ def choice(check: str, *values: str) -> Kind[str]:
     return Kind(check, " or ".join(map(repr, values)), _if(lambda value: value in values))
 
 
-@lru_cache(maxsize=1024)  # a callable's results are checked at each read
+@memo()  # a callable's results are checked at each read
 def is_prefix(text: str) -> bool:
     """Return whether text can begin a key: it may be empty, and no part of it may have a meaning to the servers."""
     try:

@@ -1,11 +1,11 @@
 """What prefetch_related() has put beside an instance's managers: taken apart to be stored, and put back."""
 
 import copy
-from functools import lru_cache
 from typing import Any
 
 from django.db import models
 
+from cacheops.engine import memo
 from cacheops.exceptions import UnencodableValue
 
 CACHE = "_prefetched_objects_cache"  # Django's name, in an instance's __dict__
@@ -45,7 +45,7 @@ def _made_by_manager(instance: models.Model, name: str) -> "models.QuerySet[Any]
     return found
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def _accessors(model: type[models.Model]) -> dict[str, str]:
     """Return the attributes that hold managers, by the names that Django keeps prefetched rows under."""
     found: dict[str, str] = {}

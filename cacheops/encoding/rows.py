@@ -18,12 +18,12 @@ import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from cacheops.engine import memo
 from cacheops.exceptions import CorruptEntry, UnencodableValue
 
 # Raise it with every change of the layout above, or of what values.py packs: entries of another format are never read,
@@ -166,7 +166,7 @@ def _keeps_zone(value: dt.datetime | dt.time) -> bool:
     return (value.tzinfo is None or value.tzinfo is dt.UTC) and not value.fold
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def _decoder(types: str) -> "msgspec.msgpack.Decoder[list[Row]]":
     row = tuple[tuple(_DECODED_AS[letter] for letter in types)] if types else tuple  # type: ignore[misc]
     return msgspec.msgpack.Decoder(list[row], ext_hook=_unpack)  # type: ignore[valid-type]

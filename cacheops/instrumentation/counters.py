@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from cacheops.engine import Component, register_component
 from cacheops.instrumentation.histogram import Histogram, bucket_of
 
 Counts: TypeAlias = dict[str, int]
@@ -51,7 +52,7 @@ def nobody() -> None:
     """Listen to nothing."""
 
 
-class Counters:
+class Counters(Component):
     """Adds up what happens in this process. `take` hands over what was counted since the last time."""
 
     def __init__(self) -> None:
@@ -242,5 +243,5 @@ def add_sums(sums: Sums, others: Mapping[str, Mapping[str, int]]) -> None:
         add_counts(sums.setdefault(series, {}), counts)
 
 
-counters = Counters()
+counters = register_component(Counters())
 os.register_at_fork(after_in_child=counters.reset)

@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import InvalidOption
 
 Source: TypeAlias = Callable[[], Mapping[str, float]]  # names of figures, such as "depth", and their values now
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # becomes part of a metric's name
 
-_sources: dict[str, Source] = {}
+_sources: Registrations[Source] = register_component(Registrations())
 
 
 def register_source(name: str, source: Source) -> None:

@@ -6,14 +6,15 @@ Without the package, or with CACHEOPS_TRACING = False, there is no tracer, and a
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption
 
 NAME = "cacheops"
 SPAN = "cacheops.look_up"
 
 
-class Tracing:
+class Tracing(Component):
     """Makes spans; `tracer` is None where nobody records them, as a span that nobody sees costs time, too."""
 
     def __init__(self) -> None:
@@ -37,6 +38,8 @@ class Tracing:
         if not isinstance(provider, trace.ProxyTracerProvider):  # which stands for a provider that was not set
             self._kind, self.tracer = trace.SpanKind.CLIENT, provider.get_tracer(NAME)
 
+    settings_changed = install
+
     def around(self, look_up: Callable[..., Sequence[Any] | None], region: Any, request: Any) -> Any:
         """Return what a look-up returns; its span tells the model, the operation, and whether it was a hit."""
         model, _, operation = request.label.rpartition(":")
@@ -47,5 +50,4 @@ class Tracing:
             return found
 
 
-tracing = Tracing()
-on_change(tracing.install)
+tracing = register_component(Tracing())

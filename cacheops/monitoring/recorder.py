@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreUnavailable
 from cacheops.instrumentation.counters import MAX_USES, Sums, Use, add_sums, counters
 from cacheops.instrumentation.tracing import tracing
@@ -29,7 +30,7 @@ USE_SECONDS = 4 * HOUR  # after which an entry that is still read is counted onc
 EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
 
-class Flusher:
+class Flusher(Component):
     """Brings `counters` to the time series of the local region. `clock` tells seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -153,7 +154,7 @@ def increment(span: Span, sums: Sums, name: str = "") -> Increment:
     return Increment(span.base, name or os.urandom(8).hex(), span.lives, sums)
 
 
-flusher = Flusher()
+flusher = register_component(Flusher())
 
 
 def _before_fork() -> None:

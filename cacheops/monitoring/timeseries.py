@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.instrumentation.counters import Sums, add_sums
 from cacheops.protocol.keys import METRICS, base_of
 from cacheops.redis import Servers
@@ -147,16 +148,25 @@ class MemoryTimeSeries(TimeSeriesStore):
             return value if ends > self._clock() else None
 
 
-_time_series: WeakKeyDictionary[Store, TimeSeriesStore] = WeakKeyDictionary()
-_lock = threading.Lock()
+class StoresTimeSeries(Component):
+    """The time series beside this process's stores."""
+
+    def __init__(self) -> None:
+        self.by_store: WeakKeyDictionary[Store, TimeSeriesStore] = WeakKeyDictionary()
+        self.lock = threading.Lock()
+
+
+time_series = register_component(StoresTimeSeries())
 
 
 def time_series_of(store: Store) -> TimeSeriesStore:
     """Return the time series beside a store, the same object each time."""
-    with _lock:
-        found = _time_series.get(store)
+    with time_series.lock:
+        found = time_series.by_store.get(store)
         if found is None:
-            found = _time_series[store] = RedisTimeSeries(store.servers) if store.servers else MemoryTimeSeries()
+            found = time_series.by_store[store] = (
+                RedisTimeSeries(store.servers) if store.servers else MemoryTimeSeries()
+            )
         return found
 
 

@@ -19,6 +19,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 
+from cacheops.engine import memo
 from cacheops.orm.introspection import PLAIN, computed_names, name_of, writes_own_sql
 
 Shape = tuple[Any, ...]
@@ -119,10 +120,7 @@ class Fingerprint:
         kind = type(node)
         if kind in PLAIN:
             return node
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            handler = _HANDLERS[kind] = _handler_for(kind)
-        return handler(self, node)
+        return (_HANDLERS.get(kind) or _handler_for(kind))(self, node)
 
     def _col(self, node: Col) -> Shape:
         return ("C", node.alias, node.target.column)
@@ -224,8 +222,9 @@ _HANDLERS: dict[type, Handler] = {
 }
 
 
+@memo(None)
 def _handler_for(kind: type) -> Handler:
-    """Return how a node of a class not met before is walked."""
+    """Return how a node of another class is walked."""
     if writes_own_sql(kind):
         return Fingerprint._unknown
     if issubclass(kind, Query):

@@ -7,7 +7,6 @@ descriptor or a signal, are made by Django's way.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +16,8 @@ from django.db.models.expressions import Col
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
+
+from cacheops.engine import memo
 
 STORING = (DeferredAttribute, ForeignKeyDeferredAttribute)  # descriptors that keep a value in the instance as it is
 
@@ -48,7 +49,7 @@ def _listened(signal: Any, model: type[Model]) -> bool:
     return bool(signal.receivers) and signal.has_listeners(model)
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def maker_of(model: type[Model]) -> Any:
     """Return what makes a model's instances: the model itself, where its own way must be gone."""
     plain = (

@@ -1,9 +1,10 @@
 """What the classes of a query's nodes are known by: their names, what their instances compute, who makes their SQL."""
 
 from functools import cached_property
-from typing import Any
 
 from django.utils.functional import cached_property as django_cached_property
+
+from cacheops.engine import memo
 
 PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
 
@@ -21,38 +22,30 @@ def writes_own_sql(kind: type) -> bool:
     )
 
 
-_names: dict[Any, str] = {}
-_computed: dict[Any, frozenset[str]] = {}
-
-
+@memo(None)
 def name_of(kind: type) -> str:
     """Return a class's name; of one outside of Django with what it holds itself, such as the function that it calls.
 
     Functions make classes of one name, and a release may change one.
     """
-    name = _names.get(kind)
-    if name is None:
-        own = [base for base in kind.__mro__ if not base.__module__.startswith(("django.", "builtins"))]
-        held = {key: value for base in reversed(own) for key, value in vars(base).items() if type(value) in PLAIN}
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        if held:
-            name += repr(sorted((key, value) for key, value in held.items() if not key.startswith("__")))
-        _names[kind] = name
+    own = [base for base in kind.__mro__ if not base.__module__.startswith(("django.", "builtins"))]
+    held = {key: value for base in reversed(own) for key, value in vars(base).items() if type(value) in PLAIN}
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if held:
+        name += repr(sorted((key, value) for key, value in held.items() if not key.startswith("__")))
     return name
 
 
+@memo(None)
 def computed_names(kind: type) -> frozenset[str]:
     """Return the attributes of a class that instances keep once they are computed.
 
     Not `output_field`: it may have been given, and then it decides the SQL of a cast.
     """
-    if kind in _computed:
-        return _computed[kind]
     names = frozenset(
         name
         for base in kind.__mro__
         for name, value in vars(base).items()
         if isinstance(value, django_cached_property | cached_property)
     )
-    found = _computed[kind] = (names | {"_constructor_args"}) - {"output_field"}
-    return found
+    return (names | {"_constructor_args"}) - {"output_field"}

@@ -25,6 +25,7 @@ from django.db.models.lookups import Exact, IntegerFieldExact
 from django.db.models.signals import post_save, pre_save
 
 from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.orm.connection import UNCACHED, CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
@@ -40,7 +41,15 @@ REFUSED = "22012"  # division by zero: of the statement's own check, or of an ex
 # A server that says so has rolled the statement back. After other errors of these kinds nobody knows.
 ROLLED_BACK = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 
-_resting: dict[tuple[str, str], float] = {}  # database and table -> until when (monotonic)
+
+class Cooldowns(Component):
+    """Tables whose saves go the long way for a while."""
+
+    def __init__(self) -> None:
+        self.until: dict[tuple[str, str], float] = {}  # by database and table: monotonic seconds
+
+
+cooldowns = register_component(Cooldowns())
 
 
 def note_save(
@@ -77,7 +86,7 @@ def update_as_guessed(compiler: Any) -> bool:
         or not (is_row_of(compiler.query, instance) and _is_plain(compiler.query))
     ):
         return False
-    if _resting.get((compiler.using, table), 0.0) > time.monotonic():
+    if cooldowns.until.get((compiler.using, table), 0.0) > time.monotonic():
         return False
     guess = guess_of(compiler, instance, connection.transaction.names_fields())
     return guess is not None and _run(compiler, guess)
@@ -172,7 +181,7 @@ def _execute(compiler: Any, announcement: Announcement, guess: dict[str, Any], s
         raise
     except DatabaseError as error:  # the long way will tell, if it is the caller's
         if getattr(error.__cause__, "sqlstate", None) == REFUSED:
-            _resting[connection.alias, table] = time.monotonic() + REST_SECONDS
+            cooldowns.until[connection.alias, table] = time.monotonic() + REST_SECONDS
         return False
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import get_current_timezone
 
 from cacheops.encoding import rows
+from cacheops.engine import Component, memo, register_component
 from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.hydration import with_makers
@@ -78,21 +78,36 @@ class Plan:
 
 _encoder = msgspec.msgpack.Encoder()
 UNCACHEABLE = Plan()
-_plans: dict[Any, Plan] = {}
+
+
+class PlanCache(Component):
+    """The plans of this process, by shape."""
+
+    def __init__(self) -> None:
+        self.by_shape: dict[Any, Plan] = {}
+
+    def add(self, key: Any, plan: Plan) -> None:
+        if len(self.by_shape) >= MAX_PLANS:
+            self.by_shape.clear()
+        self.by_shape[key] = plan
+
+    def settings_changed(self) -> None:
+        self.by_shape.clear()
+
+
+plans = register_component(PlanCache())
 
 
 def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
     """Return the plan of a query's shape; the first query of a shape is compiled for it."""
     # The class of the model, not its name: a migration's model has the same, and its rows make other instances.
     key = (compiler.connection.alias, type(compiler).__name__, compiler.query.model, fingerprint.shape)
-    plan = _plans.get(key)
+    plan = plans.by_shape.get(key)
     if plan is None:
         plan = make_plan(compiler, fingerprint)
         if plan is None:
             return UNCACHEABLE
-        if len(_plans) >= MAX_PLANS:
-            _plans.clear()
-        _plans[key] = plan
+        plans.add(key, plan)
     return plan
 
 
@@ -149,7 +164,7 @@ def shape_name(shape: Shape, tables: frozenset[str]) -> bytes:
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def schema_of(model: type[Model]) -> str:
     """Return a text that changes when the columns of a model's table, their types, or their order change."""
     fields = [

@@ -1,10 +1,9 @@
 """What a statement that Django's ORM has not made may change."""
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
-from cacheops.conf import on_change
+from cacheops.engine import memo
 from cacheops.orm.schema import changed_by_deleting, is_tracked, models_by_table, referring, tables_named
 
 READS = (
@@ -76,7 +75,7 @@ class RawStatement(NamedTuple):
 
 def classify_sql(sql: str) -> RawStatement:
     """Return what a text of SQL may do; texts of ordinary length are classified once."""
-    return _classify_once(sql) if len(sql) < LONG_SQL else _classify(sql)
+    return _classified(sql) if len(sql) < LONG_SQL else _classify(sql)
 
 
 def _classify(sql: str) -> RawStatement:
@@ -89,10 +88,7 @@ def _classify(sql: str) -> RawStatement:
     )
 
 
-_classify_once = lru_cache(maxsize=1024)(_classify)  # the ORM makes the same texts again and again
-
-
-on_change(_classify_once.cache_clear)
+_classified = memo()(_classify)  # the ORM makes the same texts again and again
 
 
 def written_tables(sql: str) -> set[str]:

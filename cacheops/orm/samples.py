@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from django.db import models, router
 from django.db.models.sql.compiler import SQLCompiler
 
 from cacheops.conf import conf
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.connection import cacheops_of
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
@@ -68,7 +68,7 @@ def _values(condition: Any) -> Any:
     return condition if isinstance(condition, list | tuple | set | frozenset) else (condition,)
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def _scheme(
     model: type[models.Model], widths: tuple[tuple[str, int | None], ...]
 ) -> tuple[str, tuple[str, ...], tuple[tuple[str, Part], ...]]:

@@ -1,14 +1,13 @@
 """What is known of the project's tables: their models, their columns, and which columns may stand in a tag."""
 
 import uuid
-from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.db import models
 from django.db.models import deletion
 
-from cacheops.conf import on_change
+from cacheops.engine import memo
 from cacheops.profiles import profile_of
 
 INTEGER_FIELDS: tuple[type, ...] = (
@@ -44,7 +43,7 @@ PLAIN_TYPES: dict[type, type] = {
 EXACT_FIELDS = frozenset({*INTEGER_FIELDS, *TEXT_FIELDS, *RANGE_FIELDS, models.BooleanField, models.UUIDField})
 
 
-@lru_cache(maxsize=1)
+@memo(1)
 def models_by_table() -> dict[str, type[models.Model]]:
     """Return the concrete model of each table, those that Django makes for many-to-many fields included."""
     return {
@@ -54,13 +53,13 @@ def models_by_table() -> dict[str, type[models.Model]]:
     }
 
 
-@lru_cache(maxsize=1)
+@memo(1)
 def tables_by_lower_name() -> dict[str, str]:
     """Return the tables by their names in small letters: databases fold the names that a statement does not quote."""
     return {table.lower(): table for table in models_by_table()}
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def tables_named(word: str) -> tuple[str, ...]:
     """Return the tables that a word of a statement, in small letters, may stand for.
 
@@ -72,13 +71,13 @@ def tables_named(word: str) -> tuple[str, ...]:
     return tuple(table for name, table in tables.items() if word.startswith(f"{name}_"))
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def referring(table: str) -> frozenset[str]:
     """Return a table and all that refer to it, directly or through others: TRUNCATE ... CASCADE empties them too."""
     return _reached(table, object) | {table}
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def changed_by_deleting(table: str) -> frozenset[str]:
     """Return the tables, itself perhaps, whose rows the database itself changes or deletes with those of a table."""
     return _reached(table, BY_DATABASE)
@@ -104,14 +103,14 @@ def _reached(table: str, on_delete: type | tuple[()]) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def is_tracked(table: str) -> bool:
     """Say whether writes to a table are announced, so that reads of it may be cached."""
     model = models_by_table().get(table)
     return model is not None and profile_of(model) is not None
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def fields_by_column(table: str) -> "dict[str, models.Field[Any, Any]]":
     """Return the fields of a table's own columns; for a child of multi-table inheritance without its parents'."""
     return {str(field.column): field for field in models_by_table()[table]._meta.local_concrete_fields}
@@ -124,7 +123,7 @@ def compared_as(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
     return field
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def is_exact(table: str, column: str) -> bool:
     """Say whether a condition on this column may stand in a tag."""
     field = fields_by_column(table).get(column) if table in models_by_table() else None
@@ -134,21 +133,13 @@ def is_exact(table: str, column: str) -> bool:
     return type(field) in EXACT_FIELDS and not getattr(field, "db_collation", None)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def plain_type(table: str, column: str) -> type | None:
     """Return the type whose values of a column compare as they are, without being prepared."""
     return PLAIN_TYPES.get(type(compared_as(fields_by_column(table)[column])))
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def has_ranges(table: str, column: str) -> bool:
     """Say whether a range condition on this column may stand in a tag, as buckets."""
     return is_exact(table, column) and type(compared_as(fields_by_column(table)[column])) in RANGE_FIELDS
-
-
-def forget() -> None:
-    """Forget what depends on settings."""
-    is_tracked.cache_clear()
-
-
-on_change(forget)

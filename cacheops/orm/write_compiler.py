@@ -5,7 +5,6 @@ condition of some query; they are read under the rows' locks, in the same transa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -19,6 +18,7 @@ from django.db.models.sql.constants import MULTI, ROW_COUNT
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
+from cacheops.engine import memo
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.optimistic_save import is_row_of, update_as_guessed
 from cacheops.orm.schema import changed_by_deleting, models_by_table, plain_type
@@ -29,7 +29,7 @@ Values = Mapping[str, Any]  # column -> value
 NO_VALUES: list[Values] = [{}]  # rows were changed, and no value was asked for: what has conditions is not known
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def fields_named(model: type[Model], columns: frozenset[str]) -> list[Any]:
     """Return the fields of these columns, in the model's order; none where it has not all of them."""
     concrete = model._meta.concrete_model or model

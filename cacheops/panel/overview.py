@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.models import QueuedInvalidation
@@ -151,7 +152,7 @@ def one_state(name: str) -> RegionState:
     return replace(found, nodes=tuple(own_looks.with_rates(node) for node in found.nodes))
 
 
-class OwnLooks:
+class OwnLooks(Component):
     """What this process saw of nodes, some seconds apart: regions without processes of their own have no other."""
 
     def __init__(self) -> None:
@@ -169,7 +170,7 @@ class OwnLooks:
         return replace(node, rates=rates_between(seen[0], now))
 
 
-own_looks = OwnLooks()
+own_looks = register_component(OwnLooks())
 
 
 def points(name: str, *, minutes: int = 0, hours: int = 0) -> list[Point]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
 from typing import Any, NamedTuple, TypeVar
 
-from cacheops.conf import on_change
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
 
 K = TypeVar("K", bound=Hashable)
@@ -27,7 +27,7 @@ class Unavailable(NamedTuple):
     why: str
 
 
-class Answers:
+class Answers(Component):
     """What regions have told lately."""
 
     def __init__(self) -> None:
@@ -39,6 +39,8 @@ class Answers:
         """Ask anew the next time: something was changed."""
         with self._lock:
             self._asked.clear()
+
+    settings_changed = forget
 
     def start(self, asks: Mapping[K, Callable[[], Any]], *, kept: float = KEPT) -> None:
         """Have regions begin with what will be asked for."""
@@ -76,5 +78,4 @@ class Answers:
             return future
 
 
-answers = Answers()
-on_change(answers.forget)
+answers = register_component(Answers())

@@ -18,9 +18,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, shortened
 
 ENTRY, TAG, REGISTRY, LOADER, OUTDATED = "e", "t", "r", "l", "o"  # kinds of a table's keys
@@ -63,7 +63,7 @@ class TableKeys:
         return f"{self.base}{LOADER}:{digest}"
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def _keys_of(prefix: str, database: str, table: str) -> TableKeys:
     name = escaped(table)
     return TableKeys(base_of(prefix, database, name), name)

@@ -13,8 +13,9 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+
+from cacheops.engine import memo
 
 VERSION_BYTES = 8  # two changes of one tag get one version once in 2**64
 MAX_NAME = 64  # a longer condition is named by its digest
@@ -51,7 +52,7 @@ class Part:
         return token(value) if self.width is None else str(bucket(value, self.width))
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def parts_of(scheme: str) -> tuple[Part, ...]:
     """Return the parts of a scheme, in its order (that of the columns' names)."""
     parts = []
@@ -61,7 +62,7 @@ def parts_of(scheme: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def columns_of(schemes: frozenset[str]) -> frozenset[str]:
     """Return the columns that stand in any of some schemes."""
     return frozenset(part.column for scheme in schemes for part in parts_of(scheme))

@@ -1,27 +1,29 @@
 """The servers of a region by their options, each once a process."""
 
 import threading
-from typing import ClassVar
 
+from cacheops.engine import Component, register_component
 from cacheops.redis.cluster import ClusterServers
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.replicated import ReplicatedServers
 from cacheops.redis.topology import Servers
 
 
-class _Registry:
+class ServersInUse(Component):
     """The servers in use by this process: equal options share their connections, different options never do."""
 
-    known: ClassVar[dict[ServerOptions, Servers]] = {}
-    lock: ClassVar[threading.Lock] = threading.Lock()
+    def __init__(self) -> None:
+        self.known: dict[ServerOptions, Servers] = {}
+        self.lock = threading.Lock()
+
+
+in_use = register_component(ServersInUse())
 
 
 def servers(options: ServerOptions) -> Servers:
     """Return the servers for these options, the same object each time. Nothing is sent yet."""
-    with _Registry.lock:
-        found = _Registry.known.get(options)
+    with in_use.lock:
+        found = in_use.known.get(options)
         if found is None:
-            found = _Registry.known[options] = (
-                ClusterServers(options) if options.cluster else ReplicatedServers(options)
-            )
+            found = in_use.known[options] = ClusterServers(options) if options.cluster else ReplicatedServers(options)
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections
 
-from cacheops.conf import on_change
+from cacheops.engine import Component, register_component
 
 # One row, one column: null where there is no such table.
 EXISTS = {
@@ -14,18 +14,28 @@ EXISTS = {
     "sqlite": "SELECT max(name) FROM sqlite_master WHERE name = '{}'",
 }
 
-_with_table: set[tuple[str, str]] = set()  # databases and tables that were seen
-on_change(_with_table.clear)
+
+class KnownTables(Component):
+    """The databases and tables that were seen: they stay."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+
+    def settings_changed(self) -> None:
+        self.seen.clear()
+
+
+known_tables = register_component(KnownTables())
 
 
 def has_table(database: str, table: str) -> bool:
     """Say whether a table of ours is there: a project may not have migrated yet."""
-    if (database, table) in _with_table:
+    if (database, table) in known_tables.seen:
         return True
     connection: Any = connections[database]
     if _rows(connection, EXISTS[connection.vendor].format(table))[0][0] is None:
         return False
-    _with_table.add((database, table))
+    known_tables.seen.add((database, table))
     return True
 
 

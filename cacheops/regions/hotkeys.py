@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreError
 from cacheops.protocol.keys import USAGE, base_of
 from cacheops.protocol.tags import WHOLE_TABLE
@@ -31,7 +32,7 @@ HOURS = 24  # that are kept
 HOUR = 3600
 
 
-class Usage:
+class Usage(Component):
     """What this process has sampled. Increments may be lost between threads: it is a sample."""
 
     def __init__(self) -> None:
@@ -67,8 +68,8 @@ class Usage:
             send = partial(region.store.inspection.add_counts, key, counts, HOUR_NAMES, ttl)
             region.guard().send_nowait(send, _log_refusal)
 
-    def restart(self) -> None:
-        """Look at the settings at the next look-up: they have changed."""
+    def settings_changed(self) -> None:
+        """Look at the settings at the next look-up."""
         self.left = 0
 
 
@@ -77,8 +78,7 @@ def _log_refusal(outcome: StoreError | None) -> None:
         logger.warning("A region refused to count what is used: %s", outcome)
 
 
-usage = Usage()
-on_change(usage.restart)
+usage = register_component(Usage())
 
 
 def hour_key(moment: float) -> str:

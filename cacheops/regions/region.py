@@ -9,7 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.redis.options import PAUSE
@@ -104,7 +105,7 @@ class Region:
         self.outbox.recheck()
 
 
-class RegionHandler:
+class RegionHandler(Component):
     """The regions that CACHEOPS_REGIONS names, made on first use and shared by all threads."""
 
     def __init__(self) -> None:
@@ -134,6 +135,8 @@ class RegionHandler:
             for region in self._regions.values():
                 region.store.close()
             self._regions.clear()
+
+    settings_changed = close = reset
 
 
 def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
@@ -182,5 +185,4 @@ def store_for(alias: str) -> Store:
     )
 
 
-regions = RegionHandler()
-on_change(regions.reset)
+regions = register_component(RegionHandler())

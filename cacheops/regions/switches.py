@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, connections
 
-from cacheops.conf import on_change
+from cacheops.engine import Component, register_component
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.direct_sql import ask
 from cacheops.regions.region import regions
@@ -26,7 +26,7 @@ LOOK_SECONDS = 1.0  # between two looks of a process: how late a pause may come
 NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
 
 
-class Controls:
+class Controls(Component):
     """What this process was last told."""
 
     def __init__(self) -> None:
@@ -38,6 +38,8 @@ class Controls:
         self._paused_in: dict[str, tuple[str, ...]] = {}  # by database
         self._next_look: dict[str, float] = {}
         self._applied: dict[str, int] = {}  # by database: the last reset that was done
+
+    settings_changed = reset
 
     def hold(self, databases: Sequence[str], tables: Sequence[TableTags]) -> bool:
         """Say whether a read of these tables is to go past the cache. Looks at what is told when it is time to."""
@@ -84,5 +86,4 @@ def close_circuit(name: str) -> bool:
     return False
 
 
-controls = Controls()
-on_change(controls.reset)
+controls = register_component(Controls())

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, ServerRefused, StoreError, StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.minute_log import MinuteLog
@@ -258,21 +259,25 @@ class _GuardedReply(Generic[T]):
         self._reply.on_result(report)
 
 
-class _Circuits:
+class Circuits(Component):
     """The circuits of this process: one a region's servers, whoever asks them."""
 
-    known: ClassVar[dict[tuple[tuple[str, ...], float], CacheCircuitBreaker]] = {}
-    lock: ClassVar[threading.Lock] = threading.Lock()
+    def __init__(self) -> None:
+        self.known: dict[tuple[tuple[str, ...], float], CacheCircuitBreaker] = {}
+        self.lock = threading.Lock()
+
+    def settings_changed(self) -> None:
+        self.known.clear()
+
+
+circuits = register_component(Circuits())
 
 
 def circuit_of(addresses: tuple[str, ...], pause: float) -> CacheCircuitBreaker:
     """Return the circuit of the servers at these addresses; the engine and the region's cache share it."""
-    found = _Circuits.known.get((addresses, pause))
+    found = circuits.known.get((addresses, pause))
     if found is None:
         made = CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery, pause=pause)
-        with _Circuits.lock:
-            found = _Circuits.known.setdefault((addresses, pause), made)
+        with circuits.lock:
+            found = circuits.known.setdefault((addresses, pause), made)
     return found
-
-
-on_change(_Circuits.known.clear)

@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
+from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.profiles import profile_of
@@ -33,7 +34,7 @@ class Warmer:
     batch: int = BATCH  # keys at a time: the bars move, and a run can be interrupted, between two batches
 
 
-_warmers: dict[str, Warmer] = {}
+_warmers: Registrations[Warmer] = register_component(Registrations())
 
 
 def register_warmer(

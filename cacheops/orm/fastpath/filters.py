@@ -2,12 +2,11 @@
 
 import enum
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import models
 
-from cacheops.orm.plan import MAX_PLANS
+from cacheops.engine import memo
 from cacheops.orm.schema import PLAIN_TYPES, compared_as
 
 
@@ -16,9 +15,6 @@ class Conditions(NamedTuple):
 
     shape: tuple[Any, ...]  # names, sorted; the type of each value, or the value where it is True or False
     values: list[Any]  # in the order of the names, which is that of the parameters
-
-
-_proven: set[Any] = set()  # model, shape, names: Django has built such a query without complaint
 
 
 def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Conditions | None:
@@ -34,20 +30,10 @@ def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Condit
     return Conditions((*names, *kinds), values)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def plain_kind(model: type[models.Model], name: str) -> type | None:
     """Return the type of the values that a condition on an own column takes as they are."""
     for field in model._meta.local_concrete_fields:
         if name in (field.name, field.attname) or (name == "pk" and field.primary_key):
             return PLAIN_TYPES.get(type(compared_as(field)))
     return None
-
-
-def is_proven(proof: Any) -> bool:
-    return proof in _proven
-
-
-def prove(proof: Any) -> None:
-    if len(_proven) >= MAX_PLANS:
-        _proven.clear()
-    _proven.add(proof)

@@ -11,10 +11,9 @@ from django.db.models import QuerySet
 from django.db.models.query import MAX_GET_RESULTS
 from django.db.models.query_utils import Q
 
-from cacheops.conf import on_change
 from cacheops.encoding.rows import Row
 from cacheops.orm.fastpath.filters import plain_kind
-from cacheops.orm.fastpath.learnt import planned
+from cacheops.orm.fastpath.learnt import fast_plans, planned
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.orm.schema import compared_as
@@ -58,22 +57,17 @@ class GetPlan:
             return cursor.fetchall()
 
 
-_get_plans: dict[tuple[type[models.Model], str, str], GetPlan | None] = {}
-
-
-on_change(_get_plans.clear)
-
-
 def get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: Any) -> GetPlan | None:
     """Return the plan of `get(name=value)`; None where only the long way is right."""
     key = (queryset.model, database, name)
     try:
-        return _get_plans[key]
+        held: GetPlan | None = fast_plans.gets[key]
+        return held
     except KeyError:
         pass
     found = _make_get_plan(queryset, database, name, value)
     if found is not None or not _is_unique(queryset.model, name):
-        _get_plans[key] = found
+        fast_plans.gets[key] = found
     return found
 
 
@@ -107,7 +101,7 @@ def _make_get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: A
         sql, bound = query.get_compiler(using=database).as_sql()
     except EmptyResultSet:  # of a value that no row can have: another one will teach
         return None
-    kind = plain_kind(queryset.model, name)  # type: ignore[arg-type]
+    kind = plain_kind(queryset.model, name)
     takes_as_it_is = kind is type(value) and list(bound) == [value] and type(bound[0]) is type(value)
     return GetPlan(plan, type(value), names, compiler.converters_of(plan), compiler, sql if takes_as_it_is else None)
 

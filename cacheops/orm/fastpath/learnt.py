@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.db.models.query import FlatValuesListIterable, ValuesIterable, ValuesListIterable
 
-from cacheops.conf import on_change
 from cacheops.encoding.rows import Row
+from cacheops.engine import Component, register_component
 from cacheops.orm.fastpath.filters import Conditions
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import dict_maker
@@ -27,8 +27,6 @@ class Short(NamedTuple):
 
 
 MISSING: Any = object()
-_shorts: dict[Any, Short | None] = {}  # None: the long way is right
-on_change(_shorts.clear)
 
 Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taught it
 Make = Callable[[Iterable[Sequence[Any]]], list[Any]]
@@ -40,9 +38,40 @@ MAKERS: dict[type, Callable[[list[str]], Make]] = {
 }
 
 
+class FastPlans(Component):
+    """The fast plans of this process; None stands where the ordinary way is right."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[Any, Short | None] = {}
+        self.gets: dict[Any, Any] = {}  # of get() by a unique field: by model, database and field
+        self.validated: set[Any] = set()  # model, shape, names: Django has built such a query without complaint
+
+    def clear(self) -> None:
+        for held in (self.by_kind, self.gets, self.validated):
+            held.clear()
+
+    settings_changed = clear
+
+    def add(self, kind: Any, short: Short | None) -> None:
+        if len(self.by_kind) >= MAX_PLANS:
+            self.by_kind.clear()
+        self.by_kind[kind] = short
+
+    def mark_validated(self, key: Any) -> None:
+        if len(self.validated) >= MAX_PLANS:
+            self.validated.clear()
+        self.validated.add(key)
+
+    def is_validated(self, key: Any) -> bool:
+        return key in self.validated
+
+
+fast_plans = register_component(FastPlans())
+
+
 def known(kind: Any) -> Short | None:
     """Return how to answer a kind of queries, None where the long way is right, MISSING where nobody knows yet."""
-    return _shorts.get(kind, MISSING)
+    return fast_plans.by_kind.get(kind, MISSING)
 
 
 def nothing_learnt() -> Learnt:
@@ -56,9 +85,7 @@ def remember(kind: Any, conditions: Conditions | None, learnt: Learnt) -> None:
         return
     if short is not None and any(value in parameters[:place] for place, value in enumerate(parameters)):
         return  # of two that are equal nobody knows which is which
-    if len(_shorts) >= MAX_PLANS:
-        _shorts.clear()
-    _shorts[kind] = short if parameters == conditions.values else None
+    fast_plans.add(kind, short if parameters == conditions.values else None)
 
 
 def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:

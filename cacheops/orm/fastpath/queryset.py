@@ -7,7 +7,7 @@ parameters the query has. The first of each kind is built, and teaches both.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 
 from django.db import models, router
@@ -16,9 +16,10 @@ from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
 from cacheops.encoding.rows import Row
+from cacheops.engine import memo
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.fastpath.aggregates import aggregates_asked, aggregates_learnt
-from cacheops.orm.fastpath.filters import Conditions, conditions_of, is_proven, prove
+from cacheops.orm.fastpath.filters import Conditions, conditions_of
 from cacheops.orm.fastpath.learnt import (
     MAKERS,
     MISSING,
@@ -26,6 +27,7 @@ from cacheops.orm.fastpath.learnt import (
     Make,
     Short,
     converted,
+    fast_plans,
     known,
     nothing_learnt,
     planned,
@@ -43,7 +45,7 @@ M = TypeVar("M", bound=models.Model)
 PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred columns, from Django 6.1 on
 
 
-@lru_cache(maxsize=1024)
+@memo()
 def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
     """Say whether a class of querysets has no way of its own to copy itself."""
     return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
@@ -90,10 +92,10 @@ class ShortQuerySet(models.QuerySet[M]):
         if found is None:
             return super().filter(*args, **kwargs)
         proof = (self.model, found.shape, None)
-        if is_proven(proof) and copies_as_django(type(self)):
+        if fast_plans.is_validated(proof) and copies_as_django(type(self)):
             return self._sharing(_deferred_filter=(False, (), kwargs), _conditions=found)
         clone = super().filter(**kwargs)
-        prove(proof)
+        fast_plans.mark_validated(proof)
         return clone
 
     def _values(self, *fields: Any, **expressions: Any) -> Self:
@@ -101,10 +103,10 @@ class ShortQuerySet(models.QuerySet[M]):
         if self._waits() and self._names is None and not expressions and all(type(name) is str for name in fields):
             assert self._conditions is not None
             proof = (self.model, self._conditions.shape, fields)
-        if not is_proven(proof) or not copies_as_django(type(self)):
+        if not fast_plans.is_validated(proof) or not copies_as_django(type(self)):
             clone = super()._values(*fields, **expressions)  # type: ignore[misc]
             if proof is not None:
-                prove(proof)
+                fast_plans.mark_validated(proof)
             return clone
         return self._sharing(_fields=fields, _names=fields)
 

@@ -6,7 +6,7 @@ buffered write becomes, and when, is `manage.py flush_writes`' (cacheops/pattern
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,8 @@ from django.apps import apps
 from django.core.cache.backends.base import BaseCache
 from django.db import DatabaseError
 
-from cacheops.conf import conf, on_change
+from cacheops.conf import conf
+from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import NotBuffered, StoreError
 from cacheops.patterns.write_behind.buffer import Buffer, Newest
 from cacheops.patterns.write_behind.redis_buffer import buffer_of
@@ -83,9 +84,6 @@ class WriteBehindCache(Generic[Item, Result]):
         self._newest_of = newest_of
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(item_type)
-        self._buffers: dict[tuple[str, str], Buffer] = {}
-        self._lock = threading.Lock()
-        on_change(self._buffers.clear)
         registered[name] = self
 
     def write(self, item: Item) -> Acknowledged[Result]:
@@ -153,13 +151,13 @@ class WriteBehindCache(Generic[Item, Result]):
     @property
     def buffer(self) -> Buffer:
         """The local region's. Raise StoreUnavailable where a cluster was never reached yet."""
-        place = (conf.local_region, conf.prefix)
-        found = self._buffers.get(place)
+        place = (self.name, conf.local_region, conf.prefix)
+        found = registered.buffers.get(place)
         if found is None:
-            with self._lock:
+            with registered.lock:
                 base = base_of(conf.prefix, WRITE_BEHIND, self.name)
-                found = self._buffers.get(place) or buffer_of(regions.local.store, base, conf.wait_seconds)
-                self._buffers[place] = found
+                found = registered.buffers.get(place) or buffer_of(regions.local.store, base, conf.wait_seconds)
+                registered.buffers[place] = found
         return found
 
     def encode(self, item: Item) -> bytes:
@@ -198,7 +196,19 @@ class NewestItems(BaseCache, Generic[Item]):
         return self._buffered.newest_many(list(keys))
 
 
-registered: dict[str, WriteBehindCache[Any, Any]] = {}  # by name; each is made once, where its writer is
+class WriteBehindCaches(Registrations[WriteBehindCache[Any, Any]]):
+    """Each is made once, where its writer is."""
+
+    def __init__(self, known: Mapping[str, WriteBehindCache[Any, Any]] | None = None) -> None:
+        super().__init__(known)
+        self.buffers: dict[tuple[str, str, str], Buffer] = {}  # by cache, region and prefix
+        self.lock = threading.Lock()
+
+    def settings_changed(self) -> None:
+        self.buffers.clear()
+
+
+registered = register_component(WriteBehindCaches())
 
 
 def state() -> tuple[WriteBehindState, ...]:

@@ -28,9 +28,9 @@ NO_TRIGGER = "DROP TRIGGER move_book ON testapp_book; DROP FUNCTION move_book"
 
 @pytest.fixture(autouse=True)
 def _rested() -> Iterator[None]:
-    optimistic_save._resting.clear()
+    optimistic_save.cooldowns.until.clear()
     yield
-    optimistic_save._resting.clear()
+    optimistic_save.cooldowns.until.clear()
 
 
 def titles(shelf: int) -> dict[int, str]:
@@ -147,7 +147,7 @@ def test_a_trigger_that_moves_the_row():
         assert titles(2).get(1) is None
         rename(book)
         assert titles(2)[1] == "new"
-        assert optimistic_save._resting
+        assert optimistic_save.cooldowns.until
     finally:
         with connection.cursor() as cursor:
             cursor.execute(NO_TRIGGER)
@@ -171,7 +171,7 @@ def test_a_statement_that_waits_longer_than_its_marks_may_stand(settings):
     held.open()
     holder.result()
     writer.result()
-    assert optimistic_save._resting  # it has refused itself
+    assert optimistic_save.cooldowns.until  # it has refused itself
     assert titles(1)[1] == "new"
 
 

@@ -38,7 +38,7 @@ def back(settings: Any) -> Region:
 def test_a_sampled_read(back: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     """The read before which the sample is sent finds the region back."""
     monkeypatch.setattr(hotkeys, "TELL_SECONDS", 0.0)
-    usage.restart()
+    usage.settings_changed()
     Book.objects.get(pk=1)
     assert back.breaker.state is CircuitState.CLOSED
     assert is_hit("default", lambda: Book.objects.get(pk=1))
