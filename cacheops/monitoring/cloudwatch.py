@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
@@ -26,8 +27,6 @@ from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 NAMESPACE = "XYZCorp/Cache"
 DIMENSION = "CacheCluster"
 MAX_METRICS = 500  # a request: PutMetricData takes 1,000 metrics and 1 MB; these are at most 200 kB
-ATTEMPTS = 5  # of botocore, with growing pauses
-CONNECT_SECONDS, READ_SECONDS = 5, 10
 
 COUNTS = (  # metric, count of Reads
     ("CacheHits", "hits"),
@@ -70,7 +69,7 @@ class CloudWatchCacheMetrics:
     @property
     def client(self) -> Any:
         if self._client is None:
-            self._client = make_client()
+            self._client = from_aws("make_client")()
         return self._client
 
     def publish_metrics(self, cluster_name: str) -> list[Datum]:
@@ -121,9 +120,7 @@ class CloudWatchCacheMetrics:
         yield from source_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
-        client = self.client  # says what is missing, where boto3 is
-        from botocore.exceptions import BotoCoreError, ClientError
-
+        client, errors = self.client, from_aws("ERRORS")
         stamp = dt.datetime.fromtimestamp(moment, dt.UTC)
         metrics = [
             {
@@ -138,7 +135,7 @@ class CloudWatchCacheMetrics:
         for start in range(0, len(metrics), MAX_METRICS):
             try:
                 client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MAX_METRICS])
-            except (BotoCoreError, ClientError) as error:
+            except errors as error:
                 raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
 
 
@@ -203,13 +200,9 @@ def cluster_of(region: str) -> str:
     return conf.cloudwatch_clusters.get(region, region)
 
 
-def make_client() -> Any:
-    """Return a client that tries again by itself. Region, credentials and endpoint are the environment's (AWS_...)."""
+def from_aws(name: str) -> Any:
+    """Return a name of the module that imports boto3. Raise InvalidOption where that is not installed."""
     try:
-        import boto3
-        from botocore.config import Config
+        return import_string(f"cacheops.monitoring.aws.{name}")
     except ImportError as error:
         raise InvalidOption("CloudWatch needs boto3: pip install -r requirements-aws.txt.") from error
-    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    limits = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
-    return boto3.client("cloudwatch", config=limits)

@@ -41,7 +41,7 @@ def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> S
             if region.misses.get(request.label, 0) >= MISSES_AHEAD:
                 ahead = (miss or Miss)(region, request, load)
                 ahead.begin()
-            found = look_up(region, request) if tracing.tracer is None else tracing.around(look_up, region, request)
+            found = look_up(region, request) if tracing.start_span is None else tracing.around(look_up, region, request)
     except StoreError as error:
         return bypass(request, load, error)
     if found is None:

