@@ -18,7 +18,7 @@ STARTER = "cacheops.instrumentation.opentelemetry.span_starter"
 
 
 class Tracing(Component):
-    """Makes spans; `start_span` is None where nobody records them, as a span that nobody sees costs time, too."""
+    """Makes spans; `start_span` is None where none are recorded, as an unrecorded span costs time, too."""
 
     def __init__(self) -> None:
         self.start_span: Any = None
@@ -27,7 +27,7 @@ class Tracing(Component):
         """Find out whether spans are recorded. Called when Django is ready and at each flush: an SDK may come later."""
         try:
             wanted = conf.tracing
-        except InvalidOption:  # `manage.py check` comes after this, and tells of it
+        except InvalidOption:  # `manage.py check` comes after this, and reports it
             wanted = False
         try:
             self.start_span = import_string(STARTER)(NAME, SPAN) if wanted else None
@@ -37,7 +37,7 @@ class Tracing(Component):
     settings_changed = install
 
     def around(self, look_up: Callable[..., Sequence[Any] | None], region: Any, request: Any) -> Any:
-        """Return what a look-up returns; its span tells the model, the operation, and whether it was a hit."""
+        """Return what a look-up returns; its span has the model, the operation, and whether it was a hit."""
         model, _, operation = request.label.rpartition(":")
         attributes = {"cacheops.region": region.name, "cacheops.model": model, "cacheops.operation": operation}
         with self.start_span(attributes=attributes) as span:

@@ -1,4 +1,4 @@
-"""The figures of a region for CloudWatch: namespace XYZCorp/Cache, dimension CacheCluster (specification, appendix B).
+"""A region's metrics for CloudWatch: namespace XYZCorp/Cache, dimension CacheCluster (specification, appendix B).
 
 Counts are what happened since the last publication, not since some start: what was published last is noted in the
 region, so periods follow each other without a gap over restarts, and whatever could not be published is in the next
@@ -17,10 +17,10 @@ from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
-from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.monitoring.fleet import fleet_state
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.stats import Reads
 from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 
@@ -59,7 +59,7 @@ class Datum:
 
 
 class CloudWatchCacheMetrics:
-    """Publishes one region's figures. `client` is a boto3 client of CloudWatch, made on first use."""
+    """Publishes one region's metrics. `client` is a boto3 client of CloudWatch, made on first use."""
 
     def __init__(self, cache_monitor: CacheMonitor, client: Any = None, clock: Callable[[], float] = time.time) -> None:
         self.cache_monitor = cache_monitor
@@ -89,7 +89,7 @@ class CloudWatchCacheMetrics:
         """Return what `publish_metrics` would publish now."""
         return list(self._data(self._last(cluster_name), self._known()))
 
-    # --- what is told -----------------------------------------------------------------------------------------------
+    # --- what is sent -----------------------------------------------------------------------------------------------
 
     def _known(self) -> Published:
         usage = self.cache_monitor.usage()
@@ -113,11 +113,11 @@ class CloudWatchCacheMetrics:
             yield from period_data(last, now, {node.server for node in self._nodes if node.role != "replica"})
         yield from state_data(self._nodes)
         try:
-            told = fleet_state(self.cache_monitor.region.name)
+            fleets = fleet_state(self.cache_monitor.region.name)
         except CacheopsError:
-            told = {}
-        yield Datum("CacheOpenBreakers", sum(one.open for one in told.values()), "Count")
-        yield from source_data()
+            fleets = {}
+        yield Datum("CacheOpenBreakers", sum(one.open for one in fleets.values()), "Count")
+        yield from gauge_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
         client, errors = self.client, from_aws("ERRORS")
@@ -140,7 +140,7 @@ class CloudWatchCacheMetrics:
 
 
 def period_data(last: Published, now: Published, primaries: set[str]) -> Iterator[Datum]:
-    """Yield what happened between two looks. A rate of nothing is not told."""
+    """Yield what happened between two looks. A rate of nothing is left out."""
     reads = Reads.of(grown(last.reads, now.reads))
     if reads.hit_rate is not None:
         yield Datum("CacheHitRate", 100 * reads.hit_rate, "Percent")
@@ -155,12 +155,12 @@ def period_data(last: Published, now: Published, primaries: set[str]) -> Iterato
     yield Datum("CacheFilledBytes", reads.bytes, "Bytes")
     yield Datum("CacheInvalidations", since(last.invalidations, now.invalidations), "Count")
     for name, place in (("CacheEvictedKeys", 0), ("CacheExpiredKeys", 1)):
-        told = {server: counts for server, counts in now.nodes.items() if server in primaries}
-        grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in told.items())
+        held = {server: counts for server, counts in now.nodes.items() if server in primaries}
+        grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in held.items())
         yield Datum(name, sum(grew), "Count")
 
 
-def state_data(nodes: Sequence[NodeFigures]) -> Iterator[Datum]:
+def state_data(nodes: Sequence[NodeStats]) -> Iterator[Datum]:
     """Yield how the nodes are now."""
     primaries = [node for node in nodes if node.role != "replica" and not node.error]
     yield Datum("CacheMemoryUsage", sum(node.used_memory for node in primaries), "Bytes")
@@ -173,11 +173,11 @@ def state_data(nodes: Sequence[NodeFigures]) -> Iterator[Datum]:
     yield Datum("CacheNodesDown", sum(bool(node.error) for node in nodes), "Count")
 
 
-def source_data() -> Iterator[Datum]:
-    """Yield the figures of registered sources: write_behind's depth is CacheWriteBehindDepth."""
-    for name, source in registered_sources().items():
+def gauge_data() -> Iterator[Datum]:
+    """Yield the registered gauges: write_behind's depth is CacheWriteBehindDepth."""
+    for name, read in registered_gauges().items():
         try:
-            found = source()
+            found = read()
         except (CacheopsError, DatabaseError):
             continue
         for figure, value in found.items():

@@ -153,7 +153,7 @@ def unprivileged_user() -> str | None:
 
 
 def has_tls(path: Path) -> bool:
-    """Tell whether a Redis program was built with TLS, by a message that only that code holds."""
+    """Return whether a Redis program was built with TLS, by a message that only that code holds."""
     return b"Failed to load certificate" in path.read_bytes()
 
 
