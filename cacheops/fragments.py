@@ -11,8 +11,9 @@ from django.template import Context, Library, Node, NodeList
 from django.template.base import FilterExpression, Parser, Token
 from django.template.library import parse_bits
 
-from cacheops.decorators.functions import CachedFunction, NotKept, Sample
+from cacheops.decorators.functions import CachedFunction, NotKept
 from cacheops.decorators.visitors import secrets_of
+from cacheops.orm.samples import SampleLike
 from cacheops.protocol.keys import digest
 
 logger = logging.getLogger("cacheops")
@@ -21,7 +22,7 @@ logger = logging.getLogger("cacheops")
 def fragment(
     name: str,
     render: Callable[[], str],
-    samples: tuple[Sample, ...],
+    samples: tuple[SampleLike, ...],
     timeout: float | str | None,
     extra: tuple[Any, ...],
     request: HttpRequest | None,
@@ -49,7 +50,7 @@ def invalidate_fragment(fragment_name: str, *extra: Any) -> None:
 
 
 def _function(
-    name: str, render: Callable[[], str], samples: tuple[Sample, ...], timeout: float | str | None
+    name: str, render: Callable[[], str], samples: tuple[SampleLike, ...], timeout: float | str | None
 ) -> CachedFunction[Any, str]:
     def rendered(*extra: Any) -> str:
         return render()

@@ -1,17 +1,15 @@
 """Cached functions: the result of a call as an entry."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast
-
-from django.db import models
 
 from cacheops.conf import conf
 from cacheops.decorators.keys import FunctionKeys
 from cacheops.encoding import objects
 from cacheops.exceptions import InvalidOption, UnencodableValue
-from cacheops.orm.samples import RowsOf, database_of, model_of, sample_tables, sources_of
+from cacheops.orm.samples import Sample, SampleLike, model_of, sample_databases, sample_tables
 from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys
 from cacheops.reading.fetch import fetch
@@ -23,8 +21,8 @@ from cacheops.stores.base import MarkedTable, TableTags
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Sample = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 
+UNSAMPLED = Profile()  # of functions that depend on nothing but time
 CALL = "call"  # the scheme of a function's calls: one tag a call
 
 
@@ -45,7 +43,7 @@ class CachedFunction(Generic[P, R]):
     def __init__(
         self,
         func: Callable[P, R],
-        samples: Iterable[Sample] = (),
+        samples: Iterable[SampleLike] = (),
         *,
         timeout: float | str | None = None,
         extra: Any = None,
@@ -61,10 +59,11 @@ class CachedFunction(Generic[P, R]):
         self._kept_last = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self.is_passed():
+        samples = self.samples_to_cache()
+        if samples is None:
             return self.func(*args, **kwargs)
         extra = self.keys.extra(args, kwargs)
-        return self.answer(self.keys.call(args, kwargs), extra, lambda: self.func(*args, **kwargs))
+        return self.answer(samples, self.keys.call(args, kwargs), extra, lambda: self.func(*args, **kwargs))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -79,16 +78,18 @@ class CachedFunction(Generic[P, R]):
 
     # --- by the key of a call -----------------------------------------------------------------------------------------
 
-    def is_passed(self) -> bool:
-        """Return whether calls go past the cache now."""
-        return decide_entry(sources_of(self._samples), self._profile().timeout) is not None
+    def samples_to_cache(self) -> Sequence[Sample] | None:
+        """Return what a result depends on; None where calls go past the cache now."""
+        samples = [Sample(given) for given in self._samples]
+        bypass = decide_entry((sample.source for sample in samples), self._profile().timeout)
+        return samples if bypass is None else None
 
-    def answer(self, call: Any, variant: Any, load: Callable[[], R]) -> R:
+    def answer(self, samples: Sequence[Sample], call: Any, variant: Any, load: Callable[[], R]) -> R:
         """Return the result of a variant of a call, from its entry if it is there, otherwise of `load`.
 
         `load` may raise NotKept with a result.
         """
-        request = self._request(call, variant)
+        request = self._request(samples, call, variant)
         called: list[R] = []
 
         def rows() -> list[tuple[Any]]:
@@ -107,7 +108,7 @@ class CachedFunction(Generic[P, R]):
         return called[0] if called else objects.unpack(found[0][0])
 
     def entry_key(self, call: Any, variant: Any) -> str:
-        request = self._request(call, variant)
+        request = self._request([Sample(given) for given in self._samples], call, variant)
         return request.keys.entry(request.digest)
 
     def invalidate_call(self, call: Any) -> None:
@@ -119,21 +120,26 @@ class CachedFunction(Generic[P, R]):
     def _table(self) -> TableKeys:
         return TableKeys.of(conf.prefix, FUNCTIONS, self.keys.name)
 
-    def _request(self, call: Any, variant: Any) -> Request:
+    def _request(self, samples: Sequence[Sample], call: Any, variant: Any) -> Request:
         tag = self.keys.call_digest(call)
         own = TableTags(self._table(), (tag,), (CALL,))
-        tables = sample_tables(self._samples)
-        databases = tuple(sorted({database_of(sample) for sample in self._samples}))
-        entry = self.keys.entry_digest(tag, variant)
-        return Request(entry, (own, *tables), self._profile(), f"{self.keys.name}:call", databases)
+        return Request(
+            self.keys.entry_digest(tag, variant),
+            (own, *sample_tables(samples)),
+            self._profile(),
+            f"{self.keys.name}:call",
+            sample_databases(samples),
+        )
 
     def _profile(self) -> Profile:
-        profile: Profile | None = Profile()
-        for sample in self._samples[:1]:
-            profile = profile_of(model_of(sample))
-        timeout = self._timeout if self._timeout is not None else (profile or Profile()).timeout
-        lock = self._lock and self._kept_last
-        return replace(profile or Profile(), timeout=conf.ttl.get_ttl(timeout), lock=lock, level="fresh")
+        profile = (profile_of(model_of(self._samples[0])) if self._samples else None) or UNSAMPLED
+        timeout = conf.ttl.get_ttl(profile.timeout if self._timeout is None else self._timeout)
+        return _profile_of_calls(profile, timeout, self._lock and self._kept_last)
+
+
+@functools.lru_cache(maxsize=1024)
+def _profile_of_calls(profile: Profile, timeout: float, lock: bool) -> Profile:
+    return replace(profile, timeout=timeout, lock=lock, level="fresh")
 
 
 def packed_or_none(value: Any) -> Any:
@@ -160,7 +166,7 @@ def cached(
 
 
 def cached_as(
-    *samples: Sample,
+    *samples: SampleLike,
     timeout: float | str | None = None,
     extra: Any = None,
     lock: bool = True,
@@ -176,7 +182,7 @@ def cached_as(
     return lambda func: CachedFunction(func, samples, timeout=timeout, extra=extra, lock=lock, key=key)
 
 
-def check_samples(samples: Iterable[Sample]) -> None:
+def check_samples(samples: Iterable[SampleLike]) -> None:
     if not samples:
         raise InvalidOption("cached_as needs a sample: a queryset, a model or an instance; or use cached.")
     for sample in samples:

@@ -8,18 +8,20 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from cacheops.decorators.functions import CachedFunction, NotKept, Sample, check_samples
+from cacheops.decorators.functions import CachedFunction, NotKept, check_samples
 from cacheops.decorators.keys import innermost
 from cacheops.decorators.visitors import (
     SCRIPTED,
     Used,
     address_of,
     asked_by,
+    canonical,
     is_private,
     secrets_of,
     varies_on,
     watched,
 )
+from cacheops.orm.samples import SampleLike
 
 logger = logging.getLogger("cacheops")
 
@@ -36,7 +38,7 @@ def cached_view(
 
 
 def cached_view_as(
-    *samples: Sample,
+    *samples: SampleLike,
     timeout: float | str | None = None,
     extra: Any = None,
     lock: bool = True,
@@ -64,8 +66,10 @@ class CachedView:
 
     def __call__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         view = self._cached.func
-        has_credentials = "Authorization" in request.headers and not self._cached.keys.chooses  # RFC 9111, 3.5
-        if request.method not in ("GET", "HEAD") or has_credentials or self._cached.is_passed():
+        has_credentials = "HTTP_AUTHORIZATION" in request.META and not self._cached.keys.chooses  # RFC 9111, 3.5
+        is_read = request.method in ("GET", "HEAD")
+        samples = self._cached.samples_to_cache() if is_read and not has_credentials else None
+        if samples is None:
             return view(request, *args, **kwargs)
         headers = self._headers
 
@@ -76,11 +80,12 @@ class CachedView:
                 raise NotKept(response)
             return response
 
-        return self._cached.answer(address_of(request), self._variant(request, args, kwargs, headers), load)
+        address, variant = self._call(request, args, kwargs, headers)
+        return self._cached.answer(samples, address, variant, load)
 
     def key(self, request: HttpRequest, *args: Any, **kwargs: Any) -> str:
         """Return the key of the entry of a request, in the active language and time zone."""
-        return self._cached.entry_key(address_of(request), self._variant(request, args, kwargs, self._headers))
+        return self._cached.entry_key(*self._call(request, args, kwargs, self._headers))
 
     def invalidate(self, address: HttpRequest | str, *args: Any, **kwargs: Any) -> None:
         """Make all responses of an address misses: a full one, or a request's. The view's arguments are part of it.
@@ -94,10 +99,12 @@ class CachedView:
         found: frozenset[str] = self._memory.get(VARIES, SCRIPTED)
         return found
 
-    def _variant(self, request: HttpRequest, args: Any, kwargs: Any, headers: frozenset[str]) -> Any:
+    def _call(self, request: HttpRequest, args: Any, kwargs: Any, headers: frozenset[str]) -> tuple[str, Any]:
+        """Return a request's address, and what tells it from others of that address."""
+        full = request.build_absolute_uri()
         arguments = self._cached.keys.of("arguments", (args, kwargs)) if args or kwargs else None
         extra = self._cached.keys.extra((request, *args), kwargs)
-        return request.method, request.get_host(), asked_by(request, headers), arguments, extra
+        return canonical(full), (request.method, full, asked_by(request, headers), arguments, extra)
 
     def _is_shared(self, response: HttpResponse, used: Used, given: set[str], headers: frozenset[str]) -> bool:
         """Return whether others may get this response; tell once why not, where its author may not know."""

@@ -132,7 +132,13 @@ def secrets_of(request: Any) -> Iterator[set[str]]:
 
 def address_of(request: HttpRequest | str) -> str:
     """Return the full address of a request, or of a text that is one. Raise InvalidKey for another text."""
-    text = iri_to_uri(urldefrag(request).url) if isinstance(request, str) else request.build_absolute_uri()
+    if isinstance(request, str):
+        return canonical(iri_to_uri(urldefrag(request).url))
+    return canonical(request.build_absolute_uri())
+
+
+def canonical(text: str) -> str:
+    """Return an address with its scheme and host in small letters. Raise InvalidKey for what is no full address."""
     scheme, found, rest = text.partition("://")
     host, slash, path = rest.partition("/")
     if not found or not host:

@@ -134,11 +134,11 @@ def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile,
     if digest is None:
         return None
     prefix = conf.prefix
-    tables = tuple(
+    tables = [
         TableTags(TableKeys.of(prefix, using, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
-    )
-    return Request(digest, tables, profile, label, (using,))
+    ]
+    return Request(digest, tuple(tables), profile, label, (using,))
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

@@ -1,6 +1,6 @@
 """What a sample (a queryset, a model, an instance, RowsOf) depends on, as tables and tags."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -92,22 +92,52 @@ def _scheme(
     return scheme, tuple(scheme.split(",")), tuple(found[column] for column in sorted(found))
 
 
-def sample_tables(samples: Iterable[Any]) -> tuple[TableTags, ...]:
+SampleLike = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
+
+
+class Sample:
+    """A sample as one call uses it: its database and dependencies are worked out once, since a router may answer anew.
+
+    `given` is a queryset, a model, an instance or RowsOf. Raise InvalidOption for anything else.
+    """
+
+    __slots__ = ("_found", "_given", "_queryset", "database", "model")
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+        self._queryset = None if isinstance(given, RowsOf) else queryset_of(given)
+        self._found: Sequence[Dependency] | None = None
+        self.database: str = given.database if self._queryset is None else self._queryset.db
+        self.model = model_of(given)
+
+    @property
+    def dependencies(self) -> Sequence[Dependency]:
+        """The tables, tags and schemes. Raise InvalidOption for a sample that can't be followed."""
+        if self._found is None:
+            self._found = _of_rows(self._given) if self._queryset is None else _of_queryset(self._queryset)
+        return self._found
+
+    @property
+    def source(self) -> Source:
+        """What decides whether an entry of this sample may be cached."""
+        return Source(self.model, cacheops_of(self.database), (table for table, *_ in self.dependencies))
+
+
+def sample_tables(samples: Iterable[Sample]) -> tuple[TableTags, ...]:
     """Return the tables and tags of samples, each table once. Raise InvalidOption for one that can't be followed."""
     found: dict[TableKeys, tuple[set[str], set[str]]] = {}
     for sample in samples:
-        database = database_of(sample)
-        for table, tags, schemes in _dependencies(sample):
-            keys = TableKeys.of(conf.prefix, database, table)
+        for table, tags, schemes in sample.dependencies:
+            keys = TableKeys.of(conf.prefix, sample.database, table)
             names, kinds = found.setdefault(keys, (set(), set()))
             names.update(tags)
             kinds.update(schemes)
     return tuple(TableTags(keys, tuple(sorted(tags)), tuple(sorted(kinds))) for keys, (tags, kinds) in found.items())
 
 
-def database_of(sample: Any) -> str:
-    """Return the alias of the database that a sample is read from."""
-    return sample.database if isinstance(sample, RowsOf) else queryset_of(sample).db
+def sample_databases(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return the aliases of the databases that samples are read from, each once, sorted."""
+    return tuple(sorted({sample.database for sample in samples}))
 
 
 def queryset_of(sample: Any) -> "models.QuerySet[Any]":
@@ -130,13 +160,13 @@ def model_of(sample: Any) -> type[models.Model]:
     return type(sample) if isinstance(sample, models.Model) else queryset_of(sample).model
 
 
-def _dependencies(sample: Any) -> Iterable[Dependency]:
-    if isinstance(sample, RowsOf):
-        table = sample.model._meta.db_table
-        if not is_tracked(table):
-            raise InvalidOption(f"{sample.model._meta.label} has the profile None: it can't be a sample.")
-        return (sample.dependency(),)
-    queryset = queryset_of(sample)
+def _of_rows(rows: RowsOf) -> Sequence[Dependency]:
+    if not is_tracked(rows.model._meta.db_table):
+        raise InvalidOption(f"{rows.model._meta.label} has the profile None: it can't be a sample.")
+    return (rows.dependency(),)
+
+
+def _of_queryset(queryset: "models.QuerySet[Any]") -> Sequence[Dependency]:
     query = queryset.query.clone()
     compiler: SQLCompiler = query.get_compiler(using=queryset.db)
     try:
@@ -145,27 +175,16 @@ def _dependencies(sample: Any) -> Iterable[Dependency]:
     except (NoFingerprint, EmptyResultSet):
         template = None
     if template is not None:
-        return template.tags(fingerprint.parameters, conf.max_tags)
+        return tuple(template.tags(fingerprint.parameters, conf.max_tags))
     if _matches_nothing(compiler):
         return ()
     raise InvalidOption(f"The sample {queryset.query} can't be followed: it reads what the cache does not know of.")
 
 
 def _matches_nothing(compiler: SQLCompiler) -> bool:
-    """Say whether a query has no SQL, as `none()` and `filter(pk__in=[])`: no write changes what it gives."""
+    """Return whether a query has no SQL, as `none()` and `filter(pk__in=[])`: no write changes what it gives."""
     try:
         compiler.as_sql()
     except EmptyResultSet:
         return True
     return False
-
-
-def sources_of(samples: Iterable[Any]) -> Iterator[Source]:
-    """Yield what decides whether an entry of these samples may be cached."""
-    for sample in samples:
-        yield Source(model_of(sample), cacheops_of(database_of(sample)), _tables(sample))
-
-
-def _tables(sample: Any) -> Iterator[str]:
-    for table, *_ in _dependencies(sample):
-        yield table

@@ -9,15 +9,13 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import models
-
 from cacheops.conf import conf
 from cacheops.decorators.functions import packed_or_none
 from cacheops.encoding import objects
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shortened
 from cacheops.instrumentation import request_stats
-from cacheops.orm.samples import RowsOf, database_of, sample_tables, sources_of
+from cacheops.orm.samples import RowsOf, Sample, SampleLike, sample_databases, sample_tables
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_key, parse, start_of
 from cacheops.reading.fetch import fetch
@@ -28,7 +26,6 @@ from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable, TableTags
 
 Value = TypeVar("Value")
-Sample = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 Seconds = float | str  # or the name of a TTL strategy
 
 OWN = "key"  # the scheme of an entry's own tag: one tag a key, named as the key
@@ -39,7 +36,7 @@ class AsideEntry(NamedTuple):
     """One of many entries: its key, what it depends on, and how long it is kept; None: the manager's default."""
 
     key: str
-    depends_on: Sequence[Sample] = ()
+    depends_on: Sequence[SampleLike] = ()
     ttl: Seconds | None = None
 
 
@@ -67,7 +64,7 @@ class CacheAsideManager:
         key: str,
         fetch_function: Callable[[], Value],
         ttl: Seconds | None = None,
-        depends_on: Iterable[Sample] = (),
+        depends_on: Iterable[SampleLike] = (),
     ) -> Value:
         """Return what is kept under the key, else what the function returns, and keep that."""
         entry = AsideEntry(key, tuple(depends_on), ttl)
@@ -134,14 +131,13 @@ class CacheAsideManager:
     def _request(self, entry: AsideEntry) -> Request:
         keys = keys_of(entry.key)
         ttl = conf.ttl.get_ttl(self.default_ttl if entry.ttl is None else entry.ttl)
-        tables = sample_tables(entry.depends_on) if entry.depends_on else ()
-        databases = tuple(sorted({database_of(sample) for sample in entry.depends_on}))
+        samples = [Sample(given) for given in entry.depends_on]
         return Request(
             entry.key,
-            (TableTags(keys, (entry.key,), (OWN,)), *tables),
+            (TableTags(keys, (entry.key,), (OWN,)), *sample_tables(samples)),
             replace(PROFILE, timeout=ttl),
             f"{namespace(entry.key)}:aside",
-            databases,
+            sample_databases(samples),
             None if self._rows else self._life(ttl),
         )
 
@@ -158,7 +154,7 @@ class CacheAsideManager:
             for sample in entry.depends_on
         }
         timeout = min((request.profile.timeout for request in requests), default=0.0)
-        return decide_entry(sources_of(samples.values()), timeout) is not None
+        return decide_entry((Sample(given).source for given in samples.values()), timeout) is not None
 
     # --- values -----------------------------------------------------------------------------------------------------
 

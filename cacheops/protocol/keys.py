@@ -14,6 +14,7 @@ reader of names.
 """
 
 import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -115,8 +116,11 @@ def digest(data: bytes) -> str:
     return text_of(hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest())
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, section 5
+
+
 def text_of(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw)[:22].decode()
+    return binascii.b2a_base64(raw, newline=False)[:22].translate(_URL_SAFE).decode()
 
 
 def texts_of(raw: Sequence[bytes]) -> list[str]:

@@ -71,11 +71,10 @@ class Region:
 
     def read(self, keys: Sequence[str], databases: Sequence[str]) -> list[bytes | None]:
         """Return the values of keys, once all that this region has missed of these databases is applied."""
-        if not self.outbox.due(databases):  # the usual case costs a hit no further call
-            values = self.store.read(keys)
-            if not self.outbox.is_reconnected():
-                return values
-        return self.drained(databases, self.store.read, keys)
+        values = self.store.read(keys)
+        if self.outbox.due(databases):  # asked once, after the read: it may have connected to another server
+            return self.drained(databases, self.store.read, keys)
+        return values
 
     def drained(self, databases: Sequence[str], ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the store answers, once all that this region has missed of these databases is applied.

@@ -1,7 +1,7 @@
 """The store on a region's Redis servers: a cluster, or a primary with its replicas."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 from cacheops.exceptions import StoreUnavailable
@@ -54,11 +54,10 @@ class RedisStore(Store):
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        first = keys[0]
-        table = first[: first.index("}") + 1]
-        if len(keys) <= MAX_RUN and all(key.startswith(table) for key in keys):
-            return self._transport.run(("MGET", *keys), first)
-        found = self._transport.run_many([("MGET", *run) for run in runs_of_tables(keys)])
+        runs = runs_of_tables(keys)
+        if len(runs) == 1:
+            return self._transport.run(("MGET", *keys), keys[0])
+        found = self._transport.run_many([("MGET", *run) for run in runs])
         return [value for values in found for value in values]
 
     def lease(self, tables: Sequence[TableTags], loader: str, ttl: float, hold: float) -> Reply[bytes | Refusal]:
@@ -200,10 +199,18 @@ _REFUSALS = {refusal.value.encode(): refusal for refusal in Refusal}
 
 def runs_of_tables(keys: Sequence[str]) -> list[Sequence[str]]:
     """Return the keys in runs of one table each, which lie in one slot each; their order stays."""
-    ends = [index for index, (key, after) in enumerate(pairwise(keys), 1) if table_of(key) != table_of(after)]
-    bounds = [0, *ends, len(keys)]
-    return [keys[at : min(at + MAX_RUN, end)] for start, end in pairwise(bounds) for at in range(start, end, MAX_RUN)]
+    if not keys:
+        return []
+    runs: list[Sequence[str]] = []
+    start, table = 0, table_of(keys[0])
+    for index, key in enumerate(keys):
+        if index - start == MAX_RUN or not key.startswith(table):
+            runs.append(keys[start:index])
+            start, table = index, table_of(key)
+    runs.append(keys[start:])
+    return runs
 
 
 def table_of(key: str) -> str:
-    return key[: key.index("}")]
+    """Return a key up to the end of its hash tag, which decides on its slot."""
+    return key[: key.index("}") + 1]
