@@ -75,6 +75,37 @@ def test_two_writers_move_a_row_twice(write: Callable[[Book], None]):
     assert (1 in on_shelf(3)) == (write is not delete)
 
 
+def test_a_row_appears_between_the_lock_and_the_update():
+    """The UPDATE meets a row that its SELECT FOR UPDATE did not: where it stood is not known, so all is marked."""
+    gate, moved = Gate(), Gate()
+    Book.objects.filter(pk=1).update(title="Same")
+    assert 2 in on_shelf(2)  # the condition is known, so an update asks where rows stood
+
+    def first():
+        at_commit(before=gate)
+        with atomic():
+            Book.objects.filter(pk=1).update(pages=1)  # the second one's SELECT waits for it
+            Book.objects.filter(pk=2).update(title="Same")
+
+    def second():
+        with atomic():
+            assert Book.objects.filter(title="Same").update(shelf_id=3) == 2
+            moved()
+
+    appearing = Actor(first)
+    gate.wait()
+    following = Actor(second)
+    following.wait_locked()
+    gate.open()
+    appearing.result()
+    moved.wait()
+    assert 2 in on_shelf(2)  # its move is not committed yet
+    assert is_hit("default", lambda: on_shelf(2))
+    moved.open()
+    following.result()
+    assert 2 not in on_shelf(2)
+
+
 def test_a_clear_is_overtaken_by_another_mark():
     """Two writers of one tag: the first one's clear leaves the second one's mark."""
     assert 1 in on_shelf(1)
