@@ -1,4 +1,4 @@
-"""Numbers as text: shares, durations, sizes."""
+"""Figures as text: shares, durations, sizes."""
 
 NONE = "–"
 

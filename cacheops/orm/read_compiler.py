@@ -17,7 +17,7 @@ from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import bypassed, options_of, source_of
+from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
 from cacheops.reading.request import Request
 from cacheops.reading.stream import fetch_parts
@@ -40,6 +40,10 @@ class CachingCompiler:
         run = super().execute_sql  # type: ignore[misc]
         if result_type != MULTI and result_type != SINGLE:
             return run(result_type, chunked_fetch, chunk_size)
+        left = left_rows(self.query)
+        if left is not None:
+            left[:] = self.load_rows(result_type)
+            return left[0] if left else None
         found = self.cache_request(result_type)
         if found is None:
             return run(result_type, chunked_fetch, chunk_size)

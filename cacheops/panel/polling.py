@@ -28,7 +28,7 @@ class Unavailable(NamedTuple):
 
 
 class Answers(Component):
-    """The latest answers of regions."""
+    """What regions have told lately."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ Strategies Using Redis)
 An entry is versioned by its row's tag (docs/design/invalidation.md): the write itself makes the old entry a miss in all
 regions at the moment of its commit, and the new one is stored under versions that were leased before the row was read.
 So an older value never replaces a newer one, whoever is last: what is stored under old versions is no hit. And a region
-that missed a write takes no old value for a hit when it is back.
+that could not be told of a write takes no old value for a hit when it is back.
 """
 
 import logging
@@ -18,20 +18,22 @@ from django.db import models, transaction
 
 from cacheops.conf import conf
 from cacheops.encoding import objects
-from cacheops.encoding.rows import FORMAT, Row, encode_rows
-from cacheops.exceptions import InvalidOption, StoreError, UnencodableValue
+from cacheops.encoding.rows import FORMAT, Row
+from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.orm.connection import cacheops_of
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys, checked_key, digest
 from cacheops.protocol.tags import tag_name
-from cacheops.reading import fill_many
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
+from cacheops.reading.lease import Filled, Lease, encode, send_fill, send_leases
+from cacheops.reading.lookup import is_warm
 from cacheops.reading.options import bypassed
 from cacheops.reading.policy import Source, decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import TableTags
+from cacheops.stores.reply import Reply
 
 M = TypeVar("M", bound=models.Model)
 T = TypeVar("T")
@@ -114,7 +116,7 @@ class WriteThroughCache(Generic[M]):
     def refresh(self, pks: Iterable[int]) -> int:
         """Store rows as they are now in every region; return how many entries were stored, in all regions together.
 
-        A region that does not answer is left out: it has no hit for a write that it missed. One whose entry is right
+        A region that does not answer is left out: it has no hit for what it was not told of. One whose entry is right
         already is left alone.
         """
         wanted = list(dict.fromkeys(pks))
@@ -133,23 +135,21 @@ class WriteThroughCache(Generic[M]):
 
     def _refresh(self, pks: Sequence[int]) -> int:
         requests = [self._request(pk) for pk in pks]
-        leased = in_all(regions, lambda region: fill_many.lease_many_begin(region, requests))
+        leased = in_all(regions, lambda region: send_leases(region, requests))
         started = time.perf_counter()
         rows = self._rows(pks)
         seconds = (time.perf_counter() - started) / len(pks)
-        try:
-            encoded = [encode_rows(found) for found in rows]
-        except UnencodableValue as error:
-            logger.warning("%s is not cached: %s", self._label, error)
-            return 0
+        results = [encode(request, found, seconds) for request, found in zip(requests, rows, strict=True)]
+        now = time.time()
 
-        def fill(region: Region) -> Callable[[], fill_many.Filled]:
-            fillings = [
-                fill_many.Filling(request, lease, one)
-                for request, lease, one in zip(requests, leased[region], encoded, strict=True)
-                if isinstance(lease, bytes)
+        def fill(region: Region) -> Reply[Filled]:
+            wanted = [
+                (lease, result)
+                for (lease, entry), result in zip(leased[region], results, strict=True)
+                if isinstance(lease, Lease) and result is not None
+                if entry is None or not is_warm(entry, result.ttl, now)
             ]
-            return fill_many.fill_many_begin(region, fillings, seconds)
+            return send_fill([lease for lease, _ in wanted], [result for _, result in wanted])
 
         return sum(filled.entries for filled in in_all(leased, fill).values())
 
@@ -178,16 +178,16 @@ class WriteThroughCache(Generic[M]):
         return [[(objects.pack(found[pk]),)] if pk in found else [] for pk in pks]
 
 
-def in_all(asked: Iterable[Region], begin: Callable[[Region], Callable[[], T]]) -> dict[Region, T]:
-    """Ask regions at once; return what each one answers. One that does not is left out."""
-    begun: dict[Region, Callable[[], T]] = {}
+def in_all(among: Iterable[Region], send: Callable[[Region], Reply[T]]) -> dict[Region, T]:
+    """Send to all regions, then await their replies; return each one's result. One that fails is left out."""
+    sent: dict[Region, Reply[T]] = {}
     found: dict[Region, T] = {}
-    for region in asked:
+    for region in among:
         with _left_out(region):
-            begun[region] = begin(region)
-    for region, answer in begun.items():
+            sent[region] = send(region)
+    for region, reply in sent.items():
         with _left_out(region):
-            found[region] = answer()
+            found[region] = reply.result()
     return found
 
 

@@ -1,69 +1,119 @@
-"""The cached read. It knows keys, tags and bytes; queries are the ORM floor's."""
+"""The cached read. It knows keys, tags and bytes; queries are the ORM's."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import time
+from collections.abc import Sequence
 
+from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import StoreError
+from cacheops.instrumentation import request_stats
+from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.tracing import tracing
-from cacheops.reading.load import Loader, Miss, bypass
+from cacheops.reading.lease import Lease, cancel_lease, send_lease, take_lease
+from cacheops.reading.load import count_bypass, load_and_fill
 from cacheops.reading.lookup import look_up
-from cacheops.reading.request import Request, roomy
-from cacheops.regions import regions
+from cacheops.reading.reader import Load, current_reader
+from cacheops.reading.request import Request, coarsen_if_full
+from cacheops.reading.stale import outdated_rows
+from cacheops.regions import Region, regions
 from cacheops.regions.hotkeys import usage
 from cacheops.regions.switches import controls
+from cacheops.stores.base import Refusal
 
-MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one asks for its lease at once
-
-Reader = Callable[[Request, Loader], Sequence[Row]]
-ManyReader = Callable[[Sequence[Request], Callable[[Sequence[int]], Sequence[Sequence[Row]]]], list[Sequence[Row]]]
-_reader: ContextVar[Reader | None] = ContextVar("cacheops_reader", default=None)
-_many_reader: ContextVar[ManyReader | None] = ContextVar("cacheops_many_reader", default=None)
+MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one sends for its lease at once
+FIRST_WAIT = 0.002  # seconds between two look-ups of a reader that waits for another's load
+MAX_WAIT = 0.02
 
 
-def fetch(request: Request, load: Loader, miss: "type[Miss] | None" = None) -> Sequence[Row]:
-    """Return the rows of a cached read: from the local region's store, else from `load`, in the way of `miss`."""
-    reader = _reader.get()
+def fetch(request: Request, load: Load) -> Sequence[Row]:
+    """Return the rows of a cached read: from the local region's store, otherwise by calling `load`."""
+    reader = current_reader()
     if reader is not None:
-        return reader(request, load)
+        return reader.read(request, load)
+    found = seek(request)
+    if isinstance(found, Lease):
+        return load_and_fill(found, load)
+    return load() if found is None else found
+
+
+def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None:
+    """Return the rows of a valid entry; else the lease to load them under; None where they must be loaded without one.
+
+    `lock`: one reader loads at a time and others wait for it, where the profile says so.
+    """
     region = regions.local
     usage.left -= 1
     if usage.left < 0:
         usage.sample(region, request.tables)
     if region.full:
-        request = roomy(region, request)
+        request = coarsen_if_full(region, request)
     if controls.hold(request.databases, request.tables):
-        return bypass(request, load)
-    ahead = None
+        count_bypass(request.label)
+        return None
+    sent = None
     try:
         with region.guard():
-            if region.misses.get(request.label, 0) >= MISSES_AHEAD:
-                ahead = (miss or Miss)(region, request, load)
-                ahead.begin()
-            found = look_up(region, request) if tracing.start_span is None else tracing.around(look_up, region, request)
+            if region.misses.get(request.label, 0) >= MISSES_AHEAD and region.store.remote:
+                sent = send_lease(region, request, lock=lock)  # one round trip for both
+            rows = look_up(region, request) if tracing.tracer is None else tracing.around(look_up, region, request)
+        if rows is None:
+            region.misses[request.label] = region.misses.get(request.label, 0) + 1
+            lease = take_lease(region, request, lock=lock, sent=sent)
+            if isinstance(lease, Lease):
+                _count_miss(request)
+                return lease
+            found = _without_lease(region, request, lease)
+            if found is None:
+                count_bypass(request.label)
+            return found
     except StoreError as error:
-        return bypass(request, load, error)
-    if found is None:
-        region.misses[request.label] = region.misses.get(request.label, 0) + 1
-        return (ahead or (miss or Miss)(region, request, load)).rows()
+        count_bypass(request.label, error)
+        return None
     region.misses.pop(request.label, None)
-    if ahead is not None:
-        ahead.give_up()
-    return found
+    if sent is not None:
+        cancel_lease(region, request, sent, lock=lock)
+    return rows
 
 
-def many_reader() -> ManyReader | None:
-    """Return who answers reads of many entries in the place of the store, if anybody."""
-    return _many_reader.get()
+def _without_lease(region: Region, request: Request, refusal: Refusal) -> Sequence[Row] | Lease | None:
+    """Return rows that are outdated or that another reader loads; the lease, where that one fails; None for neither."""
+    outdated = _outdated(region, request) if request.profile.stale else None
+    if outdated is not None:
+        return outdated
+    return _wait(region, request) if refusal is Refusal.BUSY else None
 
 
-@contextmanager
-def read_by(reader: Reader, many: ManyReader | None) -> Iterator[None]:
-    """Let others answer the cached reads within the block, in this thread or task: what warms entries does."""
-    token, many_token = _reader.set(reader), _many_reader.set(many)
-    try:
-        yield
-    finally:
-        _reader.reset(token)
-        _many_reader.reset(many_token)
+def _outdated(region: Region, request: Request) -> Sequence[Row] | None:
+    """Return the rows of an entry that is outdated, but not for longer than the profile accepts."""
+    with region.guard(urgent=True):
+        rows = outdated_rows(region, request.entry, request.tables, request.profile.stale)
+    if rows is not None:
+        request_stats.count(hits=1)
+        counters.read(request.label, stale=1)
+    return rows
+
+
+def _wait(region: Region, request: Request) -> Sequence[Row] | Lease | None:
+    """Look up again until the loader has filled the entry, is gone, or has had its time."""
+    deadline = time.monotonic() + conf.loader_seconds
+    pause = FIRST_WAIT
+    while time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(pause * 1.5, MAX_WAIT)
+        request = coarsen_if_full(region, request)
+        with region.guard(urgent=True):
+            rows = look_up(region, request, waiting=True)
+        if rows is not None:
+            return rows
+        lease = take_lease(region, request, lock=True)
+        if lease is Refusal.PENDING:
+            break
+        if isinstance(lease, Lease):
+            _count_miss(request)
+            return lease
+    return None
+
+
+def _count_miss(request: Request) -> None:
+    request_stats.count(misses=1)
+    counters.read(request.label, misses=1)

@@ -1,33 +1,27 @@
-"""The cached read of many entries at once: one look-up, one lease, one load and one fill for all of them.
+"""The cached read of many results at once: one look-up, one lease, one load and one fill for all of them.
 
-For each entry the order is the protocol's, as in cacheops/reading/load.py: its versions are leased before the database
-is asked. A reader fills what it has loaded before it waits for what others load, so that no two wait for each other.
+For each result the order is that of a single read. A reader fills what it has loaded before it waits for what others
+load, so that no two wait for each other.
 """
 
-import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cacheops.conf import conf
-from cacheops.encoding import rows as codec
-from cacheops.encoding.rows import Entry, Row
+from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, StoreError
 from cacheops.instrumentation import request_stats
-from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, counters
-from cacheops.reading.fetch import many_reader
-from cacheops.reading.fill import seal, store_soon
-from cacheops.reading.load import FIRST_WAIT, LONGEST_WAIT, count_error
+from cacheops.instrumentation.counters import LOAD, LOOK_UP, counters
+from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT
+from cacheops.reading.lease import Lease, fill_nowait, take_free_leases
+from cacheops.reading.load import count_bypass
 from cacheops.reading.lookup import due_early, valid_entry
-from cacheops.reading.request import Request, roomy
+from cacheops.reading.reader import LoadMany, Rows, current_reader
+from cacheops.reading.request import Request, coarsen_all_if_full, databases_of
 from cacheops.regions import Region, regions
 from cacheops.regions.switches import controls
-from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
-
-logger = logging.getLogger("cacheops")
-
-Rows = Sequence[Row]
-LoadMany = Callable[[Sequence[int]], Sequence[Rows]]
+from cacheops.stores.base import Refusal
 
 
 def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
@@ -38,43 +32,37 @@ def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
     """
     if not requests:
         return []
-    reader = many_reader()
+    reader = current_reader()
     if reader is not None:
-        return reader(requests, load)
+        return reader.read_many(requests, load)
     return _Batch(regions.local, requests, load).rows()
 
 
 class _Batch:
-    """One reader's way through many entries. A place is a request's number."""
+    """One reader's many results. A place is a request's number."""
 
     def __init__(self, region: Region, requests: Sequence[Request], load: LoadMany) -> None:
         self.region = region
-        self.store = region.store
         self.load = load
         self.label = requests[0].label
-        self.requests = [roomy(region, request) for request in requests] if region.full else list(requests)
-        self.databases = tuple({name for request in requests for name in request.databases})
+        self.requests = coarsen_all_if_full(region, requests)
+        self.databases = databases_of(requests)
         self.found: list[Rows | None] = [None] * len(requests)
 
     def rows(self) -> list[Rows]:
-        if not self._held():
+        error: StoreError | None = None
+        if not controls.hold(self.databases, [table for request in self.requests for table in request.tables]):
             try:
                 with self.region.guard():
                     missing = self._look_up(range(len(self.requests)))
                 self._wait(self._load_free(missing))
-            except StoreError as error:
-                count_error(self.label, error)
+            except StoreError as failure:
+                error = failure
         left = [place for place, rows in enumerate(self.found) if rows is None]
         if left:
-            request_stats.count(bypasses=len(left))
-            counters.read(self.label, bypasses=len(left))
+            count_bypass(self.label, error, reads=len(left))
             self._load(left)
         return [rows for rows in self.found if rows is not None]
-
-    def _held(self) -> bool:
-        return controls.hold(self.databases, [table for request in self.requests for table in request.tables])
-
-    # --- look up ----------------------------------------------------------------------------------------------------
 
     def _look_up(self, places: Iterable[int], waiting: bool = False) -> list[int]:
         """Take the valid entries of these places; return the places that have none."""
@@ -122,81 +110,42 @@ class _Batch:
         counters.used(self.label, self.requests[place].digest, entry.made_at)
         return True
 
-    # --- load and fill ----------------------------------------------------------------------------------------------
-
-    def _load_free(self, missing: Sequence[int]) -> list[int]:
-        """Load and fill what nobody else is loading; return the places that somebody is."""
-        if not missing:
+    def _load_free(self, places: Sequence[int]) -> list[int]:
+        """Lease, load and fill what no other reader is loading; return the places that another one is."""
+        if not places:
             return []
-        with self.region.guard(urgent=True):
-            free = self.store.lock([self.requests[place].loader for place in missing], conf.loader_seconds)
-        own = [place for place, is_free in zip(missing, free, strict=True) if is_free]
-        if own:
-            try:
-                sealed = self._loaded(own)
-            except BaseException:
-                self._release(own)
-                raise
-            self._fill(own, sealed)
-        return [place for place, is_free in zip(missing, free, strict=True) if not is_free]
+        busy: list[int] = []
+        wanted: list[int] = []
+        leases: dict[int, Lease] = {}
+        leased = take_free_leases(self.region, [self.requests[place] for place in places])
+        for place, (lease, entry) in zip(places, leased, strict=True):
+            if lease is Refusal.BUSY:
+                busy.append(place)
+                continue
+            if isinstance(lease, Lease):
+                leases[place] = lease
+            if entry is None or due_early(entry) or not self._take(place, entry):  # else it was filled in the meantime
+                wanted.append(place)
+        self._count_leased(len(places) - len(busy) - len(wanted), wanted, leases)
+        self._load_and_fill(wanted, leases)
+        return busy
 
-    def _loaded(self, places: Sequence[int]) -> dict[int, EncodedEntry]:
-        """Lease, load, and return what is to be stored. A writer is pending on the rest: that is not stored."""
-        versions = self._lease(places)
-        wanted = [place for place in places if self.found[place] is None]
-        hits, misses = len(places) - len(wanted), sum(place in versions for place in wanted)
-        request_stats.count(hits=hits, misses=misses, bypasses=len(wanted) - misses)
-        counters.read(self.label, hits=hits, misses=misses, bypasses=len(wanted) - misses)
-        seconds = self._load(wanted)
-        sealed = {}
-        for place in wanted:
-            loaded = self.found[place]
-            if place in versions and loaded is not None:
-                one = seal(self.requests[place], loaded, versions[place], seconds)
-                if one is not None:
-                    sealed[place] = one
-        return sealed
-
-    def _lease(self, places: Sequence[int]) -> dict[int, bytes]:
-        """Return the versions under which each place may be filled; take what was filled in the meantime."""
-        with self.region.guard(urgent=True):
-            answers = self._lease_once(places)
-        full = [place for place in places if answers[place][0] is Refusal.FULL]
-        if full:
-            for place in full:
-                request = self.requests[place]
-                self.region.note_full(request.tables)
-                self.requests[place] = request.coarse()
-            with self.region.guard(urgent=True):
-                answers |= self._lease_once(full)
-        versions = {}
-        for place in places:
-            leased, payload = answers[place]
-            if isinstance(leased, bytes):
-                versions[place] = leased
-                self._take_newer(place, leased, payload)
-        return versions
-
-    def _lease_once(self, places: Sequence[int]) -> dict[int, tuple[bytes | Refusal, bytes | None]]:
-        wanted = [LeaseRequest(self.requests[place].entry, self.requests[place].tables) for place in places]
-        ttl = max(self.requests[place].profile.timeout for place in places)
-        found = self.region.drained(self.databases, lambda: self.store.lease_many(wanted, ttl).result())
-        answers = dict(zip(places, found, strict=True))
-        for place, (leased, _) in answers.items():
-            if isinstance(leased, bytes):
-                for table in self.requests[place].tables:
-                    self.region.has_registered(table.keys, table.schemes)
-        return answers
-
-    def _take_newer(self, place: int, leased: bytes, payload: bytes | None) -> None:
-        if payload is None:
-            return
+    def _load_and_fill(self, places: Sequence[int], leases: Mapping[int, Lease]) -> None:
+        """Load these places; store those that have a lease, and let the locks of all leases go."""
+        loaded: dict[int, Rows | None] = {}
+        seconds = 0.0
         try:
-            entry = codec.decode(payload)
-        except CorruptEntry:
-            return
-        if entry.versions == leased and not due_early(entry):
-            self._take(place, entry)
+            seconds = self._load(places)
+            loaded = {place: self.found[place] for place in places}
+        finally:
+            if leases:
+                fill_nowait(list(leases.values()), [loaded.get(place) for place in leases], seconds)
+
+    def _count_leased(self, hits: int, wanted: Sequence[int], leases: Iterable[int]) -> None:
+        misses = len(set(wanted).intersection(leases))
+        counts = {"hits": hits, "misses": misses, "bypasses": len(wanted) - misses}  # a writer is pending on the rest
+        request_stats.count(**counts)
+        counters.read(self.label, **counts)
 
     def _load(self, places: Sequence[int]) -> float:
         """Load these places; return the seconds that it took."""
@@ -207,33 +156,13 @@ class _Batch:
             counters.read_timed(self.label, LOAD, time.perf_counter() - started)
         return time.perf_counter() - started
 
-    def _fill(self, places: Sequence[int], sealed: Mapping[int, EncodedEntry]) -> None:
-        """Store what was loaded, and let the locks of all places go."""
-        started = time.perf_counter()
-        by_table: dict[str, list[int]] = {}
-        for place in places:
-            by_table.setdefault(self.requests[place].keys.base, []).append(place)
-        for own in by_table.values():
-            kept = [sealed[place] for place in own if place in sealed]
-            store_soon(self.region, self.label, kept, [self.requests[place].loader for place in own])
-        counters.read_timed(self.label, FILL, time.perf_counter() - started)  # the answer is not waited for
-
-    def _release(self, places: Sequence[int]) -> None:
-        try:
-            with self.region.guard(urgent=True):
-                self.store.release([self.requests[place].loader for place in places])
-        except StoreError as error:  # they run out by themselves
-            logger.debug("Loaders' locks were not released: %s", error)
-
-    # --- wait -------------------------------------------------------------------------------------------------------
-
     def _wait(self, busy: list[int]) -> None:
-        """Look again until others have filled these places; load what they have left. Give up after their time."""
+        """Look up again until others have filled these places; load what they have left. Give up after their time."""
         deadline = time.monotonic() + conf.loader_seconds
         pause = FIRST_WAIT
         while busy and time.monotonic() < deadline:
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_WAIT)
+            pause = min(pause * 1.5, MAX_WAIT)
             with self.region.guard(urgent=True):
                 busy = self._look_up(busy, waiting=True)
             busy = self._load_free(busy)

@@ -1,4 +1,4 @@
-"""The look-up: an entry and all that it depends on, read at once, and judged."""
+"""The look-up: an entry and all that it depends on, read at once, and validated (rule R1)."""
 
 import random
 import time
@@ -14,7 +14,8 @@ from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.ttl import refresh_early
 
-MOST_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
+MAX_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
+FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
 
 
 def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence[Row] | None:
@@ -41,14 +42,6 @@ def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence
     return found
 
 
-def due_early(entry: Entry) -> bool:
-    """Say whether this reader should load again although the entry is valid."""
-    beta, now = conf.early_refresh, time.time()
-    if entry.expires_at - now > entry.load_seconds * beta * MOST_EARLY:  # no random number is that small
-        return False
-    return refresh_early(now, entry.expires_at, entry.load_seconds, beta, 1.0 - random.random())
-
-
 def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | None:
     """Return the entry among the values of `key_list`, if every tag still has the version that its reader leased."""
     payload = values[0]
@@ -64,3 +57,27 @@ def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | Non
     except TypeError:  # a tag is absent
         return None
     return entry if entry.versions == current else None
+
+
+def entry_under(payload: bytes | None, versions: bytes) -> Entry | None:
+    """Return the entry that these bytes hold, if it was stored under these versions."""
+    if payload is None:
+        return None
+    try:
+        entry = codec.decode(payload)
+    except CorruptEntry:
+        return None
+    return entry if entry.versions == versions else None
+
+
+def due_early(entry: Entry) -> bool:
+    """Return whether this reader should load again although the entry is valid."""
+    beta, now = conf.early_refresh, time.time()
+    if entry.expires_at - now > entry.load_seconds * beta * MAX_EARLY:  # no random number is that small
+        return False
+    return refresh_early(now, entry.expires_at, entry.load_seconds, beta, 1.0 - random.random())
+
+
+def is_warm(entry: Entry, timeout: float, now: float) -> bool:
+    """Return whether a valid entry is in the first half of its life: warming leaves it as it is."""
+    return entry.expires_at - now > timeout * FRESH_SHARE

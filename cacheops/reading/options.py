@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db.models.sql.query import Query
 
 from cacheops.profiles import OPERATIONS, Profile
 
-ATTRIBUTE = "_cacheops"  # of a Query, which copies it to its clones
+ATTRIBUTE, ROWS = "_cacheops", "_cacheops_rows"  # of a Query, which copies them to its clones
 
 _bypassed: ContextVar[bool] = ContextVar("cacheops_bypassed", default=False)
 
@@ -40,6 +41,15 @@ def options_of(query: Query) -> QueryOptions | None:
 
 def set_options(query: Query, options: QueryOptions) -> None:
     query.__dict__[ATTRIBUTE] = options
+
+
+def leave_rows(query: Query, rows: list[Any]) -> None:
+    """Have a query go past the cache, and leave its rows in `rows` as the driver returned them."""
+    query.__dict__[ROWS] = rows
+
+
+def left_rows(query: Query) -> list[Any] | None:
+    return query.__dict__.get(ROWS)
 
 
 @contextmanager

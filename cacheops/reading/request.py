@@ -1,6 +1,6 @@
 """What a reader asks the cache for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cacheops.encoding.rows import Row
@@ -52,6 +52,15 @@ class Request(NamedTuple):
         return self._replace(tables=tables)
 
 
-def roomy(region: Region, request: Request) -> Request:
-    """Return the request as this region takes it: of whole tables where one has no room for its schemes."""
-    return request.coarse() if region.is_full(request.tables) else request
+def coarsen_if_full(region: Region, request: Request) -> Request:
+    """Return the request as a region takes it: of whole tables where one has no room for its schemes."""
+    return request.coarse() if region.full and region.is_full(request.tables) else request
+
+
+def coarsen_all_if_full(region: Region, requests: Sequence[Request]) -> Sequence[Request]:
+    """Return requests as a region takes them."""
+    return [coarsen_if_full(region, request) for request in requests] if region.full else requests
+
+
+def databases_of(requests: Iterable[Request]) -> tuple[str, ...]:
+    return tuple({name for names in {request.databases for request in requests} for name in names})

@@ -1,8 +1,8 @@
-"""Entries that no longer count, for readers that take them for some seconds (`stale_ok`) while one reader loads anew.
+"""Outdated entries, for readers that take them for some seconds (`stale_ok`) while one reader loads anew.
 
 When a writer marks a tag, its version goes, and with it what tells for how long an entry has been outdated. So where a
-table has such readers, marks note which version they replace, and when (lua/mark.lua). What was not noted, or is too
-long ago, is a miss: evictions, invalidation by hand and fail-overs take these readers nothing but speed.
+table has such readers, marks record which version they replace, and when (lua/mark.lua). What was not recorded, or is
+too long ago, is a miss: evictions, invalidation by hand and fail-overs cost these readers nothing but speed.
 """
 
 import time
@@ -14,17 +14,17 @@ from cacheops.exceptions import CorruptEntry
 from cacheops.regions import Region
 from cacheops.stores.base import TableTags
 
-ASK_EVERY = 60.0  # seconds until a table is asked again to note: its registry may have been evicted
+TRACK_EVERY = 60.0  # seconds until a table is asked again to record: its registry may have been evicted
 
 
-def ask_to_note(region: Region, tables: Sequence[TableTags], seconds: float) -> None:
-    """Have these tables' marks note what they replace, for so many seconds. Called under a lease."""
+def track_outdated(region: Region, tables: Sequence[TableTags], seconds: float) -> None:
+    """Have these tables' marks record what they replace, for so many seconds. Called under a lease."""
     now = time.monotonic()
     for table in tables:
-        asked, until = region.noting.get(table.keys.base, (0.0, 0.0))
-        if asked < seconds or until < now:
-            region.store.note_outdated(table.keys, max(asked, seconds))
-            region.noting[table.keys.base] = (max(asked, seconds), now + ASK_EVERY)
+        tracked, until = region.tracking.get(table.keys.base, (0.0, 0.0))
+        if tracked < seconds or until < now:
+            region.store.note_outdated(table.keys, max(tracked, seconds))
+            region.tracking[table.keys.base] = (max(tracked, seconds), now + TRACK_EVERY)
 
 
 def outdated_rows(region: Region, entry: str, tables: Sequence[TableTags], seconds: float) -> Sequence[Row] | None:

@@ -67,7 +67,7 @@ class Outbox:
         for database in databases:
             if self._seen_at.get(database, 0.0) < oldest:
                 return True
-        return self.is_reconnected()
+        return self._local.epoch != self._store.epoch
 
     def is_reconnected(self) -> bool:
         """Return whether this thread has connected since it last drained: another server may be the primary now."""
@@ -113,7 +113,7 @@ class Outbox:
             self._store.invalidate(
                 [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
             )
-            counters.delivered(self._region, replayed=len(tables))
+            counters.told(self._region, replayed=len(tables))
             self._applied.update(key for key, _ in fresh)
         # Not within a transaction: others would wait for the rows that it locks.
         if not connections[database].in_atomic_block and self._store.replicated():

@@ -9,19 +9,16 @@ from typing import Any, ParamSpec, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from cacheops.backends import MemoryCache, RegionCache
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
-from cacheops.redis import servers
-from cacheops.redis.options import PAUSE, ServerOptions
+from cacheops.redis.options import PAUSE
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
 from cacheops.stores.memory import MemoryStore
-from cacheops.stores.redis import RedisStore
 
 logger = logging.getLogger("cacheops")
 P = ParamSpec("P")
@@ -44,7 +41,7 @@ class Region:
             for urgent in (False, True)
         )
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
-        self.noting: dict[str, tuple[float, float]] = {}  # tables that note replaced versions: seconds, until when
+        self.tracking: dict[str, tuple[float, float]] = {}  # what marks replace: for seconds, until when
         self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
         self.full: set[tuple[str, str]] = set()  # schemes for which a table had no room
         self.outbox = Outbox(name, store)
@@ -52,21 +49,21 @@ class Region:
     def known_schemes(self, keys: TableKeys) -> frozenset[str] | None:
         return self.schemes.get(keys.base)
 
-    def learn(self, keys: TableKeys, schemes: frozenset[str]) -> None:
+    def set_schemes(self, keys: TableKeys, schemes: frozenset[str]) -> None:
         self.schemes[keys.base] = schemes
 
-    def has_registered(self, keys: TableKeys, schemes: Sequence[str]) -> None:
-        """Note schemes that this process has registered itself, so that its own writes know their columns."""
+    def add_schemes(self, keys: TableKeys, schemes: Sequence[str]) -> None:
+        """Record schemes that this process has registered itself, so that its own writes know their columns."""
         known = self.schemes.get(keys.base)
         if known is not None and not known.issuperset(schemes):
             self.schemes[keys.base] = known.union(schemes)
 
     def is_full(self, tables: Iterable[TableTags]) -> bool:
-        """Say whether one of these tables had no room for one of the schemes named."""
+        """Return whether one of these tables had no room for one of the schemes named."""
         return any((table.keys.base, scheme) in self.full for table in tables for scheme in table.schemes)
 
     def note_full(self, tables: Iterable[TableTags]) -> None:
-        """Note that these tables have no room for the schemes named, so that they are not asked for again."""
+        """Record that these tables have no room for the schemes named, so that they are not leased again."""
         self.full.update((table.keys.base, scheme) for table in tables for scheme in table.schemes)
 
     def read(self, keys: Sequence[str], databases: Sequence[str]) -> list[bytes | None]:
@@ -126,7 +123,8 @@ class RegionHandler(Component):
 
     @property
     def local(self) -> Region:
-        return self[conf.local_region]
+        name = conf.local_region
+        return self._regions.get(name) or self[name]  # the usual case costs a hit no further call
 
     def __iter__(self) -> Iterator[Region]:
         return (self[name] for name in conf.regions)
@@ -152,11 +150,17 @@ def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
 
 def store_for(alias: str) -> Store:
     """Return a store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
+    from cacheops.backends import MemoryCache, RegionCache
+
     config: dict[str, Any] | None = settings.CACHES.get(alias)
     if config is None:
         raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
     backend = import_string(config["BACKEND"])
     if issubclass(backend, RegionCache):
+        from cacheops.redis import servers
+        from cacheops.redis.options import ServerOptions
+        from cacheops.stores.redis import RedisStore
+
         given = config.get("OPTIONS", {})
         cluster = import_string(given["CLIENT_CLASS"]).cluster
         location = config["LOCATION"]

@@ -166,7 +166,7 @@ class Store(ABC):
 
     @abstractmethod
     def fill(self, entries: Sequence[EncodedEntry], loaders: Sequence[str] = ()) -> Reply[int]:
-        """Store entries, then let these locks go; return how many entries were outdated when they were stored.
+        """Store entries, if any, then let these locks go; return how many were outdated when they were stored.
 
         Only entries that name their tags are counted. Where one is refused, others may be stored all the same.
         """
@@ -174,10 +174,6 @@ class Store(ABC):
     @abstractmethod
     def lock(self, loaders: Sequence[str], hold: float) -> list[bool]:
         """Take the locks of entries for `hold` seconds, without a lease; return of each whether it was free."""
-
-    @abstractmethod
-    def release(self, loaders: Sequence[str]) -> None:
-        """Let the locks of entries go without filling them."""
 
     @abstractmethod
     def note_outdated(self, keys: TableKeys, seconds: float) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -252,11 +253,11 @@ class _GuardedReply(Generic[T]):
         return found
 
     def on_result(self, callback: OnResult[T]) -> None:
-        def report(outcome: T | StoreError) -> None:
-            self._guard.report(outcome if isinstance(outcome, StoreError) else None)
-            callback(outcome)
+        self._reply.on_result(partial(self._report_and_pass_on, callback))
 
-        self._reply.on_result(report)
+    def _report_and_pass_on(self, callback: OnResult[T], outcome: T | StoreError) -> None:
+        self._guard.report(outcome if isinstance(outcome, StoreError) else None)
+        callback(outcome)
 
 
 class Circuits(Component):

@@ -113,9 +113,6 @@ class MemoryStore(Store):
         self._set(loader, b"1", hold)
         return True
 
-    def release(self, loaders: Sequence[str]) -> None:
-        self.delete(loaders)
-
     # --- writers ----------------------------------------------------------------------------------------------------
 
     def mark(self, tables: Sequence[MarkedTable], writer: bytes, seconds: float) -> Reply[list[frozenset[str]]]:

@@ -111,9 +111,6 @@ class RedisStore(Store):
         answers = self._transport.run_many([("SET", loader, "1", "NX", "PX", milliseconds) for loader in loaders])
         return [answer is not None for answer in answers]
 
-    def release(self, loaders: Sequence[str]) -> None:
-        self._transport.run_many([("DEL", loader) for loader in loaders])
-
     def note_outdated(self, keys: TableKeys, seconds: float) -> None:
         self._transport.run_many([NOTE.command([keys.registry], round(seconds * 1000))], [keys.registry])
 

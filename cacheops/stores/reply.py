@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from cacheops.exceptions import StoreError
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 OnResult: TypeAlias = Callable[[T | StoreError], None]
 
@@ -35,3 +37,20 @@ class ReadyReply(Generic[T]):
 
     def on_result(self, callback: OnResult[T]) -> None:
         callback(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedReply(Generic[T, U]):
+    """A reply whose result is another's, converted."""
+
+    reply: Reply[T]
+    convert: Callable[[T], U]
+
+    def result(self) -> U:
+        return self.convert(self.reply.result())
+
+    def on_result(self, callback: OnResult[U]) -> None:
+        self.reply.on_result(partial(self._convert_for, callback))
+
+    def _convert_for(self, callback: OnResult[U], outcome: T | StoreError) -> None:
+        callback(outcome if isinstance(outcome, StoreError) else self.convert(outcome))

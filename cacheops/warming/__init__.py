@@ -2,15 +2,16 @@
 
 An app registers what it wants warmed, in its `ready()`:
 
-    register_warmer("devices", works, model=Device, help="current data, pages, 24 h summaries")
+    register_warmer("devices", tasks, model=Device, help="current data, pages, 24 h summaries")
 
-where `works(keys)` returns for some primary keys of the model what to fill: `Rows`, `Reads`, `Values`.
+where `tasks(keys)` returns for some primary keys of the model what to fill: `Rows`, `Reads`, `Values`.
 """
 
+from cacheops.warming.calls import Reads
 from cacheops.warming.history import Outcome, WarmingRun, recent_runs
 from cacheops.warming.registry import Warmer, register_warmer, rows_of
 from cacheops.warming.sessions import sessions_of
-from cacheops.warming.tasks import Reads, Rows, Work
+from cacheops.warming.tasks import Rows, Task
 from cacheops.warming.values import Corrections, Values
 
 __all__ = [
@@ -18,10 +19,10 @@ __all__ = [
     "Outcome",
     "Reads",
     "Rows",
+    "Task",
     "Values",
     "Warmer",
     "WarmingRun",
-    "Work",
     "recent_runs",
     "register_warmer",
     "rows_of",

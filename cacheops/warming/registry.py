@@ -14,20 +14,21 @@ from cacheops.exceptions import InvalidOption
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.profiles import profile_of
 from cacheops.queryset import CachedQuerySet
+from cacheops.warming.calls import Reads
 from cacheops.warming.replica import cached_alias
-from cacheops.warming.tasks import Reads, Rows, Work
+from cacheops.warming.tasks import Rows, Task
 
 BATCH = 1000  # keys; the entries of a batch are leased in one round trip a server
 
-Works = Callable[[Sequence[Any]], Iterable[Work]]
+Tasks = Callable[[Sequence[Any]], Iterable[Task]]
 
 
 @dataclass(frozen=True)
 class Warmer:
-    """One target: `works` returns what to fill for some keys. These are a model's, or listed by the warmer itself."""
+    """One target: `tasks` returns what to fill for some keys. These are a model's, or listed by the warmer itself."""
 
     name: str
-    works: Works
+    tasks: Tasks
     model: type[models.Model] | None = None
     keys: Callable[[], Iterable[Any]] | None = None  # of a warmer without a model: values that JSON can hold
     help: str = ""
@@ -39,20 +40,20 @@ _warmers: Registrations[Warmer] = register_component(Registrations())
 
 def register_warmer(
     name: str,
-    works: Works,
+    tasks: Tasks,
     *,
     model: type[models.Model] | None = None,
     keys: Callable[[], Iterable[Any]] | None = None,
     help: str = "",
     batch: int = BATCH,
 ) -> Warmer:
-    """Let `warm_cache NAME` fill what `works` returns, for a model's rows, the hottest first, or for keys of its own.
+    """Let `warm_cache NAME` fill what `tasks` returns, for a model's rows, the hottest first, or for keys of its own.
 
     Raise InvalidOption where neither or both are given. A name registered before is replaced.
     """
     if (model is None) == (keys is None):
         raise InvalidOption(f"The warmer {name!r} needs either a model or a list of keys.")
-    warmer = _warmers[name] = Warmer(name, works, model, keys, help, batch)
+    warmer = _warmers[name] = Warmer(name, tasks, model, keys, help, batch)
     return warmer
 
 
@@ -97,8 +98,8 @@ def model_warmer(model: type[models.Model]) -> Warmer:
     return Warmer(model._meta.label, lambda keys: [rows_of(model, keys)], model, help="its rows")
 
 
-def rows_of(model: type[models.Model], keys: Sequence[Any], by: Sequence[str] | None = None) -> Work:
-    """Return the work that fills `get` of a model's rows: as rows, or one by one where `get` has no short path."""
+def rows_of(model: type[models.Model], keys: Sequence[Any], by: Sequence[str] | None = None) -> Task:
+    """Return the task that fills `get` of a model's rows: as rows, or one by one where `get` has no short path."""
     unique = [
         field.name for field in model._meta.concrete_fields if field.unique and not field.primary_key and not field.null
     ]

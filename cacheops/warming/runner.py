@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from cacheops.exceptions import InvalidOption
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.history import Checkpoint, Outcome, WarmingRun, forget_checkpoint, record_run, save_checkpoint
 from cacheops.warming.registry import BATCH, Warmer
 from cacheops.warming.replica import Source, cached_alias, replica_of
@@ -71,7 +71,7 @@ class Runner:
         self.dry_run = dry_run
         self.pace = Pace(rate)
         self._saved_at = time.monotonic()
-        self._asked = 0  # entries, of each region
+        self._entries = 0  # of each region
         names = tuple(warmer.name for warmer in warmers)
         self.run = WarmingRun(time.time(), names, scope.text, outcomes={name: Outcome() for name in checkpoint.regions})
 
@@ -104,22 +104,22 @@ class Runner:
             checkpoint.hot = [plain_key(key) for key in checkpoint.hot]
         before = checkpoint.hot_done + checkpoint.others_done
         self.report.target(warmer.name, scope.count(warmer, checkpoint), before)
-        with closing(self._crew(warmer)) as crew:
-            crew.outcomes, crew.asked = self.run.outcomes, self._asked
+        with closing(self._fanout(warmer)) as fanout:
+            fanout.outcomes, fanout.entries = self.run.outcomes, self._entries
             for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch(warmer.batch)):
-                for work in warmer.works(keys):
-                    work.warm(crew)
-                    self.pace.wait(crew.asked)
+                for task in warmer.tasks(keys):
+                    task.warm(fanout)
+                    self.pace.wait(fanout.entries)
                 done(checkpoint, warmer, keys)
                 self.report.step(len(keys), self.run.outcomes)
                 self._save_now_and_then()
-            self.run.source, self._asked = crew.source.used, crew.asked
+            self.run.source, self._entries = fanout.source.used, fanout.entries
 
-    def _crew(self, warmer: Warmer) -> Crew:
+    def _fanout(self, warmer: Warmer) -> RegionFanout:
         model = warmer.model
         replica = None if model is None else replica_of(model)
         source = Source("default" if model is None else cached_alias(model), replica)
-        return Crew(self.checkpoint.regions, source, dry_run=self.dry_run)
+        return RegionFanout(self.checkpoint.regions, source, dry_run=self.dry_run)
 
     def _save_now_and_then(self) -> None:
         if not self.dry_run and time.monotonic() - self._saved_at >= SAVE_SECONDS:

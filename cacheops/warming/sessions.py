@@ -73,7 +73,7 @@ class PeoplesSessions:
 
 
 def sessions_of(user_ids: Sequence[int]) -> Iterator[Values]:
-    """Yield the work that restores the sessions of users; nothing where sessions are kept in another way."""
+    """Yield the tasks that restores the sessions of users; nothing where sessions are kept in another way."""
     if settings.SESSION_ENGINE != ENGINE:
         return
     for start in range(0, len(user_ids), PEOPLE):

@@ -8,7 +8,7 @@ from cacheops.encoding.objects import encoded
 from cacheops.exceptions import StoreUnavailable
 from cacheops.patterns.batch import BatchCacheOperations
 from cacheops.regions import Region
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 
 
 class Corrections(NamedTuple):
@@ -36,26 +36,26 @@ class Values:
     ttl: float | str
     check: Callable[[Sequence[str]], Corrections] = field(default=as_stored)
 
-    def warm(self, crew: Crew) -> None:
-        crew.asked += len(self.keys)
-        held = crew.each(lambda region: BatchCacheOperations(region.name).batch_get(self.keys), len(self.keys))
+    def warm(self, fanout: RegionFanout) -> None:
+        fanout.entries += len(self.keys)
+        held = fanout.each(lambda region: BatchCacheOperations(region.name).batch_get(self.keys), len(self.keys))
         missing = {name: [key for key in self.keys if key not in found] for name, found in held.items()}
         for name, found in held.items():
-            crew.outcomes[name].already_warm += len(found)
-        if crew.dry_run:
+            fanout.outcomes[name].already_warm += len(found)
+        if fanout.dry_run:
             for name, some in missing.items():
-                crew.outcomes[name].warmed += len(some)
+                fanout.outcomes[name].warmed += len(some)
             return
         wanted = [key for key in self.keys if any(key in found for found in map(set, missing.values()))]
         if not wanted:
             return
         made = self.make(wanted)
         for name, some in missing.items():
-            self._add(crew, name, some, made)
-        self._correct(crew, list(made))
+            self._add(fanout, name, some, made)
+        self._correct(fanout, list(made))
 
-    def _add(self, crew: Crew, name: str, missing: Sequence[str], made: Mapping[str, Any]) -> None:
-        outcome = crew.outcomes[name]
+    def _add(self, fanout: RegionFanout, name: str, missing: Sequence[str], made: Mapping[str, Any]) -> None:
+        outcome = fanout.outcomes[name]
         mine = {key: made[key] for key in missing if key in made}
         outcome.skipped += len(missing) - len(mine)
 
@@ -67,12 +67,12 @@ class Values:
             return added
 
         if mine:
-            for added in crew.each(add, len(mine), among=[name]).values():
+            for added in fanout.each(add, len(mine), among=[name]).values():
                 outcome.warmed += added
                 outcome.already_warm += len(mine) - added
                 outcome.bytes += sum(len(encoded(value)) for value in mine.values())
 
-    def _correct(self, crew: Crew, keys: Sequence[str]) -> None:
+    def _correct(self, fanout: RegionFanout, keys: Sequence[str]) -> None:
         """Bring the regions up to what has changed while values were made and stored."""
         while keys:
             replaced, deleted = self.check(keys)
@@ -84,5 +84,5 @@ class Values:
                 batch.batch_delete(deleted)
 
             if replaced or deleted:
-                crew.each(correct, len(replaced) + len(deleted))
+                fanout.each(correct, len(replaced) + len(deleted))
             keys = list(deleted)  # what is replaced stays so; after a delete the source must be asked once more

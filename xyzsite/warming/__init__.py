@@ -11,15 +11,15 @@ def register() -> None:
     """Register the warmers of the platform, in the order in which they run."""
     register_warmer(
         "users",
-        people.works,
+        people.tasks,
         model=User,
         help="their rows, their sessions, and what every page reads for them",
         batch=50,
     )
-    register_warmer("locations", locations.works, model=Location, help="their rows and pages", batch=20)
+    register_warmer("locations", locations.tasks, model=Location, help="their rows and pages", batch=20)
     register_warmer(
-        "devices", devices.works, model=Device, help="their rows and pages, with the 24 h summaries", batch=50
+        "devices", devices.tasks, model=Device, help="their rows and pages, with the 24 h summaries", batch=50
     )
     register_warmer(
-        "analytics", analytics.works, keys=analytics.keys, help="overviews and the common analytics", batch=20
+        "analytics", analytics.tasks, keys=analytics.keys, help="overviews and the common analytics", batch=20
     )

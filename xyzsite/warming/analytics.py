@@ -53,7 +53,7 @@ def keys() -> list[str]:
     return [*(f"overview {named(scope)}" for scope in scopes()), *questions()]
 
 
-def works(wanted: Sequence[str]) -> Iterator[Reads]:
+def tasks(wanted: Sequence[str]) -> Iterator[Reads]:
     """Yield what to fill for some of the names."""
     chosen = frozenset(wanted)
     now = timezone.now()  # the same for all, so that they ask for the same units

@@ -11,7 +11,7 @@ from analytics.buckets import Group
 from analytics.figures import merged
 from analytics.windows import window_for
 from cacheops import bypassed
-from cacheops.warming import Reads, Work, rows_of
+from cacheops.warming import Reads, Task, rows_of
 from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, readings_of
 from devices.spans import DEFAULT_SPAN, SPANS
@@ -22,7 +22,7 @@ SUMMARY_SPANS = ("24h", DEFAULT_SPAN.code)  # the specification's, and what a de
 CALLS = 500  # in one batch: their entries are leased together
 
 
-def works(keys: Sequence[int]) -> Iterator[Work]:
+def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for devices."""
     yield rows_of(Device, keys, by=("serial",))
     with bypassed(), reading_primary():

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from cacheops import bypassed
-from cacheops.warming import Reads, Work, rows_of
+from cacheops.warming import Reads, Task, rows_of
 from devices.directory import devices_at
 from devices.selectors import DeviceFilter, device_counts
 from locations.models import Location
@@ -16,7 +16,7 @@ from xyzsite.warming.people import people_at, reading_primary
 CALLS = 500  # in one batch: their entries are leased together
 
 
-def works(keys: Sequence[int]) -> Iterator[Work]:
+def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for locations."""
     yield rows_of(Location, keys, by=("code",))
     with bypassed(), reading_primary():

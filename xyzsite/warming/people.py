@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from cacheops import bypassed
-from cacheops.warming import Reads, Work, rows_of, sessions_of
+from cacheops.warming import Reads, Task, rows_of, sessions_of
 from devices.selectors import device_counts
 from locations.models import Membership
 from locations.selectors import LocationFilter, locations_for, visible_location_ids
@@ -40,7 +40,7 @@ def people_at(location_ids: set[int]) -> Mapping[int, list[User]]:
     return found
 
 
-def works(keys: Sequence[int]) -> Iterator[Work]:
+def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for people."""
     yield rows_of(User, keys, by=("username",))
     with bypassed(), reading_primary():

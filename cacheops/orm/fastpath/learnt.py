@@ -13,7 +13,6 @@ from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import dict_maker
 from cacheops.orm.plan import MAX_PLANS, Plan, plan_for
 from cacheops.orm.read_compiler import CachingCompiler
-from cacheops.reading.fetch import many_reader, read_by
 
 Build = Callable[[str, Sequence[Row]], Any]  # the result, from a database's alias and rows
 Converters = Mapping[int, tuple[list[Any], Any]]  # as compilers have them
@@ -112,16 +111,3 @@ def _convert(rows: Sequence[Row], converters: Converters, connection: Any) -> It
             for call in calls:
                 row[place] = call(row[place], expression, connection)
         yield row
-
-
-def rows_of(ask: Callable[[], Any]) -> Sequence[Row]:
-    """Return the rows that a call asks the cache for, from the database."""
-    kept: list[Row] = []
-
-    def reader(request: Any, load: Callable[[], Sequence[Row]]) -> Sequence[Row]:
-        kept[:] = load()
-        return kept
-
-    with read_by(reader, many_reader()):
-        ask()
-    return kept

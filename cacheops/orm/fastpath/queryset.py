@@ -32,13 +32,12 @@ from cacheops.orm.fastpath.learnt import (
     nothing_learnt,
     planned,
     remember,
-    rows_of,
 )
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import bypassed, options_of
+from cacheops.reading.options import bypassed, leave_rows, options_of
 from cacheops.reading.policy import decide
 
 M = TypeVar("M", bound=models.Model)
@@ -199,7 +198,8 @@ class ShortQuerySet(models.QuerySet[M]):
                 found = ask()
             remember(kind, conditions, aggregates_learnt(found, recorded))
             return found
-        found = self._answer(read, kind, lambda _: nothing_learnt(), lambda _: rows_of(ask))
+        load = partial(self._load_aggregate, args, kwargs)
+        found = self._answer(read, kind, lambda _: nothing_learnt(), load)
         return ask() if found is None else found
 
     def _fetch_all(self) -> None:
@@ -271,6 +271,13 @@ class ShortQuerySet(models.QuerySet[M]):
     def _load_count(self, database: str) -> list[Row]:
         with bypassed():
             return [(super(ShortQuerySet, self._at(database)).count(),)]
+
+    def _load_aggregate(self, args: Any, kwargs: Any, database: str) -> Sequence[Row]:
+        rows: list[Row] = []
+        queryset = self._at(database).all()
+        leave_rows(queryset.query, rows)
+        super(ShortQuerySet, queryset).aggregate(*args, **kwargs)
+        return rows
 
     def _learn_values(self, maker: Callable[[list[str]], Make], database: str) -> Learnt:
         query = self.query

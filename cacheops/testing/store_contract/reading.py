@@ -75,7 +75,7 @@ class ReadingRules:
     def test_a_loader_that_gives_up_lets_the_next_one_in(self, store: Store) -> None:
         reader = Reader(store, query(new_table(), "a=1"))
         reader.lease(hold=TTL)
-        store.release([reader.loader])
+        store.fill([], [reader.loader]).result()
         assert isinstance(reader.lease(hold=TTL), bytes)
 
     def test_a_dead_loaders_lock_ends(self, store: Store, pass_time: PassTime) -> None:
@@ -88,7 +88,7 @@ class ReadingRules:
         one, two, three = (new_table().loader(name) for name in ("one", "two", "three"))
         assert store.lock([one, two], TTL) == [True, True]
         assert store.lock([two, three], BRIEF) == [False, True]
-        store.release([one])
+        store.fill([], [one]).result()
         assert store.lock([one, two], TTL) == [True, False]
         pass_time(2 * BRIEF)
         assert store.lock([three], TTL) == [True]

@@ -11,10 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cacheops.encoding import objects
-from cacheops.encoding.rows import decode, encode_rows
+from cacheops.encoding.rows import decode
 from cacheops.exceptions import InvalidKey, InvalidOption
 from cacheops.patterns import WriteThroughCache
-from cacheops.reading import fill_many
+from cacheops.reading.lease import Lease, take_lease
 from cacheops.regions import regions
 from devices.current import current_devices, update_device_data
 from devices.models import Device, Kind
@@ -109,15 +109,30 @@ def test_the_api_and_the_admin_write_through_and_a_get_reads_it(device: Device) 
 def test_an_older_value_never_replaces_a_newer(device: Device) -> None:
     request = current_devices._request(device.pk)
     regions.local.store.delete([current_devices.entry_key(device.pk)])
-    (versions,) = fill_many.lease_many(regions.local, [request])
-    old = encode_rows(current_devices._rows([device.pk])[0])
-    assert isinstance(versions, bytes)
+    lease = take_lease(regions.local, request, lock=False)
+    assert isinstance(lease, Lease)
+    old = current_devices._rows([device.pk])[0]
 
     update_device_data(device.pk, {"name": "Newer"})
-    fill_many.fill_many(regions.local, [fill_many.Filling(request, versions, old)], 0.0)  # the slow writer, last
+    lease.fill(old, 0.0)  # the slow writer, last
 
     assert current_devices.get(device.pk).name == "Newer"  # type: ignore[union-attr]
     assert stored("us-east-1", device.pk).name == "Newer"
+
+
+@committed
+def test_a_write_between_load_and_store_is_not_overwritten(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = current_devices._rows
+
+    def overtaken(pks: Any) -> Any:
+        rows = load(pks)
+        Device.objects.filter(pk=device.pk).update(name="Newer")
+        return rows
+
+    with monkeypatch.context() as writing:
+        writing.setattr(current_devices, "_rows", overtaken)
+        current_devices.refresh([device.pk])
+    assert current_devices.get(device.pk).name == "Newer"  # type: ignore[union-attr]
 
 
 @pytest.mark.servers

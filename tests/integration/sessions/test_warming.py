@@ -16,7 +16,7 @@ from cacheops import sessions
 from cacheops.regions import regions
 from cacheops.sessions import SessionStore
 from cacheops.warming import fanout as warming_crew
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
 from cacheops.warming.sessions import PeoplesSessions, sessions_of
 from tests.integration.sessions.conftest import REGIONS
@@ -39,12 +39,12 @@ def lose(names: Sequence[str] = REGIONS) -> None:
         caches[name].clear()
 
 
-def warm(user: User, names: Sequence[str] = REGIONS) -> Crew:
-    crew = Crew(names, Source("default", None))
-    for work in sessions_of([user.pk]):
-        work.warm(crew)
-    crew.close()
-    return crew
+def warm(user: User, names: Sequence[str] = REGIONS) -> RegionFanout:
+    fanout = RegionFanout(names, Source("default", None))
+    for task in sessions_of([user.pk]):
+        task.warm(fanout)
+    fanout.close()
+    return fanout
 
 
 def after_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
@@ -77,10 +77,10 @@ def test_all_regions_get_sessions_from_one_reading(
 ) -> None:
     lose()
     with django_assert_num_queries(3):  # their keys, their data, and whether they are still there
-        crew = warm(user)
+        fanout = warm(user)
     key = sessions.cache_key(session_key)
     assert [caches[name].get(key)["data"]["_auth_user_id"] for name in REGIONS] == [str(user.pk)] * 3
-    assert [crew.outcomes[name].warmed for name in REGIONS] == [1] * 3
+    assert [fanout.outcomes[name].warmed for name in REGIONS] == [1] * 3
     assert [warm(user).outcomes[name].already_warm for name in REGIONS] == [1] * 3
 
 

@@ -22,7 +22,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cacheops.encoding import objects
-from cacheops.encoding.rows import encode_rows
 from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.cloudwatch import CloudWatchCacheMetrics
@@ -30,7 +29,7 @@ from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 from cacheops.patterns import BatchCacheOperations, CacheAsideManager
 from cacheops.patterns.keys import CacheKeyBuilder, filter_digest
-from cacheops.reading import fill_many
+from cacheops.reading.lease import Lease, take_lease
 from cacheops.redis.connection import Command, PendingReply
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.redis.pooled_transport import PooledConnection
@@ -189,12 +188,12 @@ def test_trap_08_write_through_does_not_delete_what_it_has_written(device: Devic
 def test_trap_09_the_slower_of_two_writers_does_not_put_the_older_value_back(device: Device) -> None:
     request = current_devices._request(device.pk)
     regions.local.store.delete([current_devices.entry_key(device.pk)])
-    (versions,) = fill_many.lease_many(regions.local, [request])
-    old = encode_rows(current_devices._rows([device.pk])[0])
-    assert isinstance(versions, bytes)
+    lease = take_lease(regions.local, request, lock=False)
+    assert isinstance(lease, Lease)
+    old = current_devices._rows([device.pk])[0]
 
     update_device_data(device.pk, {"name": "Newer"})
-    fill_many.fill_many(regions.local, [fill_many.Filling(request, versions, old)], 0.0)
+    lease.fill(old, 0.0)
 
     found = current_devices.get(device.pk)
     assert found is not None

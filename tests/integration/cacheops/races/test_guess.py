@@ -185,7 +185,7 @@ def test_a_condition_that_this_process_has_not_heard_of():
 
     assert drafts()[1] == "Title 0"
     keys = TableKeys.of(conf.prefix, "default", "testapp_book")
-    regions.local.learn(keys, frozenset({"shelf_id"}))
+    regions.local.set_schemes(keys, frozenset({"shelf_id"}))
     rename(book)
     assert drafts()[1] == "new"
 

@@ -1,6 +1,7 @@
 """Races between a reader's steps and a writer."""
 
 import pytest
+from django.db import OperationalError
 from django.db.transaction import atomic
 
 from cacheops.conf import conf
@@ -8,6 +9,8 @@ from cacheops.instrumentation.counters import counters
 from cacheops.protocol.keys import LOADER, TableKeys
 from cacheops.reading import fetch
 from cacheops.regions import regions
+from cacheops.stores.base import TableTags
+from cacheops.stores.memory import MAX_SCHEMES
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit, at_select
 from tests.testapp.cached import is_hit, keys_held
@@ -54,6 +57,33 @@ def test_a_hit_keeps_no_lock():
     assert title() == title() == "Title 0"
     assert is_hit("default", title)
     assert keys_held(regions.local.store, LOADER) == []
+
+
+def test_a_load_that_fails_keeps_no_lock(settings):
+    settings.CACHEOPS_LOADER_SECONDS = 600
+
+    def fail():
+        assert len(keys_held(regions.local.store, LOADER)) == 1
+        raise OperationalError
+
+    with at_select(before=fail), pytest.raises(OperationalError):
+        title()
+    until(lambda: not keys_held(regions.local.store, LOADER), "the next reader is let in")
+
+
+def test_a_table_has_no_room_for_another_condition(monkeypatch):
+    """The very read that finds it out is filled, and depends on the whole table."""
+    region = regions.local
+    monkeypatch.setattr(region, "full", set())
+    keys = TableKeys.of(conf.prefix, "default", "testapp_book")
+    schemes = tuple(f"column{number}" for number in range(MAX_SCHEMES))
+    assert isinstance(region.store.lease([TableTags(keys, (), schemes)], "", 60.0, 0.0).result(), bytes)
+    counters.reset()
+    assert title() == "Title 0"
+    assert (counters.misses.total(), counters.bypasses.total()) == (1, 0)
+    assert is_hit("default", title)
+    rename("new")
+    assert title() == "new"
 
 
 def test_a_write_between_look_up_and_lease(monkeypatch):
@@ -202,18 +232,13 @@ def test_the_registry_is_lost_before_a_write():
 
 def lose_registry() -> None:
     """Lose a table's registry in the store, and in what this process remembers of it."""
-    keys = TableKeys.of(regions_prefix(), "default", "testapp_book")
+    keys = TableKeys.of(conf.prefix, "default", "testapp_book")
     store = regions.local.store
     if store.remote:
         assert store.delete([keys.registry]) == 1
     else:
         del store._registries[keys.base]
     regions.local.schemes.clear()
-
-
-def regions_prefix() -> str:
-
-    return conf.prefix
 
 
 def test_a_dead_writers_mark_ends(settings, monkeypatch):

@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from cacheops.warming import Reads, Rows
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
 from tests.integration.cacheops.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
@@ -14,7 +14,7 @@ from tests.testapp.models import Book
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 
 REGION = "us-east-1"
-WORKS = {"rows": lambda: Rows(Book, [1, 2], "default"), "reads": lambda: Reads([title, lambda: Book.objects.get(pk=2)])}
+TASKS = {"rows": lambda: Rows(Book, [1, 2], "default"), "reads": lambda: Reads([title, lambda: Book.objects.get(pk=2)])}
 
 
 def title():
@@ -25,13 +25,13 @@ def rename(name):
     Book.objects.filter(pk=1).update(title=name)
 
 
-class HeldCrew(Crew):
+class HeldFanout(RegionFanout):
     """Stands still between lease and load, or between load and fill."""
 
     gates: dict[str, Gate]
 
-    def lease(self, requests):
-        found = super().lease(requests)
+    def lease(self, *args, **options):
+        found = super().lease(*args, **options)
         self._pass("leased")
         return found
 
@@ -45,18 +45,18 @@ class HeldCrew(Crew):
             gate()
 
 
-def warm(work, **gates):
-    with closing(HeldCrew((REGION,), Source("default", None))) as crew:
-        crew.gates = gates
-        work.warm(crew)
-    return crew.outcomes[REGION]
+def warm(task, **gates):
+    with closing(HeldFanout((REGION,), Source("default", None))) as fanout:
+        fanout.gates = gates
+        task.warm(fanout)
+    return fanout.outcomes[REGION]
 
 
-@pytest.mark.parametrize("kind", WORKS)
+@pytest.mark.parametrize("kind", TASKS)
 @pytest.mark.parametrize("place", ["leased", "loaded"])
 def test_a_write_between_lease_and_fill(place, kind):
     gate = Gate()
-    warming = Actor(lambda: warm(WORKS[kind](), **{place: gate}))
+    warming = Actor(lambda: warm(TASKS[kind](), **{place: gate}))
     gate.wait()
     rename("new")
     gate.open()
@@ -67,10 +67,10 @@ def test_a_write_between_lease_and_fill(place, kind):
     assert is_hit("default", lambda: Book.objects.get(pk=2))
 
 
-@pytest.mark.parametrize("kind", WORKS)
+@pytest.mark.parametrize("kind", TASKS)
 def test_a_reader_fills_what_is_newer_before_the_warming_does(kind):
     gate = Gate()
-    warming = Actor(lambda: warm(WORKS[kind](), loaded=gate))
+    warming = Actor(lambda: warm(TASKS[kind](), loaded=gate))
     gate.wait()
     rename("new")
     assert title() == "new"
@@ -79,7 +79,7 @@ def test_a_reader_fills_what_is_newer_before_the_warming_does(kind):
     assert title() == "new"
 
 
-@pytest.mark.parametrize("kind", WORKS)
+@pytest.mark.parametrize("kind", TASKS)
 def test_what_a_writer_has_marked_is_left_out(kind):
     """A writer that does not know of the condition on `id` would keep both out: so it is known."""
     Book.objects.filter(pk=3).first()
@@ -91,13 +91,13 @@ def test_what_a_writer_has_marked_is_left_out(kind):
 
     writer = Actor(write)
     before.wait()
-    outcome = warm(WORKS[kind]())
+    outcome = warm(TASKS[kind]())
     assert (outcome.warmed, outcome.skipped) == (1, 1)
     before.open()
     after.wait()
-    assert warm(WORKS[kind]()).skipped == 1
+    assert warm(TASKS[kind]()).skipped == 1
     after.open()
     writer.result()
     assert title() == "new"
-    outcome = warm(WORKS[kind]())
+    outcome = warm(TASKS[kind]())
     assert (outcome.already_warm, outcome.skipped) == (2, 0)

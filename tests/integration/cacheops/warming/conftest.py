@@ -1,4 +1,4 @@
-"""The library on PostgreSQL, empty caches in all regions, and a crew to warm them with."""
+"""The library on PostgreSQL, empty caches in all regions, and a make_fanout to warm them with."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
 from tests.testapp import world
 
@@ -23,11 +23,11 @@ def books(_django_db_helper: None, cache: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def crew() -> Iterator[Callable[..., Crew]]:
-    """Return a maker of crews for regions: the process's own where none is named."""
+def make_fanout() -> Iterator[Callable[..., RegionFanout]]:
+    """Return a maker of fan-outs to regions: the process's own where none is named."""
     with ExitStack() as stack:
 
-        def made(*regions: str, kind: type[Crew] = Crew, **options: Any) -> Crew:
+        def made(*regions: str, kind: type[RegionFanout] = RegionFanout, **options: Any) -> RegionFanout:
             source = options.pop("source", Source("default", None))
             return stack.enter_context(closing(kind(regions or (HOME,), source, **options)))
 

@@ -31,8 +31,9 @@ def away(monkeypatch, times):
 @pytest.mark.parametrize(("times", "warmed"), [(1, 1), (2, 1), (3, 0)])
 def test_a_region_that_comes_back_is_warmed(times, warmed, monkeypatch):
     away(monkeypatch, times)
-    team = fanout.Crew(("us-east-1",), fanout.Source("default", None))
-    Rows(Book, [1], "default").warm(team)
-    team.close()
-    assert (team.outcomes["us-east-1"].warmed, team.outcomes["us-east-1"].failed) == (warmed, 1 - warmed)
+    regions_warmed = fanout.RegionFanout(("us-east-1",), fanout.Source("default", None))
+    Rows(Book, [1], "default").warm(regions_warmed)
+    regions_warmed.close()
+    outcome = regions_warmed.outcomes["us-east-1"]
+    assert (outcome.warmed, outcome.failed) == (warmed, 1 - warmed)
     assert is_hit("default", lambda: Book.objects.get(pk=1)) is bool(warmed)

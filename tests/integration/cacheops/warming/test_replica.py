@@ -11,7 +11,7 @@ from django.db import connections
 
 from cacheops import bypassed
 from cacheops.warming import Reads, Rows, replica
-from cacheops.warming.fanout import Crew
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
 from tests.clients import until
 from tests.testapp.cached import statements
@@ -23,7 +23,7 @@ from xyzsite.localregions.programs import find_postgres
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 
 FAR = "far"  # an alias of the streaming replica in another region
-WORKS = {"rows": lambda: Rows(Book, [1], "default"), "reads": lambda: Reads([title])}
+TASKS = {"rows": lambda: Rows(Book, [1], "default"), "reads": lambda: Reads([title])}
 
 
 @pytest.fixture(scope="module")
@@ -100,22 +100,22 @@ def test_one_that_lags_is_not_read(lagging, monkeypatch):
     assert on(lagging) == "Title 0"
 
 
-@pytest.mark.parametrize("kind", WORKS)
+@pytest.mark.parametrize("kind", TASKS)
 def test_a_lagging_replica_fills_nothing_old(kind, lagging, monkeypatch):
     monkeypatch.setattr(replica, "CATCH_UP_SECONDS", 0.0)
     Book.objects.filter(pk=1).update(title="new")
-    with closing(Crew(("us-east-1",), Source("default", lagging))) as crew:
-        WORKS[kind]().warm(crew)
-    assert crew.outcomes["us-east-1"].warmed == 1
+    with closing(RegionFanout(("us-east-1",), Source("default", lagging))) as fanout:
+        TASKS[kind]().warm(fanout)
+    assert fanout.outcomes["us-east-1"].warmed == 1
     assert title() == "new"
 
 
-@pytest.mark.parametrize("kind", WORKS)
+@pytest.mark.parametrize("kind", TASKS)
 def test_what_is_loaded_from_a_replica_is_what_the_primary_holds(kind, far):
     source = Source("default", far)
     until(source.sources, "it has caught up")
-    with closing(Crew(("us-east-1",), source)) as crew, statements("default") as primary:
-        WORKS[kind]().warm(crew)
+    with closing(RegionFanout(("us-east-1",), source)) as fanout, statements("default") as primary:
+        TASKS[kind]().warm(fanout)
     assert source.used == far
     assert not [sql for sql in primary if 'FROM "testapp_book"' in sql]
     found = Book.objects.get(pk=1)

@@ -13,7 +13,7 @@ from cacheops.queryset import CachedQuerySet
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.warming import Reads, Rows
-from cacheops.warming.columnar import alike_of
+from cacheops.warming.columnar import columns_of
 from tests.testapp.cached import is_hit, keys_held
 from tests.testapp.models import Book, Tag
 
@@ -26,16 +26,16 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 def test_columns_make_the_requests_of_readers(model, lookup, values):
     plan = get_plan(CachedQuerySet(model), "default", lookup, values[0]).plan
     profile = profile_of(model)
-    alike = alike_of(plan, values, "default", profile, "testapp.book:get")
+    columns = columns_of(plan, values, "default", profile, "testapp.book:get")
     single = [request_for(plan, [value], "default", profile, "testapp.book:get") for value in values]
-    assert list(alike.requests()) == single
-    assert alike.entry_keys() == [request.key_list()[0] for request in single]
-    assert alike.tag_keys() == [request.key_list()[2] for request in single]
+    assert list(columns.requests()) == single
+    assert columns.entry_keys() == [request.key_list()[0] for request in single]
+    assert columns.tag_keys() == [request.key_list()[2] for request in single]
 
 
 def test_values_without_a_tag_are_not_alike():
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    assert alike_of(plan, [1, 1.5], "default", profile_of(Book), "testapp.book:get") is None
+    assert columns_of(plan, [1, 1.5], "default", profile_of(Book), "testapp.book:get") is None
 
 
 def marked(tags, **options):
@@ -51,39 +51,39 @@ def marked(tags, **options):
 @pytest.mark.parametrize(
     ("tags", "options", "warmed"), [(["id=1"], {}, 1), ([], {"whole": True}, 0), (["status=1"], {}, 0)]
 )
-def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, crew):
+def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, make_fanout):
     if tags == ["id=1"]:
         Book.objects.get(pk=3)  # the scheme is known: only the row itself is held back
     end = marked(tags, **options)
-    team = crew()
-    Rows(Book, [1, 2], "default").warm(team)
-    team.close()
+    fanout = make_fanout()
+    Rows(Book, [1, 2], "default").warm(fanout)
+    fanout.close()
     end()
-    outcome = team.outcomes["us-east-1"]
+    outcome = fanout.outcomes["us-east-1"]
     assert (outcome.warmed, outcome.skipped) == (warmed, 2 - warmed)
 
 
-def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(crew):
+def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(make_fanout):
     region = regions.local
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
     request = request_for(plan, [1], "default", profile_of(Book), "x")
     region.full.add((request.keys.base, "id"))
     try:
-        team = crew()
-        Rows(Book, [1, 2], "default").warm(team)
-        team.close()
-        assert team.outcomes["us-east-1"].warmed == 2
+        fanout = make_fanout()
+        Rows(Book, [1, 2], "default").warm(fanout)
+        fanout.close()
+        assert fanout.outcomes["us-east-1"].warmed == 2
         assert is_hit("default", lambda: Book.objects.get(pk=1))
     finally:
         region.full.discard((request.keys.base, "id"))
 
 
-def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(crew):
+def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(make_fanout):
     manager = CacheAsideManager(300, none_ttl=7)
-    team = crew()
-    Reads([lambda: manager.get_or_set("answers:none", lambda: None)]).warm(team)
-    team.close()
-    assert team.outcomes["us-east-1"].warmed == 1
+    fanout = make_fanout()
+    Reads([lambda: manager.get_or_set("answers:none", lambda: None)]).warm(fanout)
+    fanout.close()
+    assert fanout.outcomes["us-east-1"].warmed == 1
     keys = keys_held(regions.local.store, ENTRY)
     entries = [codec.decode(payload) for payload in regions.local.store.read(keys)]
     assert min(round(entry.expires_at - entry.made_at) for entry in entries) <= 7
