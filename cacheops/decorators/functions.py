@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from cacheops.conf import conf
 from cacheops.decorators.keys import FunctionKeys
 from cacheops.encoding import objects
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption, UnencodableValue
 from cacheops.orm.samples import Sample, SampleLike, model_of, sample_databases, sample_tables
 from cacheops.profiles import Profile, profile_of
@@ -137,7 +138,7 @@ class CachedFunction(Generic[P, R]):
         return _profile_of_calls(profile, timeout, self._lock and self._kept_last)
 
 
-@functools.lru_cache(maxsize=1024)
+@memo()
 def _profile_of_calls(profile: Profile, timeout: float, lock: bool) -> Profile:
     return replace(profile, timeout=timeout, lock=lock, level="fresh")
 
