@@ -101,7 +101,7 @@ def locations_of(selection: Selection) -> Sequence[int]:
 
 
 def is_meant(row: DeviceRow, selection: Selection) -> bool:
-    """Say whether a device is of those whose own metric and kind are selected."""
+    """Return whether a device is of those whose own metric and kind are selected."""
     return selection.metric in (row.metric, DEVICE_COUNT) and selection.kind in (row.kind, "")
 
 

@@ -116,7 +116,7 @@ def present_for(newest: datetime | None, now: datetime, live_within: timedelta =
 
 
 def is_silent(status: str, last_seen: datetime | None, present: datetime) -> bool:
-    """Say whether a device is active, but has sent nothing for SILENT_AFTER before the present, or never."""
+    """Return whether a device is active, but has sent nothing for SILENT_AFTER before the present, or never."""
     return status == Status.ACTIVE and (last_seen is None or last_seen < present - SILENT_AFTER)
 
 

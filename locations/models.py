@@ -1,6 +1,7 @@
 """Locations, and who may see them."""
 
 from typing import Self
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,8 +12,6 @@ from users.models import Region, User
 
 
 def validate_timezone(name: str) -> None:
-    from zoneinfo import available_timezones
-
     if name not in available_timezones():
         raise ValidationError(f"{name!r} is no IANA time zone, such as America/Chicago.")
 

@@ -40,7 +40,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
 
 
 class PageFootMiddleware:
-    """Count a page's look-ups, SQL queries and milliseconds; tell them in `Server-Timing` and at the page's foot."""
+    """Count a page's look-ups, SQL queries and milliseconds; show them in `Server-Timing` and at the page's foot."""
 
     def __init__(self, get_response: ResponseMaker) -> None:
         self.get_response = get_response

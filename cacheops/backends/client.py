@@ -85,7 +85,7 @@ class RegionClient(DefaultClient):
         return 0
 
     def disconnect(self, index: int = 0, client: Any = None) -> None:
-        """Close the connections that nobody uses now."""
+        """Close the connections that are idle."""
         for node in self.servers.nodes():
             node.connection_pool.disconnect(inuse_connections=False)
 

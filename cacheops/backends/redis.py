@@ -12,7 +12,7 @@ from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.hinted_handoff import HintedHandoff
 from cacheops.exceptions import ServerRefused, StoreUnavailable
 from cacheops.instrumentation.request_stats import count
-from cacheops.redis import PoolFigures
+from cacheops.redis import ServerPool
 from cacheops.redis.options import PAUSE
 
 P = ParamSpec("P")
@@ -189,6 +189,6 @@ class RegionCache(RegionCacheMixin, RedisCache):
     def iter_keys(self, search: str, itersize: int | None = None, version: int | None = None) -> Iterator[str]:
         return self.client.iter_keys(search, itersize, version)
 
-    def pool_figures(self) -> list[PoolFigures]:
+    def pool_figures(self) -> list[ServerPool]:
         """Return the connections that this process holds to each of the region's servers."""
-        return self.client.servers.figures()
+        return self.client.servers.pool_stats()

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
+from django.utils.module_loading import import_string
 
 from cacheops.engine import memo
 from cacheops.exceptions import CorruptEntry, UnencodableValue
@@ -294,9 +295,8 @@ def _unpack(code: int, data: memoryview) -> Any:
 
 
 def _unpack_range(name: str, lower: Any, upper: Any, bounds: str, empty: bool) -> Any:
-    from psycopg.types import range as ranges  # only where a range was stored, so psycopg is there
-
-    kind = getattr(ranges, name) if name in _RANGES else ranges.Range
+    # Only where a range was stored, so psycopg is there.
+    kind = import_string(f"psycopg.types.range.{name if name in _RANGES else 'Range'}")
     return kind(empty=True) if empty else kind(lower, upper, bounds)
 
 

@@ -1,11 +1,11 @@
 """What this process counts. On a read's way one item is appended to a list; everything else happens later.
 
-Appending is atomic, so nothing is lost between threads. The list is folded into sums when somebody asks for them (the
+Appending is atomic, so nothing is lost between threads. The list is folded into sums when they are read (by the
 flusher every few seconds), or when it has grown long. Sums are kept by series:
 
     r|MODEL:OPERATION   reads: hits, misses, …; durations of look-ups (l), loads (d) and fills (f)
     w|TABLE|SOURCE      invalidations: writes, tags, whole tables; how long they were pending (k)
-    t|REGION            what a region was told, or was not: marks (m), queued, replayed, late marks
+    t|REGION            deliveries to a region: marks (m), errors, queued, replayed, late marks
     e|NAME              events of other parts, such as warming runs
 
 A fork's child starts from nothing: what its parent has counted, its parent flushes.
@@ -31,7 +31,7 @@ LOOK_UP, LOAD, FILL, PENDING, MARK = "l", "d", "f", "k", "m"  # names of duratio
 
 
 MAX_USES = 5_000  # that wait for a flush
-MAX_KNOWN = 20_000  # that are not told again: some 5 MB
+MAX_KNOWN = 20_000  # that are not sent again: some 5 MB
 SAMPLED = frozenset("ABCD")  # first letters of the digests that are followed: 4 of base64's 64
 
 
@@ -44,19 +44,19 @@ class Use(NamedTuple):
 
 
 def is_sampled(digest: str) -> bool:
-    """Say whether it is followed if entries of this digest are read. Digests are as good as random."""
+    """Return whether reads of entries with this digest are followed. Digests are as good as random."""
     return digest[:1] in SAMPLED
 
 
-def nobody() -> None:
-    """Listen to nothing."""
+def _noop() -> None:
+    """Do nothing."""
 
 
 class Counters(Component):
     """Adds up what happens in this process. `take` hands over what was counted since the last time."""
 
     def __init__(self) -> None:
-        self.on_first: Callable[[], None] = nobody  # called at the first item of each process: starts the flusher
+        self.on_first: Callable[[], None] = _noop  # called at the first item of each process: starts the flusher
         self.reset()
 
     def reset(self) -> None:
@@ -102,8 +102,8 @@ class Counters(Component):
         """Count in a series, with a duration under its name."""
         self.add(series, {**counts, f"{name}:{bucket_of(seconds)}": 1, f"{name}:us": round(seconds * 1e6)})
 
-    def told(self, region: str, **counts: int) -> None:
-        """Count what a region heard of writes."""
+    def delivered(self, region: str, **counts: int) -> None:
+        """Count marks and invalidations sent to a region."""
         self.add(f"t|{region}", counts)
 
     def event(self, name: str, **counts: int) -> None:

@@ -1,7 +1,7 @@
 """A histogram of durations in fixed buckets, so that those of many processes and minutes add up.
 
 Buckets are log-linear, as in HdrHistogram (Tene, 2012): each doubling of the duration is cut into 8 equal buckets. A
-bucket's middle is at most 1/16 (6.25 %) away from any duration in it; a percentile is told with that error at most,
+bucket's middle is at most 1/16 (6.25 %) away from any duration in it; a percentile has that error at most,
 from 1 µs to 64 s. What is shorter counts as about 1 µs, what is longer as about 64 s.
 """
 

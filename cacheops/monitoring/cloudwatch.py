@@ -1,4 +1,4 @@
-"""The figures of a region for CloudWatch: namespace XYZCorp/Cache, dimension CacheCluster (specification, appendix B).
+"""A region's metrics for CloudWatch: namespace XYZCorp/Cache, dimension CacheCluster (specification, appendix B).
 
 Counts are what happened since the last publication, not since some start: what was published last is noted in the
 region, so periods follow each other without a gap over restarts, and whatever could not be published is in the next
@@ -13,21 +13,20 @@ from typing import Any
 
 import msgspec
 from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
-from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.monitoring.fleet import fleet_state
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.stats import Reads
 from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 
 NAMESPACE = "XYZCorp/Cache"
 DIMENSION = "CacheCluster"
 MAX_METRICS = 500  # a request: PutMetricData takes 1,000 metrics and 1 MB; these are at most 200 kB
-ATTEMPTS = 5  # of botocore, with growing pauses
-CONNECT_SECONDS, READ_SECONDS = 5, 10
 
 COUNTS = (  # metric, count of Reads
     ("CacheHits", "hits"),
@@ -60,7 +59,7 @@ class Datum:
 
 
 class CloudWatchCacheMetrics:
-    """Publishes one region's figures. `client` is a boto3 client of CloudWatch, made on first use."""
+    """Publishes one region's metrics. `client` is a boto3 client of CloudWatch, made on first use."""
 
     def __init__(self, cache_monitor: CacheMonitor, client: Any = None, clock: Callable[[], float] = time.time) -> None:
         self.cache_monitor = cache_monitor
@@ -70,7 +69,7 @@ class CloudWatchCacheMetrics:
     @property
     def client(self) -> Any:
         if self._client is None:
-            self._client = make_client()
+            self._client = from_aws("make_client")()
         return self._client
 
     def publish_metrics(self, cluster_name: str) -> list[Datum]:
@@ -90,7 +89,7 @@ class CloudWatchCacheMetrics:
         """Return what `publish_metrics` would publish now."""
         return list(self._data(self._last(cluster_name), self._known()))
 
-    # --- what is told -----------------------------------------------------------------------------------------------
+    # --- what is sent -----------------------------------------------------------------------------------------------
 
     def _known(self) -> Published:
         usage = self.cache_monitor.usage()
@@ -114,16 +113,14 @@ class CloudWatchCacheMetrics:
             yield from period_data(last, now, {node.server for node in self._nodes if node.role != "replica"})
         yield from state_data(self._nodes)
         try:
-            told = fleet_state(self.cache_monitor.region.name)
+            fleets = fleet_state(self.cache_monitor.region.name)
         except CacheopsError:
-            told = {}
-        yield Datum("CacheOpenBreakers", sum(one.open for one in told.values()), "Count")
-        yield from source_data()
+            fleets = {}
+        yield Datum("CacheOpenBreakers", sum(one.open for one in fleets.values()), "Count")
+        yield from gauge_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
-        client = self.client  # says what is missing, where boto3 is
-        from botocore.exceptions import BotoCoreError, ClientError
-
+        client, errors = self.client, from_aws("ERRORS")
         stamp = dt.datetime.fromtimestamp(moment, dt.UTC)
         metrics = [
             {
@@ -138,12 +135,12 @@ class CloudWatchCacheMetrics:
         for start in range(0, len(metrics), MAX_METRICS):
             try:
                 client.put_metric_data(Namespace=NAMESPACE, MetricData=metrics[start : start + MAX_METRICS])
-            except (BotoCoreError, ClientError) as error:
+            except errors as error:
                 raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
 
 
 def period_data(last: Published, now: Published, primaries: set[str]) -> Iterator[Datum]:
-    """Yield what happened between two looks. A rate of nothing is not told."""
+    """Yield what happened between two looks. A rate of nothing is left out."""
     reads = Reads.of(grown(last.reads, now.reads))
     if reads.hit_rate is not None:
         yield Datum("CacheHitRate", 100 * reads.hit_rate, "Percent")
@@ -158,12 +155,12 @@ def period_data(last: Published, now: Published, primaries: set[str]) -> Iterato
     yield Datum("CacheFilledBytes", reads.bytes, "Bytes")
     yield Datum("CacheInvalidations", since(last.invalidations, now.invalidations), "Count")
     for name, place in (("CacheEvictedKeys", 0), ("CacheExpiredKeys", 1)):
-        told = {server: counts for server, counts in now.nodes.items() if server in primaries}
-        grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in told.items())
+        held = {server: counts for server, counts in now.nodes.items() if server in primaries}
+        grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in held.items())
         yield Datum(name, sum(grew), "Count")
 
 
-def state_data(nodes: Sequence[NodeFigures]) -> Iterator[Datum]:
+def state_data(nodes: Sequence[NodeStats]) -> Iterator[Datum]:
     """Yield how the nodes are now."""
     primaries = [node for node in nodes if node.role != "replica" and not node.error]
     yield Datum("CacheMemoryUsage", sum(node.used_memory for node in primaries), "Bytes")
@@ -176,11 +173,11 @@ def state_data(nodes: Sequence[NodeFigures]) -> Iterator[Datum]:
     yield Datum("CacheNodesDown", sum(bool(node.error) for node in nodes), "Count")
 
 
-def source_data() -> Iterator[Datum]:
-    """Yield the figures of registered sources: write_behind's depth is CacheWriteBehindDepth."""
-    for name, source in registered_sources().items():
+def gauge_data() -> Iterator[Datum]:
+    """Yield the registered gauges: write_behind's depth is CacheWriteBehindDepth."""
+    for name, read in registered_gauges().items():
         try:
-            found = source()
+            found = read()
         except (CacheopsError, DatabaseError):
             continue
         for figure, value in found.items():
@@ -203,13 +200,9 @@ def cluster_of(region: str) -> str:
     return conf.cloudwatch_clusters.get(region, region)
 
 
-def make_client() -> Any:
-    """Return a client that tries again by itself. Region, credentials and endpoint are the environment's (AWS_...)."""
+def from_aws(name: str) -> Any:
+    """Return a name of the module that imports boto3. Raise InvalidOption where that is not installed."""
     try:
-        import boto3
-        from botocore.config import Config
+        return import_string(f"cacheops.monitoring.aws.{name}")
     except ImportError as error:
         raise InvalidOption("CloudWatch needs boto3: pip install -r requirements-aws.txt.") from error
-    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    limits = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
-    return boto3.client("cloudwatch", config=limits)

@@ -1,4 +1,4 @@
-"""The figures of our own parts that are kept elsewhere: the durable queue and the write-behind buffers."""
+"""Gauges of our own parts: the durable queue and the write-behind buffers."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from cacheops.patterns.write_behind import cache
 from cacheops.reading.options import bypassed
 
 
-def queue_figures() -> dict[str, float]:
+def queue_gauges() -> dict[str, float]:
     """Return how many invalidations wait for a region that did not answer, and since when."""
     model: Any = apps.get_model("cacheops", "QueuedInvalidation")
     waiting, oldest = 0, None
@@ -26,7 +26,7 @@ def queue_figures() -> dict[str, float]:
     return {"depth": float(waiting), "oldest_seconds": max(0.0, age)}
 
 
-def write_behind_figures() -> dict[str, float]:
+def write_behind_gauges() -> dict[str, float]:
     """Return what waits for the database in all write-behind buffers of this region. Raise StoreUnavailable."""
     states = cache.state()
     return {
@@ -39,5 +39,5 @@ def write_behind_figures() -> dict[str, float]:
 
 
 def register() -> None:
-    register_source("invalidation_queue", queue_figures)
-    register_source("write_behind", write_behind_figures)
+    register_source("invalidation_queue", queue_gauges)
+    register_source("write_behind", write_behind_gauges)

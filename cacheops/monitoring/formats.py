@@ -1,4 +1,4 @@
-"""Figures as text: shares, durations, sizes."""
+"""Numbers as text: shares, durations, sizes."""
 
 NONE = "–"
 

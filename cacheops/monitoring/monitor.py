@@ -1,4 +1,4 @@
-"""CacheMonitor: a region's figures, from its processes and from its servers, for pages and commands."""
+"""CacheMonitor: a region's statistics, from its processes and from its servers, for pages and commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from cacheops.monitoring import keyspace, nodes, stats
 from cacheops.monitoring.fleet import Fleet, fleet_state
 from cacheops.monitoring.formats import human_bytes
 from cacheops.monitoring.keyspace import KeyDistribution
-from cacheops.monitoring.nodes import NodeFigures, SlowCommand
+from cacheops.monitoring.nodes import NodeStats, SlowCommand
 from cacheops.monitoring.stats import Point, Usage
 from cacheops.regions import Region, regions
 from cacheops.stores.circuit_breaker import CircuitState
@@ -18,7 +18,7 @@ from cacheops.stores.circuit_breaker import CircuitState
 
 @dataclass
 class CacheMetrics:
-    """A region's figures of the last minutes: counts are of that time, not since some start (specification, B)."""
+    """A region's statistics of the last minutes: counts are of that time, not since some start (specification, B)."""
 
     hits: int = 0
     misses: int = 0  # reads that the cache did not answer, bypasses included
@@ -45,7 +45,7 @@ class RegionState:
     now: Usage | None = None  # of the last five minutes
     day: Usage | None = None  # of the last 24 hours
     processes: Mapping[str, Fleet] | None = None  # the region's, towards each region
-    nodes: tuple[NodeFigures, ...] = ()
+    nodes: tuple[NodeStats, ...] = ()
 
     @property
     def reachable(self) -> bool:
@@ -95,7 +95,7 @@ class CacheMonitor:
         )
 
     def get_key_distribution(self, most: int = keyspace.MAX_KEYS) -> dict[str, int]:
-        """Return how many keys there are, by "model:kind" (specification, B). `distribution` tells their bytes too."""
+        """Return how many keys there are, by "model:kind" (specification, B). `distribution` has their bytes too."""
         return {f"{group.model}:{group.kind}": group.keys for group in self.distribution(most).groups}
 
     def distribution(self, most: int = keyspace.MAX_KEYS) -> KeyDistribution:
@@ -125,9 +125,9 @@ class CacheMonitor:
             },
         }
 
-    def get_nodes(self) -> list[NodeFigures]:
-        """Return each node's figures now, with rates since an earlier look. Raises nothing for nodes that are away."""
-        return nodes.look_at_nodes(self.region)
+    def get_nodes(self) -> list[NodeStats]:
+        """Return each node's statistics, with rates since an earlier poll. Raise nothing for a node that is away."""
+        return nodes.read_nodes(self.region)
 
     def slow_log(self, most: int = 20) -> list[SlowCommand]:
         """Return the slowest commands of the region's nodes, newest first; none on the embedded store.

@@ -1,6 +1,6 @@
-"""What the servers tell of themselves (INFO), node by node; and rates between two looks, not totals since their start.
+"""Statistics of a region's servers (INFO), node by node, and rates between two polls, not totals since their start.
 
-Once a minute one process of a region notes its nodes' statistics in its time series, so any process can tell
+Once a minute one process of a region notes its nodes' statistics in its time series, so any process can show
 the rates of the last minutes, and a chart of a day.
 """
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.counters import Sums, add_counts
-from cacheops.monitoring.timeseries import HOUR, MINUTE, Increment, last_spans, span_at, time_series_of
+from cacheops.monitoring.timeseries import HOUR, MINUTE, Increment, last_periods, period_at, time_series_of
 from cacheops.protocol.keys import parse
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
 from cacheops.stores.circuit_breaker import CircuitState
 
-LOOK_BACK = 10  # minutes among which an earlier look is searched for
-MIN_SECONDS = 10.0  # between two looks: a shorter time says little
+LOOK_BACK = 10  # minutes among which an earlier poll is searched for
+MIN_SECONDS = 10.0  # between two polls: a shorter time says little
 SAMPLED = ("used_memory", "used_memory_rss", "maxmemory", "connected_clients", "evicted_keys", "expired_keys",
            "total_commands_processed", "keyspace_hits", "keyspace_misses", "lag_bytes")  # fmt: skip
 
@@ -36,9 +36,9 @@ class SlowCommand:
 
 @dataclass(frozen=True, slots=True)
 class NodeRates:
-    """What happened on a node between two looks, for a second."""
+    """What happened on a node between two polls, for a second."""
 
-    seconds: float  # between the looks
+    seconds: float  # between the polls
     operations: float
     evicted: float
     expired: float
@@ -47,7 +47,7 @@ class NodeRates:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFigures:
+class NodeStats:
     """One node now. Sizes are in bytes. A node that does not answer has an `error` and nothing else."""
 
     server: str  # host:port, or "memory"
@@ -70,10 +70,10 @@ class NodeFigures:
     total_commands_processed: int = 0
     keyspace_hits: int = 0
     keyspace_misses: int = 0
-    pool_limit: int | None = None  # connections of this process's cache to it; the engine's lines are beside them
+    pool_limit: int | None = None  # connections of this process's cache to it; the engine's own are beside them
     pool_idle: int | None = None
     pool_in_use: int | None = None
-    rates: NodeRates | None = None  # None until two looks were made
+    rates: NodeRates | None = None  # None until there were two polls
 
     @property
     def memory_share(self) -> float | None:
@@ -81,24 +81,24 @@ class NodeFigures:
         return self.used_memory / self.maxmemory if self.maxmemory else None
 
 
-def look_at_nodes(region: Region, *, with_rates: bool = True) -> list[NodeFigures]:
-    """Ask every node of a region. A node that does not answer is listed with its error; raises nothing for it."""
+def read_nodes(region: Region, *, with_rates: bool = True) -> list[NodeStats]:
+    """Return the statistics of a region's nodes now; a node that does not answer has an `error`."""
     try:
         answers = region.store.inspection.nodes()
     except StoreError as error:
-        return [NodeFigures(server="", error=str(error))]
+        return [NodeStats(server="", error=str(error))]
     offsets = [int(info.get("master_repl_offset", 0)) for info in answers if info.get("role") == "master"]
     by_primary = {info["server"]: int(info.get("master_repl_offset", 0)) for info in answers if "server" in info}
     pools = pools_of(region)
     found = [
-        node_figures({**info, **pools.get(str(info.get("server")), {})}, primary_offset(info, by_primary, offsets))
+        node_stats_of({**info, **pools.get(str(info.get("server")), {})}, primary_offset(info, by_primary, offsets))
         for info in answers
     ]
     return with_rates_of(region, found) if with_rates else found
 
 
 def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
-    """Return by server what this process's pools of a region's cache hold, as the fields of a node's figures name it.
+    """Return by server what this process's pools of a region's cache hold, under the names of NodeStats's fields.
 
     Asks no server: a cluster whose nodes this process's cache has not asked for has no pools yet.
     """
@@ -112,7 +112,7 @@ def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
 
 
 def own_counts(region: Region) -> dict[str, int]:
-    """Return what this process tells of itself towards a region, to be added to what the others tell (`Fleet`).
+    """Return this process's state towards a region, as counts that add up to a `Fleet`.
 
     Asks no server, so a region that is away costs nothing.
     """
@@ -134,13 +134,13 @@ def primary_offset(info: Mapping[str, Any], by_server: Mapping[str, int], offset
     return offsets[0] if len(offsets) == 1 else None
 
 
-def node_figures(info: Mapping[str, Any], offset: int | None = None) -> NodeFigures:
-    """Return the figures in one node's answer to INFO, as the driver parses it."""
+def node_stats_of(info: Mapping[str, Any], offset: int | None = None) -> NodeStats:
+    """Return the statistics in one node's answer to INFO, as the driver parses it."""
     if info.get("error"):
-        return NodeFigures(server=str(info.get("server", "")), error=str(info["error"]))
+        return NodeStats(server=str(info.get("server", "")), error=str(info["error"]))
     replica = info.get("role") == "slave"
     own = int(info.get("slave_repl_offset", 0))
-    return NodeFigures(
+    return NodeStats(
         server=str(info["server"]),
         role={"master": "primary", "slave": "replica"}.get(str(info.get("role", "")), "memory"),
         used_memory=int(info.get("used_memory", 0)),
@@ -166,25 +166,24 @@ def node_figures(info: Mapping[str, Any], offset: int | None = None) -> NodeFigu
     )
 
 
-# --- looks of the past ----------------------------------------------------------------------------------------------
+# --- polls of the past ----------------------------------------------------------------------------------------------
 
 
 def poll_nodes(region: Region, now: float) -> bool:
-    """Note the nodes' figures for this minute and hour, if no other process has; say whether this one did."""
+    """Poll the nodes for this minute and hour, if no other process has; return whether this one did."""
     time_series = time_series_of(region.store)
-    spans = [span_at(now, MINUTE), span_at(now, HOUR)]
-    claimed = time_series.add([Increment(span.base, "looking", span.lives, {}) for span in spans])
+    periods = [period_at(now, MINUTE), period_at(now, HOUR)]
+    claimed = time_series.add([Increment(period.base, "looking", period.lives, {}) for period in periods])
     if not any(claimed):
         return False
-    sums = samples_of(look_at_nodes(region, with_rates=False), now)
-    time_series.add(
-        [Increment(span.base, "looked", span.lives, sums) for span, mine in zip(spans, claimed, strict=True) if mine]
-    )
+    sums = samples_of(read_nodes(region, with_rates=False), now)
+    mine = [period for period, is_new in zip(periods, claimed, strict=True) if is_new]
+    time_series.add([Increment(period.base, "looked", period.lives, sums) for period in mine])
     return True
 
 
-def samples_of(nodes: list[NodeFigures], now: float) -> Sums:
-    """Return the figures as series of a time series; each has one writer a span, so nothing is added up."""
+def samples_of(nodes: list[NodeStats], now: float) -> Sums:
+    """Return the statistics as series of a time series; each has one writer a period, so nothing is added up."""
     return {
         f"n|{node.server}": {
             "at": round(now * 1000),
@@ -195,11 +194,11 @@ def samples_of(nodes: list[NodeFigures], now: float) -> Sums:
     }
 
 
-def with_rates_of(region: Region, nodes: list[NodeFigures], clock: Any = time.time) -> list[NodeFigures]:
-    """Return the nodes with their rates since the last look that the time series holds."""
+def with_rates_of(region: Region, nodes: list[NodeStats], clock: Any = time.time) -> list[NodeStats]:
+    """Return the nodes with their rates since the last poll that the time series holds."""
     now = clock()
     try:
-        past = time_series_of(region.store).read([span.base for span in last_spans(now, MINUTE, LOOK_BACK)])
+        past = time_series_of(region.store).read([period.base for period in last_periods(now, MINUTE, LOOK_BACK)])
     except StoreError:
         return nodes
     last: dict[str, Mapping[str, int]] = {
@@ -211,14 +210,14 @@ def with_rates_of(region: Region, nodes: list[NodeFigures], clock: Any = time.ti
     return [_with_rates(node, last.get(node.server), now) for node in nodes]
 
 
-def _with_rates(node: NodeFigures, before: Mapping[str, int] | None, now: float) -> NodeFigures:
+def _with_rates(node: NodeStats, before: Mapping[str, int] | None, now: float) -> NodeStats:
     if before is None or node.error:
         return node
     return replace(node, rates=rates_between(before, samples_of([node], now)[f"n|{node.server}"]))
 
 
 def rates_between(before: Mapping[str, int], after: Mapping[str, int]) -> NodeRates | None:
-    """Return the rates between two looks; None where no time has passed. A node that was restarted began at 0."""
+    """Return the rates between two polls; None where no time has passed. A node that was restarted began at 0."""
     seconds = (after["at"] - before["at"]) / 1000
     if seconds <= 0:
         return None

@@ -1,4 +1,4 @@
-"""The figures of a region for Prometheus, in its text format (prometheus.io/docs/instrumenting/exposition_formats).
+"""A region's metrics for Prometheus, in its text format (prometheus.io/docs/instrumenting/exposition_formats).
 
 They are read from the region's sums, not from this process, so it does not matter which of many workers answers, and
 only one process of each region need be scraped. Counters are of all time, as far as the region has kept it; when it
@@ -13,12 +13,12 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from cacheops.exceptions import CacheopsError, StoreError
-from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring import stats
 from cacheops.monitoring.fleet import fleet_state, own_breakers
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.stats import Reads, Usage
 from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CircuitState
@@ -30,7 +30,7 @@ FAILURES = ("errors", "refused_fills", "stale_fills", "unencodable", "too_large"
 READ_LABELS = ("region", "model", "operation")
 NODE_LABELS = ("region", "node", "role")
 
-# Name, help, attribute of NodeFigures.
+# Name, help, attribute of NodeStats.
 NODE_GAUGES = (
     ("memory_bytes", "Memory used", "used_memory"),
     ("memory_peak_bytes", "Most memory used since the node started", "peak_memory"),
@@ -60,7 +60,7 @@ NODE_COUNTERS = (
 
 
 class RegionCollector(Collector):
-    """Collects the figures of regions when it is scraped."""
+    """Collects the metrics of regions when it is scraped."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -83,7 +83,7 @@ class RegionCollector(Collector):
         yield from write_metrics(usages)
         yield from process_metrics([usage.region for usage in usages])
         yield from node_metrics({name: CacheMonitor(name).get_nodes() for name in self.names})
-        yield from source_metrics()
+        yield from gauge_metrics()
 
 
 def read_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
@@ -126,7 +126,7 @@ def write_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
         "cacheops_invalidations", "Transactions that changed a table, by source", labels=labels
     )
     tags = CounterMetricFamily("cacheops_invalidated_tags", "Tags marked by them", labels=labels)
-    told = {
+    deliveries = {
         name: CounterMetricFamily(f"cacheops_{metric}", said, labels=("region", "target"))
         for name, metric, said in (
             ("marks", "marks", "Rounds of marks that a region acknowledged"),
@@ -143,16 +143,16 @@ def write_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
         for (model, source), one in usage.writes.items():
             writes.add_metric((usage.region, model, source), one.writes)
             tags.add_metric((usage.region, model, source), one.tags)
-        for target, heard in usage.told.items():
-            for name, family in told.items():
-                family.add_metric((usage.region, target), getattr(heard, name))
-            add_histogram(lag, (usage.region, target), heard.lag)
-    yield from (writes, tags, *told.values(), lag)
+        for target, delivery in usage.deliveries.items():
+            for name, family in deliveries.items():
+                family.add_metric((usage.region, target), getattr(delivery, name))
+            add_histogram(lag, (usage.region, target), delivery.lag)
+    yield from (writes, tags, *deliveries.values(), lag)
     yield from event_metrics(usages)
 
 
 def event_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
-    """Yield what other parts have counted: warming runs, dropped figures."""
+    """Yield what other parts have counted: warming runs, dropped minutes."""
     events = CounterMetricFamily("cacheops_events", "Counts of other parts", labels=("region", "part", "what"))
     for usage in usages:
         for part, counts in usage.events.items():
@@ -163,7 +163,7 @@ def event_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
 
 
 def process_metrics(names: Sequence[str]) -> Iterator[Metric]:
-    """Yield what all processes of regions tell of each region, and this process's breakers."""
+    """Yield the state of each region's fleet, and of this process's breakers."""
     families = [
         (GaugeMetricFamily(f"cacheops_{name}", said, labels=("region", "target")), attribute)
         for name, said, attribute in PROCESS_GAUGES
@@ -174,15 +174,15 @@ def process_metrics(names: Sequence[str]) -> Iterator[Metric]:
             found = fleet_state(name)
         except StoreError:  # it was there a moment ago
             continue
-        for target, told in found.items():
+        for target, fleet in found.items():
             for family, attribute in families:
-                family.add_metric((name, target), getattr(told, attribute))
+                family.add_metric((name, target), getattr(fleet, attribute))
     for target, state in own_breakers().items():
         own.add_metric((target,), state is not CircuitState.CLOSED)
     yield from (*(family for family, _ in families), own)
 
 
-def node_metrics(by_region: Mapping[str, Sequence[NodeFigures]]) -> Iterator[Metric]:
+def node_metrics(by_region: Mapping[str, Sequence[NodeStats]]) -> Iterator[Metric]:
     up = GaugeMetricFamily("cacheops_node_up", "Whether a node answers", labels=("region", "node"))
     rows = [(region, node) for region, nodes in by_region.items() for node in nodes]
     for region, node in rows:
@@ -198,11 +198,11 @@ def node_metrics(by_region: Mapping[str, Sequence[NodeFigures]]) -> Iterator[Met
             yield family
 
 
-def source_metrics() -> Iterator[Metric]:
-    """Yield the figures of registered sources, as gauges named cacheops_SOURCE_FIGURE."""
-    for name, source in registered_sources().items():
+def gauge_metrics() -> Iterator[Metric]:
+    """Yield the registered gauges, named cacheops_NAME_FIGURE."""
+    for name, read in registered_gauges().items():
         try:
-            found = source()
+            found = read()
         except (CacheopsError, DatabaseError):
             found = {}
         for figure, value in found.items():
@@ -216,7 +216,7 @@ def add_histogram(family: HistogramMetricFamily, labels: Sequence[str], histogra
 
 
 def exposition(names: Sequence[str] = ()) -> bytes:
-    """Return the figures of regions, by default of the local one, as Prometheus reads them."""
+    """Return the metrics of regions, by default of the local one, as Prometheus reads them."""
     registry = CollectorRegistry()
     registry.register(RegionCollector(names or [regions.local.name]))
     return generate_latest(registry)

@@ -1,8 +1,8 @@
-"""Tell the region what this process has counted: every few seconds, from a thread of its own, and when it ends.
+"""Send the region what this process has counted: every few seconds, from a thread of its own, and at its end.
 
 The thread starts with the first thing counted in each process, so a fork's child (a gunicorn worker) has its own. A
-region that does not answer is told later; what waits for it is bounded, as everything is summed up by minutes, and the
-oldest minutes are dropped first. An increment whose answer was lost keeps its name, so it is never added twice.
+region that does not answer gets it later; what waits for it is bounded, as everything is summed up by minutes, and the
+oldest minutes are dropped first. An increment whose reply was lost keeps its name, so it is never added twice.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from cacheops.exceptions import CommandRefused, ServerRefused, StoreUnavailable
 from cacheops.instrumentation.counters import MAX_USES, Sums, Use, add_sums, counters
 from cacheops.instrumentation.tracing import tracing
 from cacheops.monitoring.nodes import own_counts, poll_nodes
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Increment, Span, span_at, time_series_of
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Increment, Period, period_at, time_series_of
 from cacheops.regions import Region, regions
 
 logger = logging.getLogger("cacheops")
@@ -31,7 +31,7 @@ EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
 
 class Flusher(Component):
-    """Brings `counters` to the time series of the local region. `clock` tells seconds since the epoch."""
+    """Brings `counters` to the time series of the local region. `clock` returns seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Flusher(Component):
         try:
             self._thread.start()
         except RuntimeError as error:  # the process is ending, or may have no more threads
-            logger.debug("Figures are told at the end only: %s", error)
+            logger.debug("Counts are sent at the end only: %s", error)
         if self._made_by != os.getpid():
             self._made_by = os.getpid()
             atexit.register(self.close)
@@ -78,7 +78,7 @@ class Flusher(Component):
                 self.lock.release()
 
     def flush(self) -> bool:
-        """Tell the region what was counted up to now; say whether it knows all. Raises nothing for a dead region."""
+        """Send the region what was counted; return whether all of it was added. Raise nothing for a dead region."""
         with self.lock:
             return self._flush()
 
@@ -86,7 +86,7 @@ class Flusher(Component):
         tracing.install()
         self._collect()
         region = regions.local
-        minute = span_at(self._clock(), MINUTE).number
+        minute = period_at(self._clock(), MINUTE).number
         if not (self._waiting or self._sent) and self._looked_at in (0, minute):
             return True  # nothing is new; a process that has never counted anything is none of the region's
         try:
@@ -98,19 +98,19 @@ class Flusher(Component):
         except (StoreUnavailable, ServerRefused):
             pass  # its guard has reported it; what was counted is sent the next time
         except CommandRefused as error:
-            logger.warning("Region %s refused to take figures: %s", region.name, error)
+            logger.warning("Region %s refused to take counts: %s", region.name, error)
         return not (self._waiting or self._sent)
 
     def _collect(self) -> None:
         fresh = counters.take()
         if fresh:
-            minute = span_at(self._clock(), MINUTE).number
+            minute = period_at(self._clock(), MINUTE).number
             add_sums(self._waiting.setdefault(minute, {}), fresh)
         self._uses = (self._uses + [increment_of_use(use) for use in counters.take_uses()])[:MAX_USES]
         while len(self._waiting) > MAX_MINUTES:
             dropped = self._waiting.pop(min(self._waiting))
             add_sums(self._waiting[max(self._waiting)], {"e|metrics": {"dropped_minutes": 1}})
-            logger.warning("Figures of a minute were dropped (%d series): their region does not answer.", len(dropped))
+            logger.warning("Counts of a minute were dropped (%d series): their region does not answer.", len(dropped))
 
     def _send(self, region: Region) -> None:
         """Send again what may not have come, then what waits."""
@@ -127,31 +127,31 @@ class Flusher(Component):
             self._uses = []
 
     def _look(self, region: Region, minute: int) -> None:
-        """Once a minute: note this process's breakers and connections, and let one process look at the nodes."""
+        """Once a minute: note this process's breakers and connections, and let one process poll the nodes."""
         states = {f"p|{each.name}": own_counts(each) for each in regions}
-        time_series_of(region.store).add([increment(Span(MINUTE, minute), states)])
+        time_series_of(region.store).add([increment(Period(MINUTE, minute), states)])
         poll_nodes(region, self._clock())
 
 
 def increments_of(by_minute: dict[int, Sums]) -> list[Increment]:
     """Return increments for the minutes, for their hours, and for all time."""
-    spans: dict[Span, Sums] = {}
+    periods: dict[Period, Sums] = {}
     for minute, sums in by_minute.items():
-        for span in (Span(MINUTE, minute), Span(HOUR, minute * MINUTE // HOUR), TOTAL):
-            add_sums(spans.setdefault(span, {}), sums)
-    return [increment(span, sums) for span, sums in spans.items()]
+        for period in (Period(MINUTE, minute), Period(HOUR, minute * MINUTE // HOUR), TOTAL):
+            add_sums(periods.setdefault(period, {}), sums)
+    return [increment(period, sums) for period, sums in periods.items()]
 
 
 def increment_of_use(use: Use) -> Increment:
     """Return the first read of a sampled entry, in the hour in which the entry was made: it counts once a region."""
-    span = span_at(use.made_at, HOUR)
+    period = period_at(use.made_at, HOUR)
     name = f"u:{use.digest}:{use.made_at:.6f}"
-    return Increment(span.base, name, span.lives, {f"r|{use.label}": {"sampled_used": 1}}, USE_SECONDS)
+    return Increment(period.base, name, period.lives, {f"r|{use.label}": {"sampled_used": 1}}, USE_SECONDS)
 
 
-def increment(span: Span, sums: Sums, name: str = "") -> Increment:
+def increment(period: Period, sums: Sums, name: str = "") -> Increment:
     """Return an increment; one without a name of its own is like no other."""
-    return Increment(span.base, name or os.urandom(8).hex(), span.lives, sums)
+    return Increment(period.base, name or os.urandom(8).hex(), period.lives, sums)
 
 
 flusher = register_component(Flusher())
@@ -170,5 +170,5 @@ os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_ch
 
 
 def install() -> None:
-    """Have each process flush from its first figure on. Called once, when Django is ready."""
+    """Have each process flush from its first count on. Called once, when Django is ready."""
     counters.on_first = flusher.start

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cacheops.monitoring.formats import NONE, duration, human_bytes, share
 from cacheops.monitoring.monitor import RegionState
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.stats import Reads, Usage
 
 MAX_MODELS = 20
@@ -24,11 +24,11 @@ def now(state: RegionState) -> Reads:
     return state.now.total if state.now else Reads()
 
 
-def rate_of(name: str) -> Callable[[NodeFigures], str]:
+def rate_of(name: str) -> Callable[[NodeStats], str]:
     return lambda node: f"{getattr(node.rates, name):.1f}" if node.rates else NONE
 
 
-def lag_of(node: NodeFigures) -> str:
+def lag_of(node: NodeStats) -> str:
     if node.role != "replica":
         return NONE
     if not node.link_up:
@@ -67,7 +67,7 @@ NODE_COLUMNS: Columns = (
     ("peak", unless_away(lambda node: human_bytes(node.peak_memory))),
     ("fragmentation", lambda node: f"{node.fragmentation:.2f}" if node.fragmentation is not None else NONE),
 )
-PROCESS_COLUMNS: Columns = (  # of a target, and what processes tell of it
+PROCESS_COLUMNS: Columns = (  # of a target, and the fleet towards it
     ("towards", lambda pair: pair[0]),
     ("processes", lambda pair: str(pair[1].processes)),
     ("breaker", lambda pair: pair[1].state),

@@ -7,16 +7,16 @@ from typing import Any
 from django.db import DatabaseError
 
 from cacheops.exceptions import CacheopsError
-from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring.monitor import RegionState
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.stats import Reads, Usage
 
 
 def as_values(states: Sequence[RegionState]) -> dict[str, Any]:
     """Return the report as values that JSON knows. Durations are in seconds, sizes in bytes, shares from 0 to 1."""
-    return {"regions": [state_values(state) for state in states], "sources": source_values()}
+    return {"regions": [state_values(state) for state in states], "sources": gauge_values()}
 
 
 def state_values(state: RegionState) -> dict[str, Any]:
@@ -30,14 +30,14 @@ def state_values(state: RegionState) -> dict[str, Any]:
         "memory": state.memory,
         "memory_limit": state.memory_limit,
         "nodes": [node_values(node) for node in state.nodes],
-        "processes": {target: asdict(told) for target, told in (state.processes or {}).items()},
+        "processes": {target: asdict(fleet) for target, fleet in (state.processes or {}).items()},
     }
     for name, usage in (("last_5_minutes", state.now), ("last_24_hours", state.day)):
         found[name] = usage_values(usage) if usage else None
     return found
 
 
-def node_values(node: NodeFigures) -> dict[str, Any]:
+def node_values(node: NodeStats) -> dict[str, Any]:
     names = [name for name in node.__slots__ if name != "rates"]
     rates = node.rates
     return {
@@ -67,14 +67,14 @@ def usage_values(usage: Usage) -> dict[str, Any]:
         ],
         "told": {
             region: {
-                "marks": told.marks,
-                "errors": told.errors,
-                "queued": told.queued,
-                "replayed": told.replayed,
-                "late_marks": told.late_marks,
-                "lag": histogram_values(told.lag),
+                "marks": one.marks,
+                "errors": one.errors,
+                "queued": one.queued,
+                "replayed": one.replayed,
+                "late_marks": one.late_marks,
+                "lag": histogram_values(one.lag),
             }
-            for region, told in usage.told.items()
+            for region, one in usage.deliveries.items()
         },
         "events": usage.events,
     }
@@ -96,12 +96,12 @@ def histogram_values(histogram: Histogram) -> dict[str, Any]:
     }
 
 
-def source_values() -> dict[str, dict[str, float] | str]:
-    """Return the figures of other parts; a message where one could not tell."""
+def gauge_values() -> dict[str, dict[str, float] | str]:
+    """Return the gauges of other parts; a message where one could not be read."""
     found: dict[str, dict[str, float] | str] = {}
-    for name, source in registered_sources().items():
+    for name, read in registered_gauges().items():
         try:
-            found[name] = dict(source())
+            found[name] = dict(read())
         except (CacheopsError, DatabaseError) as error:
             found[name] = str(error)
     return found

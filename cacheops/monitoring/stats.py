@@ -1,11 +1,11 @@
-"""What the processes of a region have counted, summed up: read from its time_series as typed values.
+"""Sums of what a region's processes have counted, from its time series, as typed values.
 
-    seen = usage("us-east-1", hours=24)         # or minutes=5: the current span and those before it
+    seen = usage("us-east-1", hours=24)         # or minutes=5: the current period and those before it
     seen.total.hit_rate                         # 0 to 1, or None
     seen.by_model()["devices.device"].look_up.p95
     history("us-east-1", hours=24)              # one Point an hour, for a chart
 
-All functions raise StoreUnavailable where the region does not answer, CommandRefused where it says no.
+All functions raise StoreUnavailable where the region does not answer, CommandRefused where it refuses.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from typing import Self
 
 from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, MARK, PENDING, Counts, Sums, add_counts, add_sums
 from cacheops.instrumentation.histogram import Histogram
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Span, last_spans, time_series_of
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Period, last_periods, time_series_of
 from cacheops.orm.schema import models_by_table
 from cacheops.regions import Region, regions
 
@@ -38,11 +38,11 @@ class Reads:
     fills: int = 0  # entries stored
     bytes: int = 0  # of those entries
     refused_fills: int = 0  # the server was full, or read-only
-    stale_fills: int = 0  # stored, but invalidated while they were loaded: nobody will read them
+    stale_fills: int = 0  # stored, but invalidated while they were loaded: they are never read
     corrupt: int = 0  # payloads that were no entries: each was a miss
     unencodable: int = 0  # results with values that the format can't hold
     too_large: int = 0  # results above CACHEOPS_MAX_ENTRY_BYTES
-    sampled_fills: int = 0  # entries followed to see whether anybody reads them (SAMPLE_SHARE of all)
+    sampled_fills: int = 0  # entries followed until their first read (SAMPLE_SHARE of all)
     sampled_used: int = 0  # of those, the ones that were read at least once
     look_up: Histogram = field(default_factory=Histogram)
     load: Histogram = field(default_factory=Histogram)
@@ -64,7 +64,7 @@ class Reads:
 
     @property
     def unused_share(self) -> float | None:
-        """The share of filled entries that nobody read before they ended, 0 to 1, from the sample; None without one."""
+        """The share of filled entries that ended unread, 0 to 1, from the sample; None without one."""
         return 1 - min(1.0, self.sampled_used / self.sampled_fills) if self.sampled_fills else None
 
     @classmethod
@@ -95,15 +95,15 @@ class Writes:
 
 
 @dataclass(slots=True)
-class Told:
-    """What a region heard of writes that processes of another, or the same, region made."""
+class DeliveryStats:
+    """Marks and invalidations that processes of any region sent to one region."""
 
     marks: int = 0  # rounds of marks that it acknowledged
     errors: int = 0  # rounds that it did not
     queued: int = 0  # tables that went into the queue instead
     replayed: int = 0  # tables invalidated from the queue
     late_marks: int = 0  # marks that ran out before their write was done
-    lag: Histogram = field(default_factory=Histogram)  # from sending marks to hearing that they stand
+    lag: Histogram = field(default_factory=Histogram)  # from sending marks to their acknowledgement
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> Self:
@@ -113,13 +113,13 @@ class Told:
 
 @dataclass(slots=True)
 class Usage:
-    """A region's figures over some spans of time."""
+    """Statistics of a region over some periods."""
 
     region: str
     since: dt.datetime
     reads: dict[tuple[str, str], Reads]  # by model (or function) and operation
     writes: dict[tuple[str, str], Writes]  # by model (a table's name where it has none) and source
-    told: dict[str, Told]  # by region that was told
+    deliveries: dict[str, DeliveryStats]  # by the region that they went to
     events: dict[str, Counts]  # by name
 
     @property
@@ -171,7 +171,7 @@ class Point:
 
     starts: dt.datetime
     reads: Reads
-    nodes: Mapping[str, Mapping[str, int]]  # a sample of each node's figures, by server
+    nodes: Mapping[str, Mapping[str, int]]  # a sample of each node's statistics, by server
 
 
 def usage(region: str, *, minutes: int = 0, hours: int = 0) -> Usage:
@@ -179,37 +179,37 @@ def usage(region: str, *, minutes: int = 0, hours: int = 0) -> Usage:
 
     Without a time: in all time, as far as the region has kept it.
     """
-    spans = spans_of(minutes, hours)
-    return usage_of(region, spans[0].starts, sums_of(region, spans))
+    periods = periods_of(minutes, hours)
+    return usage_of(region, periods[0].starts, sums_of(region, periods))
 
 
 def history(region: str, *, minutes: int = 0, hours: int = 24) -> list[Point]:
     """Return the last minutes, or hours, one by one, oldest first."""
-    spans = spans_of(minutes, 0 if minutes else hours)
+    periods = periods_of(minutes, 0 if minutes else hours)
     points = []
-    for span, sums in zip(spans, read_sums(region, spans), strict=True):
+    for period, sums in zip(periods, read_sums(region, periods), strict=True):
         reads = merged(counts for series, counts in sums.items() if series.startswith("r|"))
         nodes = {series[2:]: counts for series, counts in sums.items() if series.startswith("n|")}
-        points.append(Point(span.starts, reads, nodes))
+        points.append(Point(period.starts, reads, nodes))
     return points
 
 
-def spans_of(minutes: int, hours: int) -> list[Span]:
+def periods_of(minutes: int, hours: int) -> list[Period]:
     if minutes:
-        return last_spans(time.time(), MINUTE, minutes)
-    return last_spans(time.time(), HOUR, hours) if hours else [TOTAL]
+        return last_periods(time.time(), MINUTE, minutes)
+    return last_periods(time.time(), HOUR, hours) if hours else [TOTAL]
 
 
-def read_sums(region: str, spans: list[Span]) -> list[Sums]:
-    """Return the sums of spans, from the time series of a region."""
+def read_sums(region: str, periods: list[Period]) -> list[Sums]:
+    """Return the sums of periods, from the time series of a region."""
     asked: Region = regions[region]
     with asked.guard():
-        return time_series_of(asked.store).read([span.base for span in spans])
+        return time_series_of(asked.store).read([period.base for period in periods])
 
 
-def sums_of(region: str, spans: list[Span]) -> Sums:
+def sums_of(region: str, periods: list[Period]) -> Sums:
     found: Sums = {}
-    for sums in read_sums(region, spans):
+    for sums in read_sums(region, periods):
         add_sums(found, {series: counts for series, counts in sums.items() if series[0] not in "np"})
     return found
 
@@ -218,7 +218,7 @@ def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
     """Return sums by series as typed values."""
     reads: dict[tuple[str, str], Counts] = {}
     writes: dict[tuple[str, str], Writes] = {}
-    told, events = {}, {}
+    deliveries, events = {}, {}
     for series, counts in sums.items():
         kind, _, name = series.partition("|")
         if kind == "r":
@@ -228,11 +228,11 @@ def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
             table, _, source = name.rpartition("|")
             writes[model_label(table), source] = Writes.of(counts)
         elif kind == "t":
-            told[name] = Told.of(counts)
+            deliveries[name] = DeliveryStats.of(counts)
         elif kind == "e":
             events[name] = dict(counts)
     typed = {label: Reads.of(counts) for label, counts in reads.items()}
-    return Usage(region, since, typed, writes, told, events, reads)
+    return Usage(region, since, typed, writes, deliveries, events, reads)
 
 
 def model_label(table: str) -> str:

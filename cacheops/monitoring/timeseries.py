@@ -1,11 +1,11 @@
 """A region's sums of what its processes have counted: one hash for each minute, each hour, and all time.
 
-    PREFIX:{metrics.SPAN}:s         the sums of a span of time: m-29712345 (minute), h-495205 (hour), total
-    PREFIX:{metrics.SPAN}:b:NAME    an increment that was added to it
-    PREFIX:{metrics.SPAN}:n:NAME    a note, kept beside the sums of all time
+    PREFIX:{metrics.PERIOD}:s       the sums of a period: m-29712345 (minute), h-495205 (hour), total
+    PREFIX:{metrics.PERIOD}:b:NAME  an increment that was added to it
+    PREFIX:{metrics.PERIOD}:n:NAME  a note, kept beside the sums of all time
 
-The span is the hash tag, so one span's keys lie in one slot, and successive spans on different nodes of a cluster. No
-table's name holds a dash (cacheops/protocol/keys.py), so no table's keys are met.
+The period is the hash tag, so one period's keys lie in one slot, and successive periods on different nodes of a
+cluster. No table's name holds a dash (cacheops/protocol/keys.py), so no table's keys are met.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ from cacheops.stores.base import Store
 from cacheops.stores.scripts import Script
 
 INCREMENT_SECONDS = 900  # an increment is sent again within seconds, or when its region is back
-READ_BATCH = 120  # spans read in a round trip
+READ_BATCH = 120  # periods read in a round trip
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(dict[str, int]).decode
@@ -38,9 +38,9 @@ ADD = Script("add_sums")
 
 
 class Increment(NamedTuple):
-    """Counts for one span. Two increments of one name are one: the second is not added."""
+    """Counts for one period. Two increments of one name are one: the second is not added."""
 
-    base: str  # the span's keys begin with it
+    base: str  # the period's keys begin with it
     name: str
     lives: int  # seconds, from the last addition on
     sums: Mapping[str, Mapping[str, int]]
@@ -52,11 +52,11 @@ class TimeSeriesStore(ABC):
 
     @abstractmethod
     def add(self, increments: Sequence[Increment]) -> list[bool]:
-        """Add increments; say for each whether it was new. Where one fails, others may have been added."""
+        """Add increments; return for each whether it was new. Where one fails, others may have been added."""
 
     @abstractmethod
     def read(self, bases: Sequence[str]) -> list[Sums]:
-        """Return the sums of spans, in their order; nothing for a span that nobody counted in."""
+        """Return the sums of periods, in their order; nothing for a period without counts."""
 
     @abstractmethod
     def note(self, key: str, value: bytes, lives: int) -> None:
@@ -177,7 +177,7 @@ TOTAL_LIVES = 30 * DAY  # from the last flush on
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Period:
     """A minute, an hour, or (seconds = 0) all time."""
 
     seconds: int
@@ -185,7 +185,7 @@ class Span:
 
     @property
     def base(self) -> str:
-        """What the span's keys begin with."""
+        """What the period's keys begin with."""
         name = f"{'m' if self.seconds == MINUTE else 'h'}-{self.number}" if self.seconds else "total-"
         return base_of(conf.metrics_prefix, METRICS, name)
 
@@ -198,15 +198,15 @@ class Span:
         return dt.datetime.fromtimestamp(self.number * self.seconds, dt.UTC)
 
 
-TOTAL = Span(0)
+TOTAL = Period(0)
 
 
-def span_at(moment: float, seconds: int) -> Span:
+def period_at(moment: float, seconds: int) -> Period:
     """Return the minute or hour that holds a moment (seconds since the epoch)."""
-    return Span(seconds, int(moment // seconds))
+    return Period(seconds, int(moment // seconds))
 
 
-def last_spans(moment: float, seconds: int, count: int) -> list[Span]:
+def last_periods(moment: float, seconds: int, count: int) -> list[Period]:
     """Return so many minutes or hours, oldest first; the last is the one that holds the moment."""
     last = int(moment // seconds)
-    return [Span(seconds, number) for number in range(last - count + 1, last + 1)]
+    return [Period(seconds, number) for number in range(last - count + 1, last + 1)]

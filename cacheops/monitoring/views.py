@@ -1,4 +1,4 @@
-"""The figures' address, `/metrics`: for Prometheus by token or network, for staff by their session. Never public."""
+"""The metrics' address, `/metrics`: for Prometheus by token or network, for staff by their session. Never public."""
 
 from ipaddress import ip_address, ip_network
 
@@ -19,7 +19,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus's text f
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return the local region's figures; `?region=all`, or a region's name, for others. 403 for those not let in."""
+    """Return the local region's metrics; `?region=all`, or a region's name, for others. 403 for those not let in."""
     if not may_scrape(request):
         return HttpResponseForbidden(
             "Send CACHEOPS_METRICS_TOKEN as bearer token, come from CACHEOPS_METRICS_NETWORKS, or sign in.\n",
@@ -34,7 +34,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_scrape(request: HttpRequest) -> bool:
-    """Say whether a request may see the figures."""
+    """Return whether a request may see the metrics."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if conf.metrics_token and scheme.lower() == "bearer" and constant_time_compare(given.strip(), conf.metrics_token):
         return True
@@ -45,7 +45,7 @@ def may_scrape(request: HttpRequest) -> bool:
 
 
 def comes_from(address: str, networks: tuple[str, ...]) -> bool:
-    """Say whether an address lies in a network. Behind a proxy it is the proxy's: leave the networks empty there."""
+    """Return whether an address lies in a network. Behind a proxy it is the proxy's: leave the networks empty there."""
     try:
         parsed = ip_address(address)
     except ValueError:

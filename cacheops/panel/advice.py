@@ -8,13 +8,13 @@ from cacheops.monitoring.stats import Reads, Writes
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end
 GOOD_RATE = 0.9
-MAX_UNUSED = 0.5  # of entries: more of them were filled for nobody
+MAX_UNUSED = 0.5  # of entries: more of them were filled in vain
 CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`severity` says how urgent it is: poor, fair, good, none. `why` names the figures."""
+    """`severity` says how urgent it is: poor, fair, good, none. `why` has the numbers."""
 
     text: str
     why: str

@@ -14,7 +14,7 @@ GOOD, FAIR = 0.9, 0.5  # hit rates
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One span of time. `severity` is a class of the stylesheet; heights grow upwards from `y` + `height` = HEIGHT."""
+    """One period. `severity` is a class of the stylesheet; heights grow upwards from `y` + `height` = HEIGHT."""
 
     x: int
     y: float
@@ -42,20 +42,20 @@ def rate_severity(rate: float | None) -> str:
 
 
 def rate_chart(points: Sequence[Point]) -> Chart:
-    """Return the hit rate of each span."""
+    """Return the hit rate of each period."""
     bars = []
     for number, point in enumerate(points):
         rate = point.reads.hit_rate
         height = MIN_HEIGHT if rate is None else max(MIN_HEIGHT, rate * HEIGHT)
-        told = "no reads" if rate is None else f"{100 * rate:.1f} % of {point.reads.total:,} reads"
-        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{clock(point)}: {told}"))
+        text = "no reads" if rate is None else f"{100 * rate:.1f} % of {point.reads.total:,} reads"
+        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{clock(point)}: {text}"))
     known = [point.reads.hit_rate for point in points if point.reads.hit_rate is not None]
     text = f"Hit rate from {100 * min(known):.0f} % to {100 * max(known):.0f} %." if known else "No reads yet."
     return _chart(points, bars, text)
 
 
 def reads_chart(points: Sequence[Point]) -> Chart:
-    """Return what came of the reads of each span: hits at the bottom, misses, and bypasses on top."""
+    """Return what came of the reads of each period: hits at the bottom, misses, and bypasses on top."""
     most = max((point.reads.total for point in points), default=0)
     bars: list[Bar] = []
     for number, point in enumerate(points):
@@ -68,7 +68,7 @@ def reads_chart(points: Sequence[Point]) -> Chart:
             top -= height
             if count:
                 bars.append(Bar(number * STEP, round(top, 2), round(height, 2), name, text))
-    return _chart(points, bars, f"Up to {most:,} reads in one span." if most else "No reads yet.")
+    return _chart(points, bars, f"Up to {most:,} reads in one period." if most else "No reads yet.")
 
 
 def _chart(points: Sequence[Point], bars: Sequence[Bar], text: str) -> Chart:

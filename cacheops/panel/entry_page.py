@@ -264,7 +264,7 @@ def region_bypass(region: Region, request: Request) -> Bypass | None:
 
 
 def show_rows(found: Found, names: Sequence[str]) -> None:
-    """Put the entry's rows into what is shown; columns whose names tell of secrets stay hidden."""
+    """Put the entry's rows into what is shown; columns with the names of secrets stay hidden."""
     if found.entry is None:
         return
     try:

@@ -39,7 +39,7 @@ class Row:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has read it, nor holds the cache anything of it."""
+        """Whether it was not read, and the cache holds nothing of it."""
         return not self.reads.total and not self.entries
 
     @property
@@ -67,10 +67,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The page. `error` says why there are no figures; `keys_error` why there are no entries counted."""
+    """The page. `error` says why there are no statistics; `keys_error` why there are no entries counted."""
 
     rows: tuple[Row, ...]
-    idle: tuple[str, ...] = ()  # models that are cached, or were written, and that nobody has read
+    idle: tuple[str, ...] = ()  # models that are cached, or were written, and were not read
     error: str = ""
     keys_error: str = ""
     complete: bool = True  # whether all keys were counted

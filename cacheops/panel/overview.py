@@ -13,7 +13,7 @@ from cacheops.instrumentation.histogram import Histogram
 from cacheops.models import QueuedInvalidation
 from cacheops.monitoring.fleet import Fleet
 from cacheops.monitoring.monitor import CacheMonitor, RegionState, states
-from cacheops.monitoring.nodes import NodeFigures, rates_between, samples_of
+from cacheops.monitoring.nodes import NodeStats, rates_between, samples_of
 from cacheops.monitoring.stats import Point, Reads
 from cacheops.panel.charts import Chart, rate_chart, rate_severity
 from cacheops.panel.polling import PATIENCE, Unavailable, answers
@@ -36,7 +36,7 @@ class Card:
     """One region at a glance. `error` says why there is nothing to show."""
 
     state: RegionState
-    fleet: Fleet | None  # what the processes of all regions that answer tell of this one
+    fleet: Fleet | None  # the processes of all regions that answer, towards this one
     chart: Chart | None  # of 24 hours
     queued: int  # invalidations that wait for the region
     error: str = ""
@@ -66,7 +66,7 @@ class Card:
         return self.now.total / NOW_SECONDS
 
     @property
-    def primaries(self) -> list[NodeFigures]:
+    def primaries(self) -> list[NodeStats]:
         return [node for node in self.state.nodes if node.role != "replica" and not node.error]
 
     @property
@@ -92,10 +92,10 @@ class Card:
         return sum(node.link_up is False for node in self.state.nodes)
 
     @property
-    def told(self) -> Histogram:
+    def delivery(self) -> Histogram:
         """How long writers of this region waited for all regions' marks, in the last five minutes."""
         found = Histogram()
-        for one in (self.state.now.told if self.state.now else {}).values():
+        for one in (self.state.now.deliveries if self.state.now else {}).values():
             found.merge(one.lag)
         return found
 
@@ -158,7 +158,7 @@ class OwnLooks(Component):
     def __init__(self) -> None:
         self._seen: dict[str, list[Mapping[str, int]]] = {}  # by server: an older look, and a newer one
 
-    def with_rates(self, node: NodeFigures) -> NodeFigures:
+    def with_rates(self, node: NodeStats) -> NodeStats:
         if node.error or node.rates is not None:
             return node
         now = samples_of([node], time.time())[f"n|{node.server}"]
@@ -193,9 +193,9 @@ def chart_of(found: object, draw: Any) -> Chart | None:
 
 
 def fleet_of(name: str, known: Mapping[str, RegionState]) -> Fleet | None:
-    """Return what the processes of all regions that answer tell of one region; None where none has told."""
-    told = [state.processes[name] for state in known.values() if state.processes and name in state.processes]
-    return sum(told, Fleet()) if told else None
+    """Return the processes of all regions that answer, towards one region; None without a report."""
+    fleets = [state.processes[name] for state in known.values() if state.processes and name in state.processes]
+    return sum(fleets, Fleet()) if fleets else None
 
 
 def queued(name: str) -> int:

@@ -26,7 +26,7 @@ INTERNAL = (METRICS, USAGE, WRITE_BEHIND)  # keys without anybody's data
 
 
 def may_view(user: Any, model: type[models.Model] | None) -> bool:
-    """Say whether a person may see rows of a model, by the admin's rule: who may change may look."""
+    """Return whether a person may see rows of a model, by the admin's rule: who may change may look."""
     if user.is_superuser:
         return True
     if model is None:

@@ -28,7 +28,7 @@ class Unavailable(NamedTuple):
 
 
 class Answers(Component):
-    """What regions have told lately."""
+    """The latest answers of regions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

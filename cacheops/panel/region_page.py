@@ -44,7 +44,7 @@ class LargeKey:
 
 @dataclass(frozen=True, slots=True)
 class RegionPage:
-    """A region's page. What the region did not tell is None."""
+    """A region's page. What the region did not answer is None."""
 
     card: Card
     rates: Chart | None

@@ -33,9 +33,9 @@ class Pause:
 
 
 def databases() -> list[str]:
-    """Return the databases whose rows are cached, and in which processes look for what they are told.
+    """Return the databases whose rows are cached, and in which processes look for switches.
 
-    One that does not answer is left out: nobody reads from it either.
+    One that does not answer is left out: it serves no reads either.
     """
     found = []
     for alias in cached_databases():
@@ -59,7 +59,7 @@ def pause(model: type[models.Model], seconds: float, by: str, reason: str = "") 
 
 
 def resume(model: type[models.Model]) -> bool:
-    """End a model's pause; say whether there was one."""
+    """End a model's pause; return whether there was one."""
     ended = 0
     for database in databases():
         ended += Control.objects.using(database).filter(kind=PAUSE, subject=table_of(model)).delete()[0]
@@ -70,7 +70,7 @@ def resume(model: type[models.Model]) -> bool:
 def reset_breaker(region: str, by: str) -> bool:
     """Close this process's circuit of a region now, and every other process's at its next look.
 
-    Say whether this process's was open.
+    Return whether this process's was open.
     """
     was_open = close_circuit(region)
     until = timezone.now() + timedelta(seconds=RESET_SECONDS)

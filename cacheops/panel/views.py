@@ -41,7 +41,7 @@ def allowed(request: HttpRequest, permission: str) -> bool:
 
 
 def is_part(request: HttpRequest) -> bool:
-    """Say whether htmx asks for the part that changes, not for the page."""
+    """Return whether htmx asks for the part that changes, not for the page."""
     return request.headers.get("HX-Request") == "true"
 
 
@@ -70,7 +70,7 @@ class PanelViews:
                 raise PermissionDenied
             if request.method not in (*methods, "HEAD"):
                 return HttpResponseNotAllowed(methods)
-            # The panel's own reads are no figures, and never outdated; an action may fill what it reads.
+            # The panel's own reads are not counted, and never outdated; an action may fill what it reads.
             with nullcontext() if request.method == "POST" else bypassed():
                 response = view(request, **arguments)
                 if isinstance(response, TemplateResponse):

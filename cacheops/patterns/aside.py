@@ -110,7 +110,7 @@ class CacheAsideManager:
     def invalidate(self, key: str) -> bool:
         """Make a key a miss in every region; return whether it was there.
 
-        A value that somebody is loading now is not kept either. Raise StoreUnavailable, when all others have been told,
+        A value that is being loaded now is not kept either. Raise StoreUnavailable, when all others are done,
         where a region does not answer: it may go on with the old value until that ends by its time.
         """
         keys = keys_of(key)

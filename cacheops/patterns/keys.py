@@ -72,7 +72,7 @@ class CacheKeyBuilder:
 
     @staticmethod
     def anonymous_session_key(session_id: str) -> str:
-        """Return the key of a session of nobody known."""
+        """Return the key of an anonymous session."""
         return f"anonymous:session:{word(session_id)}"
 
     @staticmethod

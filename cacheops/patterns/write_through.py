@@ -4,7 +4,7 @@ Strategies Using Redis)
 An entry is versioned by its row's tag (docs/design/invalidation.md): the write itself makes the old entry a miss in all
 regions at the moment of its commit, and the new one is stored under versions that were leased before the row was read.
 So an older value never replaces a newer one, whoever is last: what is stored under old versions is no hit. And a region
-that could not be told of a write takes no old value for a hit when it is back.
+that missed a write takes no old value for a hit when it is back.
 """
 
 import logging
@@ -116,7 +116,7 @@ class WriteThroughCache(Generic[M]):
     def refresh(self, pks: Iterable[int]) -> int:
         """Store rows as they are now in every region; return how many entries were stored, in all regions together.
 
-        A region that does not answer is left out: it has no hit for what it was not told of. One whose entry is right
+        A region that does not answer is left out: it has no hit for a write that it missed. One whose entry is right
         already is left alone.
         """
         wanted = list(dict.fromkeys(pks))

@@ -55,7 +55,7 @@ def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None
         with region.guard():
             if region.misses.get(request.label, 0) >= MISSES_AHEAD and region.store.remote:
                 sent = send_lease(region, request, lock=lock)  # one round trip for both
-            rows = look_up(region, request) if tracing.tracer is None else tracing.around(look_up, region, request)
+            rows = look_up(region, request) if tracing.start_span is None else tracing.around(look_up, region, request)
         if rows is None:
             region.misses[request.label] = region.misses.get(request.label, 0) + 1
             lease = take_lease(region, request, lock=lock, sent=sent)

@@ -1,10 +1,10 @@
-"""The only package that imports the Redis driver: clients, retries, errors, pool figures.
+"""The only package that imports the Redis driver: clients, retries, errors, pool statistics.
 
 Retries are made here and not by the driver: its cluster client does not wait between tries, its pooled client
 multiplies the tries of a command by those of its connection, and neither stops after a given time.
 """
 
-from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis
+from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, ServerPool
 from cacheops.redis.cluster import ClusterServers
 from cacheops.redis.connection import Command
 from cacheops.redis.errors import is_transient, translate
@@ -18,12 +18,12 @@ __all__ = [
     "ClusterServers",
     "Command",
     "OptimizedRedisClient",
-    "PoolFigures",
     "PooledTransport",
     "RegionCluster",
     "RegionLock",
     "RegionRedis",
     "ReplicatedServers",
+    "ServerPool",
     "Servers",
     "is_transient",
     "servers",

@@ -1,4 +1,4 @@
-"""The driver's clients with our retries and errors, and the figures of their pools."""
+"""The driver's clients with our retries and errors, and the statistics of their pools."""
 
 import contextlib
 import threading
@@ -119,7 +119,7 @@ class RegionCluster(_Retrying, RedisCluster):
 
     @property
     def known_for(self) -> float:
-        """Seconds since somebody was last asked who serves what."""
+        """Seconds since the layout was last asked for."""
         return time.monotonic() - self._refreshed_at
 
     def refresh_soon(self) -> None:
@@ -204,7 +204,7 @@ class RegionLock(Lock):
 
 
 @dataclass(frozen=True, slots=True)
-class PoolFigures:
+class ServerPool:
     """The connections of this process to one server, now."""
 
     server: str  # host:port
@@ -213,12 +213,12 @@ class PoolFigures:
     in_use: int
 
 
-def pool_figures(client: redis.Redis) -> PoolFigures:
-    """Return the figures of a client's pool, from what the driver offers publicly."""
+def pool_stats(client: redis.Redis) -> ServerPool:
+    """Return the statistics of a client's pool, from what the driver offers publicly."""
     pool = client.connection_pool
     counts = {attributes[DB_CLIENT_CONNECTION_STATE]: count for count, attributes in pool.get_connection_count()}
     server = f"{pool.connection_kwargs['host']}:{pool.connection_kwargs['port']}"
-    return PoolFigures(
+    return ServerPool(
         server, pool.max_connections, counts[ConnectionState.IDLE.value], counts[ConnectionState.USED.value]
     )
 

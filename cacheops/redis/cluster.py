@@ -12,7 +12,7 @@ from cacheops.redis.clients import RegionCluster
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.topology import Servers
 
-LAYOUT_SECONDS = 10.0  # for which figures rely on a cluster's known nodes: a replica that joins is nobody's error
+LAYOUT_SECONDS = 10.0  # for which pool statistics rely on the known nodes: a replica that joins redirects no command
 
 
 class ClusterServers(Servers):
@@ -32,7 +32,7 @@ class ClusterServers(Servers):
 
     @property
     def client(self) -> RegionCluster:  # type: ignore[override]
-        """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where nobody answers.
+        """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where no node answers.
 
         Threads that come while one asks share its answer.
         """

@@ -37,18 +37,18 @@ REFUSALS = frozenset({"OOM", "MISCONF", "NOREPLICAS", "NOPERM", "NOAUTH", "WRONG
 _REFUSAL = re.compile(rf"(?:^|(?<=-))(?:{'|'.join(sorted(REFUSALS))})\b")
 _DENIED_IN_SCRIPT = re.compile("user executing the script|ACL failure in script")
 DRIVER_ERRORS = (RedisError, RedisClusterException)
-FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout nobody could tell
+FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout is not known
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether the same command may succeed a little later."""
+    """Return whether the same command may succeed a little later."""
     if isinstance(error, DENIED):
         return False
     return isinstance(error, (*UNANSWERED, *REDIRECTED, *MOVING, *UNLOADED, RedisClusterException))
 
 
 def has_moved(error: Exception) -> bool:
-    """Tell whether another server must be asked."""
+    """Return whether another server must be asked."""
     return isinstance(error, (MovedError, *MOVING))
 
 

@@ -1,4 +1,4 @@
-"""OptimizedRedisClient: the raw client of a region's servers, and the figures of its connections."""
+"""OptimizedRedisClient: the raw client of a region's servers, and the statistics of its connections."""
 
 from dataclasses import asdict
 from typing import Any, Self, TypedDict
@@ -6,7 +6,7 @@ from typing import Any, Self, TypedDict
 from django.core.cache import caches
 
 from cacheops.exceptions import InvalidOption
-from cacheops.redis.clients import PoolFigures, RegionCluster, RegionRedis
+from cacheops.redis.clients import RegionCluster, RegionRedis, ServerPool
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.registry import servers
 from cacheops.redis.topology import Servers
@@ -63,12 +63,12 @@ class OptimizedRedisClient:
         return self._servers.client
 
     def get_pool_stats(self) -> PoolStats:
-        """Return the figures of the pools, from what the driver offers publicly; zeros for a cache in memory.
+        """Return the statistics of the pools, from what the driver offers publicly; zeros for a cache in memory.
 
-        Raise StoreUnavailable where a cluster has not told its nodes yet, and does not answer. The engine's own
+        Raise StoreUnavailable where a cluster's nodes are not known yet, and it does not answer. The engine's own
         connections, one a thread and server, are beside the pools.
         """
-        each: list[PoolFigures] = self._servers.figures() if self._servers is not None else []
+        each: list[ServerPool] = self._servers.pool_stats() if self._servers is not None else []
         idle, used = sum(one.idle for one in each), sum(one.in_use for one in each)
         return PoolStats(
             max_connections=sum(one.limit for one in each),

@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import AskError
 
 from cacheops.exceptions import StoreError, StoreUnavailable
-from cacheops.redis.clients import PoolFigures, RegionCluster, RegionLock, RegionRedis, pool_figures
+from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, ServerPool, pool_stats
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.redis.options import ServerOptions
 
@@ -38,7 +38,7 @@ class Servers(ABC):
 
     @abstractmethod
     def nodes(self) -> list[redis.Redis]:
-        """Return a client of each server, for figures."""
+        """Return a client of each server, for statistics."""
 
     @abstractmethod
     def primaries(self) -> list[redis.Redis]:
@@ -93,12 +93,12 @@ class Servers(ABC):
                 if keys:
                     yield [key.encode() if isinstance(key, str) else key for key in keys]
 
-    def figures(self) -> list[PoolFigures]:
-        """Return the figures of the pool of each server."""
-        return [pool_figures(node) for node in self.nodes()]
+    def pool_stats(self) -> list[ServerPool]:
+        """Return the statistics of the pool of each server."""
+        return [pool_stats(node) for node in self.nodes()]
 
     def infos(self) -> list[dict[str, Any]]:
-        """Return what each server tells of itself (INFO).
+        """Return each server's statistics (INFO).
 
         A server that does not answer, or may not tell, has its `error` instead.
         """
@@ -112,11 +112,11 @@ class Servers(ABC):
         found = []
         for node in self.nodes():
             try:
-                found.append((pool_figures(node).server, node.slowlog_get(most)))
+                found.append((pool_stats(node).server, node.slowlog_get(most)))
             except (*DRIVER_ERRORS, StoreError) as error:
-                told = translate(error)
-                if not isinstance(told, StoreUnavailable):
-                    raise told from error
+                translated = translate(error)
+                if not isinstance(translated, StoreUnavailable):
+                    raise translated from error
         return found
 
     def lock(self, name: str, **options: Any) -> RegionLock:
@@ -125,7 +125,7 @@ class Servers(ABC):
 
 
 def info_of(node: redis.Redis) -> dict[str, Any]:
-    server = pool_figures(node).server
+    server = pool_stats(node).server
     try:
         answer: dict[str, Any] = node.info()
     except (*DRIVER_ERRORS, StoreError) as error:

@@ -112,7 +112,7 @@ class Transport(ABC):
                 (connection, connection.send([commands[index] for index in group]), group)
                 for connection, group in zip(connections, groups.values(), strict=True)
             ]
-        except BaseException:  # an answer that nobody reads must not meet the next command
+        except BaseException:  # an unread reply must not meet the next command
             for connection in connections:
                 connection.abandon()
             raise

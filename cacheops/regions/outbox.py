@@ -113,7 +113,7 @@ class Outbox:
             self._store.invalidate(
                 [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
             )
-            counters.told(self._region, replayed=len(tables))
+            counters.delivered(self._region, replayed=len(tables))
             self._applied.update(key for key, _ in fresh)
         # Not within a transaction: others would wait for the rows that it locks.
         if not connections[database].in_atomic_block and self._store.replicated():

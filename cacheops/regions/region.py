@@ -9,16 +9,19 @@ from typing import Any, ParamSpec, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from cacheops.backends import MemoryCache, RegionCache
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
-from cacheops.redis.options import PAUSE
+from cacheops.redis import servers
+from cacheops.redis.options import PAUSE, ServerOptions
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
 from cacheops.stores.memory import MemoryStore
+from cacheops.stores.redis import RedisStore
 
 logger = logging.getLogger("cacheops")
 P = ParamSpec("P")
@@ -150,17 +153,11 @@ def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
 
 def store_for(alias: str) -> Store:
     """Return a store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
-    from cacheops.backends import MemoryCache, RegionCache
-
     config: dict[str, Any] | None = settings.CACHES.get(alias)
     if config is None:
         raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
     backend = import_string(config["BACKEND"])
     if issubclass(backend, RegionCache):
-        from cacheops.redis import servers
-        from cacheops.redis.options import ServerOptions
-        from cacheops.stores.redis import RedisStore
-
         given = config.get("OPTIONS", {})
         cluster = import_string(given["CLIENT_CLASS"]).cluster
         location = config["LOCATION"]

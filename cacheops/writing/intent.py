@@ -138,7 +138,7 @@ class Announcement:
                 held[table] = before.joined(marked)
 
     def _failed(self, region: Region, error: StoreError) -> None:
-        counters.told(region.name, errors=1)
+        counters.delivered(region.name, errors=1)
         if not isinstance(error, ServerRefused):  # its guard logs those
             region.breaker.log.warning("writes", "Region %s could not be told of a write: %s", region.name, error)
 
@@ -152,7 +152,7 @@ class Announcement:
             )
         for region in missed:
             if region.outbox.add(self.database, sorted(self.changes.tables)):
-                counters.told(region.name, queued=len(self.changes.tables))
+                counters.delivered(region.name, queued=len(self.changes.tables))
         self._missed = missed
 
     def clear(self) -> None:
@@ -188,7 +188,7 @@ class Announcement:
             self._failed(region, late)
             return
         if late:
-            counters.told(region.name, late_marks=late)
+            counters.delivered(region.name, late_marks=late)
             logger.error(
                 "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
             )

@@ -1,4 +1,4 @@
-"""The files of an import: found, opened, told apart by their content."""
+"""The files of an import: found, opened, identified by their content."""
 
 import csv
 import gzip

@@ -14,11 +14,11 @@ from cacheops import signals
 from cacheops.checks import CHECKS
 from cacheops.conf import SETTINGS
 from cacheops.instrumentation.counters import LOAD, LOOK_UP
-from cacheops.instrumentation.gauges import registered_sources
+from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring.cloudwatch import CloudWatchCacheMetrics, Datum, Published, period_data, state_data
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.monitoring.nodes import NodeFigures
+from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.prometheus import RegionCollector
 
 
@@ -93,9 +93,9 @@ def usage(action: argparse.Action) -> str:
 
 def metric_rows() -> Iterator[Sequence[str]]:
     """Yield Prometheus' metrics, as a scrape of no region tells them."""
-    of_sources = tuple(f"cacheops_{name}_" for name in registered_sources())
+    of_gauges = tuple(f"cacheops_{name}_" for name in registered_gauges())
     for family in RegionCollector([]).collect():
-        if not family.name.startswith(of_sources):
+        if not family.name.startswith(of_gauges):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels = ", ".join(f"`{label}`" for label in vars(family)["_labelnames"])
             yield f"`{name}`", family.type, labels, family.documentation
@@ -103,9 +103,9 @@ def metric_rows() -> Iterator[Sequence[str]]:
 
 def gauge_rows() -> Iterator[Sequence[str]]:
     """Yield the gauges of the engine's own parts, a row a part."""
-    for name, source in registered_sources().items():
-        meaning = sentence(source.__doc__).split(". ")[0].removeprefix("Return ")
-        yield ", ".join(f"`cacheops_{name}_{figure}`" for figure in source()), meaning
+    for name, read in registered_gauges().items():
+        meaning = sentence(read.__doc__).split(". ")[0].removeprefix("Return ")
+        yield ", ".join(f"`cacheops_{name}_{figure}`" for figure in read()), meaning
 
 
 def cloudwatch_rows() -> Iterator[Sequence[str]]:
@@ -122,7 +122,7 @@ def cloudwatch_data() -> Iterator[Datum]:
     reads = {"hits": 1, **timed.packed(LOOK_UP), **timed.packed(LOAD)}
     began, ended = (Published(at=0, reads=each, invalidations=0, nodes={}) for each in ({}, reads))
     yield from period_data(began, ended, set())
-    yield from state_data([NodeFigures("primary", maxmemory=1), NodeFigures("replica", role="replica", lag_bytes=0)])
+    yield from state_data([NodeStats("primary", maxmemory=1), NodeStats("replica", role="replica", lag_bytes=0)])
     yield from CloudWatchCacheMetrics(CacheMonitor("default")).preview("any")
 
 

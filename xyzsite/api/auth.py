@@ -12,7 +12,7 @@ from ninja.utils import check_csrf
 from users.models import ApiToken, User
 from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
 
-# `last_used_at` tells an owner which tokens are idle; a write with every call would cost more than the call.
+# `last_used_at` shows an owner which tokens are idle; a write with every call would cost more than the call.
 LAST_USED_STEP = timedelta(minutes=1)
 
 

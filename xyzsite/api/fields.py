@@ -29,7 +29,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def written_out(value: object) -> object:
-    """Refuse numbers: seconds and milliseconds cannot be told apart."""
+    """Refuse numbers: seconds and milliseconds cannot be distinguished."""
     if not isinstance(value, str) or value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
         raise ValueError("Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z.")
     return value

@@ -44,7 +44,7 @@ def list_readings(request: ApiRequest, serial: Serial, query: Query[ReadingsQuer
         start = (end or timezone.now()) - SPANS[query.window].length
     if start is not None and end is not None and start >= end:
         raise ApiError(422, fields={"to": ["This must be later than `from`."]})
-    # One more than asked for tells whether there is a next page. A moment is unique within a device and metric.
+    # One more than asked for shows whether there is a next page. A moment is unique within a device and metric.
     rows = list(readings_of(device, query.metric or "", start, end)[: query.limit + 1])
     more = len(rows) > query.limit
     return {"items": rows[: query.limit], "next": rows[query.limit - 1].taken_at if more else None}

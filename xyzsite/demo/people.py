@@ -22,7 +22,7 @@ class Login:
     places: Sequence[str] = ()  # codes of locations
 
     @property
-    def told(self) -> str:
+    def duties(self) -> str:
         """What this person may do, in a few words."""
         if self.role is None:
             return "administers everything"

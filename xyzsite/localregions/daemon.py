@@ -139,7 +139,7 @@ class Recorder:
 
 
 def reply(message: dict[str, Any]) -> None:
-    """Tell who started us how it went, and let go of the pipe."""
+    """Report the outcome to the parent process, and close the pipe."""
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,7 +33,7 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 def main(parent: int, command: Sequence[str]) -> int:
-    """Return the command's status, as a shell tells it."""
+    """Return the command's status, as a shell reports it."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     process = subprocess.Popen(command)

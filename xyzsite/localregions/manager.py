@@ -110,7 +110,7 @@ class LocalRegions:
             processes.end(before.supervisor.pid, before.supervisor.started)
 
     def _clean(self) -> bool:
-        """End the servers that a supervisor left behind, and forget it; tell whether there was something."""
+        """End the servers that a supervisor left behind, and forget it; return whether there was something."""
         left = self.state
         found = left.supervisor is not None
         for server in left.servers.values():

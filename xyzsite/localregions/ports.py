@@ -11,7 +11,7 @@ FIRST, LAST = 10_240, 32_000
 
 
 def free(port: int) -> bool:
-    """Tell whether a server could listen on a port."""
+    """Return whether a server could listen on a port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -45,7 +45,7 @@ def url(port: int, database: str = DATABASE) -> str:
 def data_root(directory: Path, program: PostgresProgram) -> Path:
     """Return a folder for data that PostgreSQL's user can reach: `directory`, else one for it in the temporary folder.
 
-    The same directory gives the same folder, so that data outlives the servers. Raises ServerFailed when somebody
+    The same directory gives the same folder, so that data outlives the servers. Raises ServerFailed when someone
     else has made that folder.
     """
     if program.user is None or reachable(directory):
@@ -66,7 +66,7 @@ def remove_root(root: Path) -> None:
 
 
 def reachable(path: Path) -> bool:
-    """Tell whether every user may enter a folder and all those above it."""
+    """Return whether every user may enter a folder and all those above it."""
     path = path.resolve()
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in [path, *path.parents])
 
@@ -134,7 +134,7 @@ def command(program: PostgresProgram, data: Path, port: int, *, volatile: bool) 
 
 
 def ready(process: subprocess.Popen[bytes], data: Path) -> bool:
-    """Tell whether a server takes connections, by the first and eighth line of its postmaster.pid."""
+    """Return whether a server takes connections, by the first and eighth line of its postmaster.pid."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:

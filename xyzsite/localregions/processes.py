@@ -39,7 +39,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 
 def started_at(pid: int) -> str | None:
-    """Return when a process started, as the system tells it; None when it is gone. With the pid it names a process."""
+    """Return when a process started, as the system says; None when it is gone. With the pid it names a process."""
     if sys.platform == "linux":
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -52,7 +52,7 @@ def started_at(pid: int) -> str | None:
 
 
 def alive(pid: int, started: str | None) -> bool:
-    """Tell whether the process that was `pid` and started then still runs: numbers are given again to others."""
+    """Return whether the process that was `pid` and started then still runs: numbers are given again to others."""
     return started is not None and started_at(pid) == started
 
 

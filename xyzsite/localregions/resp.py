@@ -49,7 +49,7 @@ class RedisLink(asyncio.Protocol):
     def call(self, *command: str | int) -> "asyncio.Future[Any]":
         """Send a command at once; the future gives its answer or raises hiredis.ReplyError, ConnectionError.
 
-        Nobody needs to await it: a server that is stopped finds the command when it goes on.
+        It need not be awaited: a server that is stopped finds the command when it goes on.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)

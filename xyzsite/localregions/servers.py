@@ -63,7 +63,7 @@ class Server:
         raise NotImplementedError
 
     def notice_end(self, now: float) -> bool:
-        """Tell whether the process has ended, and remember since when."""
+        """Return whether the process has ended, and remember since when."""
         if self.running:
             self.down_since = None
             return False
@@ -166,7 +166,7 @@ class RedisServer(Server):
             self.link.call(*command)
 
     async def in_cluster(self) -> bool:
-        """Tell whether a cluster node finds every slot served."""
+        """Return whether a cluster node finds every slot served."""
         return "cluster_state:ok" in await self.ask("CLUSTER", "INFO")
 
     async def memory(self) -> int | None:

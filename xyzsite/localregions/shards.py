@@ -47,7 +47,7 @@ class Shard:
         )
 
     def lost(self, server: RedisServer, now: float) -> bool:
-        """Tell whether a server is dead, or silent for too long."""
+        """Return whether a server is dead, or silent for too long."""
         return not server.running or server.silent_for(now) > self.silence
 
     async def reconcile(self, now: float) -> None:
@@ -146,7 +146,7 @@ class Shard:
 
 
 class ClusterShard(Shard):
-    """A shard of a Redis Cluster: its nodes tell each other, and the clients, who is primary."""
+    """A shard of a Redis Cluster: its nodes agree on the primary, and redirect clients."""
 
     async def promote(self, server: RedisServer) -> None:
         if server.role != "primary":
@@ -169,7 +169,7 @@ class ClusterShard(Shard):
 
 
 class PairShard(Shard):
-    """A primary and its replica behind two stable addresses; the supervisor tells them whom to follow."""
+    """A primary and its replica behind two stable addresses; the supervisor makes them follow one another."""
 
     def __init__(self, region: str, servers: list[RedisServer], silence: float, replace_after: float) -> None:
         super().__init__(region, servers, silence, replace_after)
@@ -178,7 +178,7 @@ class PairShard(Shard):
 
     async def reconcile(self, now: float) -> None:
         if not self.busy.locked() and self.lost(self.primary, now):
-            self.writes.move(None)  # from here on nobody reaches the old primary
+            self.writes.move(None)  # from here on the old primary is out of reach
         await super().reconcile(now)
         if not self.busy.locked():
             self.point(now)
@@ -215,7 +215,7 @@ class PairShard(Shard):
 
 
 async def all_linked(shards: list[Shard], seconds: float) -> bool:
-    """Wait until every shard serves with its replica in sync; tell whether that was so in time."""
+    """Wait until every shard serves with its replica in sync; return whether that was so in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not all(shard.linked for shard in shards):

@@ -144,7 +144,7 @@ LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "sign_in"
 
-# The region's cache answers; the database stands behind it, so that nobody is signed out when a cache is lost.
+# The region's cache answers; the database stands behind it, so that losing a cache signs no one out.
 SESSION_ENGINE = "cacheops.sessions"
 SESSION_CACHE_ALIAS = "default"
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)

@@ -1,6 +1,6 @@
 """Variables of the environment, read so that one which can not be meant is named, with what is expected instead.
 
-Values are not told: addresses hold passwords.
+Values are not shown: addresses hold passwords.
 """
 
 import logging

@@ -15,7 +15,7 @@ WHITENOISE_AUTOREFRESH = True
 
 CACHEOPS_TIMEOUT = 0.25  # seconds: the suite's machine is busier than one that serves pages
 
-CACHEOPS_METRICS_SECONDS = 0  # figures are told when a test says so
+CACHEOPS_METRICS_SECONDS = 0  # counts are sent when a test says so
 
 # The suite's own application, with a model for every shape (tests/testapp), in two databases of different kinds.
 INSTALLED_APPS += ["django.contrib.postgres", "tests.testapp"]  # noqa: F405

@@ -26,7 +26,7 @@ def device(request: PageRequest, serial: str) -> HttpResponse:
     try:
         found = with_pending(device_by_serial(request.user, serial))
     except Device.DoesNotExist:
-        # The same for one that is not there and one that the person may not see: neither is told.
+        # The same for one that does not exist and one that the person may not see.
         raise Http404("There is no such device.") from None
     now = timezone.now()
     context = {"device": found, "location": found.location, "metric": METRICS[found.metric]}

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 @never_cache
 @require_GET
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Tell a load balancer whether this process can serve: 200, or 503 where the database does not answer."""
+    """Report to a load balancer whether this process can serve: 200, or 503 where the database does not answer."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -61,7 +61,7 @@ def visible_or_404(request: PageRequest, code: str) -> Location:
     try:
         return location_by_code(request.user, code)
     except Location.DoesNotExist:
-        # The same for one that is not there and one that the person may not see: neither is told.
+        # The same for one that does not exist and one that the person may not see.
         raise Http404("There is no such location.") from None
 
 

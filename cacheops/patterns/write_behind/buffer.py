@@ -21,7 +21,7 @@ class Newest(NamedTuple):
     payload: bytes
 
 
-class BufferFigures(NamedTuple):
+class BufferStats(NamedTuple):
     """How much a buffer holds. Ages are in seconds, by the server's clock."""
 
     depth: int = 0  # writes that are acknowledged and not done
@@ -42,7 +42,7 @@ class Buffer(ABC):
         """Add writes, all or none; return when a replica has them too.
 
         Of each name in `newest`, the one with the highest order is kept for `keep` seconds. Raise BufferFull where
-        there would be more than `bound`, NoWorker where nobody would take them, NotReplicated where the replicas did
+        there would be more than `bound`, NoWorker where no worker would take them, NotReplicated where the replicas did
         not confirm in time: the writes may be in the buffer all the same.
         """
 
@@ -75,7 +75,7 @@ class Buffer(ABC):
         """Forget a worker that ends, and those that have long been gone. What they have not done stays."""
 
     @abstractmethod
-    def figures(self) -> BufferFigures:
+    def stats(self) -> BufferStats:
         """Return how much there is."""
 
 
@@ -106,5 +106,5 @@ class NoBuffer(Buffer):
     def leave(self, worker: str) -> None:
         """There is nothing to forget."""
 
-    def figures(self) -> BufferFigures:
-        return BufferFigures()
+    def stats(self) -> BufferStats:
+        return BufferStats()

@@ -169,16 +169,16 @@ class WriteBehindCache(Generic[Item, Result]):
 
     def state(self) -> WriteBehindState:
         """Return what waits. Raise StoreUnavailable where the region does not answer."""
-        figures, problem = self._asked(lambda buffer: (buffer.figures(), buffer.problem()))
+        stats, problem = self._asked(lambda buffer: (buffer.stats(), buffer.problem()))
         return WriteBehindState(
             name=self.name,
             region=conf.local_region,
-            depth=figures.depth,
-            oldest_seconds=figures.oldest,
-            taken=figures.taken,
-            workers=figures.workers,
+            depth=stats.depth,
+            oldest_seconds=stats.oldest,
+            taken=stats.taken,
+            workers=stats.workers,
             dead=dead_letters().filter(buffer=self.name).count(),
-            problem=problem or ("" if figures.workers else "no worker runs (manage.py flush_writes)"),
+            problem=problem or ("" if stats.workers else "no worker runs (manage.py flush_writes)"),
         )
 
 

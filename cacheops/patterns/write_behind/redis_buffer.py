@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
-from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Newest, NoBuffer, Taken
+from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Newest, NoBuffer, Taken
 from cacheops.redis import Servers
 from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import Store
@@ -22,8 +22,8 @@ WORKER_SECONDS = 60.0  # a worker comes twice a second, but a slow batch may kee
 GONE_SECONDS = 3600.0  # after which a dead worker's name is forgotten
 MAXMEMORY_POLICY = re.compile(rb"maxmemory_policy:(\S+)")
 
-APPEND, TAKE, DONE, LEAVE, FIGURES = SCRIPTS = [
-    Script(f"buffer_{name}") for name in ("append", "take", "done", "leave", "figures")
+APPEND, TAKE, DONE, LEAVE, STATS = SCRIPTS = [
+    Script(f"buffer_{name}") for name in ("append", "take", "done", "leave", "stats")
 ]
 
 
@@ -98,10 +98,10 @@ class RedisBuffer(Buffer):
         command = LEAVE.command(self.keys, GROUP, worker, round(GONE_SECONDS * 1000))
         self._transport.run_many([command], [self.stream])
 
-    def figures(self) -> BufferFigures:
-        command = FIGURES.command(self.keys, GROUP, round(WORKER_SECONDS * 1000))
+    def stats(self) -> BufferStats:
+        command = STATS.command(self.keys, GROUP, round(WORKER_SECONDS * 1000))
         depth, oldest, taken, workers = self._transport.run_many([command], [self.stream])[0]
-        return BufferFigures(depth, oldest / 1000, taken, workers)
+        return BufferStats(depth, oldest / 1000, taken, workers)
 
     def close(self) -> None:
         """Close this thread's connections."""

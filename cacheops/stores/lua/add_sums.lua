@@ -1,4 +1,4 @@
--- Add counts to the sums of one span of time, once: an increment that comes again, after a lost answer, changes nothing.
+-- Add counts to the sums of one period of time, once: an increment that comes again, after a lost answer, changes nothing.
 --
 -- KEYS[1]   the sums: a hash, one field a series, each a MessagePack map of names and whole numbers
 -- KEYS[2]   the increment, remembered for ARGV[2] seconds

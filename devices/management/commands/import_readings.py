@@ -141,17 +141,17 @@ class Command(BaseCommand):
         if done.before:
             return f"{done.path.name}: was finished on {done.before:%Y-%m-%d %H:%M} UTC; --again reads it once more."
         resumed = f"resumed after line {done.resumed_after:,}: " if done.resumed_after else ""
-        return f"{done.path.name}: {resumed}{told(done.counts)}, {done.counts.seconds:.1f} s"
+        return f"{done.path.name}: {resumed}{summary(done.counts)}, {done.counts.seconds:.1f} s"
 
     def sum_up(self, done: Sequence[FileDone], seconds: float) -> None:
         total = reduce(add, (each.counts for each in done), Counts())
         self.stdout.write(
-            f"{counted(len(done), 'file')}: {told(total)}, {seconds:.1f} s "
+            f"{counted(len(done), 'file')}: {summary(total)}, {seconds:.1f} s "
             f"({total.rows / seconds:,.0f} rows/s, {total.readings / seconds:,.0f} readings/s)"
         )
 
 
-def told(counts: Counts) -> str:
+def summary(counts: Counts) -> str:
     return (
         f"{counted(counts.rows, 'row')}, {counted(counts.readings, 'reading')} "
         f"({counts.known:,} known), {counted(counts.bad, 'bad row')}"

@@ -81,4 +81,4 @@ def test_what_was_acknowledged_outlives_the_primary(cache: Cache, sink: Sink, br
 
     clients.until(flushed, "all is flushed from the new primary")
     assert set(range(20)) - set(sink.stored) <= {0, 1}  # of which the worker had said that they are done
-    assert cache.buffer.figures().depth == 0
+    assert cache.buffer.stats().depth == 0

@@ -38,8 +38,8 @@ def test_the_application_may_do_all_that_the_buffer_does(buffer: RedisBuffer) ->
     buffer.give_back("worker", taken)
     again = buffer.take("worker", 100, 0, 0)
     assert [one.deliveries for one in again] == [1] * len(taken)
-    assert buffer.figures().taken == len(taken)
+    assert buffer.stats().taken == len(taken)
     buffer.done([one.id for one in again])
     assert buffer.newest("nobody") is None
     buffer.leave("worker")
-    assert buffer.figures().depth == 0
+    assert buffer.stats().depth == 0

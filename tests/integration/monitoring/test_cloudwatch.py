@@ -13,7 +13,8 @@ from moto.server import ThreadedMotoServer
 
 from cacheops.exceptions import PublishFailed
 from cacheops.instrumentation.counters import counters
-from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, make_client
+from cacheops.monitoring.aws import make_client
+from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 
@@ -153,6 +154,7 @@ def test_without_boto3_it_says_what_to_install(
 ) -> None:
     for name in ("boto3", "botocore", "botocore.config", "botocore.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "cacheops.monitoring.aws")
     with pytest.raises(CommandError, match=r"pip install -r requirements-aws\.txt"):
         call_command("publish_cache_metrics", **options)
 

@@ -12,7 +12,7 @@ from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
 from cacheops.monitoring.recorder import MAX_MINUTES, Flusher, flusher
-from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, TimeSeriesStore, last_spans, span_at, time_series_of
+from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, TimeSeriesStore, last_periods, period_at, time_series_of
 from cacheops.regions import regions
 
 HITS = 500
@@ -27,7 +27,7 @@ class Clock:
 
 
 def counted(region: str, seconds: int, moment: float) -> int:
-    sums = time_series_of(regions[region].store).read([span_at(moment, seconds).base])[0]
+    sums = time_series_of(regions[region].store).read([period_at(moment, seconds).base])[0]
     return sums.get("r|a.b:get", {}).get("hits", 0)
 
 
@@ -52,7 +52,7 @@ def test_a_process_that_counts_nothing_any_more_tells_of_itself(region: str) -> 
     assert own.flush()
     clock.now += MINUTE
     assert own.flush()
-    sums = time_series_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    sums = time_series_of(regions[region].store).read([period_at(clock.now, MINUTE).base])[0]
     assert sums[f"p|{region}"]["processes"] == 1
     assert "r|a.b:get" not in sums
 
@@ -118,7 +118,7 @@ def test_one_process_of_a_region_looks_at_its_nodes_once_a_minute(region: str) -
     for _ in range(3):  # three processes
         counters.hit("a.b:get", 0.001)
         assert Flusher(clock).flush()
-    sums = time_series_of(regions[region].store).read([span_at(clock.now, MINUTE).base])[0]
+    sums = time_series_of(regions[region].store).read([period_at(clock.now, MINUTE).base])[0]
     nodes = {series: counts for series, counts in sums.items() if series.startswith("n|")}
     assert len(nodes) == len(regions[region].store.inspection.nodes())
     assert {counts["at"] for counts in nodes.values()} == {round(clock.now * 1000)}
@@ -221,8 +221,8 @@ def test_the_sum_of_all_processes_is_what_each_span_holds(region: str) -> None:
         clock.now += 20
     time_series = time_series_of(regions[region].store)
     for seconds in (MINUTE, HOUR):
-        spans = last_spans(clock.now, seconds, 120)
-        found = time_series.read([span.base for span in spans])
+        periods = last_periods(clock.now, seconds, 120)
+        found = time_series.read([period.base for period in periods])
         assert sum(sums.get("r|a.b:get", {}).get("hits", 0) for sums in found) == 90
     assert time_series.read([TOTAL.base])[0]["r|a.b:get"]["misses"] == 90
 

@@ -22,7 +22,7 @@ from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import own_counts, pools_of
 from cacheops.monitoring.prometheus import exposition
 from cacheops.monitoring.recorder import flusher
-from cacheops.monitoring.timeseries import MINUTE, Increment, Span, last_spans, time_series_of
+from cacheops.monitoring.timeseries import MINUTE, Increment, Period, last_periods, time_series_of
 from cacheops.panel.overview import fleet_of
 from cacheops.redis import ClusterServers
 from cacheops.regions import regions
@@ -122,10 +122,10 @@ def test_connections_of_all_processes_are_added_up_and_shown(settings: Any) -> N
 
 def test_a_minute_counts_once_as_many_have_told_as_in_the_one_before(region: str, moment: float) -> None:
     time_series = time_series_of(regions[region].store)
-    before, now = last_spans(moment, MINUTE, 2)
+    before, now = last_periods(moment, MINUTE, 2)
 
-    def tell(span: Span, name: str, **counts: int) -> None:
-        time_series.add([Increment(span.base, name, span.lives, {f"p|{region}": counts})])
+    def tell(period: Period, name: str, **counts: int) -> None:
+        time_series.add([Increment(period.base, name, period.lives, {f"p|{region}": counts})])
 
     tell(before, "first", processes=2, open=2, lines=8)
     tell(now, "second", processes=1, open=0, lines=3)

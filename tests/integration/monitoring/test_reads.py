@@ -1,6 +1,7 @@
 """What the engine counts of real reads and writes, and the spans that it makes of look-ups."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -208,7 +209,7 @@ def spans(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySp
     settings.CACHEOPS_TRACING = True  # has the provider looked for
     yield kept
     monkeypatch.undo()
-    tracing.tracer = None
+    tracing.start_span = None
 
 
 def test_a_look_up_is_a_span(region: str, spans: InMemorySpanExporter) -> None:
@@ -232,6 +233,16 @@ def test_there_are_no_spans_where_the_setting_says_so(spans: InMemorySpanExporte
     assert spans.get_finished_spans() == ()
 
 
+def test_there_are_no_spans_without_the_package(
+    spans: InMemorySpanExporter, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "cacheops.instrumentation.opentelemetry")
+    settings.CACHEOPS_TRACING = True
+    read(DIGESTS[0])
+    assert spans.get_finished_spans() == ()
+
+
 def test_there_is_no_tracer_where_nobody_records(settings: Any) -> None:
     settings.CACHEOPS_TRACING = True
-    assert tracing.tracer is None
+    assert tracing.start_span is None

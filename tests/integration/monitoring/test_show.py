@@ -214,7 +214,7 @@ def test_the_figures_are_not_public(client: Client, admin_client: Client, settin
 def test_other_parts_tell_their_figures(
     client: Client, region: str, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gauges, "_sources", {})
+    monkeypatch.setattr(gauges, "_gauges", {})
     register_source("write_behind", lambda: {"depth": 4})
 
     def broken() -> dict[str, float]:

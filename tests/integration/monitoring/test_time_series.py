@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from cacheops.instrumentation.counters import Sums
 from cacheops.monitoring.timeseries import (
     HOUR,
     MINUTE,
     TOTAL,
     Increment,
     MemoryTimeSeries,
-    Span,
+    Period,
     TimeSeriesStore,
-    last_spans,
-    span_at,
+    last_periods,
+    period_at,
     time_series_of,
 )
 from cacheops.protocol.keys import escaped
@@ -29,8 +30,8 @@ def time_series(region: str) -> TimeSeriesStore:
 
 @pytest.fixture
 def make(region: str) -> Callable[..., Increment]:
-    def increment(sums: dict[str, dict[str, int]], span: Span = TOTAL, name: str = "", lives: int = 60) -> Increment:
-        return Increment(span.base, name or uuid.uuid4().hex, lives, sums)
+    def increment(sums: Sums, period: Period = TOTAL, name: str = "", lives: int = 60) -> Increment:
+        return Increment(period.base, name or uuid.uuid4().hex, lives, sums)
 
     return increment
 
@@ -55,9 +56,9 @@ def test_a_parcel_that_comes_again_changes_nothing(time_series: TimeSeriesStore,
 
 
 def test_spans_are_read_in_their_order_also_those_without_figures(time_series: TimeSeriesStore, make: Any) -> None:
-    spans = last_spans(1e9, MINUTE, 300)
-    time_series.add([make({"e|a": {"n": at}}, spans[at]) for at in (0, 150, 299)])
-    found = time_series.read([span.base for span in spans])
+    periods = last_periods(1e9, MINUTE, 300)
+    time_series.add([make({"e|a": {"n": at}}, periods[at]) for at in (0, 150, 299)])
+    found = time_series.read([period.base for period in periods])
     assert {at: sums["e|a"]["n"] for at, sums in enumerate(found) if sums} == {0: 0, 150: 150, 299: 299}
 
 
@@ -71,10 +72,10 @@ def test_notes_are_kept(time_series: TimeSeriesStore) -> None:
 @pytest.mark.parametrize("region", ["us-west-2", "us-east-1"], indirect=True)
 def test_every_key_ends_by_itself(time_series: TimeSeriesStore, region: str, make: Any) -> None:
     """A key without an end would outlive its use, and volatile-lru would never drop it."""
-    time_series.add([make({"e|a": {"n": 1}}, Span(HOUR, 5), lives=HOUR)])
+    time_series.add([make({"e|a": {"n": 1}}, Period(HOUR, 5), lives=HOUR)])
     time_series.note(f"{TOTAL.base}n:a", b"1", 60)
     store: Any = regions[region].store
-    keys = [key for batch in store.scan(Span(HOUR, 5).base.split("{")[0]) for key in batch]
+    keys = [key for batch in store.scan(Period(HOUR, 5).base.split("{")[0]) for key in batch]
     assert len(keys) == 3
     left = [store.servers.client.ttl(key) for key in keys]
     assert all(0 < seconds <= HOUR for seconds in left)
@@ -83,7 +84,7 @@ def test_every_key_ends_by_itself(time_series: TimeSeriesStore, region: str, mak
 @pytest.mark.parametrize("region", ["us-east-1"], indirect=True)
 def test_the_minutes_lie_on_all_nodes_of_a_cluster(time_series: TimeSeriesStore, region: str) -> None:
     store: Any = regions[region].store
-    nodes = [store.servers.node_of(span.base + "s") for span in last_spans(1e9, MINUTE, 100)]
+    nodes = [store.servers.node_of(period.base + "s") for period in last_periods(1e9, MINUTE, 100)]
     shares = [nodes.count(node) for node in store.servers.primaries()]
     assert sum(shares) == 100
     assert min(shares) > 20
@@ -98,5 +99,5 @@ def test_spans_in_memory_end() -> None:
 
 
 def test_no_tables_keys_are_met() -> None:
-    assert span_at(1e9, MINUTE).base.endswith("{metrics.m-16666666}:")
+    assert period_at(1e9, MINUTE).base.endswith("{metrics.m-16666666}:")
     assert escaped("m-16666666") != "m-16666666"

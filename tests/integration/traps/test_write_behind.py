@@ -123,7 +123,7 @@ def test_13_one_bad_record_blocks_no_other(make: Callable[..., Cache], settings:
     assert sorted(sink.stored) == [0, 2, 3, 4, 5, 6]
     (letter,) = dead_letters()
     assert (letter.reason, letter.attempts) == ("Refused: 1 is bad", conf.flush_attempts)
-    assert cache.buffer.figures().depth == 0
+    assert cache.buffer.stats().depth == 0
 
 
 @pytest.fixture

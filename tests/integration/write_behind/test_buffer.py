@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cacheops.exceptions import BufferFull, NoWorker
-from cacheops.patterns.write_behind.buffer import Buffer, BufferFigures, Taken
+from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Taken
 from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 
 LONG = 3600.0  # seconds that no test lasts
@@ -73,7 +73,7 @@ def test_waiting_ones_do_not_hide_those_behind_them(buffer: RedisBuffer) -> None
 def test_done_leaves_nothing(buffer: Buffer) -> None:
     buffer.append(payloads(3), bound=100)
     buffer.done([one.id for one in buffer.take("one", 3, 0, LONG)])
-    assert buffer.figures()._replace(workers=0) == BufferFigures()
+    assert buffer.stats()._replace(workers=0) == BufferStats()
     assert buffer.take("one", 3, 0, 0) == []
 
 
@@ -81,7 +81,7 @@ def test_a_full_buffer_takes_nothing_of_what_is_too_much(buffer: Buffer) -> None
     buffer.append(payloads(3), bound=4)
     with pytest.raises(BufferFull, match="4 writes wait"):
         buffer.append(payloads(2), bound=4)
-    assert buffer.figures().depth == 3
+    assert buffer.stats().depth == 3
     buffer.append(payloads(1), bound=4)
 
 
@@ -109,7 +109,7 @@ def test_figures(buffer: Buffer) -> None:
     buffer.append(payloads(3), bound=100)
     buffer.take("one", 1, 0, LONG)
     time.sleep(0.01)
-    found = buffer.figures()
+    found = buffer.stats()
     assert (found.depth, found.taken, found.workers) == (3, 1, 2)
     assert 0 < found.oldest < LONG
 

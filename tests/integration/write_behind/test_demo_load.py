@@ -33,7 +33,7 @@ def test_ctrl_c_ends_it_with_an_account_and_no_reading_is_left_waiting(
     reading_buffer.buffer.take("worker", 1, 0, 0)  # one lives, so readings are accepted
 
     def interrupt() -> None:
-        until(lambda: reading_buffer.buffer.figures().depth >= 3, "accepted readings wait")
+        until(lambda: reading_buffer.buffer.stats().depth >= 3, "accepted readings wait")
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
@@ -47,7 +47,7 @@ def test_ctrl_c_ends_it_with_an_account_and_no_reading_is_left_waiting(
     assert account is not None, said.getvalue()
     assert int(account[1]) >= 3
     assert "Interrupted: no more calls" in said.getvalue()
-    assert reading_buffer.buffer.figures().depth == 0
+    assert reading_buffer.buffer.stats().depth == 0
     assert not dead_letters().exists()
     assert not Device.objects.filter(serial__startswith="LOAD-").exists()
 

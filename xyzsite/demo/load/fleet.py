@@ -33,7 +33,7 @@ class Posted:
 
 
 class Poster(threading.Thread):
-    """Posts for some devices in turn, at most `rate` readings a second, until told to stop."""
+    """Posts for some devices in turn, at most `rate` readings a second, until stopped."""
 
     def __init__(self, url: str, token: str, devices: list[LoadDevice], rate: float, stopped: threading.Event) -> None:
         super().__init__(name="poster", daemon=True)

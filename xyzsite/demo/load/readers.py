@@ -20,7 +20,7 @@ class Browsed:
 
 
 class Reader(threading.Thread):
-    """Opens pages at random, at most `rate` a second, until told to stop."""
+    """Opens pages at random, at most `rate` a second, until stopped."""
 
     def __init__(self, url: str, cookie: str, pages: list[str], rate: float, stopped: threading.Event) -> None:
         super().__init__(name="reader", daemon=True)

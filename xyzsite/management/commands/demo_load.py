@@ -179,7 +179,7 @@ def settled(stopped: threading.Event, threads: Sequence[threading.Thread]) -> Wr
 
 
 def run_to_its_end(command: Sequence[str]) -> int:
-    """Run a command and return its status. It is told of Ctrl-C, once, and waited for: it has an account to give."""
+    """Run a command and return its status. Ctrl-C reaches it once, and it is waited for: it ends with a summary."""
     process = subprocess.Popen(command, start_new_session=True)
     try:
         return process.wait()

@@ -74,7 +74,7 @@ def logins_table(added: Sequence[Login]) -> str:
     for login in DEMO_LOGINS:
         star = "" if login in added else " *"
         lines.append(
-            f"{login.username:10} {login.password:15} {login.first_name} {login.last_name}, {login.told}{star}"
+            f"{login.username:10} {login.password:15} {login.first_name} {login.last_name}, {login.duties}{star}"
         )
     if len(added) < len(DEMO_LOGINS):
         lines.append("* was there before, and keeps the password that was set since")

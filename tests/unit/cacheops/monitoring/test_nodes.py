@@ -2,7 +2,7 @@
 
 import pytest
 
-from cacheops.monitoring.nodes import NodeFigures, node_figures, primary_offset, rates_between, slow_command
+from cacheops.monitoring.nodes import NodeStats, node_stats_of, primary_offset, rates_between, slow_command
 
 REPLICA = {
     "server": "10.0.0.2:6379",
@@ -21,7 +21,7 @@ REPLICA = {
 
 def test_a_replica_lags_behind_its_own_primary() -> None:
     offset = primary_offset(REPLICA, {"10.0.0.1:6379": 1000, "10.0.0.3:6379": 5000}, [1000, 5000])
-    figures = node_figures(REPLICA, offset)
+    figures = node_stats_of(REPLICA, offset)
     assert (figures.role, figures.lag_bytes, figures.link_up, figures.keys) == ("replica", 100, True, 7)
     assert figures.memory_share == 0.25
 
@@ -33,7 +33,7 @@ def test_behind_an_endpoint_the_only_primary_is_meant() -> None:
 
 
 def test_a_node_that_does_not_answer_says_why() -> None:
-    assert node_figures({"server": "a:1", "error": "refused"}) == NodeFigures("a:1", error="refused")
+    assert node_stats_of({"server": "a:1", "error": "refused"}) == NodeStats("a:1", error="refused")
 
 
 def test_rates_are_of_the_time_between() -> None:
