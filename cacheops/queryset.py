@@ -61,7 +61,7 @@ class CachedQuerySet(ShortQuerySet[M]):
         return self.update(**values)
 
     def _with_options(self, options: QueryOptions) -> Self:
-        clone = self._chain()  # type: ignore[attr-defined]
+        clone = self._chain()
         set_options(clone.query, options)
         return clone
 
@@ -99,8 +99,10 @@ class CachedQuerySet(ShortQuerySet[M]):
 class CachedManager(models.Manager[M]):
     """A manager whose querysets are CachedQuerySets."""
 
+    _hints: dict[str, Any]
+
     def get_queryset(self) -> CachedQuerySet[M]:
-        return CachedQuerySet(self.model, using=self._db, hints=self._hints)  # type: ignore[attr-defined]
+        return CachedQuerySet(self.model, using=self._db, hints=self._hints)
 
     def cache(self, *args: Any, **kwargs: Any) -> CachedQuerySet[M]:
         return self.get_queryset().cache(*args, **kwargs)

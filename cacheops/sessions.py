@@ -10,6 +10,7 @@ region that could not be told of a change ends, too.
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -41,6 +42,8 @@ __all__ = ["SessionStore", "end_sessions_of"]
 class SessionStore(DatabaseStore):
     """One browser's session."""
 
+    _get_session: Callable[..., dict[str, Any]]  # Django's
+
     def __init__(self, session_key: str | None = None) -> None:
         self._cache: Any = caches[settings.SESSION_CACHE_ALIAS]
         super().__init__(session_key)
@@ -50,7 +53,7 @@ class SessionStore(DatabaseStore):
 
     def _get_new_session_key(self) -> str:
         """Return a key that names the user; nobody asks whether it is there, as no two are ever alike."""
-        owner = owner_in(self._get_session(no_load=True))  # type: ignore[attr-defined]
+        owner = owner_in(self._get_session(no_load=True))
         sid = get_random_string(SID_LENGTH, VALID_KEY_CHARS)
         return sid if owner is None else f"{int_to_base36(owner)}.{sid}"
 
@@ -99,7 +102,7 @@ class SessionStore(DatabaseStore):
         if self.session_key is None:
             self.create()
             return
-        data: dict[str, Any] = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
+        data = self._get_session(no_load=must_create)
         old = self.session_key
         signed_in = not must_create and owner_in(data) not in (None, owner_of(old))
         if signed_in:  # the key names the user, and one that was known before they signed in is no secret of theirs

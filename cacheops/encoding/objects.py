@@ -137,7 +137,7 @@ def _makes(instance: models.Model, name: str) -> bool:
 
 def _from_database(value: Any) -> Any:
     """Return an attribute as the database would give it back: a choice as its value, a stored file as its name."""
-    if isinstance(value, FieldFile) and value._committed:  # type: ignore[attr-defined]
+    if isinstance(value, FieldFile) and vars(value)["_committed"]:
         return value.name
     return value.value if isinstance(value, enum.Enum) else value
 

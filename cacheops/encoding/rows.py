@@ -18,6 +18,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from types import GenericAlias
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -169,8 +170,8 @@ def _keeps_zone(value: dt.datetime | dt.time) -> bool:
 
 @memo(4096)
 def _decoder(types: str) -> "msgspec.msgpack.Decoder[list[Row]]":
-    row = tuple[tuple(_DECODED_AS[letter] for letter in types)] if types else tuple  # type: ignore[misc]
-    return msgspec.msgpack.Decoder(list[row], ext_hook=_unpack)  # type: ignore[valid-type]
+    row = GenericAlias(tuple, tuple(_DECODED_AS[letter] for letter in types)) if types else tuple
+    return msgspec.msgpack.Decoder(GenericAlias(list, (row,)), ext_hook=_unpack)
 
 
 # --- extended values ------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def queries_in(node: Any, seen: set[int] | None = None) -> Iterator[Query]:
     seen.add(id(node))
     if isinstance(node, Query):
         yield node
-        filtered: Any = node._filtered_relations  # type: ignore[attr-defined]
+        filtered: Any = vars(node)["_filtered_relations"]
         children: list[Any] = [
             node.where,
             *node.annotations.values(),

@@ -56,7 +56,7 @@ def maker_of(model: type[Model]) -> Any:
         model.__init__ is Model.__init__
         and model.__new__ is object.__new__
         and model.__setattr__ is object.__setattr__
-        and model.from_db.__func__ is Model.from_db.__func__  # type: ignore[attr-defined]
+        and inspect.getattr_static(model, "from_db") is vars(Model)["from_db"]
         and all(type(inspect.getattr_static(model, field.attname)) in STORING for field in model._meta.concrete_fields)
     )
     return Maker(model) if plain else model

@@ -1,10 +1,10 @@
 """The reading side of the database backends: SELECTs that Django's compilers run pass here first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from django.db.models.sql.compiler import SQLAggregateCompiler
+from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.query import Query
 
@@ -26,7 +26,7 @@ from cacheops.stores.base import TableTags
 MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
 
 
-class CachingCompiler:
+class CachingCompiler(SQLCompiler):
     """Mixed into a SQLCompiler: answers from the cache what the model's profile says, as execute_sql would."""
 
     query: Query
@@ -35,9 +35,9 @@ class CachingCompiler:
     _plan: Plan | None = None  # of the rows that were fetched
 
     def execute_sql(
-        self, result_type: str = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
+        self, result_type: str | None = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
     ) -> Any:
-        run = super().execute_sql  # type: ignore[misc]
+        run: Callable[..., Any] = super().execute_sql  # of which overload, `result_type` says
         if result_type != MULTI and result_type != SINGLE:
             return run(result_type, chunked_fetch, chunk_size)
         left = left_rows(self.query)
@@ -80,10 +80,10 @@ class CachingCompiler:
             results = self.execute_sql(MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size)
         plan = self._plan
         if plan is None or plan.converted is None:
-            return super().results_iter(results, tuple_expected, chunked_fetch, chunk_size)  # type: ignore[misc]
+            return super().results_iter(results, tuple_expected, chunked_fetch, chunk_size)
         rows: Any = chain.from_iterable(results)
         if plan.converted:
-            rows = self.apply_converters(rows, self.converters_of(plan))  # type: ignore[attr-defined]
+            rows = self.apply_converters(rows, self.converters_of(plan))
         return map(tuple, rows) if tuple_expected else rows
 
     def converters_of(self, plan: Plan) -> Any:
@@ -91,14 +91,15 @@ class CachingCompiler:
         assert plan.converted is not None
         found = {}
         for place in plan.converted:
-            found[place] = self.get_converters([plan.select[place][0]])[0]  # type: ignore[attr-defined]
+            found[place] = self.get_converters([plan.select[place][0]])[0]
         return quickened(found)
 
     def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
         """Return the rows from the database, or from the replica that stands for it."""
+        run: Callable[..., Any] = super().execute_sql
         source = source_of(self.using)
         if source == self.using:
-            found = super().execute_sql(result_type)  # type: ignore[misc]
+            found = run(result_type)
         else:
             with bypassed():
                 found = self.query.get_compiler(using=source).execute_sql(result_type)
@@ -120,7 +121,7 @@ class CachingCompiler:
             fingerprint = Fingerprint(query)
         except NoFingerprint:
             return None
-        plan = plan_for(self, fingerprint)  # type: ignore[arg-type]
+        plan = plan_for(self, fingerprint)
         if plan.template is None or connection.has_written(plan.template.table_names):
             return None
         request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")

@@ -77,11 +77,12 @@ def _scheme(
     found: dict[str, tuple[str, Part]] = {}
     for name, width in widths:
         try:
-            column = str(model._meta.get_field(name).column)  # type: ignore[union-attr]
-        except (FieldDoesNotExist, AttributeError):
-            raise InvalidOption(
-                f"{model._meta.label} has no column for {name!r}: name one of its own fields."
-            ) from None
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist:
+            field = None
+        if not isinstance(field, models.Field):
+            raise InvalidOption(f"{model._meta.label} has no column for {name!r}: name one of its own fields.")
+        column = str(field.column)
         if not (is_exact(table, column) if width is None else has_ranges(table, column)):
             raise InvalidOption(
                 f"{model._meta.label}.{name} can't stand in RowsOf{'' if width is None else ' with a TimeBucket'}: its "

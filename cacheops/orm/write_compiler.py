@@ -4,7 +4,7 @@ Values after come from RETURNING. Values before are needed only of columns that 
 condition of some query; they are read under the rows' locks, in the same transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -13,8 +13,8 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Model
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, DatabaseDefault
-from django.db.models.sql.compiler import SQLCompiler
-from django.db.models.sql.constants import MULTI, ROW_COUNT
+from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, ROW_COUNT
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
@@ -42,7 +42,7 @@ def parts_of(value: Any) -> Iterable[Any]:
     return value.flatten() if hasattr(value, "flatten") else (value,)
 
 
-class CapturingCompiler:
+class CapturingCompiler(SQLCompiler):
     """What the three writing compilers share."""
 
     query: Any
@@ -103,18 +103,24 @@ class CapturingCompiler:
         return len(rows), self.converted(fields, rows)
 
 
-class CapturingDelete(CapturingCompiler):
+class CapturingDelete(CapturingCompiler, SQLDeleteCompiler):
     """DELETE: the rows as they were come back from the statement itself."""
 
-    def execute_sql(self, result_type: str = MULTI, **kwargs: Any) -> Any:
+    def execute_sql(
+        self,
+        result_type: str | None = MULTI,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        run: Callable[..., Any] = super().execute_sql
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             if not fields or not self._is_bounded():
                 self.transaction.changed_rows(self.table, NO_VALUES, ChangeSource.DELETE)
                 self._note_followers()
-                return super().execute_sql(result_type, **kwargs)  # type: ignore[misc]
+                return run(result_type, chunked_fetch, chunk_size)
             try:
-                sql, params = self.as_sql()  # type: ignore[attr-defined]
+                sql, params = self.as_sql()
             except EmptyResultSet:  # its conditions match nothing, as an empty IN does
                 return None
             count, rows = self.run_returning(sql, params, fields)
@@ -134,12 +140,12 @@ class CapturingDelete(CapturingCompiler):
         return bool(where.children)
 
 
-class CapturingUpdate(CapturingCompiler):
+class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
     """UPDATE: values after from the statement, values before where it sets a column of a condition."""
 
     returning_fields: Any = None
 
-    def execute_sql(self, result_type: str) -> Any:
+    def execute_sql(self, result_type: str) -> Any:  # type: ignore[override]  # as Django's differs
         if update_as_guessed(self):
             return 1
         with self.transaction.orm_statement():
@@ -155,7 +161,7 @@ class CapturingUpdate(CapturingCompiler):
         """Run the statement of this table; None where there is nothing to set in it, or no row that could match."""
         fields = self.wanted_fields()
         try:
-            sql, params = self.as_sql()  # type: ignore[attr-defined]
+            sql, params = self.as_sql()
         except EmptyResultSet:
             return None
         if not sql:
@@ -182,12 +188,12 @@ class CapturingUpdate(CapturingCompiler):
             asked = list(returning_fields)
             if not fields:
                 self.transaction.changed_rows(self.table, NO_VALUES, self._source())
-                return super().execute_returning_sql(asked)  # type: ignore[misc]
+                return super().execute_returning_sql(asked)
             named = [*fields, *self.keys]
             before = None
             if self._sets_any(fields):
                 before = self.converted(named, self.transaction.run([self._locking(named)])[0])
-            rows = super().execute_returning_sql([*asked, *named])  # type: ignore[misc]
+            rows = super().execute_returning_sql([*asked, *named])
             own: list[Values] = [
                 {
                     field.column: value_of(self.table, field.column, value)
@@ -240,18 +246,18 @@ class CapturingUpdate(CapturingCompiler):
         return {tuple(row[column] for column in columns) for row in rows}
 
 
-class CapturingInsert(CapturingCompiler):
+class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
     """INSERT: the values are the objects' own, and the database's for keys and defaults."""
 
     returning_fields: Any = None
 
-    def execute_sql(self, returning_fields: Any = None) -> Any:
+    def execute_sql(self, returning_fields: Any = None) -> Any:  # type: ignore[override]  # as Django's differs
         with self.transaction.orm_statement():
             fields = self.wanted_fields()
             if fields and not returning_fields and self._skips_known():
                 self.transaction.changed_rows(self.table, self._insert_new(fields), self._source())
                 return []
-            returned = super().execute_sql(returning_fields)  # type: ignore[misc]
+            returned = super().execute_sql(returning_fields)
             rows = self._inserted(fields, returning_fields or [], returned)
             if rows is None:
                 self.transaction.changed_table(self.table, self._source())
@@ -273,7 +279,7 @@ class CapturingInsert(CapturingCompiler):
         self.returning_fields = fields
         rows: list[Any] = []
         with self.connection.cursor() as cursor:
-            for sql, params in self.as_sql():  # type: ignore[attr-defined]
+            for sql, params in self.as_sql():
                 cursor.execute(sql, params)
                 rows += cursor.fetchall()
         return self.converted(fields, rows)

@@ -1,5 +1,6 @@
 """What a person fills in before an action, and on the look-up page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -8,6 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 
 from cacheops.conf import conf
+from cacheops.orm.fastpath.get import is_unique
 from cacheops.panel.entry_page import NotFound, condition
 from cacheops.profiles import profile_of
 from cacheops.reading.options import bypassed
@@ -26,6 +28,12 @@ def model_choices() -> list[tuple[str, str]]:
 
 def region_choices() -> list[tuple[str, str]]:
     return [(name, name) for name in conf.regions]
+
+
+def set_choices(form: forms.Form, name: str, choices: Sequence[Any]) -> None:
+    field = form.fields[name]
+    assert isinstance(field, forms.ChoiceField)
+    field.choices = choices
 
 
 class ModelField(forms.ChoiceField):
@@ -60,7 +68,7 @@ class ObjectForm(forms.Form):
     def _row(self, model: type[models.Model], text: str) -> models.Model:
         try:
             name, value = condition(model, text)
-            if name != "pk" and not model._meta.get_field(name).unique:  # type: ignore[union-attr]
+            if name != "pk" and not is_unique(model, name):
                 raise NotFound(f"{model._meta.label}.{name} is not unique: give the primary key, or a unique field.")
             with bypassed():
                 row: models.Model = model._base_manager.using(cached_alias(model)).get(**{name: value})
@@ -101,8 +109,8 @@ class WarmForm(forms.Form):
             (warmer.name, f"{warmer.name} ({warmer.help})" if warmer.help else warmer.name) for warmer in registered()
         ]
         labels = [(model._meta.label, model._meta.label) for model in cached_models()]
-        self.fields["target"].choices = [("Targets", named), ("Models", labels)]  # type: ignore[attr-defined]
-        self.fields["region"].choices = [*region_choices(), ("all", "all regions")]  # type: ignore[attr-defined]
+        set_choices(self, "target", [("Targets", named), ("Models", labels)])
+        set_choices(self, "region", [*region_choices(), ("all", "all regions")])
 
 
 class RegionForm(forms.Form):
@@ -129,7 +137,7 @@ class LookUpForm(forms.Form):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["model"].choices = [("", "–"), *model_choices()]  # type: ignore[attr-defined]
+        set_choices(self, "model", [("", "–"), *model_choices()])
         known = ", ".join(conf.regions)
         self.fields["region"].error_messages["invalid_choice"] = f"There is no region %(value)s: choose of {known}."
 

@@ -44,7 +44,7 @@ class GetPlan:
     def instances(self, database: str, rows: Sequence[Row]) -> list[Any]:
         found: Iterable[Sequence[Any]] = rows
         if self.converters:
-            found = self.compiler.apply_converters(rows, self.converters)  # type: ignore[attr-defined]
+            found = self.compiler.apply_converters(rows, self.converters)
         from_db = self.plan.klass_info["model"].from_db
         return [from_db(database, self.names, row) for row in found]
 
@@ -66,12 +66,12 @@ def get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: Any) ->
     except KeyError:
         pass
     found = _make_get_plan(queryset, database, name, value)
-    if found is not None or not _is_unique(queryset.model, name):
+    if found is not None or not is_unique(queryset.model, name):
         fast_plans.gets[key] = found
     return found
 
 
-def _is_unique(model: type[models.Model], name: str) -> bool:
+def is_unique(model: type[models.Model], name: str) -> bool:
     options = model._meta
     if name == "pk":
         return len(options.pk_fields) == 1 if hasattr(options, "pk_fields") else True
@@ -80,7 +80,7 @@ def _is_unique(model: type[models.Model], name: str) -> bool:
 
 def _make_get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: Any) -> GetPlan | None:
     model = queryset.model
-    if not _is_unique(model, name):
+    if not is_unique(model, name):
         return None
     field = compared_as(model._meta.pk if name == "pk" else model._meta.get_field(name))
     if not isinstance(field, PLAIN_VALUES.get(type(value), ())):

@@ -96,7 +96,7 @@ def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:
         fingerprint = Fingerprint(query)
     except NoFingerprint:
         return None, [], compiler
-    plan = plan_for(compiler, fingerprint)  # type: ignore[arg-type]
+    plan = plan_for(compiler, fingerprint)
     return plan if plan.template is not None else None, fingerprint.parameters, compiler
 
 

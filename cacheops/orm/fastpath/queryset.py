@@ -66,6 +66,9 @@ class ShortQuerySet(models.QuerySet[M]):
     _db: str | None
     _deferred_filter: Any
     _sticky_filter: bool
+    _prefetch_related_lookups: tuple[Any, ...]
+    _known_related_objects: dict[Any, Any]
+    _chain: Callable[[], Self]
     _conditions: Conditions | None = None  # not built yet, if Django's _deferred_filter is still there
     _names: tuple[str, ...] | None = None  # of values(), not built yet either
     _shares: bool = False  # its _query with the queryset that it was made from; who asks for it gets one of its own
@@ -163,8 +166,8 @@ class ShortQuerySet(models.QuerySet[M]):
             and not vars(query)["_filtered_relations"]
             and getattr(self, "_fetch_mode", None) is PLAIN_FETCH
             and self._iterable_class is ModelIterable
-            and not self._prefetch_related_lookups  # type: ignore[attr-defined]
-            and not self._known_related_objects  # type: ignore[attr-defined]
+            and not self._prefetch_related_lookups
+            and not self._known_related_objects
         )
 
     # --- what is answered -------------------------------------------------------------------------------------------

@@ -121,7 +121,8 @@ class ReadingRules:
         if finish:
             store.clear([write(joined, "b=1")], writer).result()
         outcomes: list[object] = []
-        entries = [reader.encoded(leased) for reader, leased in zip(readers, versions, strict=True)]  # type: ignore[arg-type]
+        leased = zip(readers, versions, strict=True)
+        entries = [reader.encoded(one) for reader, one in leased if isinstance(one, bytes)]
         store.fill(entries, []).on_result(outcomes.append)
         store.fill(entries[1:2], []).on_result(outcomes.append)
         store.fill(entries[2:], []).on_result(outcomes.append)

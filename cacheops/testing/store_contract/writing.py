@@ -120,7 +120,9 @@ class WritingRules:
         clear = store.clear([write(keys, "a=1")], writer)
         assert clear.result() == 0
         assert mark.result() == [{"a"}]
-        assert len(lease.result()) == 2 * VERSION_BYTES  # type: ignore[arg-type]
+        leased = lease.result()
+        assert isinstance(leased, bytes)
+        assert len(leased) == 2 * VERSION_BYTES
 
     def test_a_clear_that_is_not_awaited_is_reported_with_a_later_use(self, store: Store, pass_time: PassTime) -> None:
         keys, writer = new_table(), new_writer()
