@@ -43,9 +43,6 @@ class KeyDistribution:
                 found[group.model] += group.keys
         return dict(found)
 
-    def bytes_of(self, model: str) -> int:
-        return sum(group.bytes for group in self.groups if group.model == model)
-
 
 @dataclass(slots=True)
 class _Found:

@@ -10,7 +10,7 @@ All functions raise StoreUnavailable where the region does not answer, CommandRe
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -57,10 +57,6 @@ class Reads:
     def hit_rate(self) -> float | None:
         """The share that the cache answered, 0 to 1; None for no reads."""
         return (self.hits + self.stale) / self.total if self.total else None
-
-    @property
-    def average_bytes(self) -> float | None:
-        return self.bytes / self.fills if self.fills else None
 
     @property
     def unused_share(self) -> float | None:
@@ -135,26 +131,12 @@ class Usage:
 
     def by_model(self) -> dict[str, Reads]:
         """Return the reads of each model, of all operations."""
-        return self._grouped(lambda key: key[0])
-
-    def by_operation(self) -> dict[str, Reads]:
-        return self._grouped(lambda key: key[1])
-
-    def writes_by_source(self) -> dict[str, Writes]:
-        found: dict[str, Writes] = {}
-        for (_, source), one in self.writes.items():
-            held = found.setdefault(source, Writes())
-            held.writes, held.tags, held.whole = held.writes + one.writes, held.tags + one.tags, held.whole + one.whole
-            held.pending.merge(one.pending)
-        return found
+        groups: dict[str, list[Counts]] = {}
+        for (model, _), counts in self._counts.items():
+            groups.setdefault(model, []).append(counts)
+        return {model: merged(found) for model, found in groups.items()}
 
     _counts: dict[tuple[str, str], Counts] = field(default_factory=dict, repr=False)
-
-    def _grouped(self, key: Callable[[tuple[str, str]], str]) -> dict[str, Reads]:
-        groups: dict[str, list[Counts]] = {}
-        for label, counts in self._counts.items():
-            groups.setdefault(key(label), []).append(counts)
-        return {name: merged(found) for name, found in groups.items()}
 
 
 def merged(all_counts: Iterable[Mapping[str, int]]) -> Reads:

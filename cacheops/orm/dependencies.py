@@ -27,23 +27,10 @@ RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a da
 MAX_BUCKETS = 48
 
 SOURCE = re.compile(r'\b(?:FROM|JOIN) "((?:[^"]|"")+)"(?: "?(\w+))?')
-AFTER_SOURCE = frozenset(
-    (
-        "ON",
-        "WHERE",
-        "INNER",
-        "LEFT",
-        "GROUP",
-        "HAVING",
-        "ORDER",
-        "LIMIT",
-        "OFFSET",
-        "UNION",
-        "INTERSECT",
-        "EXCEPT",
-        "WINDOW",
-    )
-)
+AFTER_SOURCE = frozenset({
+    "ON", "WHERE", "INNER", "LEFT", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "UNION", "INTERSECT", "EXCEPT",
+    "WINDOW",
+})  # fmt: skip
 
 EXACT = frozenset({lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact})
 IN = frozenset({lookups.In, related_lookups.RelatedIn})

@@ -10,56 +10,30 @@ READS = (
     "SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|PRAGMA|VALUES|FETCH|DECLARE|CLOSE|"
     "LISTEN|UNLISTEN|NOTIFY|ANALYZE|VACUUM|CHECKPOINT|DEALLOCATE|DISCARD"
 )
-
-
 GAP = r"(?>(?:[\s(;]+|--[^\n]*|/\*.*?\*/)*)"  # before a statement; taken whole, so that a comment is not its first word
-
-
 READS_ONLY = re.compile(rf"{GAP}(?:{READS})\b", re.IGNORECASE | re.DOTALL)
-
-
 # A text of several statements. (A literal that holds a semicolon looks like one: wider is safe.)
 WRITES_LATER = re.compile(rf";{GAP}(?!(?:{READS})\b|\Z)", re.IGNORECASE | re.DOTALL)
-
-
 # SELECT … FOR UPDATE and FOR NO KEY UPDATE lock rows, and change none.
 WRITES_INSIDE = re.compile(r"\b(INSERT|DELETE|MERGE|(?<!FOR )(?<!NO KEY )UPDATE)\b", re.IGNORECASE)
-
-
 SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
-
-
 # Every later transaction of the session, or until somebody says otherwise.
 SETS_SESSION = re.compile(
     r"\b(SESSION\s+CHARACTERISTICS|default_transaction_isolation|DISCARD\s+ALL|RESET\s+ALL)\b", re.I
 )
-
-
 OUTSIDE_TRANSACTIONS = re.compile(
     r"\s*(CALL|REINDEX|CLUSTER|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|"
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
-
-
 BEGINS_TRANSACTION = re.compile(rf"{GAP}(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE | re.DOTALL)
-
-
 # Not a ROLLBACK TO SAVEPOINT, which ends a part of one.
 ENDS_TRANSACTION = re.compile(
     rf"(?:^|;){GAP}(?:COMMIT|END|ABORT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b))\b", re.IGNORECASE | re.DOTALL
 )
-
-
 DELETES = re.compile(r"\b(?:DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
-
-
 CASCADES = re.compile(r"\bTRUNCATE\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
-
-
 LONG_SQL = 4096  # characters from which a statement's text is not kept: it holds data
-
-
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models.sql.query import Query
 
-from cacheops.profiles import OPERATIONS, Profile
+from cacheops.profiles import Profile
 
 ATTRIBUTE, ROWS = "_cacheops", "_cacheops_rows"  # of a Query, which copies them to its clones
 
@@ -32,7 +32,6 @@ class QueryOptions:
 
 
 NOCACHE = QueryOptions(ops=frozenset(), level="bypass")
-EVERYTHING = QueryOptions(ops=OPERATIONS)
 
 
 def options_of(query: Query) -> QueryOptions | None:

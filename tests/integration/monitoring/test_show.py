@@ -63,9 +63,9 @@ def test_the_monitor_tells_what_was_counted(region: str) -> None:
     assert metrics.avg_response_time == pytest.approx(1.0, rel=0.01)
     assert metrics.memory_usage >= 0
     seen = CacheMonitor(region).usage(hours=24)
-    assert seen.by_model()["devices.device"].average_bytes == 400
+    assert seen.by_model()["devices.device"].bytes == 400
     assert seen.writes["devices.device", "update"].tags == 6
-    assert seen.writes_by_source()["update"].writes == 2
+    assert seen.writes["devices.device", "update"].writes == 2
     assert sum(point.reads.hits for point in CacheMonitor().history(hours=24)) == 3
     assert sum(point.reads.hits for point in CacheMonitor().history(minutes=5)) == 3
 
