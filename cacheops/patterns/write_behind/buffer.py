@@ -1,8 +1,31 @@
-"""A buffer of writes that are acknowledged and not in the database yet: what write-behind asks of a store."""
+"""A buffer of writes that are acknowledged and not in the database yet, on a region's Redis servers.
 
-from abc import ABC, abstractmethod
+It is a stream with a consumer group (https://redis.io/docs/data-types/streams/). Its keys lie in one slot. It
+has no time to live: it holds what the database has not.
+"""
+
+import re
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
+from cacheops.redis import Servers
+from cacheops.redis.thread_transport import ThreadTransport
+from cacheops.stores.base import Store
+from cacheops.stores.redis import MAX_RUN
+from cacheops.stores.scripts import Script
+
+GROUP = "writers"
+POLICY_SECONDS = 10.0  # how long an eviction policy is believed: an operator may change it
+HOLD_SECONDS = 1.0  # after a replica did not confirm: each further try would cost the caller the whole wait
+WORKER_SECONDS = 60.0  # a worker comes twice a second, but a slow batch may keep it
+GONE_SECONDS = 3600.0  # after which a dead worker's name is forgotten
+MAXMEMORY_POLICY = re.compile(rb"maxmemory_policy:(\S+)")
+
+APPEND, TAKE, DONE, LEAVE, STATS = SCRIPTS = [
+    Script(f"buffer_{name}") for name in ("append", "take", "done", "leave", "stats")
+]
 
 
 class Taken(NamedTuple):
@@ -30,14 +53,38 @@ class BufferStats(NamedTuple):
     workers: int = 0  # that were seen within WORKER_SECONDS
 
 
-class Buffer(ABC):
-    """Methods raise StoreUnavailable when there is no answer, CommandRefused when the answer is no."""
+class Buffer:
+    """Methods raise StoreUnavailable when there is no answer, CommandRefused when the answer is no.
 
-    @abstractmethod
+    `base` is what its keys begin with, hash tag included; `wait_replicas` must confirm within `wait_seconds`.
+    """
+
+    def __init__(self, base: str, servers: Servers, wait_replicas: int, wait_seconds: float) -> None:
+        self.base = base
+        self.stream = f"{base}s"
+        self.keys = [self.stream, f"{base}w"]
+        self.wait_replicas = wait_replicas
+        self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
+        self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
+        self._problem = ""
+        self._problem_until = 0.0
+
     def problem(self) -> str:
         """Say why nothing may be buffered here now; "" where it may."""
+        if self.wait_replicas < 1:
+            return "no replica would hold it: CACHEOPS_WAIT_REPLICAS is 0 for this region"
+        if self._problem_until < time.monotonic():
+            policy = self.eviction_policy()
+            # Under volatile-* and noeviction what has no time to live is never evicted.
+            evicts = policy.startswith("allkeys")
+            self._note(f"maxmemory-policy is {policy}, which may evict it" if evicts else "", POLICY_SECONDS)
+        return self._problem
 
-    @abstractmethod
+    def eviction_policy(self) -> str:
+        """Return maxmemory-policy of the stream's server. (From INFO: the access list forbids CONFIG.)"""
+        found = MAXMEMORY_POLICY.search(self._transport.run_many([("INFO", "memory")], [self.stream])[0])
+        return found[1].decode() if found else "unknown"
+
     def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
         """Add writes, all or none; return when a replica has them too.
 
@@ -45,51 +92,76 @@ class Buffer(ABC):
         there would be more than `bound`, NoWorker where no worker would take them, NotReplicated where the replicas did
         not confirm in time: the writes may be in the buffer all the same.
         """
+        keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
+        ordered = [part for one in newest for part in (one.order, one.payload)]
+        append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
+        outcome, confirmed = self._transport.run_many([append, self._wait], [self.stream, self.stream])
+        if outcome == b"full":
+            raise BufferFull(f"{bound} writes wait for the database: send again later, or add workers (flush_writes).")
+        if outcome == b"idle":
+            raise NoWorker("no worker would take it: run `manage.py flush_writes`")
+        if confirmed < self.wait_replicas:
+            self._note("the replicas did not confirm a write lately", HOLD_SECONDS)
+            raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
 
-    @abstractmethod
-    def newest(self, name: str) -> bytes | None:
-        """Return the newest write of a name; None where there was none lately."""
-
-    @abstractmethod
     def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """Return what `newest` does for each name, in one round trip."""
+        """Return the newest write of each name, in one round trip; None where there was none lately."""
+        keys = [self._newest_key(name) for name in names]
+        commands = [("MGET", *keys[start : start + MAX_RUN]) for start in range(0, len(keys), MAX_RUN)]
+        answers = self._transport.run_many(commands, [self.stream] * len(commands)) if commands else []
+        return [None if one is None else one.partition(b"\0")[2] for answer in answers for one in answer]
 
-    @abstractmethod
+    def _newest_key(self, name: str) -> str:
+        return f"{self.base}n:{name}"
+
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         """Give a worker up to `count` writes: those to be tried again, else new ones; else none.
 
         New ones are given once there are `count`, or the oldest is `age` seconds old. A write that is not done is given
         again after `retry` seconds, then after twice as many, and so on.
         """
+        milliseconds = [round(seconds * 1000) for seconds in (age, retry, WORKER_SECONDS)]
+        command = TAKE.command(self.keys, GROUP, worker, count, *milliseconds)
+        found = self._transport.run_many([command], [self.stream])[0]
+        triples = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return [Taken(id.decode(), payload, deliveries) for id, payload, deliveries in triples]
 
-    @abstractmethod
     def done(self, ids: Sequence[str]) -> None:
         """Forget writes that are in the database."""
+        self._transport.run_many([DONE.command([self.stream], GROUP, *ids)], [self.stream])
 
-    @abstractmethod
     def give_back(self, worker: str, taken: Sequence[Taken]) -> None:
         """Have writes given out again as if this time had not been: no attempt was made, the database was away."""
+        claim = ("XCLAIM", self.stream, GROUP, worker, 0)
+        self._transport.run_many([(*claim, one.id, "RETRYCOUNT", one.deliveries - 1, "JUSTID") for one in taken])
 
-    @abstractmethod
     def leave(self, worker: str) -> None:
         """Forget a worker that ends, and those that have long been gone. What they have not done stays."""
+        command = LEAVE.command(self.keys, GROUP, worker, round(GONE_SECONDS * 1000))
+        self._transport.run_many([command], [self.stream])
 
-    @abstractmethod
     def stats(self) -> BufferStats:
         """Return how much there is."""
+        command = STATS.command(self.keys, GROUP, round(WORKER_SECONDS * 1000))
+        depth, oldest, taken, workers = self._transport.run_many([command], [self.stream])[0]
+        return BufferStats(depth, oldest / 1000, taken, workers)
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        self._transport.close()
+
+    def _note(self, problem: str, seconds: float) -> None:
+        self._problem, self._problem_until = problem, time.monotonic() + seconds
 
 
 class NoBuffer(Buffer):
-    """Stands for a buffer where there can be none: a process's memory is gone with the process."""
+    """Stands for one where there can be none: a process's memory is gone with the process. It never holds anything."""
+
+    def __init__(self) -> None:
+        """Take no servers."""
 
     def problem(self) -> str:
         return "the region's cache is in this process's memory, which a crash empties"
-
-    def append(self, payloads: Sequence[bytes], bound: int, newest: Sequence[Newest] = (), keep: float = 60) -> None:
-        raise NotImplementedError("Nothing can be buffered here: ask problem() first.")
-
-    def newest(self, name: str) -> bytes | None:
-        return None
 
     def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
         return [None] * len(names)
@@ -97,14 +169,15 @@ class NoBuffer(Buffer):
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         return []
 
-    def done(self, ids: Sequence[str]) -> None:
-        """There is nothing to forget."""
-
-    def give_back(self, worker: str, taken: Sequence[Taken]) -> None:
-        """There is nothing to give back."""
-
     def leave(self, worker: str) -> None:
         """There is nothing to forget."""
 
     def stats(self) -> BufferStats:
         return BufferStats()
+
+
+def buffer_of(store: Store, base: str, wait_seconds: float) -> Buffer:
+    """Return a buffer on a store's servers; one that takes nothing where it has none."""
+    if store.servers is not None:
+        return Buffer(base, store.servers, store.wait_replicas, wait_seconds)
+    return NoBuffer()

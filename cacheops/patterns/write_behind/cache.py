@@ -18,8 +18,7 @@ from django.db import DatabaseError
 from cacheops.conf import conf
 from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import NotBuffered, StoreError
-from cacheops.patterns.write_behind.buffer import Buffer, Newest
-from cacheops.patterns.write_behind.redis_buffer import buffer_of
+from cacheops.patterns.write_behind.buffer import Buffer, Newest, buffer_of
 from cacheops.protocol.keys import WRITE_BEHIND, base_of
 from cacheops.regions import regions
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from cacheops.patterns.write_behind.redis_buffer import GROUP
+from cacheops.patterns.write_behind.buffer import GROUP
 from tests import clients
 from xyzsite.demo.load.account import Row
 from xyzsite.demo.load.fleet import LoadDevice

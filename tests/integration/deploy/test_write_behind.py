@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from cacheops.exceptions import BufferFull, NotReplicated
-from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
+from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.redis import servers
 from cacheops.redis.options import ServerOptions
 from tests import clients
@@ -14,13 +14,13 @@ from tests.integration.deploy.conftest import PASSWORDS, Node
 
 
 @pytest.fixture
-def buffer(start: Callable[..., Node], pair: Node) -> RedisBuffer:
+def buffer(start: Callable[..., Node], pair: Node) -> Buffer:
     start("pair", "--replicaof", "127.0.0.1", str(pair.port))
     url = f"redis://app:{PASSWORDS['APP_PASSWORD']}@127.0.0.1:{pair.port}/0"
-    return RedisBuffer("t:{write-behind.test}:", servers(ServerOptions(urls=(url,))), 1, 1.0)
+    return Buffer("t:{write-behind.test}:", servers(ServerOptions(urls=(url,))), 1, 1.0)
 
 
-def test_the_application_may_do_all_that_the_buffer_does(buffer: RedisBuffer) -> None:
+def test_the_application_may_do_all_that_the_buffer_does(buffer: Buffer) -> None:
     assert buffer.problem() == ""
     assert buffer.take("worker", 10, 0, 0) == []
 
@@ -40,6 +40,6 @@ def test_the_application_may_do_all_that_the_buffer_does(buffer: RedisBuffer) ->
     assert [one.deliveries for one in again] == [1] * len(taken)
     assert buffer.stats().taken == len(taken)
     buffer.done([one.id for one in again])
-    assert buffer.newest("nobody") is None
+    assert buffer.newest_many(["nobody"]) == [None]
     buffer.leave("worker")
     assert buffer.stats().depth == 0

@@ -16,8 +16,8 @@ import pytest
 from cacheops.checks import check_buffers
 from cacheops.conf import conf
 from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
-from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
 from tests.integration.write_behind.conftest import Note, Refused, Sink
@@ -164,6 +164,6 @@ def test_28_where_only_keys_with_a_time_to_live_are_evicted_it_buffers(
     evicting(policy)
     cache = make(Sink().write)
     assert cache.write(Note(1)).buffered
-    assert isinstance(cache.buffer, RedisBuffer)
+    assert isinstance(cache.buffer, Buffer)
     assert cache.buffer.eviction_policy() == policy
     assert not [found for found in check_buffers(None) if "'notes'" in found.msg]

@@ -6,7 +6,6 @@ import pytest
 
 from cacheops.exceptions import BufferFull, NoWorker
 from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Taken
-from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 
 LONG = 3600.0  # seconds that no test lasts
 
@@ -43,14 +42,14 @@ def test_what_is_not_done_is_given_to_another(buffer: Buffer) -> None:
     assert (again.id, again.payload, again.deliveries) == (left.id, left.payload, 2)
 
 
-def let_wait(buffer: RedisBuffer, taken: list[Taken]) -> None:
+def let_wait(buffer: Buffer, taken: list[Taken]) -> None:
     """Have the last deliveries of these writes been LONG ago."""
     ids, milliseconds = [one.id for one in taken], int(LONG * 1000)
     claim = ("XCLAIM", buffer.stream, "writers", "one", 0, *ids, "IDLE", milliseconds, "JUSTID")
     buffer._transport.run_many([claim], [buffer.stream])
 
 
-def test_each_time_it_waits_twice_as_long(buffer: RedisBuffer) -> None:
+def test_each_time_it_waits_twice_as_long(buffer: Buffer) -> None:
     buffer.append(payloads(1), bound=100)
     for _ in range(4):
         taken = buffer.take("one", 1, 0, 0)
@@ -59,7 +58,7 @@ def test_each_time_it_waits_twice_as_long(buffer: RedisBuffer) -> None:
     assert [one.deliveries for one in buffer.take("one", 1, 0, LONG / 16)] == [5]
 
 
-def test_waiting_ones_do_not_hide_those_behind_them(buffer: RedisBuffer) -> None:
+def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
     """More than one page of writes that are to be tried much later, then one that is due."""
     buffer.append(payloads(150), bound=1000)
     for _ in range(4):
@@ -85,7 +84,7 @@ def test_a_full_buffer_takes_nothing_of_what_is_too_much(buffer: Buffer) -> None
     buffer.append(payloads(1), bound=4)
 
 
-def test_without_a_worker_nothing_is_taken(buffer: RedisBuffer) -> None:
+def test_without_a_worker_nothing_is_taken(buffer: Buffer) -> None:
     buffer.leave("worker")
     with pytest.raises(NoWorker):
         buffer.append(payloads(1), bound=4)
@@ -98,7 +97,7 @@ def test_a_worker_that_leaves_with_writes_loses_none(buffer: Buffer) -> None:
     assert [one.payload for one in buffer.take("heir", 1, 0, 0)] == payloads(1)
 
 
-def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: RedisBuffer) -> None:
+def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: Buffer) -> None:
     buffer.append(payloads(2), bound=100)
     assert len(buffer.take("one", 1, 0, LONG)) == 1
     buffer._transport.run_many([("XGROUP", "DESTROY", buffer.stream, "writers")], [buffer.stream])
@@ -114,7 +113,7 @@ def test_figures(buffer: Buffer) -> None:
     assert 0 < found.oldest < LONG
 
 
-def test_the_stream_has_no_time_to_live(buffer: RedisBuffer) -> None:
+def test_the_stream_has_no_time_to_live(buffer: Buffer) -> None:
     """It holds what the database has not; all of its keys lie in one slot."""
     buffer.append(payloads(1), bound=100)
     ((lives, dies),) = [buffer._transport.run_many([("PTTL", key) for key in buffer.keys])]

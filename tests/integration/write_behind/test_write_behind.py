@@ -9,8 +9,8 @@ from cacheops.conf import conf
 from cacheops.exceptions import BufferFull
 from cacheops.patterns import BatchCacheOperations
 from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache
-from cacheops.patterns.write_behind.redis_buffer import RedisBuffer
 from tests.integration.write_behind.conftest import Note, Sink
 
 NOTE = Note(1, "Grüße 🌡", datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
@@ -34,7 +34,7 @@ def test_the_newest_item_of_a_name_is_known_before_it_is_stored(cache: WriteBehi
     many = [str(number) for number in range(2500)]  # more than one command takes
     assert BatchCacheOperations(NewestItems(cache)).batch_get([*many, "b"]) == {"b": Note(12, "b")}
     assert NewestItems(cache).get("a") == Note(2, "a")
-    assert isinstance(cache.buffer, RedisBuffer)
+    assert isinstance(cache.buffer, Buffer)
     lives = cache.buffer._transport.run_many([("PTTL", f"{cache.buffer.base}n:a")])
     assert lives[0] > 0
 
@@ -117,6 +117,6 @@ def test_state(cache: WriteBehindCache[Note, int]) -> None:
     assert (state.region, state.depth, state.taken, state.workers) == (conf.local_region, 2, 0, 1)
     assert (state.dead, state.problem) == (0, "")
     assert state.oldest_seconds >= 0
-    assert isinstance(cache.buffer, RedisBuffer)
+    assert isinstance(cache.buffer, Buffer)
     cache.buffer.leave("worker")
     assert "no worker" in cache.state().problem
