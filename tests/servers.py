@@ -47,6 +47,7 @@ ON_SERVERS = {
         "integration/monitoring",
         "integration/outage",
         "integration/panel",
+        "integration/recovery",
         "integration/sessions",
         "integration/settings/test_production.py",
         "integration/traps",

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
+from django.conf import settings
+from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_redis.cache import RedisCache
 
@@ -12,8 +14,10 @@ from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.hinted_handoff import HintedHandoff
 from cacheops.exceptions import ServerRefused, StoreUnavailable
 from cacheops.instrumentation.request_stats import count
-from cacheops.redis import ServerPool
-from cacheops.redis.options import PAUSE
+from cacheops.protocol.keys import parse
+from cacheops.redis import Command, ServerPool
+from cacheops.redis.identity import KeySet, add_key_sets
+from cacheops.redis.options import PAUSE, urls_in
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -192,3 +196,21 @@ class RegionCache(RegionCacheMixin, RedisCache):
     def pool_figures(self) -> list[ServerPool]:
         """Return the connections that this process holds to each of the region's servers."""
         return self.client.servers.pool_stats()
+
+
+def keys_of_aliases(urls: tuple[str, ...]) -> Iterator[KeySet]:
+    """Yield the keys of each alias in CACHES on servers at these addresses."""
+    for alias, config in settings.CACHES.items():
+        if urls_in(config.get("LOCATION", "")) == urls:
+            client = getattr(caches.create_connection(alias), "client", None)
+            if isinstance(client, RegionClient):
+                pattern = client.whole_alias()
+                yield KeySet(pattern, pattern, _purge)
+
+
+def _purge(key: bytes) -> Command | None:
+    """Return the deletion of a key of an alias; None for the engine's, which a short prefix would match as well."""
+    return ("UNLINK", key) if parse(key.decode(errors="replace")) is None else None
+
+
+add_key_sets("aliases", keys_of_aliases)

@@ -27,6 +27,7 @@ logger = logging.getLogger("cacheops")
 
 MAX_MINUTES = 60  # that wait for a region; some 10 kB each
 USE_SECONDS = 4 * HOUR  # after which an entry that is still read is counted once more
+REPLICA_SECONDS = 10.0  # between two looks for new replicas: a fail-over to one that was not seen yet costs all hits
 EXIT_SECONDS = 2.0  # that a process waits for its thread when it ends
 
 
@@ -45,6 +46,7 @@ class Flusher(Component):
         self._sent: list[Increment] = []  # whose answer is not known
         self._uses: list[Increment] = []  # first reads of sampled entries
         self._looked_at = 0  # the minute in which the process's state and the nodes were last noted
+        self._named_at = 0  # the interval in which the replicas were last named to their primaries
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -95,6 +97,7 @@ class Flusher(Component):
                 if minute != self._looked_at:
                     self._looked_at = minute
                     self._look(region, minute)
+                self._name_replicas(region, minute)
         except (StoreUnavailable, ServerRefused):
             pass  # its guard has reported it; what was counted is sent the next time
         except CommandRefused as error:
@@ -131,6 +134,16 @@ class Flusher(Component):
         states = {f"p|{each.name}": own_counts(each) for each in regions}
         time_series_of(region.store).add([increment(Period(MINUTE, minute), states)])
         poll_nodes(region, self._clock())
+
+    def _name_replicas(self, region: Region, minute: int) -> None:
+        """Let one process name the replicas to their primaries: one that takes over then keeps its hits."""
+        interval = int(self._clock() // REPLICA_SECONDS)
+        store, period = region.store, Period(MINUTE, minute)
+        if store.servers is None or not store.wait_replicas or interval == self._named_at:  # else they may lack marks
+            return
+        self._named_at = interval
+        if any(time_series_of(store).add([increment(period, {}, f"replicas:{interval}")])):
+            store.servers.note_replicas()
 
 
 def increments_of(by_minute: dict[int, Sums]) -> list[Increment]:

@@ -20,7 +20,9 @@ from redis.retry import Retry
 
 from cacheops.exceptions import LockLost, LockNotAcquired, StoreUnavailable
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
+from cacheops.redis.identity import Recognition
 from cacheops.redis.options import ServerOptions
+from cacheops.redis.recovery import Recovery
 
 # Seconds for a server to say that it lives, when looking for one that knows the layout; less where calls may take less.
 PROBE_TIMEOUT = 0.5
@@ -56,9 +58,13 @@ class RegionRedis(_Retrying, redis.Redis):
     """A client of one server that retries by our policy and raises our errors."""
 
     @classmethod
-    def to(cls, url: str, options: ServerOptions) -> "RegionRedis":
-        """Return a client with a pool of its own. Nothing is sent yet."""
-        pool = BlockingConnectionPool.from_url(url, timeout=options.pool_wait, **connection_settings(options))
+    def to(cls, url: str, options: ServerOptions, *, reader: bool = False) -> "RegionRedis":
+        """Return a client with a pool of its own. Nothing is sent yet. `reader` says that a replica may answer."""
+        settings = connection_settings(options)
+        recognition = Recognition(options, Recovery(options, url, settings), reader=reader)
+        pool = BlockingConnectionPool.from_url(
+            url, timeout=options.pool_wait, redis_connect_func=recognition.connect, **settings
+        )
         client = cls(connection_pool=pool)
         client.policy = RetryPolicy(options)
         return client
@@ -81,7 +87,10 @@ class RegionCluster(_Retrying, RedisCluster):
         self._probe_timeout = min(PROBE_TIMEOUT, options.socket_timeout)
         self.policy = RetryPolicy(options)
         settings = connection_settings(options)
-        self._sample = redis.ConnectionPool.from_url(options.urls[0], **settings)  # says how to connect, to probe
+        recognition = Recognition(options, Recovery(options, options.urls[0], settings))
+        self._sample = redis.ConnectionPool.from_url(  # says how to connect, to probe
+            options.urls[0], redis_connect_func=recognition.connect, **settings
+        )
         living = self._first_to_answer(self._start)  # the driver would ask one after the other, frozen ones too
         if living is None:
             raise StoreUnavailable(f"None of the {len(self._start)} start nodes of the cluster answers.")
@@ -96,6 +105,7 @@ class RegionCluster(_Retrying, RedisCluster):
                 require_full_coverage=False,  # one shard's loss leaves the others in service
                 load_balancing_strategy=LoadBalancingStrategy.RANDOM_REPLICA if options.reads_readers else None,
                 address_remap=self.reachable if self._mapped else None,
+                redis_connect_func=recognition.recognise,  # after what the driver itself does
                 **settings,
             )
         except DRIVER_ERRORS as error:

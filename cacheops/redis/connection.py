@@ -62,6 +62,7 @@ class Connection:
     def __init__(self, driver: Any) -> None:
         driver.connect()
         self._driver = driver
+        self.grace_until: float = getattr(driver, "grace_until", 0.0)  # monotonic: nothing may be leased before (R22)
         self._socket = driver._sock
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._pending: deque[PendingReply] = deque()

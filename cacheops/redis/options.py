@@ -10,6 +10,11 @@ READ_SOURCES = ("primary", "readers")
 PAUSE = 1.0  # seconds after an unanswered call until one caller asks again, where PAUSE_AFTER_FAILURE says nothing
 
 
+def urls_in(location: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses in a CACHES entry's LOCATION."""
+    return tuple(location.split(",") if isinstance(location, str) else location)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Addresses and connection settings. Times are in seconds; addresses and secrets stay out of the repr."""

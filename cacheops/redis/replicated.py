@@ -15,7 +15,8 @@ class ReplicatedServers(Servers):
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
-        self.client, *self._readers = (RegionRedis.to(url, options) for url in options.urls)
+        self.client = RegionRedis.to(options.urls[0], options)
+        self._readers = [RegionRedis.to(url, options, reader=True) for url in options.urls[1:]]
         self._turn = 0
 
     def node_of(self, key: str | bytes) -> redis.Redis:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,19 @@ class ThreadTransport(Transport):
                     raise answer
             local.connections[node] = connection
             local.epoch += 1
+            local.grace_until = max(local.grace_until, connection.grace_until)
         return connection
+
+    def in_grace_period(self, keys: Sequence[str]) -> bool:
+        """Return whether a server of these keys came back so lately that marks may be lost with it (R22).
+
+        Asked after it has answered: the connection knows, and one that was lost meanwhile is taken to say so.
+        """
+        own, now = self._own, time.monotonic()
+        if now >= own.grace_until:
+            return False
+        connections = [own.connections.get(self._nodes.get(key[: key.find("}")])) for key in keys]
+        return any(connection is None or connection.grace_until > now for connection in connections)
 
     def abandon_connections(self) -> None:
         connections, self._own.connections = self._own.connections, {}
@@ -75,3 +88,4 @@ class _Own(threading.local):
         self.process = os.getpid()
         self.connections: dict[Any, Connection] = {}
         self.epoch = 0
+        self.grace_until = 0.0  # the latest of these connections (monotonic)

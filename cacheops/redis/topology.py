@@ -11,6 +11,7 @@ import redis
 from redis.exceptions import AskError
 
 from cacheops.exceptions import StoreError, StoreUnavailable
+from cacheops.redis import identity
 from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, ServerPool, pool_stats
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.redis.options import ServerOptions
@@ -103,6 +104,25 @@ class Servers(ABC):
         A server that does not answer, or may not tell, has its `error` instead.
         """
         return [info_of(node) for node in self.nodes()]
+
+    def note_replicas(self) -> int:
+        """Name the linked replicas to their primaries, so that one that takes over is recognised (R23).
+
+        Return how many are new. Raise StoreUnavailable, CommandRefused.
+        """
+        replicas = [info for info in self.infos() if info.get("role") == "slave"]
+        try:
+            return sum(identity.note_replicas(node, self.options.cluster, replicas) for node in self.primaries())
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    def begin(self) -> bool:
+        """Record that the servers are empty and new; return whether all of them are. For who has made them."""
+        try:
+            began = [identity.begin(node, self.options.cluster) for node in self.primaries()]
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        return all(began)
 
     def slow_log(self, most: int) -> list[tuple[str, list[dict[str, Any]]]]:
         """Return each server's slowest commands, newest first, `most` of each; none of one that does not answer.

@@ -13,15 +13,17 @@ from cacheops.backends import MemoryCache, RegionCache
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, StoreUnavailable
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import GENERATION, TAG, TableKeys
 from cacheops.redis import servers
-from cacheops.redis.options import PAUSE, ServerOptions
+from cacheops.redis.identity import KeySet, add_key_sets
+from cacheops.redis.options import PAUSE, ServerOptions, urls_in
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
 from cacheops.stores.memory import MemoryStore
 from cacheops.stores.redis import RedisStore
+from cacheops.stores.scripts import purge_tag
 
 logger = logging.getLogger("cacheops")
 P = ParamSpec("P")
@@ -160,8 +162,7 @@ def store_for(alias: str) -> Store:
     if issubclass(backend, RegionCache):
         given = config.get("OPTIONS", {})
         cluster = import_string(given["CLIENT_CLASS"]).cluster
-        location = config["LOCATION"]
-        urls = location.split(",") if isinstance(location, str) else location
+        urls = urls_in(config["LOCATION"])
         timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
         options = replace(
             ServerOptions.from_settings(urls, given, cluster=cluster),
@@ -182,4 +183,12 @@ def store_for(alias: str) -> Store:
     )
 
 
+def generations_at(urls: tuple[str, ...]) -> Iterator[KeySet]:
+    """Yield the generations on servers at these addresses, of every prefix: all entries depend on them."""
+    located = (settings.CACHES.get(alias, {}).get("LOCATION", "") for alias in conf.regions)
+    if urls in map(urls_in, located):
+        yield KeySet("generations", f"*:{{*}}:{TAG}:\\{GENERATION}", purge_tag)
+
+
 regions = register_component(RegionHandler())
+add_key_sets("generations", generations_at)

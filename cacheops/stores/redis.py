@@ -69,31 +69,45 @@ class RedisStore(Store):
             milliseconds = round(hold * 1000) if locked else 0
             commands.append(LEASE.command(keys, version, lives(ttl), version, milliseconds, *table.schemes))
 
+        routes = [command[3] for command in commands]
+
         def versions(answers: list[bytes]) -> bytes | Refusal:
             refused = [answer for answer in answers if len(answer) % VERSION_BYTES or answer in _REFUSALS]
-            if not refused:
+            in_grace_period = self._transport.in_grace_period(routes)
+            if not refused and not in_grace_period:
                 return b"".join(answers)
             if hold > 0 and answers[0] not in _REFUSALS:
                 self._transport.send([("DEL", loader)], None, list)
-            return _REFUSALS[refused[0]]
+            return Refusal.PENDING if in_grace_period else _REFUSALS[refused[0]]
 
-        return self._transport.send(commands, [command[3] for command in commands], versions)
+        return self._transport.send(commands, routes, versions)
 
     def lease_many(
         self, requests: Sequence[LeaseRequest], ttl: float
     ) -> Reply[list[tuple[bytes | Refusal, bytes | None]]]:
         leases = ManyLeases(requests)
         commands = leases.commands(lives(ttl))
-        return self._transport.send(commands, [route_of(command) for command in commands], leases.leased)
+        routes = [route_of(command) for command in commands]
+
+        def leased(answers: list[Any]) -> list[tuple[bytes | Refusal, bytes | None]]:
+            found = leases.leased(answers)
+            if self._transport.in_grace_period(routes):
+                return [(Refusal.PENDING, payload) for _, payload in found]
+            return found
+
+        return self._transport.send(commands, routes, leased)
 
     def lease_tags(
         self, keys: TableKeys, tags: Sequence[str], schemes: Sequence[str], ttl: float
     ) -> Reply[TagVersions | Refusal]:
         version = new_version()
         commands = lease_tags_commands(keys, tags, schemes, lives(ttl), version)
-        return self._transport.send(
-            commands, [keys.registry] * len(commands), lambda answers: tag_versions(answers, version)
-        )
+        routes = [keys.registry] * len(commands)
+
+        def versions(answers: list[Any]) -> TagVersions | Refusal:
+            return Refusal.PENDING if self._transport.in_grace_period(routes) else tag_versions(answers, version)
+
+        return self._transport.send(commands, routes, versions)
 
     def fill(self, entries: Sequence[EncodedEntry], loaders: Sequence[str] = ()) -> Reply[int]:
         tags = tags_of(entries)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.redis import Command
 
 
@@ -26,3 +27,10 @@ LEASE, LEASE_MANY, MARK, CLEAR, INVALIDATE, FILL_MANY, NOTE, OUTDATED = SCRIPTS 
     *[Script("tag", name) for name in ("mark", "clear", "invalidate")],
     *[Script(name) for name in ("fill_many", "note", "outdated")],
 ]
+
+_PURGE_TAG = Script("purge_tag")
+
+
+def purge_tag(key: bytes) -> Command:
+    """Return the call that deletes a tag of which no writer's mark stands: EVAL, as its server is a new one."""
+    return ("EVAL", _PURGE_TAG.source, 1, key, VERSION_BYTES)

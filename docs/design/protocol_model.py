@@ -130,9 +130,9 @@ def breaks():
     yield check_servers("broken R19: nor where only the tags' shard came back", by="nothing", entry_elsewhere=True)
     yield check_servers("broken R20: known by the process alone", by="run", world=REPLICATED)
     yield check_servers("broken R20: known by the replication history alone", by="history", world=REPLICATED)
-    yield check_servers("broken R21: a stranger's entries are not renewed", renews="never")
-    yield check_servers("broken R21: a stranger is adopted before it is renewed", renews="after")
-    yield check_servers("broken R22: a stranger leases at once", settles=False)
+    yield check_servers("broken R21: an unknown server's entries are not purged", purges="never")
+    yield check_servers("broken R21: an unknown server is accepted before it is purged", purges="after")
+    yield check_servers("broken R22: an unknown server leases at once", grants_grace=False)
     yield check_servers("broken R23: linked replicas are not noted, and hits are lost", promise=servers.keeps_hits,
                         notes=False, world=filled({0}))
 

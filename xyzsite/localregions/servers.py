@@ -169,14 +169,17 @@ class RedisServer(Server):
         """Return whether a cluster node finds every slot served."""
         return "cluster_state:ok" in await self.ask("CLUSTER", "INFO")
 
+    async def info(self, section: str, *, seconds: float = 1.0) -> dict[str, str]:
+        """Return one section of what a server tells of itself. Raises as `ask` does."""
+        text = await self.ask("INFO", section, seconds=seconds)
+        return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+
     async def memory(self) -> int | None:
         """Return the bytes in use; None when the server does not say."""
         try:
-            info = await self.ask("INFO", "memory", seconds=0.3)
+            return int((await self.info("memory", seconds=0.3))["used_memory"])
         except (OSError, hiredis.ReplyError):
             return None
-        fields = dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
-        return int(fields["used_memory"])
 
 
 class PostgresServer(Server):

@@ -7,9 +7,11 @@ import time
 
 import hiredis
 
+from cacheops.redis.identity import BEGIN, NOTE_REPLICAS, record_key
 from xyzsite.localregions.exceptions import LocalRegionsError, ServerFailed
 from xyzsite.localregions.plan import HOST
 from xyzsite.localregions.proxy import Target
+from xyzsite.localregions.redisfiles import slot_range
 from xyzsite.localregions.servers import RedisServer
 
 logger = logging.getLogger(__name__)
@@ -124,6 +126,22 @@ class Shard:
                 raise ServerFailed(f"{chosen.node.name} lags behind")
             await asyncio.sleep(0.002)
 
+    @property
+    def record_key(self) -> str:
+        """The key under which the servers hold their identity record."""
+        return record_key()
+
+    async def begin(self) -> None:
+        """Say to a new, empty primary that it is new: otherwise nothing is cached on it for half a minute."""
+        await self.primary.ask("EVAL", BEGIN, 1, self.record_key)
+        await self.note_replicas()
+
+    async def note_replicas(self) -> None:
+        """Name the linked replicas to their primary, so that one that takes over is recognised."""
+        history = (await self.primary.info("replication"))["master_replid"]
+        runs = [(await server.info("server"))["run_id"] for server in self.others]
+        await self.primary.ask("EVAL", NOTE_REPLICAS, 1, self.record_key, history, *runs)
+
     def adopt(self) -> None:
         """Accept a primary that was promoted from outside."""
 
@@ -147,6 +165,11 @@ class Shard:
 
 class ClusterShard(Shard):
     """A shard of a Redis Cluster: its nodes agree on the primary, and redirect clients."""
+
+    @property
+    def record_key(self) -> str:
+        first, last = slot_range(self.servers[0].node).split("-")
+        return record_key([range(int(first), int(last) + 1)])
 
     async def promote(self, server: RedisServer) -> None:
         if server.role != "primary":

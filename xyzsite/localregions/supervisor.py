@@ -92,6 +92,8 @@ class Supervisor:
         await self._until(lambda: all(shard.linked for shard in self.shards))
         while not all([await server.in_cluster() for server in self.redis if server.node.kind == "cluster"]):
             await asyncio.sleep(0.005)
+        for shard in self.shards:
+            await shard.begin()
 
     def _shard_of(self, server: RedisServer) -> Shard:
         return next(shard for shard in self.shards if server in shard.servers)

@@ -4,7 +4,7 @@ A row's value counts commits, as in protocol.py; one tag, the generation, one en
     run      the name of its process (INFO's run_id): a new one with each start
     history  the name of its replication history (master_replid); a promoted replica and a server that was started from a
              snapshot begin a new one, and remember the one before (master_replid2)
-    memory   what it holds, and what comes back with a snapshot: the lineage too, which says whose memory this is
+    memory   what it holds, and what comes back with a snapshot: its identity record too, which says whose memory this is
 Only the primary is asked. Clients (readers, then writers) have a connection each, known by the process that it leads to.
 A connection ends with the process; whoever opens a new one asks first whether the server is known.
 """
@@ -17,9 +17,9 @@ class Memory(NamedTuple):
     tag: tuple | int | None = None    # None (absent) | version | writers that have marked it
     generation: int | None = None
     entry: tuple | None = None        # (tag version, generation version, value)
-    history: int | None = None        # the lineage: the history under which this memory was last recognised,
+    history: int | None = None        # of the identity record: the history under which this memory was last recognised,
     runs: frozenset = frozenset()     # and the processes that have held it since
-    settling: frozenset = frozenset()  # writers that may have lost their marks with another server: nothing is leased
+    grace: frozenset = frozenset()  # writers that may have lost their marks with another server: nothing is leased
 
 
 class Server(NamedTuple):
@@ -33,7 +33,7 @@ class Server(NamedTuple):
 class World(NamedTuple):
     readers: tuple = (("idle", 1), ("idle", 1))
     writers: tuple = ("start",)
-    connections: tuple = (0, 0, 0)    # of readers and writers: a run that was recognised, ("renewed", run), None
+    connections: tuple = (0, 0, 0)    # of readers and writers: a run that was recognised, ("purged", run), None
     commits: int = 0
     primary: Server = Server(0, 0, Memory(generation=0, history=0, runs=frozenset({0, 1})))
     replica: Server | None = None
@@ -71,39 +71,39 @@ def known(server, by):
     What names a process was written after this was started, so no snapshot from before its start brings it. The history
     tells whether the process has had another's memory since: a replica takes over all that its primary holds.
     """
-    lineage = server.memory
-    named = server.run in lineage.runs
-    follows = lineage.history is not None and lineage.history in (server.history, server.before)
+    record = server.memory
+    named = server.run in record.runs
+    follows = record.history is not None and record.history in (server.history, server.before)
     return {"run and history": named and follows, "run": named, "history": follows, "nothing": True}[by]
 
 
-def connect(state, client, *, by="run and history", settles=True, renews="before"):
-    """A client opens a connection. A stranger's generation is renewed; then the lineage begins anew with it."""
+def connect(state, client, *, by="run and history", grants_grace=True, purges="before"):
+    """A client opens a connection. An unknown server's generation is purged; then it is accepted."""
     primary, memory = state.primary, state.primary.memory
 
     def to(label, connection, **changes):
         return (f"C{client} {label}",
                 written(state._replace(connections=replaced(state.connections, client, connection)), **changes))
 
-    adopted = dict(history=primary.history, runs=frozenset({primary.run}))
-    if settles:
-        adopted["settling"] = frozenset(w for w, step in enumerate(state.writers) if step in ("marked", "committed"))
-    renewed = {} if renews == "never" else dict(generation=None)
+    accepted = dict(history=primary.history, runs=frozenset({primary.run}))
+    if grants_grace:
+        accepted["grace"] = frozenset(w for w, step in enumerate(state.writers) if step in ("marked", "committed"))
+    purged = {} if purges == "never" else dict(generation=None)
     if known(primary, by):
         yield to(f"knows server {primary.run}", primary.run, **({} if by == "nothing" else dict(history=primary.history)))
-    elif renews == "after":
-        yield to(f"adopts server {primary.run}", ("adopted", primary.run), **adopted)
-    elif state.connections[client] == ("renewed", primary.run):
-        yield to(f"adopts server {primary.run}", primary.run, **adopted)
+    elif purges == "after":
+        yield to(f"accepts server {primary.run}", ("accepted", primary.run), **accepted)
+    elif state.connections[client] == ("purged", primary.run):
+        yield to(f"accepts server {primary.run}", primary.run, **accepted)
     else:
-        yield to(f"finds a stranger, {primary.run}, and renews", ("renewed", primary.run), **renewed)
+        yield to(f"finds server {primary.run} unknown, and purges it", ("purged", primary.run), **purged)
 
 
 def client_steps(state, client, steps, **rule):
     """What a client does with the primary, on a connection whose server it knows."""
     connection = state.connections[client]
-    if connection == ("adopted", state.primary.run):  # the wrong order: adopted first
-        yield (f"C{client} renews",
+    if connection == ("accepted", state.primary.run):  # the wrong order: accepted first
+        yield (f"C{client} purges",
                written(state._replace(connections=replaced(state.connections, client, state.primary.run)), generation=None))
     elif connection != state.primary.run:
         yield from connect(state, client, **rule)
@@ -132,7 +132,7 @@ def reader_steps(state, **rule):
             else:
                 asks.append(to("misses", "lease", reads_left, state.commits))
         elif step == "lease":
-            if pending(memory) or memory.settling:
+            if pending(memory) or memory.grace:
                 asks.append(to("may not lease", "bypass", reads_left, reader[2]))
             else:
                 version = state.names + 1
@@ -190,7 +190,7 @@ def server_steps(state, *, entry_elsewhere=False, notes=True):
     name = state.names + 1
 
     def came_back(server):
-        """With the entry in another shard, which has lost nothing, only tags and lineage are old."""
+        """With the entry in another shard, which has lost nothing, only tags and identity record are old."""
         kept = server.memory._replace(entry=primary.memory.entry) if entry_elsewhere else server.memory
         return server._replace(memory=kept)
 
@@ -218,8 +218,8 @@ def server_steps(state, *, entry_elsewhere=False, notes=True):
         yield "the replica takes over", state._replace(
             primary=promoted, replica=None, names=name, failovers_left=state.failovers_left - 1)
     ended = {w for w, step in enumerate(state.writers) if step in ("done", "crashed")}
-    if primary.memory.settling & ended:
-        yield "marks of before have run out", written(state, settling=primary.memory.settling - ended)
+    if primary.memory.grace & ended:
+        yield "marks of before have run out", written(state, grace=primary.memory.grace - ended)
     if pending(primary.memory):
         for writer in primary.memory.tag:
             if state.writers[writer] == "crashed":
@@ -239,7 +239,7 @@ def renumbered(state):
         tag = old.tag if isinstance(old.tag, tuple) else new(old.tag)
         entry = old.entry and (new(old.entry[0]), new(old.entry[1]), old.entry[2])
         runs = frozenset([new(run) for run in old.runs if run in alive])
-        return Memory(tag, new(old.generation), entry, new(old.history), runs, old.settling)
+        return Memory(tag, new(old.generation), entry, new(old.history), runs, old.grace)
 
     def server(old):
         return old and Server(new(old.run), new(old.history), memory(old.memory), new(old.before), old.linked)

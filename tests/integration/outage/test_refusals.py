@@ -18,6 +18,7 @@ from django.test import Client
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreError
 from cacheops.instrumentation.counters import counters
+from cacheops.redis.identity import begin
 from cacheops.regions import regions
 from locations.models import Location
 from tests.clients import until
@@ -93,6 +94,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     try:
         until(lambda: answers(port), "the server answers")
         redis.Redis(port=port).execute_command("ACL", "SETUSER", "operator", "on", ">operator", "~*", "&*", "+@all")
+        begin(operator)
         yield Server(operator, folder)
     finally:
         operator.close()

@@ -65,7 +65,7 @@ PUBLIC = {
     ],
     "cacheops.patterns.write_behind": ["state"],
     "cacheops.sessions": ["SessionStore", "end_sessions_of"],
-    "cacheops.testing": ["assert_hits", "assert_misses"],
+    "cacheops.testing": ["assert_hits", "assert_misses", "begin_empty"],
     "cacheops.warming": [
         "Corrections",
         "Outcome",
