@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import django
@@ -76,17 +75,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
                     cursor.execute(END_OTHER_SESSIONS)
 
 
-# The queries that these count are those of a page that finds nothing cached; tests/integration/test_cached_pages.py
-# counts those of one that does.
-PLATFORM = ("pages", "api", "admin", "analytics", "devices")
-
-
 @pytest.fixture(autouse=True)
-def read_the_database(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let the platform's own tests read past the ORM cache, which outlives each of them."""
-    folders = request.path.relative_to(Path(__file__).parent).parts
-    if folders[0] == "integration" and folders[1] in PLATFORM:
+def read_past_the_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a test that is marked `uncached` read past the ORM cache, which outlives each test."""
+    if request.node.get_closest_marker("uncached") is None:
+        yield
+    else:
         with bypassed():
             yield
-    else:
-        yield

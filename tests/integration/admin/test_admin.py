@@ -60,6 +60,7 @@ def rows_in(response: Any) -> int:
 
 
 # In each: the user, the count, the rows; and the count without filters, but for the longest lists.
+@pytest.mark.uncached
 @pytest.mark.parametrize(
     ("model", "queries"),
     [
@@ -114,6 +115,7 @@ def test_readings_of_a_device_come_newest_first(client: Client, rows: list[Devic
     assert [reading.value for reading in response.context["cl"].result_list] == [2, 1, 0]
 
 
+@pytest.mark.uncached
 def test_readings_are_never_all_counted(client: Client, rows: list[Device], monkeypatch: Any) -> None:
     monkeypatch.setattr(adminsite, "MAX_COUNTED", 4)
     with CaptureQueriesContext(

@@ -119,6 +119,7 @@ def test_devices_are_meant_by_their_own_metric_and_kind(readings: list[Reading])
     assert meant["rain"] == []
 
 
+@pytest.mark.uncached
 @pytest.mark.parametrize("metric", ["temperature", DEVICE_COUNT])
 def test_a_time_range_is_found_through_an_index(metric: str, readings: list[Reading]) -> None:
     with CaptureQueriesContext(connection) as queries:

@@ -44,11 +44,6 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: Any) -> Iterator
         yield
 
 
-@pytest.fixture(autouse=True)
-def read_the_database() -> None:
-    """Replaces the one that lets the platform's tests read past the cache: here it is what is tested."""
-
-
 @pytest.fixture
 def cache(settings: Any) -> None:
     """Give the test a cache of its own."""

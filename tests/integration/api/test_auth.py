@@ -63,6 +63,7 @@ def test_an_inactive_owner_is_refused(ada: User) -> None:
     assert client.get("/api/me").status_code == 401
 
 
+@pytest.mark.uncached
 def test_a_token_s_use_is_written_once_a_minute(ada: User, django_assert_num_queries: Any) -> None:
     token, secret = ApiToken.issue(ada, "phone")
     caller = Caller(secret)

@@ -59,6 +59,7 @@ def test_a_page_tells_its_place(viewer: Caller, devices: list[Device]) -> None:
     assert response.document["error"]["fields"] == {"page": ["The last page is 3: ask for that or an earlier one."]}
 
 
+@pytest.mark.uncached
 @pytest.mark.parametrize(
     ("path", "queries"),
     [

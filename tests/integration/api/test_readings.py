@@ -60,6 +60,7 @@ def test_no_more_readings_than_the_bound(operator: Caller, thermometer: Device) 
     assert list(response.document["error"]["fields"]) == ["readings"]
 
 
+@pytest.mark.uncached
 def test_posting_many_takes_the_same_number_of_queries(
     operator: Caller, thermometer: Device, django_assert_num_queries: Any
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_window_ends_now(operator: Caller, thermometer: Device) -> None:
     assert len(operator.get("/devices/THERM-1/readings?window=1h").document["items"]) == 1
 
 
+@pytest.mark.uncached
 def test_listing_readings_takes_three_queries(
     operator: Caller, thermometer: Device, django_assert_num_queries: Any
 ) -> None:

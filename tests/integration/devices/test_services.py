@@ -79,6 +79,7 @@ class TestRecordReadings:
         assert Reading.objects.count() == 1
         assert shown(device) == (None, None)
 
+    @pytest.mark.uncached
     def test_many_devices_in_a_constant_number_of_statements(self, django_assert_max_num_queries):
         devices = [make_device(f"t-{number}") for number in range(DEVICES_A_STATEMENT)]
         batch = [NewReading(device.pk, "temperature", device.pk, NOON) for device in devices]

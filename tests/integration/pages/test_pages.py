@@ -193,6 +193,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.uncached
 @pytest.mark.parametrize(("path", "queries"), QUERIES)
 def test_queries_do_not_grow_with_rows(
     path: str, queries: int, world: World, member: Client, django_assert_max_num_queries, request
