@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from cacheops.encoding.rows import Entry
 from cacheops.reading.columns import ColumnLease, EntryColumns, take_columns
@@ -34,12 +34,15 @@ class LeasedBatch(Protocol):
         """Store the results of what is to be filled; None stores nothing. Raise StoreError."""
 
 
-class Batch(Protocol):
+L_co = TypeVar("L_co", bound=LeasedBatch, covariant=True)
+
+
+class Batch(Protocol[L_co]):
     """Entries that are leased together."""
 
     def __len__(self) -> int: ...
 
-    def take(self, region: Region) -> LeasedBatch:
+    def take(self, region: Region) -> L_co:
         """Lease them in a region. Raise StoreError."""
 
     def requests(self) -> Sequence[Request]: ...
@@ -54,10 +57,10 @@ class RequestBatch:
     def __len__(self) -> int:
         return len(self.wanted)
 
-    def take(self, region: Region) -> LeasedBatch:
+    def take(self, region: Region) -> "LeasedRequests":
         leases, now = take_leases(region, self.wanted), time.time()
         verdicts = [_verdict(request, leased, now) for request, leased in zip(self.wanted, leases, strict=True)]
-        return _LeasedRequests([lease for lease, _ in leases], verdicts)
+        return LeasedRequests([lease for lease, _ in leases], verdicts)
 
     def requests(self) -> Sequence[Request]:
         return self.wanted
@@ -70,10 +73,20 @@ def _verdict(request: Request, leased: Leased, now: float) -> Verdict:
     return entry if entry is not None and is_warm(entry, request.profile.timeout, now) else None
 
 
-class _LeasedRequests:
+class LeasedRequests:
+    """The leases of entries of any kind in one region."""
+
     def __init__(self, leases: Sequence[object], verdicts: Sequence[Verdict]) -> None:
         self._leases = leases
         self.verdicts = verdicts
+
+    @classmethod
+    def joined(cls, parts: Sequence["LeasedRequests"]) -> "LeasedRequests":
+        """Return the leases of several batches, to be filled together."""
+        return cls(
+            [lease for part in parts for lease in part._leases],
+            [verdict for part in parts for verdict in part.verdicts],
+        )
 
     def fill(self, results: Sequence[Result | None]) -> Filled:
         wanted = [

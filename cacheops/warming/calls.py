@@ -13,8 +13,11 @@ from cacheops.exceptions import CorruptEntry
 from cacheops.reading.lease import Result, encode
 from cacheops.reading.reader import Load, LoadMany, Rows, reading_by
 from cacheops.reading.request import Request
-from cacheops.warming.batches import LeasedBatch, RequestBatch
+from cacheops.regions import regions
+from cacheops.warming.batches import LeasedBatch, LeasedRequests, RequestBatch
 from cacheops.warming.fanout import RegionFanout
+
+FILL_BATCH = 100  # entries: fewer cost a round trip each, more wait longer for their readers
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Reads:
             for call in self.calls:
                 with suppress(ObjectDoesNotExist):  # it was deleted
                     call()
+        reader.fill()
         reader.fill_others()
 
 
@@ -40,7 +44,6 @@ class Read(NamedTuple):
     """One result that was read, and how to load it again."""
 
     request: Request
-    rows: Rows
     load: LoadMany
     place: int  # that `load` knows it by
 
@@ -50,35 +53,57 @@ class CallReader:
 
     def __init__(self, fanout: RegionFanout) -> None:
         self._fanout = fanout
-        self._reads: dict[str, Read] = {}  # by entry
+        self._reads: dict[str, Read] = {}  # by entry: all of them
+        self._recent: dict[str, Rows] = {}  # by entry: what was leased since the load under way began
+        self._leased: list[LeasedRequests] = []  # and not filled yet
+        self._results: list[Result | None] = []
 
     def read(self, request: Request, load: Load) -> Rows:
         return self.read_many([request], lambda places: [load()])[0]
 
     def read_many(self, requests: Sequence[Request], load: LoadMany) -> list[Rows]:
-        new = {request.entry: place for place, request in enumerate(requests) if request.entry not in self._reads}
+        new = {request.entry: place for place, request in enumerate(requests) if request.entry not in self._recent}
         if new:
             places = list(new.values())
             found = self._fetch([requests[place] for place in places], lambda some: load([places[at] for at in some]))
-            for (entry, place), rows in zip(new.items(), found, strict=True):
-                self._reads[entry] = Read(requests[place], rows, load, place)
-        return [self._reads[request.entry].rows for request in requests]
+            self._recent |= zip(new, found, strict=True)
+            self._reads |= {entry: Read(requests[place], load, place) for entry, place in new.items()}
+        return [self._recent[request.entry] for request in requests]
 
     def _fetch(self, requests: Sequence[Request], load: LoadMany) -> list[Rows]:
-        """Return the results of requests from the nearest region, filling what it lacks."""
+        """Return the results of requests from the nearest region; what it lacks is loaded, and filled by and by."""
         fanout = self._fanout
-        fanout.entries += len(requests)
+        fanout.entries += sum(request.entry not in self._reads for request in requests)
         leased = {} if fanout.dry_run else fanout.lease(RequestBatch(requests), among=[fanout.nearest])
         found = {place: rows for own in leased.values() for place, rows in warm_rows(own)}
         cold = [place for place in range(len(requests)) if place not in found]
         if cold:
             started = time.perf_counter()
-            with fanout.loading():
-                found |= zip(cold, load(cold), strict=True)
+            found |= zip(cold, self._load(cold, load), strict=True)
             seconds = (time.perf_counter() - started) / len(cold)
             results = {place: encode(requests[place], found[place], seconds) for place in cold}
-            fanout.fill(leased, [results.get(place) for place in range(len(requests))])
+            for own in leased.values():
+                self._leased.append(own)
+                self._results += [results.get(place) for place in range(len(requests))]
+            if len(self._results) >= FILL_BATCH:
+                self.fill()
         return [found[place] for place in range(len(requests))]
+
+    def _load(self, places: Sequence[int], load: LoadMany) -> Sequence[Rows]:
+        """Load what was just leased. Where a load reads by itself, it must not be given what was read before (R2)."""
+        before, self._recent = self._recent, {}
+        try:
+            with self._fanout.loading():
+                return load(places)
+        finally:
+            self._recent = before | self._recent
+
+    def fill(self) -> None:
+        """Fill the nearest region with what was loaded."""
+        if self._leased:
+            leased, results = LeasedRequests.joined(self._leased), self._results
+            self._leased, self._results = [], []
+            self._fanout.fill({self._fanout.nearest: leased}, results)
 
     def fill_others(self) -> None:
         """Fill in the other regions what was read; in a dry run, count what is missing in all of them."""
@@ -92,6 +117,8 @@ class CallReader:
         leased = fanout.lease(RequestBatch([read.request for read in reads]), among=others)
         missing = [at for at in range(len(reads)) if any(own.verdicts[at] is None for own in leased.values())]
         results: dict[int, Result | None] = {}
+        # What is loaded may be made of what the local region holds: it must have missed nothing until now.
+        regions.local.outbox.recheck()
         with fanout.loading():
             for load, places in by_load(reads, missing):
                 started = time.perf_counter()

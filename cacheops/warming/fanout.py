@@ -24,6 +24,7 @@ from cacheops.warming.replica import Source
 logger = logging.getLogger("cacheops")
 
 T = TypeVar("T")
+L = TypeVar("L", bound=LeasedBatch)
 # How long a run waits in all for a region that does not answer: a fail-over passes, a lost region holds up the others
 # no longer than this.
 PATIENCE_SECONDS = 3.0
@@ -73,7 +74,7 @@ class RegionFanout:
         for outcome in self.outcomes.values():
             outcome.skipped += entries
 
-    def lease(self, batch: Batch, among: Sequence[str] | None = None) -> dict[str, LeasedBatch]:
+    def lease(self, batch: Batch[L], among: Sequence[str] | None = None) -> dict[str, L]:
         """Lease a batch in every region, and count what need not or can't be filled."""
         leased = self.each(batch.take, len(batch), among)
         for name, own in leased.items():
@@ -91,8 +92,6 @@ class RegionFanout:
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Load from where it is right to. Entered after the leases (R2)."""
-        # What is loaded may be made of what the local region holds: it must have missed nothing until now.
-        regions.local.outbox.recheck()
         with loaded_from(self.source.sources()):
             yield
 

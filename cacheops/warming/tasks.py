@@ -22,7 +22,7 @@ from cacheops.reading.lease import Result
 from cacheops.reading.options import bypassed, source_of
 from cacheops.reading.policy import Bypass, decide
 from cacheops.reading.request import Request
-from cacheops.warming.batches import Batch, ColumnBatch, RequestBatch
+from cacheops.warming.batches import Batch, ColumnBatch, LeasedBatch, RequestBatch
 from cacheops.warming.columnar import columns_of
 from cacheops.warming.fanout import RegionFanout
 
@@ -74,7 +74,7 @@ class Rows:
         if missing:
             fanout.fill(leased, self._load_results(fanout, names, profile, missing))
 
-    def _batch(self, profile: Profile) -> tuple[Batch, list[_Names]]:
+    def _batch(self, profile: Profile) -> tuple[Batch[LeasedBatch], list[_Names]]:
         """Return the entries, and by which names they are asked for, in the same order."""
         queryset: CachedQuerySet[Any] = CachedQuerySet(self.model, using=self.using)
         label = f"{self.model._meta.label_lower}:get"
@@ -96,7 +96,7 @@ class Rows:
 
     def _one_by_one(
         self, plans: Sequence[tuple[Plan, _Names]], profile: Profile, label: str
-    ) -> tuple[Batch, list[_Names]]:
+    ) -> tuple[Batch[LeasedBatch], list[_Names]]:
         """Return what `_batch` does where keys and tags can't be made by columns."""
         requests: list[Request] = []
         wanted: list[_Names] = []

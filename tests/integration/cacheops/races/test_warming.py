@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from cacheops.patterns import CacheAsideManager
 from cacheops.warming import Reads, Rows
 from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
@@ -101,3 +102,13 @@ def test_what_a_writer_has_marked_is_left_out(kind):
     assert title() == "new"
     outcome = warm(TASKS[kind]())
     assert (outcome.already_warm, outcome.skipped) == (2, 0)
+
+
+def test_what_is_made_of_other_reads_is_made_of_what_came_after_its_lease():
+    """A call has read the row, which is written then: what the next call makes of it is not made of the former read."""
+
+    def made():
+        return CacheAsideManager(300).get_or_set("title-of-1", title, depends_on=[Book])
+
+    warm(Reads([title, lambda: Actor(lambda: rename("new")).result(), made]))
+    assert made() == title() == "new"
