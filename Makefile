@@ -51,7 +51,7 @@ soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and 
 		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
 faults: $(INSTALLED_DEV) ## the same, each fault by itself for some minutes
-	@for faults in kill failover evict snapshot locks kill,failover; do \
+	@for faults in kill failover snapshot-restart evict snapshot locks kill,failover; do \
 		for mode in queue strict; do \
 			echo "== $$faults, $$mode"; \
 			$(BIN)/python -m tests.consistency --faults $$faults --on-unreachable $$mode \

@@ -54,6 +54,7 @@ def summary(outcome: Outcome) -> str:
         f"{'writers killed':14} {outcome.kills:>12,}",
         f"{'servers killed':14} {outcome.servers_killed:>12,}",
         f"{'failovers':14} {outcome.failovers:>12,}",
+        f"{'shards back':14} {outcome.crashed:>12,}",
         f"{'evicted':14} {outcome.evicted:>12,}",
         f"{'seconds':14} {outcome.seconds:>12,.0f}",
         f"{'reads/s':14} {figures['reads'] / max(outcome.seconds, 0.001):>12,.0f}",

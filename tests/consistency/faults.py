@@ -1,5 +1,6 @@
 """What is done to the servers while readers and writers run."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -7,13 +8,15 @@ from typing import Any
 
 import redis
 
+from cacheops.redis import identity
 from xyzsite.localregions.exceptions import LocalRegionsError
 from xyzsite.localregions.manager import LocalRegions
 
-FAULTS = ("kill", "failover", "evict", "snapshot", "locks")
+FAULTS = ("kill", "failover", "snapshot-restart", "evict", "snapshot", "locks")
 ROOM = 2_000_000  # bytes above what a server uses at the beginning
 BACKLOG = 65_536  # bytes; as it grows to its size, it takes memory from the entries
 BALLAST = 20_000  # bytes of a value that the harness writes itself, so that memory is always short
+MAX_LOST = 1.0  # seconds of writes that a snapshot lacks
 LOOK = 0.5  # seconds between two looks at the servers' memory
 BALLAST_STEP = 20  # of them at each look
 
@@ -28,6 +31,28 @@ def client(row: dict[str, Any]) -> redis.Redis:
     return redis.Redis(host, int(port), socket_timeout=1)
 
 
+def begin(rows: list[dict[str, Any]]) -> None:
+    """Empty servers, and tell them that they are new: otherwise nothing would be cached on them for some time."""
+    for row in rows:
+        if row["role"] == "primary":
+            with client(row) as server:
+                server.flushall()
+                identity.begin(server, row["kind"] == "cluster")
+    note_replicas(rows)
+
+
+def note_replicas(rows: list[dict[str, Any]]) -> None:
+    """Name the replicas to their primaries, as a process does every ten seconds: here servers fail more often."""
+    infos = []
+    for row in rows:
+        with client(row) as server:
+            infos.append(server.info())
+    for row in rows:
+        if row["role"] == "primary":
+            with client(row) as server:
+                identity.note_replicas(server, row["kind"] == "cluster", infos)
+
+
 class Faults:
     """Fails servers by turns, with random pauses. `regions` are the names of those whose servers may fail."""
 
@@ -39,6 +64,7 @@ class Faults:
         self.every = every  # seconds between two failures, on average
         self.killed = 0
         self.handed_over = 0
+        self.crashed = 0
         self.evicted: dict[str, int] = {}  # by the server and its process
         self._limited: set[tuple[str, int]] = set()
         self._next = time.monotonic() + every
@@ -49,7 +75,7 @@ class Faults:
         if "evict" in self.wanted and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK
             self._keep_small()
-        if "failover" in self.wanted and time.monotonic() >= self._next:
+        if {"failover", "snapshot-restart"} & self.wanted and time.monotonic() >= self._next:
             self._next = time.monotonic() + self.random.uniform(0.5, 1.5) * self.every
             self._fail()
 
@@ -60,13 +86,29 @@ class Faults:
         if not primaries:
             return
         row = self.random.choice(primaries)
-        plan: list[Callable[[], None]] = [lambda: self._kill(row["node"]), lambda: self._hand_over(row["region"])]
-        self.random.choices(plan, [2, 1])[0]()
+        plan: list[Callable[[], None]] = []
+        if "failover" in self.wanted:
+            plan += [lambda: self._kill(row["node"])] * 2 + [lambda: self._hand_over(row["region"])]
+        if "snapshot-restart" in self.wanted:
+            plan += [lambda: self._crash(row["region"], row["shard"])] * 2
+        self.regions.wait_linked()  # one failure at a time: two lost servers lose the marks, and no cache survives that
+        with contextlib.suppress(redis.RedisError):  # a cluster that has just come back is down for two seconds more
+            note_replicas(nodes(self.regions, self.names))
+        self.random.choice(plan)()
 
     def _kill(self, node: str) -> None:
-        self.regions.wait_linked()  # one failure at a time: two lost servers lose the marks, and no cache survives that
         self.regions.kill(node)
         self.killed += 1
+
+    def _crash(self, region: str, shard: int) -> None:
+        """Have a shard save snapshots, then lose what was written since."""
+        for row in nodes(self.regions, (region,)):
+            if row["shard"] == shard:
+                with client(row) as server:
+                    server.save()
+        time.sleep(self.random.uniform(0, MAX_LOST))
+        self.regions.crash(region, shard)
+        self.crashed += 1
 
     def _hand_over(self, region: str) -> None:
         try:

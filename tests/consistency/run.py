@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.consistency import database
 from tests.consistency.board import ROWS, WINDOW, Board
-from tests.consistency.faults import Faults, client, nodes
+from tests.consistency.faults import Faults, begin, nodes
 from tests.consistency.reports import read_all
 from tests.consistency.rules import IMMORTAL
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
@@ -52,6 +52,7 @@ class Outcome:
     servers_killed: int = 0
     failovers: int = 0
     evicted: int = 0
+    crashed: int = 0  # shards, which came back with older snapshots
     reports: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -88,7 +89,7 @@ class Run:
             "HARNESS_REGIONS": ",".join(options.regions),
             "HARNESS_WAIT_REPLICAS": str(options.wait_replicas),
             "HARNESS_ON_UNREACHABLE": options.on_unreachable,
-            "HARNESS_MARK_SECONDS": "3" if "kill" in options.faults else "10",
+            "HARNESS_MARK_SECONDS": "3" if {"kill", "snapshot-restart"} & options.faults else "10",
             "HARNESS_LOG": str(self.directory / f"process-{slot}.log"),
         }
 
@@ -157,10 +158,7 @@ class Run:
     def forget_entries(self) -> None:
         """Empty the caches: an earlier run's entries are of another database."""
         self.regions.wait_linked()
-        for row in nodes(self.regions, self.options.regions):
-            if row["role"] == "primary":
-                with client(row) as server:
-                    server.flushall()
+        begin(nodes(self.regions, self.options.regions))
 
     def done(self, began: float) -> bool:
         if self.options.stop_at_stale and self.board.figure("stale"):
@@ -222,7 +220,8 @@ class Run:
         figures = self.board.figures()
         names = ("reads", "hits", "misses", "bypasses", "stale", "window", "writes", "queued", "late_marks")
         text = ", ".join(f"{figures[name]:,} {name}" for name in names)
-        return f"{seconds:6.0f} s: {text}, {self.kills} writers and {self.faults.killed} servers killed"
+        ended = f"{self.kills} writers, {self.faults.killed} servers and {self.faults.crashed} shards killed"
+        return f"{seconds:6.0f} s: {text}, {ended}"
 
     def outcome(self, seconds: float) -> Outcome:
         return Outcome(
@@ -232,6 +231,7 @@ class Run:
             self.faults.killed,
             self.faults.handed_over,
             sum(self.faults.evicted.values()),
+            self.faults.crashed,
             read_all(self.directory),
         )
 

@@ -150,6 +150,10 @@ class LocalRegions:
         """Make the replica of each shard of a region its primary, without losing a write."""
         self._ask("failover", region)
 
+    def crash(self, region: str, shard: int | None = None) -> None:
+        """End all servers of a region at once, or those of one shard; they come back with their last snapshots."""
+        self._ask("crash", region, shard)
+
     def wait_linked(self, seconds: float = 15.0) -> None:
         """Wait until every shard serves with its replica in sync."""
         self._ask("wait_linked", seconds)

@@ -19,7 +19,8 @@ bind {host}
 protected-mode yes
 daemonize no
 dir {folder}
-save ""
+save 900 1 300 10 60 10000
+stop-writes-on-bgsave-error no
 appendonly no
 maxmemory 256mb
 maxmemory-policy volatile-lru
@@ -57,8 +58,7 @@ def write(plan: Plan, node: Node, program: RedisProgram) -> Path:
     """Write a node's files, readable by us only (they hold the password), and return its redis.conf."""
     folder = plan.folder(node)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # What a replica got in its last full synchronisation. A cache starts from nothing; and a server program other than
-    # the last one could not read it.
+    # The last snapshot. New regions start from nothing; and a server program other than the last one could not read it.
     (folder / "dump.rdb").unlink(missing_ok=True)
     text = COMMON.format(host=HOST, folder=quoted(folder))
     if plan.options.tls:

@@ -37,6 +37,11 @@ class Shard:
         self.fenced: set[str] = set()  # whose writes are held until they follow the new primary
 
     @property
+    def number(self) -> int | None:
+        """Which of its region's shards it is, from 1 on."""
+        return self.servers[0].node.shard
+
+    @property
     def others(self) -> list[RedisServer]:
         return [server for server in self.servers if server is not self.primary]
 
@@ -112,6 +117,16 @@ class Shard:
                 raise ServerFailed(f"{chosen.node.name} did not take over: {error}") from error
             self.primary = chosen
             self.fence(old)
+
+    async def crash(self) -> None:
+        """End all servers at once, and start them from their last snapshots before another can take over."""
+        async with self.busy:
+            for server in self.servers:
+                server.kill()
+            while any(server.running for server in self.servers):
+                await asyncio.sleep(0.002)
+            for server in [self.primary, *self.others]:
+                self.restart(server)
 
     async def catch_up(self, old: RedisServer, chosen: RedisServer) -> None:
         """Hold writes until the replica has them all.

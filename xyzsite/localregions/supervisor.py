@@ -11,7 +11,7 @@ from typing import Any
 from xyzsite.localregions import plan as layout
 from xyzsite.localregions import redisfiles, state
 from xyzsite.localregions.databases import Databases
-from xyzsite.localregions.exceptions import LocalRegionsError, ServerFailed
+from xyzsite.localregions.exceptions import LocalRegionsError, ServerFailed, UnknownName
 from xyzsite.localregions.plan import Plan
 from xyzsite.localregions.programs import RedisProgram
 from xyzsite.localregions.proxy import Endpoint, Target
@@ -212,6 +212,14 @@ class Supervisor:
                 await shard.failover()
                 if isinstance(shard, PairShard):
                     shard.point(time.monotonic())
+
+    async def crash(self, region: str, number: int | None = None) -> None:
+        """End all servers of a region at once, or those of one shard; they come back with their last snapshots."""
+        layout.known_region(region)
+        shards = [shard for shard in self.shards if shard.region == region and number in (None, shard.number)]
+        if not shards:
+            raise UnknownName(f"{region} has no shard {number}.")
+        await asyncio.gather(*(shard.crash() for shard in shards))
 
     async def stop(self) -> None:
         """End everything."""

@@ -99,3 +99,53 @@ def test_up_and_down(tmp_path):
     assert "run already" in out.getvalue()
     call_command("regions", "down", "--dir", str(tmp_path), stdout=out)
     assert "have ended" in out.getvalue()
+
+
+def test_a_shard_crashes_and_comes_back_with_its_last_snapshots(run, breakable_regions):
+    before = {row["node"]: row for row in breakable_regions.status() if row["node"].startswith("us-east-1-")}
+    del before["us-east-1-db"]
+    client = clients.cluster(breakable_regions)
+    client.mset_nonatomic(dict.fromkeys(clients.KEYS.values(), "saved"))
+    for row in before.values():
+        clients.node(row).save()
+    client.mset_nonatomic(dict.fromkeys(clients.KEYS.values(), "lost"))
+
+    assert (
+        run("crash", "us-east-1", "2") == "Shard 2 of us-east-1 has crashed, and comes back with its last snapshots.\n"
+    )
+    breakable_regions.wait_linked()
+    values = clients.until(lambda: read_all(client), "the cluster serves again")
+    assert values == ["lost", "saved"]
+    for row in breakable_regions.status():
+        if row["node"] in before:
+            assert (row["pid"] != before[row["node"]]["pid"]) == (row["shard"] == 2)
+            assert row["role"] == before[row["node"]]["role"]
+
+
+def read_all(client):
+    try:
+        return client.mget_nonatomic(clients.KEYS.values())
+    except clients.FAILURES:
+        return None
+
+
+def test_a_whole_region_crashes(run, breakable_regions):
+    west = clients.pair(breakable_regions, "us-west-2")
+    west.set("key", "saved")
+    clients.node(clients.primary(breakable_regions, "us-west-2")).save()
+    west.set("key", "lost")
+    run("crash", "us-west-2")
+    breakable_regions.wait_linked()
+    assert clients.until(lambda: value_of(west), "the stable address answers") == "saved"
+
+
+def value_of(client):
+    try:
+        return client.get("key")
+    except clients.FAILURES:
+        return None
+
+
+def test_a_shard_that_is_not_there_is_named(run):
+    with pytest.raises(CommandError, match="us-west-2 has no shard 3"):
+        run("crash", "us-west-2", "3")

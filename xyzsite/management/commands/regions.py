@@ -44,6 +44,9 @@ class Command(BaseCommand):
             actions.add_parser(action, help=text).add_argument("name", metavar="NODE")
         for action, (text, _) in REGION_ACTIONS.items():
             actions.add_parser(action, help=text).add_argument("name", metavar="REGION")
+        crash = actions.add_parser("crash", help="End all servers at once; they come back with their last snapshots.")
+        crash.add_argument("name", metavar="REGION")
+        crash.add_argument("shard", metavar="SHARD", type=int, nargs="?", help="Only those of one shard, from 1 on.")
         actions.add_parser("heal", help="End every partition.")
         for each in actions.choices.values():
             each.add_argument("--dir", type=Path, help="Folder of the regions' state and data (var/regions).")
@@ -59,7 +62,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, dir: Path | None, **options: Any) -> None:
         regions = LocalRegions(dir or settings.BASE_DIR / "var" / "regions")
         try:
-            if action in ("up", "down", "status", "heal"):
+            if action in ("up", "down", "status", "heal", "crash"):
                 getattr(self, action)(regions, **options)
             else:
                 self.act(regions, action, options["name"])
@@ -82,6 +85,11 @@ class Command(BaseCommand):
     def heal(self, regions: LocalRegions, **options: Any) -> None:
         regions.heal()
         self.stdout.write("Every region reaches the others again.")
+
+    def crash(self, regions: LocalRegions, *, name: str, shard: int | None, **options: Any) -> None:
+        regions.crash(name, shard)
+        what = name if shard is None else f"Shard {shard} of {name}"
+        self.stdout.write(f"{what} has crashed, and comes back with its last snapshots.")
 
     def act(self, regions: LocalRegions, action: str, name: str) -> None:
         getattr(regions, action)(name)
