@@ -34,7 +34,7 @@ BATCH = 1000  # rows of a round trip, as the warming's own
 TTL = 3600
 REDIS_DATABASE = 15
 # As long as the warming's own: a digest of 22 characters, a version of 8 bytes, what stands before an entry's rows.
-ENTRY, TAG = "co:{default.sensors_device}:e:", "co:{default.sensors_device}:t:id="
+ENTRY, TAG = "co:{default@12345678.sensors_device}:e:", "co:{default@12345678.sensors_device}:t:id="
 VERSION, HEAD = b"8 bytes.", b"." * 70
 GOALS = {"get": 20.0, "floor": 0.5}  # warming's rows a second, as a multiple of each
 

@@ -23,7 +23,7 @@ def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
     for model in concrete_models(type(obj)):
         table = model._meta.db_table
         if is_tracked(table):
-            columns = known_columns(conf.prefix, database, table)
+            columns = known_columns(database, table)
             row = {
                 column: value_of(table, column, getattr(obj, field.attname))
                 for column, field in fields_by_column(table).items()

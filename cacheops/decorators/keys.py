@@ -11,6 +11,7 @@ from django.db.models.manager import BaseManager
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
+from cacheops.databases import default_by_settings
 from cacheops.encoding.arguments import PLAIN, CallKeys, name_of, plain_key
 from cacheops.exceptions import InvalidKey, InvalidOption
 from cacheops.protocol.keys import digest
@@ -60,8 +61,11 @@ class FunctionKeys:
         return _digest((self._own or self._own_digest(), call))
 
     def entry_digest(self, call_digest: str, variant: Any) -> str:
-        """Return the digest of one variant of a call, in the active language and time zone."""
-        where = f"{call_digest} {get_language()} {get_current_timezone_name()}"
+        """Return the digest of one variant of a call, in the active language and time zone.
+
+        The default database is part of it: results of tests are not the running site's.
+        """
+        where = f"{call_digest} {get_language()} {get_current_timezone_name()} {default_by_settings()}"
         return digest(where.encode() if variant is None else f"{where} {variant!r}".encode(errors="surrogatepass"))
 
     def of(self, name: str, value: Any, *, compiles: bool = True) -> Any:

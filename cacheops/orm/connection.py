@@ -6,8 +6,12 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
+from cacheops.databases import Address, known_names
 from cacheops.orm.plan import Plan
 from cacheops.orm.transaction import Statement, Transaction
+from cacheops.protocol.keys import IDENTITY, digest
+
+IDENTITY_LETTERS = 8  # 48 bits of its digest
 
 
 class RecordedPlan(NamedTuple):
@@ -25,8 +29,43 @@ class CachedConnection:
 
     def __init__(self, wrapper: Any) -> None:
         self.wrapper = wrapper
+        self.alias: str = wrapper.alias
+        self._name: str | None = None
+        self._changes = 0  # of the known names, when this one was looked up
         self.transaction = Transaction(self)
         self.recorded_plans: list[RecordedPlan] | None = None  # of cached reads, within record_plans()
+
+    # --- which database ---------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The database's name in keys. Connects, if this process has never been connected to it."""
+        if self._changes != known_names.changes:
+            self._changes = known_names.changes
+            self._name = known_names.of.get(Address.of(self.wrapper), self._name)
+        if self._name is None:
+            self.wrapper.ensure_connection()  # which identifies it
+        assert self._name is not None
+        return self._name
+
+    def identify(self, driver: Any) -> None:
+        """Take note of the database that a new connection of the driver leads to."""
+        identity = digest(repr(self.identity(driver)).encode())[:IDENTITY_LETTERS]
+        self._name = f"{self.alias}{IDENTITY}{identity}"
+        if not self.is_private():
+            known_names.note(Address.of(self.wrapper), self._name)
+
+    def identity(self, driver: Any) -> tuple[Any, ...]:
+        """Return what no other database has, and what stays the same as long as this one is there."""
+        raise NotImplementedError
+
+    def is_private(self) -> bool:
+        """Return whether no other connection leads to the database just identified, though it has the same settings."""
+        return False
+
+    def disconnected(self) -> None:
+        """Take note that the next connection may lead to another database."""
+        self._name, self._changes = None, 0
 
     # --- reads ------------------------------------------------------------------------------------------------------
 

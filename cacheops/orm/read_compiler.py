@@ -15,7 +15,7 @@ from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import quickened
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import TableKeys, alias_in
 from cacheops.reading.fetch import fetch
 from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
@@ -124,7 +124,7 @@ class CachingCompiler(SQLCompiler):
         plan = plan_for(self, fingerprint)
         if plan.template is None or connection.has_written(plan.template.table_names):
             return None
-        request = request_for(plan, fingerprint.parameters, self.using, profile, f"{model._meta.label_lower}:{op}")
+        request = request_for(plan, fingerprint.parameters, connection.name, profile, f"{model._meta.label_lower}:{op}")
         if request is None:
             return None
         if connection.recorded_plans is not None:
@@ -132,18 +132,18 @@ class CachingCompiler(SQLCompiler):
         return request, plan
 
 
-def request_for(plan: Plan, parameters: list[Any], using: str, profile: Profile, label: str) -> Request | None:
-    """Return the engine's request for a query of a plan's shape."""
+def request_for(plan: Plan, parameters: list[Any], database: str, profile: Profile, label: str) -> Request | None:
+    """Return the engine's request for a query of a plan's shape. `database` is the name in keys."""
     assert plan.template is not None
     digest = plan.digest(parameters, label.encode())
     if digest is None:
         return None
     prefix = conf.prefix
     tables = [
-        TableTags(TableKeys.of(prefix, using, table), tags, schemes)
+        TableTags(TableKeys.of(prefix, database, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     ]
-    return Request(digest, tuple(tables), profile, label, (using,))
+    return Request(digest, tuple(tables), profile, label, (alias_in(database),))
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

@@ -10,6 +10,7 @@ from django.db import models, router
 from django.db.models.sql.compiler import SQLCompiler
 
 from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.connection import cacheops_of
@@ -129,7 +130,7 @@ def sample_tables(samples: Iterable[Sample]) -> tuple[TableTags, ...]:
     found: dict[TableKeys, tuple[set[str], set[str]]] = {}
     for sample in samples:
         for table, tags, schemes in sample.dependencies:
-            keys = TableKeys.of(conf.prefix, sample.database, table)
+            keys = table_keys(sample.database, table)
             names, kinds = found.setdefault(keys, (set(), set()))
             names.update(tags)
             kinds.update(schemes)

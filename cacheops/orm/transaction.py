@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from cacheops.conf import conf
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
 from cacheops.orm.schema import is_tracked
 from cacheops.writing.changes import Changes, ChangeSource
@@ -243,4 +242,4 @@ def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
 
 def wanted_columns(database: str, table: str) -> frozenset[str]:
     """Return the columns whose values a write of this table must tell."""
-    return known_columns(conf.prefix, database, table) if is_tracked(table) else frozenset()
+    return known_columns(database, table) if is_tracked(table) else frozenset()

@@ -12,6 +12,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import connections, models
 from django.views.debug import SafeExceptionReporterFilter
 
+from cacheops.databases import name_of
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, InvalidKey, StoreError
@@ -101,7 +102,7 @@ def look_up_row(region: str, model: type[models.Model], text: str, user: Any) ->
         why = "its profile is None" if profile is None else "its `get` is not one that the cache answers by one key"
         raise NotFound(f"{model._meta.label} can't be looked up by {name}: {why}.")
     label = f"{model._meta.label_lower}:get"
-    request = request_for(plan.plan, [value], database, profile, label)
+    request = request_for(plan.plan, [value], name_of(database), profile, label)
     if request is None:
         raise NotFound(f"{value!r} has no exact encoding, so no entry has it.")
     found = look_up(regions[region], request, profile_for(model, "get"))
@@ -149,9 +150,11 @@ def pasted_request(text: str) -> Request:
     first, *others = text.split()[:MAX_KEYS] or [""]
     entry = parse(first)
     if entry is None or entry.kind != ENTRY or not entry.name:
-        raise NotFound("A key begins as co:{default.app_model}:e:… : paste one, or what keys_of(queryset) returns.")
-    if entry.database not in SPACES and entry.database not in connections:
-        raise NotFound(f"{entry.database} is no database of this project.")
+        raise NotFound("A key begins as co:{default@….app_model}:e:… : paste one, or what keys_of(queryset) returns.")
+    if entry.database not in SPACES and entry.alias not in connections:
+        raise NotFound(f"{entry.alias} is no database of this project.")
+    if entry.database not in SPACES and entry.database != name_of(entry.alias):
+        raise NotFound(f"This key is of another database than the one that {entry.alias!r} leads to now.")
     tables: list[tuple[TableKeys, list[str]]] = []
     for key in others:
         tag = parse(key)
@@ -166,7 +169,7 @@ def pasted_request(text: str) -> Request:
     if tables and tables[0][0] != entry.keys:
         raise NotFound("The first tag is of another table than the entry.")
     made = tuple(TableTags(keys, tuple(names)) for keys, names in tables) or (TableTags(entry.keys, ()),)
-    databases = () if entry.database in SPACES else (entry.database,)
+    databases = () if entry.database in SPACES else (entry.alias,)
     request = Request(entry.name, made, Profile(), "look-up:panel", databases)
     model = model_of(request)
     return request if model is None else request._replace(profile=profile_of(model) or Profile())

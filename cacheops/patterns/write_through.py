@@ -17,12 +17,13 @@ from typing import Any, Generic, TypeVar
 from django.db import models, transaction
 
 from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.encoding import objects
 from cacheops.encoding.rows import FORMAT, Row
 from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.orm.connection import cacheops_of
 from cacheops.profiles import Profile
-from cacheops.protocol.keys import TableKeys, checked_key, digest
+from cacheops.protocol.keys import checked_key, digest
 from cacheops.protocol.tags import tag_name
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
@@ -161,7 +162,7 @@ class WriteThroughCache(Generic[M]):
         return request.keys.entry(request.digest)
 
     def _request(self, pk: int) -> Request:
-        keys = TableKeys.of(conf.prefix, self.using, self.model._meta.db_table)
+        keys = table_keys(self.using, self.model._meta.db_table)
         name = f"{checked_key(self._key(pk))}:{self._layout}"
         tags = TableTags(keys, (tag_name(self._column, {self._column: pk}),), (self._column,))
         return Request(name, (tags,), Profile(timeout=conf.ttl.get_ttl(self._ttl)), self._label, (self.using,))

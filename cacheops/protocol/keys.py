@@ -6,8 +6,9 @@
     PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
     PREFIX:{DB.TABLE}:o          versions that were replaced lately, where readers take outdated entries
 
-DB is the database's alias, so that two databases may hold tables of one name. Tags and registries carry no version of
-the code: during a rollout both versions must see each other's writes. Entries do: their digest begins with it.
+DB is the database's name, ALIAS@IDENTITY (databases.py): test databases, clones and other sites have keys of their own.
+Tags and registries carry no version of the code: during a rollout both versions must see each other's writes. Entries
+do: their digest begins with it.
 
 Keys that belong to no table have the same form, with one of `SPACES` in the place of the database. `parse` is the only
 reader of names.
@@ -26,6 +27,7 @@ from cacheops.exceptions import InvalidKey, shortened
 
 ENTRY, TAG, REGISTRY, LOADER, OUTDATED = "e", "t", "r", "l", "o"  # kinds of a table's keys
 GENERATION = "*"
+IDENTITY = "@"  # between a database's alias and what tells it from others
 
 FUNCTIONS = "-"  # results of cached functions; TABLE is the function's name
 BY_NAME = "+"  # values under keys of a program's own (cache-aside); TABLE is the key's namespace
@@ -80,6 +82,11 @@ def start_of(prefix: str, database: str = "") -> str:
     return f"{prefix}:{{{database}." if database else f"{prefix}:{{"
 
 
+def alias_in(database: str) -> str:
+    """Return the alias of a database by its name in keys."""
+    return database.partition(IDENTITY)[0]
+
+
 class ParsedKey(NamedTuple):
     """A key by its parts. `database` may be one of `SPACES`; `name` is a tag's, a digest, or "" where there is none."""
 
@@ -88,6 +95,11 @@ class ParsedKey(NamedTuple):
     table: str
     kind: str
     name: str
+
+    @property
+    def alias(self) -> str:
+        """The alias of the database, or the space."""
+        return alias_in(self.database)
 
     @property
     def keys(self) -> TableKeys:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connections
 
+from cacheops.databases import name_of
 from cacheops.engine import Component, register_component
 
 # One row, one column: null where there is no such table.
@@ -30,12 +31,13 @@ known_tables = register_component(KnownTables())
 
 def has_table(database: str, table: str) -> bool:
     """Say whether a table of ours is there: a project may not have migrated yet."""
-    if (database, table) in known_tables.seen:
-        return True
     connection: Any = connections[database]
+    seen = name_of(database), table
+    if seen in known_tables.seen:
+        return True
     if _rows(connection, EXISTS[connection.vendor].format(table))[0][0] is None:
         return False
-    known_tables.seen.add((database, table))
+    known_tables.seen.add(seen)
     return True
 
 

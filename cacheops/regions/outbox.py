@@ -14,9 +14,8 @@ from typing import Any
 from django.apps import apps
 from django.db import connections
 
-from cacheops.conf import conf
+from cacheops.databases import name_of, table_keys
 from cacheops.instrumentation.counters import counters
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions.direct_sql import ask, has_table
 from cacheops.stores.base import MarkedTable, Store
 
@@ -34,7 +33,7 @@ class Outbox:
         self._region = region
         self._store = store
         self._seen_at: dict[str, float] = {}  # by database: when it was last found empty, or drained
-        self._applied: set[int] = set()  # rows that this process has applied, but not yet deleted
+        self._applied: set[tuple[str, int]] = set()  # database's name and key of rows that are not deleted yet
         self._local = _Local()
 
     def add(self, database: str, tables: Sequence[str]) -> bool:
@@ -106,20 +105,20 @@ class Outbox:
         return [(row[0], row[1]) for row in ask(database, TABLE, sql, (self._region, last))]
 
     def _apply(self, database: str, rows: Sequence[tuple[int, str]]) -> None:
-        fresh = [row for row in rows if row[0] not in self._applied]
+        name = name_of(database)
+        fresh = [row for row in rows if (name, row[0]) not in self._applied]
         if fresh:
             tables = sorted({table for _, table in fresh})
-            prefix = conf.prefix
             self._store.invalidate(
-                [MarkedTable(TableKeys.of(prefix, database, table), frozenset(), whole=True) for table in tables]
+                [MarkedTable(table_keys(database, table), frozenset(), whole=True) for table in tables]
             )
             counters.delivered(self._region, replayed=len(tables))
-            self._applied.update(key for key, _ in fresh)
+            self._applied.update((name, key) for key, _ in fresh)
         # Not within a transaction: others would wait for the rows that it locks.
         if not connections[database].in_atomic_block and self._store.replicated():
             model: Any = apps.get_model("cacheops", "QueuedInvalidation")
             model.objects.using(database).filter(pk__in=[key for key, _ in rows]).delete()
-            self._applied.difference_update(key for key, _ in rows)
+            self._applied.difference_update((name, key) for key, _ in rows)
 
 
 class _Local(threading.local):

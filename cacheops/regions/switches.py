@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, connections
 
+from cacheops.databases import name_of
 from cacheops.engine import Component, register_component
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.direct_sql import ask
@@ -37,7 +38,7 @@ class Controls(Component):
         self._paused: tuple[str, ...] = ()  # ends of keys' bases
         self._paused_in: dict[str, tuple[str, ...]] = {}  # by database
         self._next_look: dict[str, float] = {}
-        self._applied: dict[str, int] = {}  # by database: the last reset that was done
+        self._applied: dict[str, int] = {}  # by database's name: the last reset that was done
 
     settings_changed = reset
 
@@ -68,12 +69,13 @@ class Controls(Component):
             logger.warning("What administrators have told is not known: %s", error)
             return
         tables = [subject for _, kind, subject in told if kind == PAUSE]
+        name = name_of(database)
         # A prefix may be another for each tenant: the ends of keys say the rest.
-        self._paused_in[database] = tuple(TableKeys.of("", database, table).base for table in tables)
+        self._paused_in[database] = tuple(TableKeys.of("", name, table).base for table in tables)
         self._paused = tuple(end for ends in self._paused_in.values() for end in ends)
         for key, kind, subject in told:
-            if kind == RESET and key > self._applied.get(database, 0):
-                self._applied[database] = key
+            if kind == RESET and key > self._applied.get(name, 0):
+                self._applied[name] = key
                 close_circuit(subject)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cacheops.databases import name_of
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
@@ -16,7 +17,7 @@ def columns_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, 
     single = plan.template.only_tag()
     if single is None or len(single[1].places) != 1:
         return None
-    request = request_for(plan, [values[0]], using, profile, label)
+    request = request_for(plan, [values[0]], name_of(using), profile, label)
     digests = plan.digests(values, label.encode())
     start = f"{single[1].scheme}="
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.exceptions import StoreError
 from cacheops.protocol.keys import TableKeys, parse
 from cacheops.reading.options import bypassed
@@ -46,14 +46,14 @@ def hot_keys(model: type[models.Model], since: float, names: Sequence[str]) -> l
 
 def _naming_columns(model: type[models.Model], using: str) -> dict[tuple[TableKeys, str | None], Any]:
     """Return the columns that name rows of a model, by table and column, each with the unique field that it tells."""
-    own = TableKeys.of(conf.prefix, using, model._meta.db_table)
+    own = table_keys(using, model._meta.db_table)
     found: dict[tuple[TableKeys, str | None], Any] = {
         (own, field.column): field for field in model._meta.concrete_fields if field.unique
     }
     for relation in model._meta.related_objects:
         for field in relation.field, *_through_fields(relation):
             if field.is_relation and field.concrete and field.many_to_one and field.related_model is model:
-                keys = TableKeys.of(conf.prefix, using, field.model._meta.db_table)
+                keys = table_keys(using, field.model._meta.db_table)
                 found[keys, field.column] = field.target_field
     return found
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import models
 
+from cacheops.databases import name_of
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import EncodedRows, Row
 from cacheops.exceptions import UnencodableValue
@@ -101,7 +102,7 @@ class Rows:
         requests: list[Request] = []
         wanted: list[_Names] = []
         for plan, names in plans:
-            made = [request_for(plan, [value], self.using, profile, label) for value in names.values]
+            made = [request_for(plan, [value], name_of(self.using), profile, label) for value in names.values]
             kept = [place for place, request in enumerate(made) if request is not None]
             requests += filter(None, made)
             wanted.append(_Names([names.keys[at] for at in kept], names.attribute, [names.values[at] for at in kept]))

@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 
 from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.exceptions import InvalidationRefused, ServerRefused, StoreError
 from cacheops.instrumentation.counters import MARK, PENDING, counters
-from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
@@ -36,7 +36,7 @@ class Announcement:
         self.database = database
         self.changes = changes
         self.writer = os.urandom(VERSION_BYTES)
-        self._keys = {table: TableKeys.of(conf.prefix, database, table) for table in changes.tables}
+        self._keys = {table: table_keys(database, table) for table in changes.tables}
         self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
         self._began = time.perf_counter()
         self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
@@ -194,12 +194,12 @@ class Announcement:
             )
 
 
-def known_columns(prefix: str, database: str, table: str) -> frozenset[str]:
+def known_columns(database: str, table: str) -> frozenset[str]:
     """Return the columns that any region's queries have conditions on, as far as this process knows.
 
     A region not asked yet is asked. A scheme that appears later makes the write mark the whole table: wider is safe.
     """
-    keys = TableKeys.of(prefix, database, table)
+    keys = table_keys(database, table)
     columns: frozenset[str] = frozenset()
     for region in regions:
         schemes = region.known_schemes(keys)

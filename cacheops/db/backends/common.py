@@ -25,6 +25,11 @@ class CachingWrapper:
         self.cacheops = self.cacheops_class(self)
         self.execute_wrappers.append(self.cacheops.transaction.execute)
 
+    def get_new_connection(self, conn_params: Any) -> Any:
+        driver = super().get_new_connection(conn_params)
+        self.cacheops.identify(driver)
+        return driver
+
     def _commit(self) -> None:
         self.cacheops.transaction.commit(super()._commit)
 
@@ -38,6 +43,8 @@ class CachingWrapper:
         try:
             super().close()
         finally:
+            if self.connection is None:
+                self.cacheops.disconnected()
             if self.connection is None or self.closed_in_transaction:
                 self.cacheops.transaction.rolled_back()
 

@@ -252,11 +252,11 @@ class ShortQuerySet(models.QuerySet[M]):
         self, read: CachedRead, plan: Plan, parameters: list[Any], load: Callable[[], Sequence[Row]]
     ) -> Sequence[Row] | None:
         """Return the rows of a query of a plan; None where it is not cached."""
-        op, database, connection, profile = read
+        op, _, connection, profile = read
         template = plan.template
         if template is None or connection.has_written(template.table_names):
             return None
-        request = request_for(plan, parameters, database, profile, f"{self.model._meta.label_lower}:{op}")
+        request = request_for(plan, parameters, connection.name, profile, f"{self.model._meta.label_lower}:{op}")
         return None if request is None else fetch(request, load)
 
     # --- what is learnt ---------------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ import pytest
 import redis
 from django.test import Client
 
+from cacheops.databases import table_keys
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 from cacheops.panel.polling import answers
 from cacheops.panel.region_page import region_page
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, TableTags
 from tests.integration.deploy.conftest import Node
@@ -66,7 +66,7 @@ def region(servers: Servers, settings: Any) -> Iterator[str]:
 @pytest.fixture
 def monitor(region: str, settings: Any) -> CacheMonitor:
     """Return the monitor of a region that holds an entry with its tags, and figures."""
-    store, keys = regions.local.store, TableKeys.of(settings.CACHEOPS_PREFIX, "default", "devices_device")
+    store, keys = regions.local.store, table_keys("default", "devices_device")
     store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0).result()
     store.fill([EncodedEntry(keys.entry("a"), b"x" * 20_000, 60)]).result()
     counters.hit("devices.device:get", 0.001)

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.exceptions import CommandRefused, InvalidOption
 from cacheops.instrumentation import gauges
 from cacheops.instrumentation.counters import counters
@@ -21,7 +21,6 @@ from cacheops.monitoring.keyspace import group_of
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
 from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_COLUMNS
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, TableTags
 
@@ -71,7 +70,7 @@ def test_the_monitor_tells_what_was_counted(region: str) -> None:
 
 
 def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
-    keys = TableKeys.of(conf.prefix, "default", "devices_device")
+    keys = table_keys("default", "devices_device")
     store = regions[region].store
     store.lease([TableTags(keys, ("serial=1",), ("serial",))], keys.loader("a"), 60, 0).result()
     for digest, size in (("a", 100), ("b", 50_000)):
@@ -89,7 +88,7 @@ def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
 @pytest.mark.parametrize(
     ("key", "parts"),
     [
-        ("co:{default.devices_device}:e:x", ("devices.device", "entries")),
+        ("co:{default@aB3-_x9Z.devices_device}:e:x", ("devices.device", "entries")),
         ("co:{default.unknown}:t:*", ("unknown", "tags")),
         ("co:{metrics.m-1}:s", ("metrics", "metrics")),
         ("something", ("other", "other")),

@@ -10,13 +10,13 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from cacheops.databases import table_keys
 from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.invalidation import invalidate_model
 from cacheops.models import Control
 from cacheops.panel import switches
 from cacheops.panel.entry_page import look_up_row
 from cacheops.patterns import CacheAsideManager
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.regions.switches import Controls, controls
 from cacheops.stores.base import TableTags
@@ -141,7 +141,7 @@ def test_a_pause_reaches_other_processes_and_ends_by_itself(
     other = Controls()  # what another process knows
     switches.pause(Device, 60, "ann")
     device_table = Device._meta.db_table
-    tables = [TableTags(TableKeys.of(settings.CACHEOPS_PREFIX, "default", device_table), ())]
+    tables = [TableTags(table_keys("default", device_table), ())]
     assert look_up_row("us-east-1", Device, str(cached.device.pk), cached.root).key.startswith(tables[0].keys.base)
     assert other.hold(["default"], tables)
     assert not other.hold(["default"], [])

@@ -10,10 +10,10 @@ from django.db import connection
 from django.test import Client
 
 from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.instrumentation.counters import counters
 from cacheops.patterns.aside import CacheAsideManager
 from cacheops.patterns.write_through import WriteThroughCache
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.testing import assert_hits
@@ -142,7 +142,7 @@ def test_no_key_but_those_of_caches_and_generations_is_purged(region: Server) ->
 
 
 def test_a_mark_from_before_the_snapshot_stays(region: Server) -> None:
-    table = MarkedTable(TableKeys.of(conf.prefix, "default", "testapp_author"), frozenset(), whole=True)
+    table = MarkedTable(table_keys("default", "testapp_author"), frozenset(), whole=True)
     regions.local.store.mark([table], b"a-writer", 600).result()
     region.go_back(lambda: None)
     caches[REGION].get("anything")
@@ -152,7 +152,7 @@ def test_a_mark_from_before_the_snapshot_stays(region: Server) -> None:
 def test_nothing_is_leased_while_a_writers_mark_may_be_lost(region: Server, author: Author) -> None:
     """The writer has marked on the server that was lost, and commits only now."""
     named(author.pk)
-    table = MarkedTable(TableKeys.of(conf.prefix, "default", "testapp_author"), frozenset(), whole=True)
+    table = MarkedTable(table_keys("default", "testapp_author"), frozenset(), whole=True)
     store, writer = regions.local.store, b"a-writer"
     region.go_back(lambda: store.mark([table], writer, conf.mark_seconds).result())
 

@@ -7,6 +7,7 @@ from django.db.backends.postgresql import base, operations
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.db.backends.utils import CursorWrapper
 from psycopg import ClientCursor
+from psycopg.errors import InsufficientPrivilege, UndefinedFunction
 from psycopg.pq import TransactionStatus
 
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
@@ -16,6 +17,12 @@ from cacheops.orm.transaction import Statement
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
 IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
+
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-CONTROLDATA
+IDENTITY_SQL = """
+    SELECT system_identifier, oid FROM pg_control_system(), pg_database WHERE datname = current_database()
+"""
+NAME_SQL = "SELECT datname, oid FROM pg_database WHERE datname = current_database()"
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -50,6 +57,21 @@ class Connection(CachedConnection):
 
     def forget_isolation(self) -> None:
         self._isolation = None
+
+    def identity(self, driver: Any) -> tuple[Any, ...]:
+        """Return the cluster's identifier, which replicas have too, and the database's number in it.
+
+        Where the role may not ask for the former, or the server has none, the database's name takes its place.
+        """
+        autocommit, driver.autocommit = driver.autocommit, True  # no transaction is left open
+        try:
+            with driver.cursor() as cursor:
+                return tuple(cursor.execute(IDENTITY_SQL).fetchone())
+        except (InsufficientPrivilege, UndefinedFunction):
+            with driver.cursor() as cursor:
+                return tuple(cursor.execute(NAME_SQL).fetchone())
+        finally:
+            driver.autocommit = autocommit
 
     def driver_in_transaction(self) -> bool:
         return IDLE < self.wrapper.connection.pgconn.transaction_status < UNKNOWN

@@ -1,5 +1,8 @@
 """The database engine `cacheops.db.backends.sqlite3`: Django's, whose reads and writes pass the cache."""
 
+import os
+import uuid
+from pathlib import Path
 from typing import Any
 
 from django.db.backends.sqlite3 import base, operations
@@ -7,6 +10,8 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from cacheops.db.backends.common import CachingWrapper, ScriptWatching
 from cacheops.orm.connection import CachedConnection
+
+PROCESS = uuid.uuid4()  # tells databases in memory from those of other processes
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -22,6 +27,23 @@ class WatchedDebugCursor(ScriptWatching, CursorDebugWrapper):
 
 
 class Connection(CachedConnection):
+    @property
+    def name(self) -> str:
+        """The database's name in keys. A forked child has a copy of a database in memory, hence keys of its own."""
+        name = super().name
+        return f"{name}-{os.getpid()}" if self.wrapper.is_in_memory_db() else name
+
+    def identity(self, driver: Any) -> tuple[Any, ...]:
+        """Return the file's number, which it has under any path; in memory, the name that connections share it by."""
+        path = driver.execute("PRAGMA database_list").fetchone()[2]  # of "main"; "" in memory
+        if path:
+            file = Path(path).stat()
+            return file.st_dev, file.st_ino
+        return (PROCESS, uuid.uuid4() if self.is_private() else self.wrapper.settings_dict["NAME"])
+
+    def is_private(self) -> bool:
+        return self.wrapper.is_in_memory_db() and "cache=shared" not in self.wrapper.settings_dict["NAME"]
+
     def uses_snapshots(self) -> bool:
         return True  # any transaction of SQLite does
 

@@ -8,10 +8,9 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.db.transaction import atomic
 
-from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.instrumentation.counters import counters
 from cacheops.orm import optimistic_save
-from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from tests.clients import until
 from tests.integration.cacheops.races.actors import Actor, Gate
@@ -184,7 +183,7 @@ def test_a_condition_that_this_process_has_not_heard_of():
         return dict(Book.objects.filter(status="draft").values_list("pk", "title"))
 
     assert drafts()[1] == "Title 0"
-    keys = TableKeys.of(conf.prefix, "default", "testapp_book")
+    keys = table_keys("default", "testapp_book")
     regions.local.set_schemes(keys, frozenset({"shelf_id"}))
     rename(book)
     assert drafts()[1] == "new"

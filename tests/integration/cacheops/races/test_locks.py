@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.exceptions import CommandRefused
 from cacheops.instrumentation.counters import counters
 from cacheops.profiles import Profile, profile_of
@@ -32,7 +32,7 @@ def _locks_do_not_run_out(settings: Any) -> None:
 
 
 def table() -> TableKeys:
-    return TableKeys.of(conf.prefix, "default", "testapp_book")
+    return table_keys("default", "testapp_book")
 
 
 def request(number: int = 1, **options: Any) -> Request:

@@ -4,9 +4,9 @@ import pytest
 from django.db import OperationalError
 from django.db.transaction import atomic
 
-from cacheops.conf import conf
+from cacheops.databases import table_keys
 from cacheops.instrumentation.counters import counters
-from cacheops.protocol.keys import LOADER, TableKeys
+from cacheops.protocol.keys import LOADER
 from cacheops.reading import fetch
 from cacheops.regions import regions
 from cacheops.stores.base import TableTags
@@ -75,7 +75,7 @@ def test_a_table_has_no_room_for_another_condition(monkeypatch):
     """The very read that finds it out is filled, and depends on the whole table."""
     region = regions.local
     monkeypatch.setattr(region, "full", set())
-    keys = TableKeys.of(conf.prefix, "default", "testapp_book")
+    keys = table_keys("default", "testapp_book")
     schemes = tuple(f"column{number}" for number in range(MAX_SCHEMES))
     assert isinstance(region.store.lease([TableTags(keys, (), schemes)], "", 60.0, 0.0).result(), bytes)
     counters.reset()
@@ -232,7 +232,7 @@ def test_the_registry_is_lost_before_a_write():
 
 def lose_registry() -> None:
     """Lose a table's registry in the store, and in what this process remembers of it."""
-    keys = TableKeys.of(conf.prefix, "default", "testapp_book")
+    keys = table_keys("default", "testapp_book")
     store = regions.local.store
     if store.remote:
         assert store.delete([keys.registry]) == 1

@@ -1,0 +1,205 @@
+"""Which database keys belong to: the server's own, not what the settings call it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, connections
+from django.db.transaction import atomic
+from psycopg import sql
+
+from cacheops.databases import known_names, name_of, table_keys
+from cacheops.db.backends.sqlite3.base import DatabaseWrapper as SQLite
+from cacheops.engine import Engine
+from cacheops.models import QueuedInvalidation
+from cacheops.queryset import CachedQuerySet
+from cacheops.regions import regions
+from cacheops.regions.outbox import TABLE
+from tests.testapp.models import Author
+
+SCRATCH = "cacheops_scratch"
+
+
+@contextmanager
+def server() -> Iterator[psycopg.Connection[Any]]:
+    """Connect to the server's own database, from which others are made."""
+    given = connection.get_connection_params()
+    names = {name: given[name] for name in ("host", "port", "user", "password") if name in given}
+    with psycopg.connect(dbname="postgres", autocommit=True, **names) as found:
+        yield found
+
+
+def make(template: str = "template1") -> None:
+    with server() as found:
+        found.execute(f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
+        found.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(SCRATCH), sql.Identifier(template))
+        )
+
+
+@pytest.fixture
+def scratch(transactional_db: None) -> Iterator[None]:
+    make()
+    yield
+    with server() as found:
+        found.execute(f"DROP DATABASE {SCRATCH} WITH (FORCE)")
+
+
+@contextmanager
+def led_to(**settings: str) -> Iterator[Any]:
+    """Let the alias `default` of this thread lead elsewhere, as another process with these settings would."""
+    outer, made = connections["default"], connection.copy()
+    made.settings_dict.update(settings)
+    connections["default"] = made
+    try:
+        yield made
+    finally:
+        made.close()
+        connections["default"] = outer
+
+
+def write_unseen(wrapper: Any, statement: str) -> None:
+    """Write as what does not know of the cache."""
+    with wrapper.cursor() as cursor:
+        cursor.cursor.execute(statement)
+
+
+def names_of_authors() -> list[str]:
+    return [author.name for author in CachedQuerySet(Author).order_by("name")]
+
+
+@pytest.fixture
+def authors(transactional_db: None) -> Iterator[None]:
+    yield
+    Author.objects.all().delete()
+
+
+class TestPostgreSQL:
+    def test_a_copy_of_a_database_has_entries_of_its_own(self, scratch, authors):
+        Author.objects.create(name="original")
+        connection.close()  # nobody may be connected to a template
+        make(template=str(connection.settings_dict["NAME"]))
+        with led_to(NAME=SCRATCH):
+            Author.objects.all().update(name="copy")
+            assert names_of_authors() == ["copy"]
+        assert names_of_authors() == ["original"]
+        with led_to(NAME=SCRATCH):
+            assert names_of_authors() == ["copy"]
+
+    def test_rows_of_two_outboxes_with_one_key_are_both_applied(self, scratch, authors):
+        Author.objects.create(name="old")
+        connection.close()
+        make(template=str(connection.settings_dict["NAME"]))
+        for settings in ({}, {"NAME": SCRATCH}):
+            with led_to(**settings) as made:
+                made.ensure_connection()
+                assert names_of_authors() == ["old"]
+                write_unseen(made, "UPDATE testapp_author SET name = 'new'")
+                values = f"(1, '{regions.local.name}', 'testapp_author', now())"
+                write_unseen(made, f'INSERT INTO {TABLE} (id, region, "table", created_at) VALUES {values}')
+                regions.local.outbox.recheck()
+                with atomic():  # in which rows are applied, and not deleted
+                    assert names_of_authors() == ["new"]
+        QueuedInvalidation.objects.all().delete()
+
+    def test_a_database_made_anew_under_its_name_is_another(self, scratch):
+        with led_to(NAME=SCRATCH):
+            before = name_of("default")
+        make()
+        with led_to(NAME=SCRATCH) as made:
+            assert name_of("default") == before  # as it was told before, until it connects
+            other = connection.copy()
+            other.settings_dict.update(NAME=SCRATCH)
+            assert other.cacheops.name == before
+            made.ensure_connection()
+            assert name_of("default") != before
+            assert other.cacheops.name == name_of("default")  # another thread's, which has not connected
+
+    def test_one_database_is_one_by_whatever_address(self, transactional_db):
+        expected = name_of("default")
+        with server() as found:
+            folder = found.execute("SHOW unix_socket_directories").fetchone()[0].partition(",")[0]
+        hosts = ["localhost", "127.0.0.1", *([folder] if folder else [])]
+        for host in hosts:
+            with Engine().in_use(), led_to(HOST=host):
+                assert name_of("default") == expected
+
+    def test_a_role_that_may_not_ask_for_the_cluster(self, scratch):
+        with led_to(NAME=SCRATCH) as made, made.cursor() as cursor:
+            cursor.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+            cursor.execute("DROP ROLE IF EXISTS cacheops_guest")
+            cursor.execute("CREATE ROLE cacheops_guest LOGIN PASSWORD 'guest'")
+        try:
+            with led_to(NAME=SCRATCH, USER="cacheops_guest", PASSWORD="guest") as made:
+                found = name_of("default")
+                assert found.startswith("default@")
+                assert made.connection.info.transaction_status.name == "IDLE"
+            make()
+            with Engine().in_use(), led_to(NAME=SCRATCH):
+                assert name_of("default") != found
+        finally:
+            with server() as found:
+                found.execute("DROP ROLE cacheops_guest")
+
+    def test_a_hit_needs_no_connection(self, authors):
+        Author.objects.create(name="one")
+        assert names_of_authors() == names_of_authors() == ["one"]
+        connection.close()
+        assert names_of_authors() == ["one"]
+        assert connection.connection is None or not connection.queries
+
+    def test_a_connection_is_asked_once_and_no_query_is_counted(self, transactional_db, django_assert_num_queries):
+        with Engine().in_use(), led_to() as made, django_assert_num_queries(0, connection=made):
+            assert name_of("default") == name_of("default")
+
+
+@pytest.mark.django_db
+class TestSQLite:
+    @staticmethod
+    def wrapper(name: str | Path, alias: str = "file") -> SQLite:
+        settings = {
+            **connections["default"].settings_dict,
+            "ENGINE": "cacheops.db.backends.sqlite3",
+            "NAME": str(name),
+            "OPTIONS": {},
+        }
+        return SQLite(settings, alias)
+
+    def test_a_file_is_one_database_under_any_path(self, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path / "one")
+        one, link, other = (self.wrapper(tmp_path / name) for name in ("one", "link", "other"))
+        for made in (one, link, other):
+            made.ensure_connection()
+        assert one.cacheops.name == link.cacheops.name != other.cacheops.name
+        for made in (one, link, other):
+            made.close()
+
+    def test_databases_in_memory_are_each_connection_s_own(self):
+        one, other = self.wrapper(":memory:"), self.wrapper(":memory:")
+        assert one.cacheops.name != other.cacheops.name
+        assert one.cacheops.name == one.cacheops.name
+
+    def test_shared_memory_is_one_database_in_one_process(self):
+        name = "file:memorydb_x?mode=memory&cache=shared"
+        one, other = self.wrapper(name), self.wrapper(name)
+        assert one.cacheops.name == other.cacheops.name
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:  # its copy of the memory goes its own ways
+            os.write(writing, one.cacheops.name.encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 100).decode() != one.cacheops.name
+
+
+def test_an_engine_that_knows_nothing_asks(transactional_db):
+    expected = name_of("default")
+    with Engine().in_use():
+        assert known_names.of == {}
+        with led_to():
+            assert name_of("default") == expected
+    assert f":{{{expected}.t}}:" in table_keys("default", "t").base
