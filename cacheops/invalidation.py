@@ -8,7 +8,7 @@ from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
 from cacheops.orm.transaction import silenced
 from cacheops.protocol.keys import TAG, parse, start_of
-from cacheops.regions import regions
+from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import Announcement, known_columns
@@ -51,13 +51,22 @@ def invalidate_database(database: str) -> None:
 
 
 def invalidate_all() -> None:
-    """Invalidate every entry: of all models in all databases, of functions, views and fragments."""
+    """Invalidate every entry: of all models in all databases, of functions, views and fragments.
+
+    Raise StoreUnavailable, at the end, for regions that don't answer.
+    """
     _invalidate_tables(list(models_by_table()), cached_databases())
-    for region in regions:
-        for batch in region.store.scan(start_of(conf.prefix)):
-            tags = [key for key in map(parse, batch) if key and key.kind == TAG]
-            if tags:
-                region.store.invalidate([MarkedTable(tag.keys, frozenset({tag.name})) for tag in tags])
+    regions.invalidate(_invalidate_tags)
+
+
+def _invalidate_tags(region: Region) -> int:
+    """Renew every tag that a region holds; return how many."""
+    found = 0
+    for batch in region.store.scan(start_of(conf.prefix)):
+        tags = [key for key in map(parse, batch) if key and key.kind == TAG]
+        if tags:
+            found += region.store.invalidate([MarkedTable(tag.keys, frozenset({tag.name})) for tag in tags])
+    return found
 
 
 def cached_databases() -> list[str]:

@@ -113,10 +113,9 @@ class CachedFunction(Generic[P, R]):
         return request.keys.entry(request.digest)
 
     def invalidate_call(self, call: Any) -> None:
-        """Make all variants of a call misses."""
+        """Make all variants of a call misses. Raise StoreUnavailable, at the end, for regions that don't answer."""
         own = MarkedTable(self._table(), frozenset({self.keys.call_digest(call)}))
-        for region in regions:
-            region.store.invalidate([own])
+        regions.invalidate(lambda region: region.store.invalidate([own]))
 
     def _table(self) -> TableKeys:
         return TableKeys.of(conf.prefix, FUNCTIONS, self.keys.name)

@@ -13,7 +13,7 @@ from cacheops.conf import conf
 from cacheops.decorators.functions import packed_or_none
 from cacheops.encoding import objects
 from cacheops.encoding.rows import Row
-from cacheops.exceptions import InvalidKey, StoreError, StoreUnavailable, shortened
+from cacheops.exceptions import InvalidKey, shortened
 from cacheops.instrumentation import request_stats
 from cacheops.orm.samples import RowsOf, Sample, SampleLike, sample_databases, sample_tables
 from cacheops.profiles import Profile
@@ -114,7 +114,7 @@ class CacheAsideManager:
         where a region does not answer: it may go on with the old value until that ends by its time.
         """
         keys = keys_of(key)
-        return _in_every_region(lambda region: _forget(region, {keys: [key]})) > 0
+        return regions.invalidate(lambda region: _forget(region, {keys: [key]})) > 0
 
     def invalidate_pattern(self, pattern: str) -> int:
         """Make all keys that match a pattern a miss, in every region; return how many entries were there.
@@ -124,7 +124,7 @@ class CacheAsideManager:
         """
         if not isinstance(pattern, str) or not pattern:
             raise InvalidKey(f"A pattern must be text that is not empty, not {shortened(pattern)}.")
-        return _in_every_region(lambda region: _forget_pattern(region, pattern))
+        return regions.invalidate(lambda region: _forget_pattern(region, pattern))
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -176,20 +176,6 @@ def namespace(key: str) -> str:
 def keys_of(key: str) -> TableKeys:
     """Return the place of a key. Raise InvalidKey."""
     return TableKeys.of(conf.prefix, BY_NAME, namespace(checked_key(key)))
-
-
-def _in_every_region(forget: Callable[[Region], int]) -> int:
-    """Call for each region; return the largest number. Raise StoreUnavailable, at the end, for those without answer."""
-    found, failed = 0, []
-    for region in regions:
-        try:
-            with region.guard(urgent=True):
-                found = max(found, forget(region))
-        except StoreError as error:
-            failed.append(f"{region.name} ({error})")
-    if failed:
-        raise StoreUnavailable(f"These regions could not be told of an invalidation: {', '.join(failed)}.")
-    return found
 
 
 def _forget(region: Region, found: Mapping[TableKeys, Sequence[str]]) -> int:

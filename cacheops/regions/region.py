@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from cacheops.backends import MemoryCache, RegionCache
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
-from cacheops.exceptions import InvalidOption, StoreUnavailable
+from cacheops.exceptions import InvalidOption, StoreError, StoreUnavailable
 from cacheops.protocol.keys import GENERATION, TAG, TableKeys
 from cacheops.redis import servers
 from cacheops.redis.identity import KeySet, add_key_sets
@@ -133,6 +133,22 @@ class RegionHandler(Component):
 
     def __iter__(self) -> Iterator[Region]:
         return (self[name] for name in conf.regions)
+
+    def invalidate(self, act: Callable[[Region], int]) -> int:
+        """Have `act` invalidate in every region; return the largest number that it returns.
+
+        Raise StoreUnavailable, when all others are done, for those that could not be told.
+        """
+        found, failed = 0, []
+        for region in self:
+            try:
+                with region.guard(urgent=True):
+                    found = max(found, act(region))
+            except StoreError as error:
+                failed.append(f"{region.name} ({error})")
+        if failed:
+            raise StoreUnavailable(f"These regions could not be told of an invalidation: {', '.join(failed)}.")
+        return found
 
     def reset(self) -> None:
         """Forget the stores: their settings have changed."""

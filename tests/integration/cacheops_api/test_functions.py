@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -10,10 +11,16 @@ from django.test import RequestFactory
 from django.utils.decorators import method_decorator
 from django.views.generic import View
 
-from cacheops import bypassed, cache_read, cached, cached_as, cached_view, cached_view_as
-from cacheops.exceptions import InvalidKey, InvalidOption
+from cacheops import bypassed, cache_read, cached, cached_as, cached_view, cached_view_as, invalidate_all
+from cacheops.exceptions import InvalidKey, InvalidOption, StoreUnavailable
+from cacheops.regions import regions
 from locations.models import Location
 
+NOWHERE = {
+    "BACKEND": "cacheops.backends.RegionCache",
+    "LOCATION": ["redis://127.0.0.1:1", "redis://127.0.0.1:1"],
+    "OPTIONS": {"CLIENT_CLASS": "cacheops.backends.PairClient"},
+}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -49,6 +56,27 @@ def test_invalidating_one_call_leaves_the_others() -> None:
     for name in ("a", "b"):
         named(name)
     assert calls == ["a", "b", "a"]
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize("everything", [False, True])
+def test_all_regions_that_answer_are_told_and_the_others_are_named(settings: Any, everything: bool) -> None:
+    home = settings.CACHEOPS_LOCAL_REGION
+    settings.CACHES = {**settings.CACHES, "nowhere": NOWHERE}
+    settings.CACHEOPS_REGIONS = ("nowhere", home)
+    calls = []
+
+    @cached(timeout=60, key=f"all_regions_that_answer_are_told_{everything}")
+    def number() -> int:
+        calls.append(1)
+        return len(calls)
+
+    assert (number(), number()) == (1, 1)
+    failures = regions["nowhere"].breaker.failures
+    with pytest.raises(StoreUnavailable, match="nowhere"):
+        invalidate_all() if everything else number.invalidate()
+    assert regions["nowhere"].breaker.failures > failures
+    assert number() == 2
 
 
 def test_a_result_follows_its_sample(harbor: Location) -> None:
