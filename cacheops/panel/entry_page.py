@@ -25,12 +25,10 @@ from cacheops.protocol.keys import ENTRY, GENERATION, SPACES, TAG, TableKeys, pa
 from cacheops.protocol.tags import VERSION_BYTES, versions_in
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.lookup import valid_entry
-from cacheops.reading.policy import Bypass, decide_entry, profile_for
+from cacheops.reading.policy import Bypass, decide_entry, profile_for, region_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
-from cacheops.regions.switches import controls
 from cacheops.stores.base import TableTags, marks_in
-from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming.replica import cached_alias
 
 MAX_KEYS = 300  # in a pasted text
@@ -199,7 +197,7 @@ def look_up(region: Region, request: Request, decision: Profile | Bypass | None)
         except CorruptEntry:
             found.why = "The bytes under this key are no entry: a reader counts a miss and fills it anew."
     found.tags = tag_states(request, values[1:], found.entry)
-    bypass = decision if isinstance(decision, Bypass) else region_bypass(region, request)
+    bypass = decision if isinstance(decision, Bypass) else region_bypass(region, request.databases, request.tables)
     if bypass is None:
         judge(found, request, values)
     else:
@@ -254,13 +252,6 @@ def judge(found: Found, request: Request, values: Sequence[bytes | None]) -> Non
         found.why = f"The tag {name} is gone: a write took it away, or it was evicted."
     else:
         found.why = f"A write changed {name} after the entry was filled."
-
-
-def region_bypass(region: Region, request: Request) -> Bypass | None:
-    """Return why a read would not ask this region, None where it would."""
-    if controls.hold(request.databases, request.tables):
-        return Bypass.PAUSED
-    return Bypass.CIRCUIT if region.breaker.state is CircuitState.OPEN else None
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from cacheops.models import Control
 from cacheops.monitoring.stats import model_label
 from cacheops.reading.options import bypassed
 from cacheops.regions.direct_sql import has_table
-from cacheops.regions.switches import PAUSE, RESET, TABLE, close_circuit, controls
+from cacheops.regions.switches import PAUSE, RESET, TABLE, close_circuit, switches
 
 logger = logging.getLogger("cacheops")
 
@@ -54,7 +54,7 @@ def pause(model: type[models.Model], seconds: float, by: str, reason: str = "") 
     for database in databases():
         Control.objects.using(database).filter(kind=PAUSE, subject=table).delete()
         Control.objects.using(database).create(kind=PAUSE, subject=table, until=until, by=by, reason=reason)
-    controls.look_again()
+    switches.recheck()
     return until
 
 
@@ -63,7 +63,7 @@ def resume(model: type[models.Model]) -> bool:
     ended = 0
     for database in databases():
         ended += Control.objects.using(database).filter(kind=PAUSE, subject=table_of(model)).delete()[0]
-    controls.look_again()
+    switches.recheck()
     return ended > 0
 
 

@@ -17,10 +17,10 @@ from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT
 from cacheops.reading.lease import Lease, fill_nowait, take_free_leases
 from cacheops.reading.load import count_bypass
 from cacheops.reading.lookup import due_early, valid_entry
+from cacheops.reading.policy import region_bypass
 from cacheops.reading.reader import LoadMany, Rows, current_reader
 from cacheops.reading.request import Request, coarsen_all_if_full, databases_of
 from cacheops.regions import Region, regions
-from cacheops.regions.switches import controls
 from cacheops.stores.base import Refusal
 
 
@@ -51,7 +51,8 @@ class _Batch:
 
     def rows(self) -> list[Rows]:
         error: StoreError | None = None
-        if not controls.hold(self.databases, [table for request in self.requests for table in request.tables]):
+        tables = [table for request in self.requests for table in request.tables]
+        if region_bypass(self.region, self.databases, tables) is None:
             try:
                 with self.region.guard():
                     missing = self._look_up(range(len(self.requests)))

@@ -1,10 +1,10 @@
 """Whether a read may be answered from the cache: one decision for queries, patterns, warming and the panel.
 
 A decision is the profile that the read is cached by, or the reason why it goes to the database. What depends on the
-region (a paused model, an open circuit) is decided later, where the region is asked.
+region is decided last, when it is to be asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,10 @@ from django.db.models import Model
 from cacheops.conf import conf
 from cacheops.profiles import Profile, profile_of
 from cacheops.reading.options import QueryOptions, is_bypassed
+from cacheops.regions import Region
+from cacheops.regions.switches import switches
+from cacheops.stores.base import TableTags
+from cacheops.stores.circuit_breaker import CircuitState
 
 
 class Bypass(StrEnum):
@@ -107,3 +111,10 @@ def _connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
     return Bypass.SNAPSHOT if connection.has_snapshot() else None
+
+
+def region_bypass(region: Region, databases: Sequence[str], tables: Sequence[TableTags]) -> Bypass | None:
+    """Return why a read does not ask this region, None where it may. Whether it may probe is for the region's guard."""
+    if switches.is_paused(databases, tables):
+        return Bypass.PAUSED
+    return Bypass.CIRCUIT if region.breaker.state is CircuitState.OPEN else None

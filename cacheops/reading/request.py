@@ -37,8 +37,9 @@ class Request(NamedTuple):
 
     def key_list(self) -> list[str]:
         """Return the entry's key and the keys of all that it depends on."""
-        found = [self.entry]
-        for table in self.tables:
+        tables = self.tables
+        found = [tables[0].keys.entry(self.digest)]
+        for table in tables:
             found += table.key_list()
         return found
 

@@ -1,6 +1,6 @@
-"""What administrators tell every process of every region: do not cache a table for now; try a region again.
+"""The switches of administrators, for every process of every region: pause a model; close a region's circuit.
 
-The words stand in the database that the processes share, as the queue's rows do: a region that is away could not pass
+They stand in the database that the processes share, as the queue's rows do: a region that is away could not pass
 them on. A process looks for them with its cached reads, at most once a second, before it asks its region or breaker.
 Invalidation does not look here: writes go on marking what is paused.
 """
@@ -27,14 +27,14 @@ LOOK_SECONDS = 1.0  # between two looks of a process: how late a pause may come
 NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
 
 
-class Controls(Component):
-    """What this process was last told."""
+class Switches(Component):
+    """The switches as this process last read them."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Know nothing, and look at the next read."""
+        """Reset; the next read looks again."""
         self._paused: tuple[str, ...] = ()  # ends of keys' bases
         self._paused_in: dict[str, tuple[str, ...]] = {}  # by database
         self._next_look: dict[str, float] = {}
@@ -42,8 +42,8 @@ class Controls(Component):
 
     settings_changed = reset
 
-    def hold(self, databases: Sequence[str], tables: Sequence[TableTags]) -> bool:
-        """Say whether a read of these tables is to go past the cache. Looks at what is told when it is time to."""
+    def is_paused(self, databases: Sequence[str], tables: Sequence[TableTags]) -> bool:
+        """Return whether one of these tables is paused. Reads the switches of the databases, once a second."""
         now = time.monotonic()
         for database in databases:
             if self._next_look.get(database, 0.0) < now:
@@ -52,8 +52,8 @@ class Controls(Component):
         paused = self._paused
         return bool(paused) and any(table.keys.base.endswith(paused) for table in tables)
 
-    def look_again(self) -> None:
-        """Have the next read look: something was told just now."""
+    def recheck(self) -> None:
+        """Read the switches again at the next read: one was changed just now."""
         self._next_look.clear()
 
     def _look(self, database: str) -> None:
@@ -88,4 +88,4 @@ def close_circuit(name: str) -> bool:
     return False
 
 
-controls = register_component(Controls())
+switches = register_component(Switches())

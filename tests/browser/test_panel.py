@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from cacheops.models import Control
 from cacheops.monitoring.recorder import flusher
 from cacheops.panel.polling import answers
-from cacheops.regions.switches import controls
+from cacheops.regions.switches import switches
 from devices.models import Device
 from tests.browser.conftest import NARROW, WIDE, Visit
 from users.models import User
@@ -26,7 +26,7 @@ AUDIT = Path(__file__).with_name("audit.js").read_text()
 def panel(visit: Visit) -> Visit:
     """Return a window in which an administrator has signed in, with something cached and counted."""
     User.objects.filter(username="ann").update(is_staff=True, is_superuser=True)
-    controls.reset()
+    switches.reset()
     Control.objects.all().delete()
     for _ in range(30):
         Device.objects.get(serial="XYZ-000")

@@ -11,7 +11,7 @@ from django.test import Client
 
 from cacheops.models import Control
 from cacheops.panel.polling import answers
-from cacheops.regions.switches import controls
+from cacheops.regions.switches import switches
 from devices.models import Device, Kind
 from locations.models import Location
 from users.models import User
@@ -39,7 +39,7 @@ def world(db: None, settings: Any) -> World:
     device = Device.objects.create(
         location=place, serial="H-1", name="Quay thermometer", kind=Kind.THERMOMETER, metric="temperature"
     )
-    controls.reset()
+    switches.reset()
     return World(root, device, settings.CACHEOPS_PREFIX)
 
 
@@ -70,4 +70,4 @@ def staff(world: World) -> SignIn:
 def _nothing_told(db: None) -> Any:
     yield
     Control.objects.all().delete()
-    controls.reset()
+    switches.reset()

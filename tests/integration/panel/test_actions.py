@@ -10,15 +10,16 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from cacheops import RowsOf
 from cacheops.databases import table_keys
 from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.invalidation import invalidate_model
 from cacheops.models import Control
-from cacheops.panel import switches
 from cacheops.panel.entry_page import look_up_row
-from cacheops.patterns import CacheAsideManager
+from cacheops.panel.switches import pause, pauses
+from cacheops.patterns import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
-from cacheops.regions.switches import Controls, controls
+from cacheops.regions.switches import Switches, switches
 from cacheops.stores.base import TableTags
 from cacheops.stores.circuit_breaker import CircuitState
 from devices.models import Device
@@ -35,6 +36,14 @@ def read(world: World) -> str:
     with collect_request_stats() as stats:
         Device.objects.get(pk=world.device.pk)
     return "hit" if stats.hits else "miss" if stats.misses else "bypass"
+
+
+def batch_bypasses(world: World) -> int:
+    """Return how many reads of a batch that depends on the device went past the cache."""
+    entry = AsideEntry("device:7:batch", (RowsOf(Device, {"id": world.device.pk}),))
+    with collect_request_stats() as stats:
+        CacheAsideManager().get_or_set_many([entry], lambda keys: dict.fromkeys(keys, "value"))
+    return stats.bypasses
 
 
 def verdict(world: World, region: str = "us-east-1") -> str:
@@ -123,6 +132,7 @@ def test_a_paused_model_is_read_from_the_database_and_still_invalidated(cached: 
     act(root, "pause", model="devices.device", seconds=60, reason="Strange values")
     assert [read(cached), read(cached)] == ["bypass", "bypass"]
     assert verdict(cached) == "bypass"
+    assert [batch_bypasses(cached), batch_bypasses(cached)] == [1, 1]
     for page in ("", "models/", "look-up/", "actions/", "regions/us-west-2/", "actions/warm/"):
         content = root.get(PANEL + page).content.decode()
         assert "devices.device is not cached until" in content
@@ -138,23 +148,23 @@ def test_a_pause_reaches_other_processes_and_ends_by_itself(
     cached: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cacheops.regions.switches.LOOK_SECONDS", 60.0)
-    other = Controls()  # what another process knows
-    switches.pause(Device, 60, "ann")
+    other = Switches()  # what another process knows
+    pause(Device, 60, "ann")
     device_table = Device._meta.db_table
     tables = [TableTags(table_keys("default", device_table), ())]
     assert look_up_row("us-east-1", Device, str(cached.device.pk), cached.root).key.startswith(tables[0].keys.base)
-    assert other.hold(["default"], tables)
-    assert not other.hold(["default"], [])
+    assert other.is_paused(["default"], tables)
+    assert not other.is_paused(["default"], [])
     Control.objects.update(until=timezone.now() - timedelta(seconds=1))
-    assert other.hold(["default"], tables), "it looks now and then, not with each read"
-    other.look_again()
-    assert not other.hold(["default"], tables)
+    assert other.is_paused(["default"], tables), "it looks now and then, not with each read"
+    other.recheck()
+    assert not other.is_paused(["default"], tables)
 
 
 def test_another_pause_replaces_the_first(world: World) -> None:
-    switches.pause(Device, 3600, "ann")
-    until = switches.pause(Device, 60, "bob", "sooner")
-    (found,) = switches.pauses()
+    pause(Device, 3600, "ann")
+    until = pause(Device, 60, "bob", "sooner")
+    (found,) = pauses()
     assert (found.model, found.until, found.by, found.reason) == ("devices.device", until, "bob", "sooner")
 
 
@@ -172,14 +182,14 @@ def test_a_circuit_is_closed_here_and_in_other_processes(world: World, root: Cli
         breaker.failed()
         breaker._next_try = None
     breaker._next_try = time.monotonic() + 60
-    controls.reset()  # as in a process that has not looked yet
+    switches.reset()  # as in a process that has not looked yet
     read(world)
     assert breaker.state is CircuitState.CLOSED
     for _ in range(breaker.failure_threshold):
         breaker.failed()
         breaker._next_try = None
     breaker._next_try = time.monotonic() + 60
-    controls.look_again()
+    switches.recheck()
     read(world)
     assert breaker.state is CircuitState.OPEN, "one word closes it once"
     breaker.reset()

@@ -8,7 +8,10 @@ import pytest
 
 from cacheops.profiles import Profile
 from cacheops.reading.options import NOCACHE, QueryOptions, bypassed
-from cacheops.reading.policy import Bypass, Source, decide, decide_entry, profile_for
+from cacheops.reading.policy import Bypass, Source, decide, decide_entry, profile_for, region_bypass
+from cacheops.regions import Region
+from cacheops.stores.circuit_breaker import CacheCircuitBreaker
+from cacheops.stores.memory import MemoryStore
 from tests.testapp.models import Book
 
 
@@ -93,3 +96,13 @@ def test_reasons_are_sentences() -> None:
     for reason in Bypass:
         assert reason[0].isupper()
         assert reason.endswith(".")
+
+
+def test_a_region_is_not_asked_while_its_circuit_is_open() -> None:
+    now = [100.0]
+    region = Region("memory", MemoryStore("policy"), CacheCircuitBreaker(1, 60.0, lambda: now[0]))
+    assert region_bypass(region, (), ()) is None
+    region.breaker.failed()
+    assert region_bypass(region, (), ()) is Bypass.CIRCUIT
+    now[0] += 60.0
+    assert region_bypass(region, (), ()) is None  # one reader may probe: its guard says which
