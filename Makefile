@@ -60,7 +60,7 @@ faults: $(INSTALLED_DEV) ## the same, each fault by itself for some minutes
 	done
 
 soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
-	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/integration/cacheops/test_machine.py -x
+	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/cacheops/orm/test_machine.py -x
 
 bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

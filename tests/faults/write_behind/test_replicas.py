@@ -12,7 +12,7 @@ from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.cache import WriteBehindCache
 from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
-from tests.integration.write_behind.conftest import Note, Sink
+from tests.cacheops.patterns.write_behind.conftest import Note, Sink
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import caches_from_environment
 

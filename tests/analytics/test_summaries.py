@@ -1,0 +1,103 @@
+"""What the analytics and the overview answer: never to who may not see it, and what they ask makes sense."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from analytics.overview import overview
+from analytics.selectors import Selection
+from analytics.summaries import Question, analytics_summary
+from devices.models import Device, Reading, Status
+from devices.services import MAX_VALUE
+from devices.spans import SPANS
+from locations.models import Location, Membership
+from tests.analytics.conftest import NEWEST
+from users.models import User
+
+
+def test_a_window_of_the_past_ends_at_the_newest_reading(readings) -> None:
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["24h"], "UTC"))
+    assert not summary.present
+    assert summary.up_to == NEWEST
+    assert summary.count == sum(bucket.count for bucket in summary.buckets) > 0
+
+
+@pytest.mark.parametrize("hours", [1, 23])
+def test_a_window_with_readings_ends_now_without_asking_the_devices(hours: int, readings) -> None:
+    now = NEWEST + timedelta(hours=hours)
+    Device.objects.update(last_seen=None)  # it would say that nothing was ever sent
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["24h"], "UTC"), now)
+    assert summary.present
+    assert summary.up_to == now
+    assert summary.count > 0
+
+
+def test_the_largest_values_can_be_summed_up(readings) -> None:
+    Reading.objects.update(value=MAX_VALUE)
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["24h"], "UTC"))
+    assert {bucket.average for bucket in summary.buckets} == {MAX_VALUE}
+
+
+def test_an_empty_window_ends_now_where_devices_were_heard_within_it(readings) -> None:
+    now = timezone.now()
+    Device.objects.update(last_seen=now - timedelta(minutes=5))  # the readings themselves may still be on their way
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["24h"], "UTC"), now)
+    assert summary.present
+    assert summary.count == 0
+
+
+def test_the_overview_adds_up(readings) -> None:
+    harbor = Location.objects.get(code="harbor")
+    quiet, off, *_ = Device.objects.filter(location=harbor).order_by("serial")
+    Device.objects.filter(pk=quiet.pk).update(last_seen=NEWEST - timedelta(hours=4))
+    Device.objects.filter(pk=off.pk).update(status=Status.OFFLINE)
+    Device.objects.filter(metric="temperature").exclude(pk=off.pk).update(current_value=20)
+    found = overview(None)
+    assert (found.location_count, found.counts.total, found.counts.active, found.counts.offline) == (2, 6, 5, 1)
+    assert (found.silent, found.attention_total) == (1, 2)
+    assert [state.reason for state in found.attention] == ["offline", "silent"]  # the one heard last comes first
+    assert [state.serial for state in found.attention] == [off.serial, quiet.serial]
+    assert found.present == NEWEST
+    assert [location.values for region in found.regions for location in region.locations] == [{"temperature": 20}] * 2
+    assert overview((harbor.pk,)).counts.total == 3
+    assert overview(()).location_count == 0
+
+
+def test_a_new_membership_is_seen_at_once(readings, client) -> None:
+    harbor, ridge = Location.objects.order_by("code")
+    user = User.objects.create_user("ann")
+    membership = Membership.objects.create(user=user, location=harbor)
+    client.force_login(user)
+    assert b"Ridge" not in client.get("/").content
+    Membership.objects.create(user=user, location=ridge)
+    assert b"Ridge" in client.get("/").content
+    membership.delete()
+    assert b"Harbor" not in client.get("/").content
+    assert b"Harbor" not in client.get("/analytics/").content
+
+
+def test_the_csv_holds_the_windows_buckets(readings, admin_client) -> None:
+    answer = admin_client.get("/analytics.csv?metric=temperature&window=30d")
+    head, *rows = answer.content.decode().splitlines()
+    assert answer["Content-Type"].startswith("text/csv")
+    assert 'filename="temperature-30d-20161121T0500Z.csv"' in answer["Content-Disposition"]
+    assert head == "start,metric,unit,average,minimum,maximum,readings,devices"
+    summary = analytics_summary(Question(Selection("temperature"), SPANS["30d"], "America/New_York"))
+    assert len(rows) == len(summary.buckets) == 30
+    start, metric, unit, average, *_, count, devices = rows[0].split(",")
+    first = summary.buckets[0]
+    assert (start, metric, unit) == (first.start.isoformat(), "temperature", "°C")
+    assert (float(average), int(count), int(devices)) == (first.average, first.count, first.devices)
+
+
+def test_devices_reporting_are_counted(readings, admin_client) -> None:
+    page = admin_client.get("/analytics/?metric=device_count&window=30d")
+    assert page.context["summary"].devices == 6
+    row = admin_client.get("/analytics.csv?metric=device_count&window=30d").content.decode().splitlines()[-1]
+    assert row.split(",")[2:] == ["devices", "6.0", "6.0", "6.0", row.split(",")[6], "6"]
+
+
+@pytest.mark.parametrize("query", ["metric=evil", "location=evil", "kind=evil", "window=evil", "until=evil"])
+def test_a_question_that_makes_no_sense_is_the_usual_one(query: str, readings, admin_client) -> None:
+    assert admin_client.get(f"/analytics.csv?{query}").content == admin_client.get("/analytics.csv").content

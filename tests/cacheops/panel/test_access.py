@@ -1,0 +1,135 @@
+"""Who may see the panel, and what looking at it does: nothing."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from cacheops.models import Control
+from cacheops.panel.actions import ACTIONS
+from devices.models import Device
+from tests.cacheops.panel.conftest import PANEL, SignIn, World
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+PAGES = ["", "models/", "look-up/", "actions/", "regions/us-east-1/", "regions/us-west-2/?span=24h"]
+FILLED_IN = {
+    "invalidate-object": "?model=devices.device&pk=serial=H-1",
+    "invalidate-model": "?model=devices.device",
+    "invalidate-pattern": "?pattern=device:7:*",
+    "invalidate-all": "",
+    "warm": "?target=devices.Device&region=us-east-1&top=5",
+    "pause": "?model=devices.device&seconds=60",
+    "resume": "?model=devices.device",
+    "reset-breaker": "?region=us-west-2",
+}
+
+
+def actions() -> list[str]:
+    return [f"actions/{slug}/{FILLED_IN[slug]}" for slug in ACTIONS]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *actions()])
+def test_staff_without_the_permission_get_403(staff: SignIn, page: str) -> None:
+    client = staff("devices.view_device", "cacheops.invalidate_all", "cacheops.pause_caching")
+    assert client.get(PANEL + page).status_code == 403
+    assert client.post(PANEL + page).status_code == 403
+
+
+@pytest.mark.parametrize("slug", ACTIONS)
+def test_who_may_look_may_not_change_anything(staff: SignIn, slug: str) -> None:
+    client = staff("cacheops.view_panel")
+    assert client.get(PANEL).status_code == 200
+    assert client.get(f"{PANEL}actions/{slug}/{FILLED_IN[slug]}").status_code == 403
+    assert client.post(f"{PANEL}actions/{slug}/").status_code == 403
+    assert "/actions/" not in client.get(PANEL).content.decode()
+
+
+@pytest.mark.parametrize("slug", ACTIONS)
+def test_each_action_has_its_permission(staff: SignIn, slug: str) -> None:
+    client = staff("cacheops.view_panel", f"cacheops.{ACTIONS[slug].permission}")
+    assert client.get(f"{PANEL}actions/{slug}/").status_code == 200
+    others = [other for other in ACTIONS.values() if other.permission != ACTIONS[slug].permission]
+    assert {client.get(f"{PANEL}actions/{other.slug}/").status_code for other in others} == {403}
+
+
+def test_people_who_are_not_of_the_staff_are_sent_to_sign_in(world: World) -> None:
+    response = Client().get(PANEL)
+    assert response.status_code == 302
+    assert "sign-in" in response["Location"] or "login" in response["Location"]
+
+
+def test_a_part_makes_a_browser_that_was_signed_out_load_the_page(world: World) -> None:
+    client = Client()
+    client.force_login(world.root)
+    client.cookies.clear()
+    response = client.get(PANEL, headers={"HX-Request": "true"})
+    assert "HX-Refresh" in response.headers or response.status_code == 302
+
+
+@pytest.mark.parametrize("page", actions())
+def test_looking_changes_nothing(root: Client, page: str) -> None:
+    before = list(Device.objects.values_list("pk", "name"))
+    response = root.get(PANEL + page)
+    assert response.status_code == 200
+    assert response.context["confirm"] is True
+    assert b'method="post"' in response.content
+    assert response.context["effects"]
+    assert not re.search("[{}]", " ".join(response.context["effects"]))
+    assert not Control.objects.exists()
+    assert not LogEntry.objects.exists()
+    assert list(Device.objects.values_list("pk", "name")) == before
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_to_look_at_take_no_post(root: Client, page: str) -> None:
+    assert root.post(PANEL + page).status_code == 405
+
+
+@pytest.mark.parametrize("slug", ACTIONS)
+def test_an_action_needs_the_token_of_the_page(world: World, slug: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.root)
+    assert client.post(f"{PANEL}actions/{slug}/", {"model": "devices.device", "seconds": 60}).status_code == 403
+    assert not LogEntry.objects.exists()
+    assert not Control.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["regions/nowhere/", "models/?region=nowhere", "actions/nothing/"])
+def test_what_is_not_there_is_not_found(root: Client, page: str) -> None:
+    assert root.get(PANEL + page).status_code == 404
+
+
+class Inline(HTMLParser):
+    """Collects what a strict content security policy stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        if tag in ("script", "style") and "src" not in names:
+            self.found.append(tag)
+        self.found += [name for name in names if name == "style" or re.match("on[a-z]", name) or name.startswith("x-")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "look-up/?model=devices.device&pk=serial=H-1", *actions()])
+def test_the_panels_own_part_of_a_page_holds_no_script_and_no_style(root: Client, page: str, world: Any) -> None:
+    response = root.get(PANEL + page, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert "HX-Request" in response["Vary"]
+    parser = Inline()
+    parser.feed(response.content.decode())
+    assert parser.found == []
+    assert b"<html" not in response.content
+
+
+def test_the_change_page_leads_to_the_cache_state(root: Client, staff: SignIn, world: World) -> None:
+    change = f"/admin/devices/device/{world.device.pk}/change/"
+    link = f"{PANEL}look-up/?model=devices.device&amp;pk={world.device.pk}"
+    assert link in root.get(change).content.decode()
+    assert link not in staff("devices.view_device").get(change).content.decode()

@@ -1,0 +1,104 @@
+"""Who may call, how often a token's use is written, and what those get who may not."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from locations.models import Location
+from tests.xyzsite.api.conftest import Caller
+from users.models import ApiToken, User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_user("ada", "ada@example.org", "secret", first_name="Ada")
+
+
+def refused(response: Any, challenge: str = 'Bearer realm="api"') -> bool:
+    error = response.json()["error"]
+    assert response["WWW-Authenticate"] == challenge
+    return response.status_code == 401 and error["code"] == "unauthorised"
+
+
+def test_a_stranger_is_refused_in_json(stranger: Caller) -> None:
+    assert refused(stranger.get("/me"))
+    assert refused(stranger.post("/readings", {}))
+
+
+def test_a_token_names_its_owner(ada: User) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    document = Caller(secret).get("/me").document
+    assert (document["username"], document["name"], document["memberships"]) == ("ada", "Ada", [])
+
+
+@pytest.mark.parametrize("header", ["Bearer xyz_wrong", "Bearer", "Bearer ", "Basic YTpi", "Bearer \x00\xff"])
+def test_a_wrong_header_is_refused_though_the_session_is_right(ada: User, header: str) -> None:
+    client = Client(headers={"Authorization": header})
+    client.force_login(ada)
+    assert client.get("/api/me").status_code == 401
+
+
+def test_an_unknown_token_says_so(stranger: Caller) -> None:
+    assert refused(Caller("xyz_wrong").get("/me"), 'Bearer realm="api", error="invalid_token"')
+
+
+def test_an_expired_token_is_refused(ada: User) -> None:
+    _, secret = ApiToken.issue(ada, "phone", expires_at=timezone.now() + timedelta(hours=1))
+    assert Caller(secret).get("/me").status_code == 200
+    ApiToken.objects.update(expires_at=timezone.now())
+    assert Caller(secret).get("/me").status_code == 401
+
+
+def test_an_inactive_owner_is_refused(ada: User) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    client = Client()
+    client.force_login(ada)
+    User.objects.update(is_active=False)
+    assert Caller(secret).get("/me").status_code == 401
+    assert client.get("/api/me").status_code == 401
+
+
+@pytest.mark.uncached
+def test_a_token_s_use_is_written_once_a_minute(ada: User, django_assert_num_queries: Any) -> None:
+    token, secret = ApiToken.issue(ada, "phone")
+    caller = Caller(secret)
+    with django_assert_num_queries(3):  # the token, its use, the memberships
+        caller.get("/me")
+    token.refresh_from_db()
+    assert token.last_used_at is not None
+    assert timezone.now() - token.last_used_at < timedelta(minutes=1)
+    with django_assert_num_queries(2):
+        caller.get("/me")
+    ApiToken.objects.update(last_used_at=timezone.now() - timedelta(minutes=1))
+    with django_assert_num_queries(3):
+        caller.get("/me")
+
+
+def test_a_session_reads_without_and_writes_with_a_csrf_token(ada: User, harbour: Location) -> None:
+    User.objects.update(is_staff=True)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ada)
+    assert client.get("/api/me").json()["username"] == "ada"
+    body = {"serial": "A-1", "name": "A", "location": "harbour", "kind": "barometer", "metric": "pressure"}
+    response = client.post("/api/devices", body, content_type="application/json")
+    assert response.status_code == 403
+    assert "X-CSRFToken" in response.json()["error"]["message"]
+    client.get("/api/docs")  # sets the cookie
+    token = client.cookies["csrftoken"].value
+    response = client.post("/api/devices", body, content_type="application/json", headers={"X-CSRFToken": token})
+    assert response.status_code == 201
+
+
+def test_a_stranger_who_writes_is_told_to_sign_in_not_of_csrf(db: None) -> None:
+    assert refused(Client(enforce_csrf_checks=True).post("/api/readings", {}, content_type="application/json"))
+
+
+def test_answers_are_not_kept_by_caches(ada: User, stranger: Caller) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    for response in (Caller(secret).get("/me"), stranger.get("/me"), stranger.get("/nothing")):
+        assert response["Cache-Control"] == "no-store"
