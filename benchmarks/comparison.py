@@ -96,7 +96,7 @@ def empty(process: PeerProcess, servers: Servers) -> None:
     if process.peer == CLUSTER:
         process.ask("empty_region")
     elif process.peer != PLAIN:
-        servers.redis(process.peer.database).flushdb()
+        servers.empty(process.peer.database)
 
 
 def clean(operation: str, process: PeerProcess) -> None:

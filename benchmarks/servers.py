@@ -11,11 +11,13 @@ from pathlib import Path
 import redis
 
 from benchmarks.awake import kept_awake
+from cacheops.redis import identity
 from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, Options
 from xyzsite.localregions.programs import find_postgres, find_redis
 
+REDIS_DATABASES = 16  # as installed
 REDIS_SETTINGS = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--hz", "10")
 
 
@@ -30,6 +32,12 @@ class Servers:
     def redis(self, database: int) -> redis.Redis:
         """Return a client of one of the databases of the Redis server."""
         return redis.Redis(port=self.redis_port, db=database)
+
+    def empty(self, database: int) -> None:
+        """Empty a database, and say so: it need not be told from one that has lost its data."""
+        client = self.redis(database)
+        client.flushdb()
+        identity.begin(client)
 
 
 @contextlib.contextmanager
@@ -61,7 +69,10 @@ def _started(fsync: bool) -> Iterator[Servers]:
             "PostgreSQL": f"{program}, TCP on loopback, fsync {'on (as installed)' if fsync else 'off'}",
             "Redis": f"{store}, one server, TCP on loopback",
         }
-        yield Servers(postgres.url(chosen["postgres"]), chosen["redis"], described)
+        found = Servers(postgres.url(chosen["postgres"]), chosen["redis"], described)
+        for database in range(REDIS_DATABASES):
+            found.empty(database)
+        yield found
     finally:
         for process in started:
             processes.end(process.pid, processes.started_at(process.pid))

@@ -71,11 +71,10 @@ def measure(started: servers.Servers, rounds: int) -> dict[str, Any]:
         "again": warmed,
     }
     found: dict[str, list[float]] = {name: [] for name in ways}
-    client = started.redis(REDIS_DATABASE)
     for number in range(rounds + 1):
         for name, way in ways.items():
             if name != "again":
-                client.flushdb()
+                started.empty(REDIS_DATABASE)
             speed = way()
             if number:  # the first round connects and makes plans
                 found[name].append(speed)

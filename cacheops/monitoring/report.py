@@ -53,6 +53,7 @@ REGION_COLUMNS: Columns = (
     ("of limit", lambda state: human_bytes(state.memory_limit) if state.memory_limit else NONE),
     ("p50", lambda state: duration(now(state).look_up.p50)),
     ("p99", lambda state: duration(now(state).look_up.p99)),
+    ("purged 24 h", lambda state: str(state.day.recoveries) if state.day else NONE),  # servers, after a restart
 )
 NODE_COLUMNS: Columns = (
     ("node", lambda node: node.server or NONE),

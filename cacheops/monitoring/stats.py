@@ -122,6 +122,11 @@ class Usage:
     def total(self) -> Reads:
         return merged(self._counts.values())
 
+    @property
+    def recoveries(self) -> int:
+        """How many servers were purged after they had come back, or were new."""
+        return self.events.get("recovery", {}).get("servers", 0)
+
     def total_counts(self) -> Counts:
         """Return the sums behind `total`, by the names under which they were counted."""
         sums: Counts = {}

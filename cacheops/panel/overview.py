@@ -58,6 +58,11 @@ class Card:
         return self.state.day.total if self.state.day else Reads()
 
     @property
+    def recoveries(self) -> int:
+        """How many servers have come back and were purged, in the last 24 hours."""
+        return self.state.day.recoveries if self.state.day else 0
+
+    @property
     def rate_severity(self) -> str:
         return rate_severity(self.now.hit_rate)
 

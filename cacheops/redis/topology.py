@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -110,11 +111,16 @@ class Servers(ABC):
 
         Return how many are new. Raise StoreUnavailable, CommandRefused.
         """
-        replicas = [info for info in self.infos() if info.get("role") == "slave"]
-        try:
+
+        def note() -> int:
+            replicas = [info for info in self.infos() if info.get("role") == "slave"]
             return sum(identity.note_replicas(node, self.options.cluster, replicas) for node in self.primaries())
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
+
+        started = time.monotonic()
+        try:
+            return note()
+        except DRIVER_ERRORS as error:  # after a fail-over a replica may still be taken for the primary
+            return self.policy.call(note, lambda *_: self.refresh(), self.refresh_soon, error, started)
 
     def begin(self) -> bool:
         """Record that the servers are empty and new; return whether all of them are. For who has made them."""

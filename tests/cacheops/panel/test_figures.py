@@ -133,6 +133,13 @@ def test_a_region_shows_nodes_keys_and_pool(counted: World, root: Client) -> Non
     assert f"{fleet.pool_in_use:,} in use, {fleet.pool_idle:,} idle of {fleet.pool_limit:,}" in content
 
 
+def test_a_server_that_was_purged_after_a_restart_is_shown(world: World, root: Client) -> None:
+    counters.event("recovery", servers=1, keys=20)
+    flusher.flush()
+    for page in (PANEL, f"{PANEL}regions/us-east-1/"):
+        assert "Servers purged after a restart" in root.get(page).content.decode()
+
+
 @pytest.mark.usefixtures("dead_west")
 def test_a_region_that_is_away_is_told_and_the_others_are_shown(world: World, root: Client) -> None:
     QueuedInvalidation.objects.all().delete()  # what other tests could not tell a region
