@@ -11,7 +11,7 @@ from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing.changes import Changes, ChangeSource
-from cacheops.writing.intent import Announcement, known_columns
+from cacheops.writing.intent import WriteIntent, known_columns
 
 no_invalidation = silenced
 
@@ -91,6 +91,6 @@ def _apply(database: str, changes: Changes) -> None:
     if isinstance(connection, CachedConnection) and connection.in_transaction():
         connection.transaction.changes.update(changes)
         connection.transaction.mark_raw()
-    announcement = Announcement(database, changes)
-    announcement.mark()
-    announcement.clear()
+    intent = WriteIntent(database, changes)
+    intent.mark()
+    intent.clear()

@@ -32,7 +32,7 @@ from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
 from cacheops.orm.transaction import is_silenced
 from cacheops.regions import regions
 from cacheops.writing.changes import Changes, ChangeSource
-from cacheops.writing.intent import Announcement
+from cacheops.writing.intent import WriteIntent
 
 EXACT_TYPES = (int, str, uuid.UUID, dt.date, type(None))  # and subclasses: bool, datetime
 SAFE_SHARE = 0.5  # of a mark's time: the statement gives up when so much has passed
@@ -144,26 +144,26 @@ def _run(compiler: Any, guess: dict[str, Any]) -> bool:
     """Mark, and compile the statement meanwhile; then run it."""
     changes = Changes()
     changes.add_rows(compiler.table, [guess], ChangeSource.SAVE)
-    announcement = Announcement(compiler.using, changes)
+    intent = WriteIntent(compiler.using, changes)
     try:
-        missed = announcement.reach_begin()
+        missed = intent.place_nowait()
         try:
             sql, parameters = compiler.as_sql()
         except EmptyResultSet:
             sql, parameters = "", ()
         reached = not missed() and sql != ""
     except BaseException:
-        announcement.withdraw()
+        intent.cancel()
         raise
-    done = reached and _execute(compiler, announcement, guess, sql, parameters)
+    done = reached and _execute(compiler, intent, guess, sql, parameters)
     if done:
-        announcement.clear()
+        intent.clear()
     else:
-        announcement.withdraw()
+        intent.cancel()
     return done
 
 
-def _execute(compiler: Any, announcement: Announcement, guess: dict[str, Any], sql: str, parameters: Any) -> bool:
+def _execute(compiler: Any, intent: WriteIntent, guess: dict[str, Any], sql: str, parameters: Any) -> bool:
     """Run the statement with its checks; return whether the row was changed. After other errors the marks stand."""
     connection, table = compiler.connection, compiler.table
     checks, values = _checks(connection, table, guess)
@@ -177,7 +177,7 @@ def _execute(compiler: Any, announcement: Announcement, guess: dict[str, Any], s
             return cursor.fetchone() is not None
     except (OperationalError, InterfaceError) as error:
         if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
-            announcement.withdraw()
+            intent.cancel()
         raise
     except DatabaseError as error:  # the long way will tell, if it is the caller's
         if getattr(error.__cause__, "sqlstate", None) == REFUSED:

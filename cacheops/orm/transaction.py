@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
 from cacheops.orm.schema import is_tracked
 from cacheops.writing.changes import Changes, ChangeSource
-from cacheops.writing.intent import Announcement, known_columns
+from cacheops.writing.intent import WriteIntent, known_columns
 
 if TYPE_CHECKING:
     from cacheops.orm.connection import CachedConnection
@@ -52,7 +52,7 @@ class Transaction:
         self.changes = Changes()
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
-        self._raw_marks: list[Announcement] = []  # of a transaction that Django has not begun
+        self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
         self._save: SaveInProgress | None = None
         self._begun = True  # False at the start of a transaction that is ours
 
@@ -124,14 +124,14 @@ class Transaction:
         if not changes:
             commit()
             return
-        announcement = Announcement(self.database, changes)
+        intent = WriteIntent(self.database, changes)
         try:
-            announcement.mark()
+            intent.mark()
         except BaseException:
             # Django rolls back by itself after errors of the database only.
             self.wrapper.rollback()
             raise
-        cleared_after(announcement, commit)
+        cleared_after(intent, commit)
         self._clear_raw()
 
     def rolled_back(self) -> None:
@@ -150,24 +150,24 @@ class Transaction:
         if not self.changes or not self.connection.in_raw_transaction():
             return
         changes, self.changes = self.changes, Changes()
-        announcement = Announcement(self.database, changes)
+        intent = WriteIntent(self.database, changes)
         try:
-            announcement.mark()
+            intent.mark()
         except BaseException:
             self.changes = changes
             raise
-        self._raw_marks.append(announcement)
+        self._raw_marks.append(intent)
 
     def _clear_raw(self) -> None:
         marks, self._raw_marks = self._raw_marks, []
-        for announcement in marks:
-            announcement.clear()
+        for intent in marks:
+            intent.clear()
 
     def _all_changes(self) -> Changes:
         """Return what the open transaction has changed, marked or not."""
         changes = Changes()
-        for announcement in self._raw_marks:
-            changes.update(announcement.changes)
+        for intent in self._raw_marks:
+            changes.update(intent.changes)
         changes.update(self.changes)
         return changes
 
@@ -217,16 +217,16 @@ class Transaction:
                 changes.add_table(table, ChangeSource.RAW_SQL)
         if not changes:
             return run()
-        announcement = Announcement(self.database, changes)
-        announcement.mark()
-        result = cleared_after(announcement, run)
+        intent = WriteIntent(self.database, changes)
+        intent.mark()
+        result = cleared_after(intent, run)
         if not self.connection.in_transaction():
             self.changes = Changes()
             self._clear_raw()
         return result
 
 
-def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
+def cleared_after(intent: WriteIntent, commit: Callable[[], Any]) -> Any:
     """Commit, and take the marks off where the outcome is known."""
     try:
         result = commit()
@@ -234,9 +234,9 @@ def cleared_after(announcement: Announcement, commit: Callable[[], Any]) -> Any:
         # It may have been committed all the same, or will be: the marks stand until their deadline.
         raise
     except BaseException:
-        announcement.clear()
+        intent.clear()
         raise
-    announcement.clear()
+    intent.clear()
     return result
 
 

@@ -17,7 +17,7 @@ from cacheops.reading.reader import Load, current_reader
 from cacheops.reading.request import Request, coarsen_if_full
 from cacheops.reading.stale import outdated_rows
 from cacheops.regions import Region, regions
-from cacheops.regions.hotkeys import usage
+from cacheops.regions.hotkeys import hotkeys
 from cacheops.stores.base import Refusal
 
 MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one sends for its lease at once
@@ -42,9 +42,9 @@ def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None
     `lock`: one reader loads at a time and others wait for it, where the profile says so.
     """
     region = regions.local
-    usage.left -= 1
-    if usage.left < 0:
-        usage.sample(region, request.tables)
+    hotkeys.left -= 1
+    if hotkeys.left < 0:
+        hotkeys.record(region, request.tables)
     if region.full:
         request = coarsen_if_full(region, request)
     if region_bypass(region, request.databases, request.tables) is not None:

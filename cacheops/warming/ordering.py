@@ -13,7 +13,7 @@ from cacheops.exceptions import StoreError
 from cacheops.protocol.keys import TableKeys, parse
 from cacheops.reading.options import bypassed
 from cacheops.regions import regions
-from cacheops.regions.hotkeys import used_since
+from cacheops.regions.hotkeys import hotkeys
 from cacheops.warming.replica import cached_alias
 
 PAGE = 5000  # keys asked for at a time
@@ -31,7 +31,7 @@ def hot_keys(model: type[models.Model], since: float, names: Sequence[str]) -> l
     found: Counter[tuple[str, Any]] = Counter()  # by the unique field's name and value
     for name in names:
         try:
-            used = used_since(regions[name], since)
+            used = hotkeys.top(regions[name], since)
         except StoreError:  # a cluster that does not answer
             continue
         for tag_key, count in used.items():

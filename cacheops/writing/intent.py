@@ -29,8 +29,8 @@ logger = logging.getLogger("cacheops")
 CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
 
 
-class Announcement:
-    """One writer's marks in all regions."""
+class WriteIntent:
+    """The marks of one transaction in all regions."""
 
     def __init__(self, database: str, changes: Changes) -> None:
         self.database = database
@@ -44,16 +44,16 @@ class Announcement:
 
     def mark(self) -> None:
         """Mark in all regions at once. Raise InvalidationRefused in strict mode where one can't be told."""
-        missed = self.reach()
+        missed = self.place()
         if missed:
             self._not_told(missed)
 
-    def reach(self) -> list[Region]:
-        """Mark in all regions at once; return those that could not be told."""
-        return self.reach_begin()()
+    def place(self) -> list[Region]:
+        """Mark in all regions at once; return the regions that failed."""
+        return self.place_nowait()()
 
-    def reach_begin(self) -> Callable[[], list[Region]]:
-        """Send marks to all regions; the call returned hears the answers, and returns those that could not be told."""
+    def place_nowait(self) -> Callable[[], list[Region]]:
+        """Send marks to all regions; the call returned awaits the replies, and returns the regions that failed."""
         hear = self._mark_round({region: self._first_tables(region) for region in regions})
 
         def missed() -> list[Region]:
@@ -145,7 +145,7 @@ class Announcement:
     def _not_told(self, missed: Sequence[Region]) -> None:
         names = ", ".join(region.name for region in missed)
         if conf.on_unreachable == "strict":
-            self.withdraw()
+            self.cancel()
             raise InvalidationRefused(
                 f"The write was not committed: its invalidation could not be placed in {names}. Try again when the "
                 "region answers, or set CACHEOPS_ON_UNREACHABLE = 'queue'."
@@ -160,7 +160,7 @@ class Announcement:
 
         Nobody waits for it: the commit is done, and a reader that finds a mark still standing reads the database.
         """
-        self.withdraw()
+        self.cancel()
         for region in self._missed:
             region.outbox.recheck()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
@@ -169,7 +169,7 @@ class Announcement:
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
             )
 
-    def withdraw(self) -> None:
+    def cancel(self) -> None:
         """Take the marks off, nothing having been changed."""
         for name, tables in self._marked.items():
             region = regions[name]

@@ -14,7 +14,7 @@ from cacheops.reading.reader import Load
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing import intent
-from cacheops.writing.intent import Announcement
+from cacheops.writing.intent import WriteIntent
 
 
 def pause_sometimes(random_: random.Random, share: float, most: float) -> None:
@@ -39,7 +39,7 @@ def pause_loaders(random_: random.Random, share: float, most: float) -> None:
     fetch.load_and_fill = paused_load_and_fill
 
 
-class AfterCommit(Announcement):
+class AfterCommit(WriteIntent):
     """Wrong: nothing is announced before the commit, and what depends on the rows is invalidated after it."""
 
     def mark(self) -> None:
@@ -57,8 +57,8 @@ class AfterCommit(Announcement):
 def use_after_commit() -> None:
     from cacheops.orm import transaction
 
-    intent.Announcement = AfterCommit  # type: ignore[misc]
-    transaction.Announcement = AfterCommit  # type: ignore[attr-defined]
+    intent.WriteIntent = AfterCommit  # type: ignore[misc]
+    transaction.WriteIntent = AfterCommit  # type: ignore[attr-defined]
 
 
 def use_versions_at_fill() -> None:

@@ -14,7 +14,7 @@ from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import outbox, regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.writing.changes import Changes
-from cacheops.writing.intent import Announcement
+from cacheops.writing.intent import WriteIntent
 from tests.clients import until
 from tests.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
@@ -218,6 +218,6 @@ def test_a_refusal_is_an_answer(settings, monkeypatch):
 
     with monkeypatch.context() as full, atomic():
         full.setattr(region.store, "mark", lambda *args: Failed(CommandRefused("out of memory")))
-        Announcement("default", changes).mark()
+        WriteIntent("default", changes).mark()
     assert region.breaker.state is CircuitState.CLOSED
     QueuedInvalidation.objects.all().delete()

@@ -8,8 +8,8 @@ from django.core.cache import caches
 
 from cacheops.exceptions import UnencodableValue
 from cacheops.panel import overview
-from cacheops.regions import Region, hotkeys, regions
-from cacheops.regions.hotkeys import usage
+from cacheops.regions import Region, regions
+from cacheops.regions.hotkeys import hotkeys
 from cacheops.stores.circuit_breaker import CircuitState
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
@@ -37,8 +37,8 @@ def back(settings: Any) -> Region:
 
 def test_a_sampled_read(back: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     """The read before which the sample is sent finds the region back."""
-    monkeypatch.setattr(hotkeys, "TELL_SECONDS", 0.0)
-    usage.settings_changed()
+    monkeypatch.setattr("cacheops.regions.hotkeys.SEND_SECONDS", 0.0)
+    hotkeys.settings_changed()
     Book.objects.get(pk=1)
     assert back.breaker.state is CircuitState.CLOSED
     assert is_hit("default", lambda: Book.objects.get(pk=1))

@@ -243,12 +243,12 @@ def lose_registry() -> None:
 
 def test_a_dead_writers_mark_ends(settings, monkeypatch):
     """A writer that dies between its commit and its clear is in the way until its deadline; nobody reads the past."""
-    from cacheops.writing.intent import Announcement
+    from cacheops.writing.intent import WriteIntent
 
     settings.CACHEOPS_MARK_SECONDS = 0.5
     assert title() == "Title 0"
     with monkeypatch.context() as dying:
-        dying.setattr(Announcement, "clear", lambda self: None)
+        dying.setattr(WriteIntent, "clear", lambda self: None)
         rename("new")
     counters.reset()
     assert title() == "new"

@@ -15,7 +15,7 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry
 from cacheops.writing.changes import Changes
-from cacheops.writing.intent import Announcement
+from cacheops.writing.intent import WriteIntent
 from devices.models import Device
 from tests.cacheops.panel.conftest import PANEL, SignIn, World
 from users.models import User
@@ -63,13 +63,13 @@ def test_a_writer_under_way_makes_it_a_bypass(world: World) -> None:
     Device.objects.get(pk=world.device.pk)
     changes = Changes()
     changes.add_rows("devices_device", [{"id": world.device.pk, "location_id": 1, "serial": "H-1"}], "update")
-    announcement = Announcement("default", changes)
-    announcement.mark()
+    intent = WriteIntent("default", changes)
+    intent.mark()
     found = look(world)
     assert found.verdict == "bypass"
     assert "writer" in found.why
     assert "pending" in {tag.state for tag in found.tags}
-    announcement.clear()
+    intent.clear()
     assert look(world).verdict == "miss"
 
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from cacheops import bypassed
 from cacheops.regions import regions
-from cacheops.regions.hotkeys import usage, used_since
+from cacheops.regions.hotkeys import hotkeys
 from cacheops.warming import Reads, fanout, ordering, recent_runs, register_warmer, registry, runner
 from cacheops.warming.registry import rows_of
 from cacheops.warming.runner import Pace
@@ -115,8 +115,8 @@ def test_the_most_used_come_first_and_are_chosen(settings, books_count):
         Book.objects.get(pk=3)
     for _ in range(3):
         list(Book.objects.filter(author_id=2))
-    usage.tell(regions.local)
-    until(lambda: used_since(regions.local, 0), "told")
+    hotkeys.send(regions.local)
+    until(lambda: hotkeys.top(regions.local, 0), "told")
     order: list[list[int]] = []
     books = register_warmer("books", lambda keys: order.append(keys) or [rows_of(Book, keys, ())], model=Book)
     authors = register_warmer("authors", lambda keys: order.append(keys) or [rows_of(Author, keys, ())], model=Author)
@@ -140,8 +140,8 @@ def test_deleted_rows_take_no_places(settings, books_count, monkeypatch):
     for key, reads in ((5, 6), (4, 5), (3, 4), (2, 3), (1, 2)):
         for _ in range(reads):
             Book.objects.get(pk=key)
-    usage.tell(regions.local)
-    until(lambda: used_since(regions.local, 0), "told")
+    hotkeys.send(regions.local)
+    until(lambda: hotkeys.top(regions.local, 0), "told")
     Book.objects.filter(pk__in=[5, 4, 2]).delete()
     order: list[list[int]] = []
     register_warmer("books", lambda keys: order.append(keys) or [rows_of(Book, keys, ())], model=Book)
@@ -205,13 +205,13 @@ def test_calls_that_read_nothing_are_done(books_count):
 def test_what_is_read_is_told_to_the_region(settings):
     settings.CACHEOPS_USAGE_SAMPLE = 1
     Book.objects.get(pk=1)
-    usage.tell(regions.local)
-    until(lambda: [name for name in used_since(regions.local, 0) if name.endswith("id=1")], "told")
+    hotkeys.send(regions.local)
+    until(lambda: [name for name in hotkeys.top(regions.local, 0) if name.endswith("id=1")], "told")
 
 
 def test_where_nothing_is_sampled_nothing_is_told(settings):
     settings.CACHEOPS_USAGE_SAMPLE = 0
-    usage._counts.clear()  # what other tests have read, and not told yet
+    hotkeys._counts.clear()  # what other tests have read, and not told yet
     Book.objects.get(pk=1)
-    usage.tell(regions.local)
-    assert not used_since(regions.local, 0)
+    hotkeys.send(regions.local)
+    assert not hotkeys.top(regions.local, 0)
