@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Field, Model
+from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.expressions import BaseExpression, Col, F, RawSQL, Value
 from django.db.models.lookups import IntegerFieldOverflow, Lookup
 from django.db.models.query_utils import PathInfo
@@ -20,7 +20,7 @@ from django.db.models.sql.query import Query
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 
 from cacheops.engine import memo
-from cacheops.orm.introspection import PLAIN, computed_names, name_of, writes_own_sql
+from cacheops.orm.introspection import PLAIN, computed_names, exact, name_of, writes_own_sql
 
 Shape = tuple[Any, ...]
 
@@ -107,11 +107,20 @@ class Fingerprint:
                 source.join_type,
                 self._plain(columns),
                 related,
+                self._restriction(alias, source),
                 used,
             )
         if isinstance(source, BaseTable):
             return (alias, source.table_name, used)
         raise NoFingerprint(f"a source of type {type(source).__name__}")
+
+    def _restriction(self, alias: str, source: Join) -> Any:
+        """Walk what a relation adds to its join by code of its own, which may depend on anything: the language, say."""
+        field: Any = source.join_field
+        owner = field.field if isinstance(field, ForeignObjectRel) else field
+        if type(owner).get_extra_restriction.__module__ in _KNOWN_RESTRICTIONS:
+            return None
+        return self._node(field.get_extra_restriction(alias, source.parent_alias))
 
     def _where(self, node: WhereNode) -> Shape:
         return (node.connector, node.negated, *[self._node(child) for child in node.children])
@@ -119,18 +128,19 @@ class Fingerprint:
     def _node(self, node: Any) -> Any:
         kind = type(node)
         if kind in PLAIN:
-            return node
+            return exact(node)
         return (_HANDLERS.get(kind) or _handler_for(kind))(self, node)
 
     def _col(self, node: Col) -> Shape:
-        return ("C", node.alias, node.target.column)
+        field = node.output_field  # whose converters make the value: usually its own, or that of the key it refers to
+        return ("C", node.alias, self._field(node.target), None if field is node.target else self._field(field))
 
     def _value(self, node: Value) -> Shape:
         if type(node.value) is str and MOMENTS.search(node.value):
             raise NoFingerprint("a text that may stand for the time of the query")
         self.parameters.append(node.value)
         field = node._output_field_or_none  # type: ignore[attr-defined]
-        return ("V", type(node.value).__name__, type(field).__name__ if field is not None else None)
+        return ("V", name_of(type(node.value)), self._field(field) if field is not None else None)
 
     def _lookup(self, node: "Lookup[Any]") -> Shape:
         right = node.rhs
@@ -148,12 +158,13 @@ class Fingerprint:
                 return (name_of(type(node)), left, ("L", *[self._node(item) for item in items]), extra)
             self.parameters.append(items)
             # An empty list is compiled away, and what stands beside it.
-            return (name_of(type(node)), left, any(item is not None for item in items), extra)
+            kinds = sorted({name_of(type(item)) for item in items if item is not None})
+            return (name_of(type(node)), left, tuple(kinds), extra)
         if type(right) is int and isinstance(node, IntegerFieldOverflow) and is_out_of_range(node.lhs, right):
             raise NoFingerprint("an integer out of its field's range, whose condition is no part of the SQL")
         self.parameters.append(right)
         # True and False make different SQL: IS NULL, or IS NOT NULL.
-        return (name_of(type(node)), left, right if type(right) is bool else type(right).__name__, extra)
+        return (name_of(type(node)), left, right if type(right) is bool else name_of(type(right)), extra)
 
     def _expression(self, node: Any) -> Shape:
         return (name_of(type(node)), self._state(node))
@@ -172,13 +183,13 @@ class Fingerprint:
     def _plain(self, value: Any) -> Any:
         kind = type(value)
         if kind in PLAIN:
-            return value
+            return exact(value)
         if kind is list or kind is tuple:
             return tuple([self._plain(item) for item in value])
         if kind is dict:
             return tuple([(self._plain(key), self._plain(item)) for key, item in value.items()])
         if kind is set or kind is frozenset:
-            return tuple(sorted([self._plain(item) for item in value]))
+            return tuple(sorted([self._plain(item) for item in value], key=repr))
         return self._node(value)
 
     def _name(self, node: F) -> Shape:
@@ -191,11 +202,11 @@ class Fingerprint:
 
     def _field(self, node: "Field[Any, Any]") -> Shape:
         model = getattr(node, "model", None)
-        name = model._meta.label if isinstance(model, type) and issubclass(model, Model) else None
-        if name is not None:
-            return ("F", name, node.attname)
-        path, arguments = node.deconstruct()[1], node.deconstruct()[3]
-        return ("F", path, self._plain(arguments))
+        if isinstance(model, type) and issubclass(model, Model):
+            return ("F", model._meta.label, node.name)  # of a relation, too
+        _, path, given, named = node.deconstruct()
+        named = {name: value for name, value in named.items() if name not in _NOT_IN_SQL}
+        return ("F", name_of(type(node)), path, self._plain(given), self._plain(named))
 
     def _class(self, node: type) -> Shape:
         return ("T", name_of(node))
@@ -207,8 +218,11 @@ class Fingerprint:
         raise NoFingerprint(f"a {name_of(type(node))}")
 
 
+# Those of Django that depend on models alone: none, or the content type of a generic relation.
+_KNOWN_RESTRICTIONS = frozenset({"django.db.models.fields.related", "django.contrib.contenttypes.fields"})
 # Lookups in these modules hold nothing but their two sides; others, of JSON or ranges, may hold more.
 _PLAIN_LOOKUPS = frozenset({"django.db.models.lookups", "django.db.models.fields.related_lookups"})
+_NOT_IN_SQL = frozenset({"default", "error_messages", "help_text", "validators", "verbose_name"})  # of a field
 _LOOKUP_KNOWN = frozenset({"lhs", "rhs", "bilateral_transforms"})
 Handler = Callable[[Fingerprint, Any], Any]
 _HANDLERS: dict[type, Handler] = {
@@ -248,7 +262,7 @@ def _handler_for(kind: type) -> Handler:
     if kind.__module__ == "django.db.models.query_utils" and kind.__name__ in ("Q", "FilteredRelation"):
         return Fingerprint._expression
     if issubclass(kind, str):
-        return lambda walk, node: str(node)
+        return lambda walk, node: (name_of(type(node)), str.__str__(node))
     # A constant such as a date, a decimal or an enumeration's member: a parameter of whatever holds it.
     return Fingerprint._unknown if hasattr(kind, "as_sql") else _constant
 

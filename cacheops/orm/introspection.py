@@ -1,12 +1,19 @@
 """What the classes of a query's nodes are known by: their names, what their instances compute, who makes their SQL."""
 
 from functools import cached_property
+from typing import Any
 
 from django.utils.functional import cached_property as django_cached_property
 
 from cacheops.engine import memo
 
 PLAIN = frozenset({str, int, bool, float, bytes, type(None)})
+_EXACT = frozenset({str, int, bytes, type(None)})  # of which only equal ones are equal to one another
+
+
+def exact(value: Any) -> Any:
+    """Return what a plain value is known by in a key: 1, 1.0 and True are equal, and make different SQL."""
+    return value if type(value) in _EXACT else (type(value).__name__, repr(value))
 
 
 def writes_own_sql(kind: type) -> bool:

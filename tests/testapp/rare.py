@@ -1,6 +1,10 @@
 """Models that few projects have: a key of two columns, a column that a migration adds, deletion by the database."""
 
+from contextvars import ContextVar
+
 from django.db import models
+from django.db.models.lookups import Exact
+from django.db.models.sql.where import AND, WhereNode
 
 
 class Seat(models.Model):
@@ -56,6 +60,37 @@ class Crate(models.Model):
 class Trader(models.Model):
     market = models.ForeignKey(Market, SET_NULL, null=True)
     stall = models.ForeignKey(Stall, SET_DEFAULT, default=NO_STALL, db_default=NO_STALL)
+
+    class Meta:
+        app_label = "testapp"
+
+
+active_language: ContextVar[str] = ContextVar("active_language", default="en")
+
+
+class ActiveTranslation(models.ForeignObject):
+    """Joins the translation of the active language, as Django's own tests of foreign_object do."""
+
+    requires_unique_target = False
+
+    def get_extra_restriction(self, alias: str, related_alias: str) -> WhereNode:
+        column = self.remote_field.model._meta.get_field("language").get_col(alias)
+        return WhereNode([Exact(column, active_language.get())], AND)
+
+
+class Story(models.Model):
+    active = ActiveTranslation(
+        "Translation", from_fields=["id"], to_fields=["story_id"], on_delete=models.CASCADE, related_name="+", null=True
+    )
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Translation(models.Model):
+    story = models.ForeignKey(Story, models.CASCADE)
+    language = models.CharField(max_length=5)
+    title = models.CharField(max_length=20)
 
     class Meta:
         app_label = "testapp"

@@ -10,7 +10,7 @@ from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fastpath.learnt import Learnt, Short, converted, nothing_learnt
 from cacheops.orm.hydration import quickened
-from cacheops.orm.introspection import PLAIN
+from cacheops.orm.introspection import PLAIN, exact
 
 AGGREGATES = frozenset(
     {
@@ -42,7 +42,7 @@ def aggregate_key(aggregate: Any) -> Any:
                 return None
             key.append(tuple([source.name for source in value]))
         elif type(value) in PLAIN:
-            key.append((name, value))
+            key.append((name, exact(value)))
         elif name != "_constructor_args" and value != {}:
             return None
     return tuple(key)

@@ -1,0 +1,225 @@
+"""Pairs of queries that are nearly alike: where SQL, parameters or what makes the values differ, so do their keys."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import EmptyResultSet, FieldError, ValidationError
+from django.db import models
+from django.db.models import Case, Exists, F, Func, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat, Lower
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cacheops.orm.fastpath.aggregates import aggregate_key
+from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
+from cacheops.orm.plan import plan_for
+from tests.testapp.models import Book, Story
+from tests.testapp.rare import active_language
+
+
+class Decoder(json.JSONDecoder):
+    """Another one than JSON's own."""
+
+
+FAILURES = (ValueError, TypeError, ValidationError, FieldError)
+
+
+def key_of(queryset: QuerySet[Any]) -> str | None:
+    """Return the key of a query, None where it is not cached."""
+    try:
+        found = Fingerprint(queryset.query)
+    except NoFingerprint:
+        return None
+    try:
+        plan = plan_for(queryset.query.get_compiler(using="default"), found)
+    except FAILURES:
+        return None
+    return None if plan.template is None else plan.digest(found.parameters, b"")
+
+
+def meaning_of(queryset: QuerySet[Any]) -> Any:
+    """Return what decides the result: the SQL, its parameters with their types, and what converts the columns."""
+    compiler = queryset.query.get_compiler(using="default")
+    try:
+        sql, parameters = compiler.as_sql()
+    except EmptyResultSet:
+        return None
+    except FAILURES as error:  # of a value that its field does not take
+        return repr(error)
+    columns = [column[0].output_field for column in compiler.select or ()]
+    return sql, repr(parameters), repr([field_of(field) for field in columns])
+
+
+def field_of(field: Any) -> Any:
+    if hasattr(field, "model"):
+        return str(field)
+    _, path, given, named = field.deconstruct()
+    return (
+        path,
+        given,
+        {name: field_of(value) if isinstance(value, models.Field) else value for name, value in named.items()},
+    )
+
+
+def ratio(divisor: Any) -> QuerySet[Any]:
+    template = "(%(expressions)s / %(divisor)s)"
+    half = Func(F("id"), template=template, divisor=divisor, output_field=models.FloatField())
+    return Book.objects.annotate(x=half).values("x")
+
+
+def value(given: Any, field: Any) -> QuerySet[Any]:
+    return Book.objects.annotate(x=Value(given, output_field=field)).values("x")
+
+
+INTEGERS, TEXTS = ArrayField(models.IntegerField()), ArrayField(models.TextField())
+ONE_PLACE, TWO_PLACES = (models.DecimalField(max_digits=9, decimal_places=places) for places in (1, 2))
+PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]] = {
+    "2 and 2.0": (lambda: ratio(2), lambda: ratio(2.0)),
+    "1 and True": (lambda: ratio(1), lambda: ratio(True)),
+    "0.0 and -0.0": (lambda: ratio(0.0), lambda: ratio(-0.0)),
+    "arrays of what": (lambda: value([1], INTEGERS), lambda: value([1], TEXTS)),
+    "decoders": (
+        lambda: value({"a": 1}, models.JSONField()),
+        lambda: value({"a": 1}, models.JSONField(decoder=Decoder)),
+    ),
+    "decoders of casts": (
+        lambda: Book.objects.annotate(x=Cast("title", models.JSONField())).values("x"),
+        lambda: Book.objects.annotate(x=Cast("title", models.JSONField(decoder=Decoder))).values("x"),
+    ),
+    "decimal places": (lambda: value([1], ArrayField(ONE_PLACE)), lambda: value([1], ArrayField(TWO_PLACES))),
+    "a decimal's places": (lambda: value(Decimal(1), ONE_PLACE), lambda: value(Decimal(1), TWO_PLACES)),
+    "lists of what": (
+        lambda: Book.objects.annotate(x=F("id")).filter(x__in=[Decimal(1)]),
+        lambda: Book.objects.annotate(x=Cast("id", models.TextField())).filter(x__in=["1"]),
+    ),
+    "an aggregate's default": (
+        lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0, output_field=models.FloatField())),
+        lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0.0, output_field=models.FloatField())),
+    ),
+    "cases": (
+        lambda: Book.objects.annotate(x=Case(When(pages=1, then=Value(1)), default=Value(0))),
+        lambda: Book.objects.annotate(x=Case(When(pages=1, then=Value(True)), default=Value(False))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_nearly_alike(name: str) -> None:
+    one, other = (make() for make in PAIRS[name])
+    assert meaning_of(one) != meaning_of(other)
+    assert key_of(one) is not None
+    assert key_of(one) != key_of(other)
+
+
+def test_a_field_s_words_are_no_part_of_its_key() -> None:
+    """`default` and the like change no SQL: functions in them would have no key."""
+    plain, told = models.IntegerField(), models.IntegerField("pages", default=lambda: 1, validators=[print])
+    assert key_of(value(1, plain)) == key_of(value(1, told)) is not None
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0.0), (0, False), (1.0, True), (0.0, -0.0)])
+def test_aggregates_of_the_short_path(one: Any, other: Any) -> None:
+    assert aggregate_key(Max("pages", default=one)) != aggregate_key(Max("pages", default=other))
+
+
+def test_a_join_that_depends_on_the_language() -> None:
+    def made() -> QuerySet[Any]:
+        return Story.objects.filter(active__title="x")
+
+    english = key_of(made())
+    token = active_language.set("fi")
+    try:
+        assert key_of(made()) != english
+    finally:
+        active_language.reset(token)
+    assert key_of(made()) == english is not None
+
+
+# --- drawn ------------------------------------------------------------------------------------------------------------
+
+EQUALS: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, Decimal(1), Decimal("1.0"), "1", "true", b"1"]
+OUTPUTS: list[Any] = [
+    models.IntegerField(),
+    models.BigIntegerField(),
+    models.FloatField(),
+    models.BooleanField(),
+    models.TextField(),
+    models.CharField(max_length=5),
+    models.CharField(max_length=6),
+    ONE_PLACE,
+    TWO_PLACES,
+    models.JSONField(),
+    models.JSONField(decoder=Decoder),
+    INTEGERS,
+    TEXTS,
+]
+VALUES = st.sampled_from(EQUALS) | st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 3))
+FIELDS = st.sampled_from(OUTPUTS)
+COLUMNS = st.sampled_from(["pages", "id", "author_id", "title", "status"])
+CONDITIONS = st.one_of(
+    st.builds(lambda column, given: Q(**{column: given}), st.sampled_from(["pages", "id"]), st.sampled_from([0, 1, 2])),
+    st.builds(lambda given: Q(title=given), st.sampled_from(["1", "1 ", "a", "A", ""])),
+    st.builds(lambda given: Q(pages__isnull=given), st.booleans()),
+    st.builds(lambda given: Q(pages__in=given), st.lists(st.sampled_from([0, 1, None]), min_size=1, max_size=2)),
+    st.builds(lambda given: Q(author__name=given), st.sampled_from(["1", "a"])),
+)
+TREES = st.recursive(
+    CONDITIONS,
+    lambda inner: st.one_of(
+        st.builds(lambda one: ~one, inner),
+        st.builds(lambda one, other: one & other, inner, inner),
+        st.builds(lambda one, other: one | other, inner, inner),
+    ),
+    max_leaves=4,
+)
+# Each makes an expression of a value and a field: two that are nearly alike differ in one of them.
+Leaf = tuple[Any, Any]
+LEAVES = st.tuples(VALUES, FIELDS)
+EXPRESSIONS = st.one_of(
+    st.just(lambda leaf: Value(leaf[0], output_field=leaf[1])),
+    st.builds(lambda column: lambda leaf: Cast(column, leaf[1]), COLUMNS),
+    st.builds(lambda column: lambda leaf: Func(F(column), Value(leaf[0]), function="ROUND"), COLUMNS),
+    st.just(lambda leaf: Func(F("id"), template="%(expressions)s + %(by)s", by=leaf[0], output_field=leaf[1])),
+    st.builds(lambda column: lambda leaf: Coalesce(Lower(column), Value(leaf[0]), output_field=leaf[1]), COLUMNS),
+    st.just(lambda leaf: Concat("title", Value(leaf[0]), output_field=leaf[1])),
+    st.builds(lambda tree: lambda leaf: Case(When(tree, then=Value(leaf[0], output_field=leaf[1]))), TREES),
+    st.builds(lambda tree: lambda leaf: Exists(Book.objects.filter(tree, author=OuterRef("author"))), TREES),
+    st.builds(lambda tree: lambda leaf: Subquery(Book.objects.filter(tree).values("pages")[:1]), TREES),
+    st.builds(lambda tree: lambda leaf: Sum("pages", filter=tree, default=leaf[0], output_field=leaf[1]), TREES),
+)
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Callable[[Leaf], QuerySet[Any]]:
+    """Draw how to make a query: anew each time, since compiling changes it."""
+    excluded, tree = draw(st.booleans()), draw(TREES)
+    expression = draw(EXPRESSIONS)
+    order = draw(st.sampled_from([(), ("pk",), ("-pk",), ("title", "pk")]))
+    cut = draw(st.sampled_from([slice(None), slice(0, 1), slice(1, 2)]))
+    names = draw(st.sampled_from([(), ("pk",), ("title", "x"), ("x", "title")]))
+
+    def make(leaf: Leaf) -> QuerySet[Any]:
+        found = Book.objects.exclude(tree) if excluded else Book.objects.filter(tree)
+        found = found.annotate(x=expression(leaf)).order_by(*order)
+        return (found.values_list(*names) if names else found)[cut]
+
+    return make
+
+
+_meanings: dict[str, Any] = {}
+
+
+@pytest.mark.django_db
+@settings(max_examples=400, deadline=None)
+@given(queries(), LEAVES, LEAVES)
+def test_one_key_has_one_meaning(make: Callable[[Leaf], QuerySet[Any]], one: Leaf, other: Leaf) -> None:
+    for leaf in (one, other):
+        key = key_of(make(leaf))
+        if key is not None:
+            meaning = meaning_of(make(leaf))
+            assert _meanings.setdefault(key, meaning) == meaning
