@@ -6,14 +6,12 @@ from cacheops.conf import conf
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
-from cacheops.orm.transaction import silenced
+from cacheops.orm.transaction import no_invalidation as no_invalidation
 from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent, known_columns
-
-no_invalidation = silenced
 
 
 def invalidate_obj(obj: models.Model, using: str | None = None) -> None:

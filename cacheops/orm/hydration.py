@@ -86,7 +86,7 @@ def dict_maker(names: Sequence[str]) -> Callable[[Iterable[Sequence[Any]]], list
     return made
 
 
-def quickened(converters: Mapping[int, tuple[list[Any], Any]]) -> dict[int, tuple[list[Any], Any]]:
+def with_fast_json(converters: Mapping[int, tuple[list[Any], Any]]) -> dict[int, tuple[list[Any], Any]]:
     """Return a compiler's converters with a faster one for JSON."""
     return {
         place: ([_quick(converter, expression) for converter in found], expression)

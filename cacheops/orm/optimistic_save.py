@@ -29,7 +29,7 @@ from cacheops.engine import Component, register_component
 from cacheops.orm.connection import UNCACHED, CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
-from cacheops.orm.transaction import is_silenced
+from cacheops.orm.transaction import is_invalidation_disabled
 from cacheops.regions import regions
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent
@@ -82,7 +82,7 @@ def update_as_guessed(compiler: Any) -> bool:
         return False
     if (
         not is_tracked(table)
-        or is_silenced()
+        or is_invalidation_disabled()
         or not (is_row_of(compiler.query, instance) and _is_plain(compiler.query))
     ):
         return False

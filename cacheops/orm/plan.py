@@ -114,7 +114,7 @@ def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
 def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     """Compile a query and analyse it. Return None where this query has no SQL, as it can match nothing."""
     if compiler.query.combinator:
-        compiler = twin_of(compiler.query).get_compiler(connection=compiler.connection)
+        compiler = copy_for_compile(compiler.query).get_compiler(connection=compiler.connection)
     try:
         sql, _ = compiler.as_sql()
     except EmptyResultSet:
@@ -137,7 +137,7 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     )
 
 
-def twin_of(query: Query) -> Query:
+def copy_for_compile(query: Query) -> Query:
     """Return a copy of a combined query to be compiled, which gives its parts one column more to order by each time.
 
     Django's own copy shares with its parts the names of their columns.

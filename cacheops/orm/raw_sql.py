@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from cacheops.engine import memo
-from cacheops.orm.schema import changed_by_deleting, is_tracked, models_by_table, referring, tables_named
+from cacheops.orm.schema import changed_by_deleting, dependents, is_tracked, models_by_table, tables_named
 
 READS = (
     "SELECT|SHOW|SET|RESET|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN|PRAGMA|VALUES|FETCH|DECLARE|CLOSE|"
@@ -72,7 +72,7 @@ def written_tables(sql: str) -> set[str]:
     named = {table for word in WORD.findall(sql) for table in tables_named(word.lower())}
     named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}
     if CASCADES.search(sql):
-        named = {table for name in named for table in referring(name)}
+        named = {table for name in named for table in dependents(name)}
     if DELETES.search(sql):
         named |= {table for name in named for table in changed_by_deleting(name)}
     return {name for name in named if is_tracked(name)}

@@ -12,7 +12,7 @@ from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
-from cacheops.orm.hydration import quickened
+from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys, alias_in
@@ -92,7 +92,7 @@ class CachingCompiler(SQLCompiler):
         found = {}
         for place in plan.converted:
             found[place] = self.get_converters([plan.select[place][0]])[0]
-        return quickened(found)
+        return with_fast_json(found)
 
     def load_rows(self, result_type: str = MULTI) -> Sequence[Row]:
         """Return the rows from the database, or from the replica that stands for it."""

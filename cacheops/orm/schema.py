@@ -72,7 +72,7 @@ def tables_named(word: str) -> tuple[str, ...]:
 
 
 @memo()
-def referring(table: str) -> frozenset[str]:
+def dependents(table: str) -> frozenset[str]:
     """Return a table and all that refer to it, directly or through others: TRUNCATE ... CASCADE empties them too."""
     return _reached(table, object) | {table}
 

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 
 
-_silenced: ContextVar[bool] = ContextVar("cacheops_silenced", default=False)
+_invalidation_disabled: ContextVar[bool] = ContextVar("cacheops_invalidation_disabled", default=False)
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
+def no_invalidation() -> Iterator[None]:
     """Let writes within the block, in this thread or task, invalidate nothing. What they change is served stale."""
-    token = _silenced.set(True)
+    token = _invalidation_disabled.set(True)
     try:
         yield
     finally:
-        _silenced.reset(token)
+        _invalidation_disabled.reset(token)
 
 
-def is_silenced() -> bool:
-    return _silenced.get()
+def is_invalidation_disabled() -> bool:
+    return _invalidation_disabled.get()
 
 
 class SaveInProgress(NamedTuple):
@@ -64,12 +64,12 @@ class Transaction:
 
     def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
         """Note rows by the values of their columns, before or after a change."""
-        if is_tracked(table) and not is_silenced():
+        if is_tracked(table) and not is_invalidation_disabled():
             self.changes.add_rows(table, rows, source)
 
     def changed_table(self, table: str, source: str) -> None:
         """Note a change whose rows are not known."""
-        if is_tracked(table) and not is_silenced():
+        if is_tracked(table) and not is_invalidation_disabled():
             self.changes.add_table(table, source)
 
     def begin_save(self, instance: Any, *, names_fields: bool) -> None:
@@ -212,7 +212,7 @@ class Transaction:
     def committed(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
         """Run raw SQL that commits by itself: with it what the transaction has changed before."""
         changes = self._all_changes()
-        if not is_silenced():
+        if not is_invalidation_disabled():
             for table in tables:
                 changes.add_table(table, ChangeSource.RAW_SQL)
         if not changes:

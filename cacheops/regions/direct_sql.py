@@ -41,7 +41,7 @@ def has_table(database: str, table: str) -> bool:
     return True
 
 
-def ask(database: str, table: str, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def query_uncounted(database: str, table: str, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return the rows of a statement on one of our tables, none where it is not there. `%s` stands for a parameter."""
     if not has_table(database, table):
         return []

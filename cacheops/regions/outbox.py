@@ -16,7 +16,7 @@ from django.db import connections
 
 from cacheops.databases import name_of, table_keys
 from cacheops.instrumentation.counters import counters
-from cacheops.regions.direct_sql import ask, has_table
+from cacheops.regions.direct_sql import has_table, query_uncounted
 from cacheops.stores.base import MarkedTable, Store
 
 logger = logging.getLogger("cacheops")
@@ -102,7 +102,7 @@ class Outbox:
     def _rows_after(self, last: int, database: str) -> list[tuple[int, str]]:
         """Return the next rows after the key `last`: key and table."""
         sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {BATCH}'
-        return [(row[0], row[1]) for row in ask(database, TABLE, sql, (self._region, last))]
+        return [(row[0], row[1]) for row in query_uncounted(database, TABLE, sql, (self._region, last))]
 
     def _apply(self, database: str, rows: Sequence[tuple[int, str]]) -> None:
         name = name_of(database)

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections
 from cacheops.databases import name_of
 from cacheops.engine import Component, register_component
 from cacheops.protocol.keys import TableKeys
-from cacheops.regions.direct_sql import ask
+from cacheops.regions.direct_sql import query_uncounted
 from cacheops.regions.region import regions
 from cacheops.stores.base import TableTags
 
@@ -62,7 +62,7 @@ class Switches(Component):
             return  # the query that follows fails anyway
         sql = f"SELECT id, kind, subject FROM {TABLE} WHERE until > {NOW[connection.vendor]} ORDER BY id"
         try:
-            told = ask(database, TABLE, sql)
+            told = query_uncounted(database, TABLE, sql)
         except DatabaseError as error:
             if connection.in_atomic_block:
                 raise

@@ -9,7 +9,7 @@ from django.db.models.expressions import F
 from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fastpath.learnt import Learnt, Short, converted, nothing_learnt
-from cacheops.orm.hydration import quickened
+from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.introspection import PLAIN, exact
 
 AGGREGATES = frozenset(
@@ -56,7 +56,7 @@ def aggregates_learnt(found: Mapping[str, Any], recorded: Sequence[RecordedPlan]
     columns = compiler.query.annotation_select
     if list(columns) != names:
         return nothing_learnt()
-    converters = quickened(compiler.get_converters(columns.values()))
+    converters = with_fast_json(compiler.get_converters(columns.values()))
 
     def build(database: str, rows: Sequence[Row]) -> dict[str, Any] | None:
         return next((dict(zip(names, row, strict=True)) for row in converted(rows, converters, database)), None)
