@@ -190,7 +190,9 @@ class WriteIntent:
         if late:
             counters.delivered(region.name, late_marks=late)
             logger.error(
-                "%d marks in %s ran out before their write was done: raise CACHEOPS_MARK_SECONDS.", late, region.name
+                "%d marks in %s ran out before their write was done, or were lost: raise CACHEOPS_MARK_SECONDS.",
+                late,
+                region.name,
             )
 
 

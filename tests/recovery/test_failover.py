@@ -6,6 +6,7 @@ import pytest
 from django.core.cache import caches
 
 from cacheops.monitoring.recorder import Flusher
+from cacheops.patterns.write_behind.buffer import buffer_of
 from cacheops.redis.identity import begin
 from cacheops.regions import regions
 from cacheops.testing import assert_hits
@@ -115,6 +116,19 @@ def test_a_whole_shard_that_went_back_is_purged(server: Server, replica: Server,
 
     assert [Author.objects.get(pk=author.pk).name for _ in range(3)] == ["Grace"] * 3
     assert recoveries() == 1
+
+
+def test_what_write_behind_has_acknowledged_stays(server: Server, replica: Server) -> None:
+    buffer = buffer_of(regions.local.store, "t:{write-behind.visits}:", wait_seconds=2)
+    buffer.take("worker", 1, 0, 0)  # one lives, so writes are accepted
+    buffer.append([b"1", b"2"], bound=10)
+    caches[REGION].set("kept", 1)
+    server.go_back(lambda: None)
+    until(lambda: replica.is_linked_to(server), "the replica follows the server that came back")
+
+    assert caches[REGION].get("kept") is None
+    assert [one.payload for one in buffer.take("worker", 10, 0, 3600)] == [b"1", b"2"]
+    buffer.close()
 
 
 def test_a_fail_over_keeps_the_grace_period(server: Server, replica: Server, use: Callable[..., None]) -> None:

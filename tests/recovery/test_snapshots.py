@@ -15,8 +15,9 @@ from cacheops.instrumentation.counters import counters
 from cacheops.patterns.aside import CacheAsideManager
 from cacheops.patterns.write_through import WriteThroughCache
 from cacheops.regions import regions
-from cacheops.stores.base import MarkedTable
+from cacheops.stores.base import LeaseRequest, MarkedTable, Refusal
 from cacheops.testing import assert_hits
+from cacheops.testing.store_contract import TTL, Reader, new_table, query
 from tests.clients import until
 from tests.recovery.conftest import REGION, Server, recoveries
 from tests.testapp.models import Author, Shelf
@@ -159,6 +160,17 @@ def test_nothing_is_leased_while_a_writers_mark_may_be_lost(region: Server, auth
     assert named(author.pk) == "Ada"
     write_past_the_cache(author.pk, "Grace")
     assert named(author.pk) == "Grace"
+
+
+def test_no_kind_of_lease_is_given_in_the_grace_period(region: Server) -> None:
+    region.go_back(lambda: None)
+    store, keys = regions.local.store, new_table()
+    reader = Reader(store, query(keys, "a=1"))
+    assert reader.lease(hold=TTL) is Refusal.PENDING
+    assert store.lock([reader.loader], TTL) == [True]  # it is not left taken
+    requests = [LeaseRequest(reader.entry, reader.tables)]
+    assert store.lease_many(requests, TTL).result() == [(Refusal.PENDING, None)]
+    assert store.lease_tags(keys, [keys.tag("a=1")], ("a",), TTL).result() is Refusal.PENDING
 
 
 def write_past_the_cache(pk: int, name: str) -> None:
