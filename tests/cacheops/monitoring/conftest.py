@@ -8,6 +8,7 @@ import pytest
 
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.recorder import flusher
+from tests.servers import on_servers
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def forget() -> None:
     flusher.reset()
 
 
-STORES = ["memory", "us-west-2", "us-east-1"]
+STORES = ["memory", *on_servers("us-west-2", "us-east-1")]
 
 
 @pytest.fixture(params=STORES)

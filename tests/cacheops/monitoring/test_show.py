@@ -106,6 +106,7 @@ def test_memory_is_told_under_the_specifications_names(region: str) -> None:
     assert len(found["nodes"]) == len(regions[region].store.inspection.nodes())
 
 
+@pytest.mark.servers
 def test_a_region_that_is_away_is_shown_as_down(region: str, away: str) -> None:
     count_some()
     here, there = states()
@@ -119,6 +120,7 @@ def test_a_state_with_a_lost_node_is_degraded(region: str) -> None:
     assert replace(state, nodes=(*state.nodes, lost)).health == "degraded"
 
 
+@pytest.mark.servers
 def test_cache_stats_for_a_person(region: str, away: str) -> None:
     count_some()
     said = StringIO()
@@ -132,6 +134,7 @@ def test_cache_stats_for_a_person(region: str, away: str) -> None:
     assert ("embedded" in text) is (not regions[region].store.remote)
 
 
+@pytest.mark.servers
 def test_cache_stats_for_a_program(region: str, away: str) -> None:
     count_some()
     said = StringIO()
@@ -191,6 +194,7 @@ def test_prometheus_reads_the_regions_figures(client: Client, region: str, token
     assert found["cacheops_invalidations_total"][0].labels["model"] == "devices.device"
 
 
+@pytest.mark.servers
 def test_a_region_that_is_away_is_a_figure_and_no_error(client: Client, away: str, token: dict[str, str]) -> None:
     answer = client.get("/metrics?region=all", headers=token)
     assert 'cacheops_region_up{region="mars"} 0.0' in answer.content.decode()

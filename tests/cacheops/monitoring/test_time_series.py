@@ -69,6 +69,7 @@ def test_notes_are_kept(time_series: TimeSeriesStore) -> None:
     assert time_series.noted(key) == b"1"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("region", ["us-west-2", "us-east-1"], indirect=True)
 def test_every_key_ends_by_itself(time_series: TimeSeriesStore, region: str, make: Any) -> None:
     """A key without an end would outlive its use, and volatile-lru would never drop it."""
@@ -81,6 +82,7 @@ def test_every_key_ends_by_itself(time_series: TimeSeriesStore, region: str, mak
     assert all(0 < seconds <= HOUR for seconds in left)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("region", ["us-east-1"], indirect=True)
 def test_the_minutes_lie_on_all_nodes_of_a_cluster(time_series: TimeSeriesStore, region: str) -> None:
     store: Any = regions[region].store

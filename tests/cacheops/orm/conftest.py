@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import on_servers
 from tests.testapp import world
 
 DATABASES = ("default", "other")
@@ -22,7 +23,7 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: Any) -> Iterator
         yield
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=[*on_servers("default"), "other"])  # without servers, both are SQLite's
 def database(request: Any) -> str:
     return request.param
 

@@ -78,6 +78,7 @@ def authors(transactional_db: None) -> Iterator[None]:
     Author.objects.all().delete()
 
 
+@pytest.mark.servers
 class TestPostgreSQL:
     def test_a_copy_of_a_database_has_entries_of_its_own(self, scratch, authors):
         Author.objects.create(name="original")

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 # Django itself asks nothing, or remembers; or another read has asked the same before.
 NO_SQL = {"none", "content_type", "reverse_fk", "iterator", "iterator_chunks"}
-CASES = [(alias, name) for alias in DATABASES for name in (READS | ON_POSTGRES if alias == "default" else READS)]
+CASES = [pytest.param("default", name, marks=pytest.mark.servers) for name in READS | ON_POSTGRES]
+CASES += [pytest.param("other", name) for name in READS]
 
 
 @dataclass
@@ -102,6 +103,7 @@ def test_instances_of_a_hit_are_one_readers_own(library: str) -> None:
     assert all("changed" not in book.extra for book in books.all())
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("database", ["default"])
 def test_the_order_of_a_combined_querys_part_is_a_dependency(library: str) -> None:
     """Django compiles such parts as copies: a join that only their order makes is in the SQL, not in the query."""

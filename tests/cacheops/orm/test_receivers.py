@@ -43,6 +43,7 @@ def test_a_write_through_cache_hears_them(given: dict[str, Any], library: str) -
 
 
 @pytest.mark.parametrize("database", ["default"])
+@pytest.mark.servers
 def test_a_stream_takes_its_arguments_by_name(library: str) -> None:
     with connections[library].cursor() as cursor:
         assert list(cursor.stream(query="SELECT 1")) == [(1,)]

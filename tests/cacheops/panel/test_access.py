@@ -12,10 +12,11 @@ from cacheops.models import Control
 from cacheops.panel.actions import ACTIONS
 from devices.models import Device
 from tests.cacheops.panel.conftest import PANEL, SignIn, World
+from tests.servers import on_servers
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
-PAGES = ["", "models/", "look-up/", "actions/", "regions/us-east-1/", "regions/us-west-2/?span=24h"]
+PAGES = ["", "models/", "look-up/", "actions/", "regions/us-east-1/", *on_servers("regions/us-west-2/?span=24h")]
 FILLED_IN = {
     "invalidate-object": "?model=devices.device&pk=serial=H-1",
     "invalidate-model": "?model=devices.device",
@@ -24,7 +25,7 @@ FILLED_IN = {
     "warm": "?target=devices.Device&region=us-east-1&top=5",
     "pause": "?model=devices.device&seconds=60",
     "resume": "?model=devices.device",
-    "reset-breaker": "?region=us-west-2",
+    "reset-breaker": "?region=us-east-1",
 }
 
 

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 ALL = ("us-east-1", "us-west-2", "us-east-2")
 
 
+@pytest.mark.servers
 def test_rows_are_found_by_primary_key_unique_field_and_foreign_key(make_fanout):
     with bypassed():
         isbn = Book.objects.get(pk=1).isbn
@@ -95,6 +96,7 @@ def test_an_iterator_is_warmed_too(make_fanout):
     assert is_hit("default", read)
 
 
+@pytest.mark.servers
 def test_all_regions_are_filled_by_one_load(make_fanout, settings, django_assert_max_num_queries):
     settings.CACHEOPS_REGIONS = ALL
     fanout = make_fanout(*ALL)
@@ -126,6 +128,7 @@ def test_a_write_while_the_other_regions_are_filled_from_a_second_load(make_fano
         regions[name].store.close()
 
 
+@pytest.mark.servers
 def test_calls_are_made_once_for_all_regions(make_fanout, settings):
     """Whatever they read is loaded twice at most: for the nearest region as they go, and for all others together."""
     made = []
