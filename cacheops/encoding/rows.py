@@ -1,7 +1,8 @@
 """Rows to bytes and back, faithfully: typed by the columns' values, with a checksum, and without pickle.
 
-An entry is one format byte, the CRC-32 of the rest, and a MessagePack array (`Entry`). The rows in it are an array of
-arrays; `types` says with one letter a column how its values were written:
+An entry is one format byte, the CRC-32 of its key and of the rest, and a MessagePack array (`Entry`). So bytes that
+were stored under another key are no entry, whatever brought them there; values in Django's cache have the key "". The
+rows are an array of arrays; `types` says with one letter a column how its values were written:
 
     n  as MessagePack knows them: None, bool, int, float, str, bytes
     U D d t T i  UUID, Decimal, date, time, datetime (naive, or in UTC), timedelta; MessagePack strings or timestamps
@@ -30,7 +31,7 @@ from cacheops.exceptions import CorruptEntry, UnencodableValue
 
 # Raise it with every change of the layout above, or of what values.py packs: entries of another format are never read,
 # as it is part of their keys.
-FORMAT = 2
+FORMAT = 3
 _HEAD = struct.Struct(">BI")  # the format, the checksum
 
 Row = tuple[Any, ...]
@@ -58,9 +59,11 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
             raise CorruptEntry(f"The rows of a cache entry can't be decoded: {error}") from error
 
 
-def encode(rows: Sequence[Row], versions: bytes, made_at: float, expires_at: float, load_seconds: float) -> bytes:
+def encode(
+    rows: Sequence[Row], versions: bytes, made_at: float, expires_at: float, load_seconds: float, key: str = ""
+) -> bytes:
     """Return the bytes of an entry. Raise UnencodableValue for a value that would not come back equal."""
-    return sealed(encode_rows(rows), versions, made_at, expires_at, load_seconds)
+    return sealed(encode_rows(rows), versions, made_at, expires_at, load_seconds, key)
 
 
 class EncodedRows(NamedTuple):
@@ -97,17 +100,19 @@ def _encoded(rows: Sequence[Row], types: str) -> EncodedRows:
         raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
 
 
-def sealed(encoded: EncodedRows, versions: bytes, made_at: float, expires_at: float, load_seconds: float) -> bytes:
-    """Return the bytes of an entry of encoded rows."""
+def sealed(
+    encoded: EncodedRows, versions: bytes, made_at: float, expires_at: float, load_seconds: float, key: str
+) -> bytes:
+    """Return the bytes of an entry of encoded rows, which is to be stored under a key."""
     body = _encoder.encode(Entry(versions, made_at, expires_at, load_seconds, *encoded))
-    return _HEAD.pack(FORMAT, zlib.crc32(body)) + body
+    return _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))) + body
 
 
-def decode(payload: bytes) -> Entry:
-    """Return the entry that `encode` wrote. Raise CorruptEntry for anything else."""
+def decode(payload: bytes, key: str = "") -> Entry:
+    """Return the entry that `encode` wrote for a key. Raise CorruptEntry for anything else."""
     body = memoryview(payload)[_HEAD.size :]
-    if payload[: _HEAD.size] != _HEAD.pack(FORMAT, zlib.crc32(body)):
-        raise CorruptEntry("A cache entry has another format, or its checksum is wrong.")
+    if payload[: _HEAD.size] != _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))):
+        raise CorruptEntry("A cache entry has another format, is another key's, or its checksum is wrong.")
     try:
         return _entry_decoder.decode(body)
     except msgspec.DecodeError as error:

@@ -193,7 +193,7 @@ def look_up(region: Region, request: Request, decision: Profile | Bypass | None)
     if values[0] is not None:
         found.size = len(values[0])
         try:
-            found.entry = codec.decode(values[0])
+            found.entry = codec.decode(values[0], keys[0])
         except CorruptEntry:
             found.why = "The bytes under this key are no entry: a reader counts a miss and fills it anew."
     found.tags = tag_states(request, values[1:], found.entry)
@@ -232,7 +232,7 @@ def judge(found: Found, request: Request, values: Sequence[bytes | None]) -> Non
         found.why = found.why or "There is no entry: never read, expired, or evicted. The next read fills it."
         return
     named = VERSION_BYTES * len(found.tags)
-    if valid_entry(request, values) is not None:
+    if valid_entry(request, request.entry, values) is not None:
         found.verdict, found.why = "hit", "The entry is there, and every tag has the version that it was filled under."
         return
     changed = [tag for tag in found.tags if not tag.agrees]

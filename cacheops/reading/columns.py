@@ -80,7 +80,7 @@ class ColumnLease:
             if versions is None or result is None:
                 continue
             ttl = jittered(result.ttl, jitter)
-            payload = sealed(result.rows, versions, now, now + ttl, result.load_seconds)
+            payload = sealed(result.rows, versions, now, now + ttl, result.load_seconds, key)
             if len(payload) > most:
                 too_large += 1
                 continue
@@ -117,7 +117,7 @@ def _take(region: Region, columns: EntryColumns) -> ColumnLease | None:
     if there:
         keys = columns.entry_keys()
         for at, payload in zip(there, region.store.read([keys[at] for at in there]), strict=True):
-            entry = entry_under(payload, versions[at] or b"")
+            entry = entry_under(keys[at], payload, versions[at] or b"")
             if entry is not None:
                 entries[at] = entry
     return ColumnLease(region, columns, versions, entries)

@@ -74,8 +74,9 @@ class _Batch:
         counts: Counter[str] = Counter()
         for place in wanted:
             request = self.requests[place]
-            found = [values[key] for key in request.key_list()]
-            entry = valid_entry(request, found)
+            keys = request.key_list()
+            found = [values[key] for key in keys]
+            entry = valid_entry(request, keys[0], found)
             if entry is None:
                 counts["absent" if found[0] is None else "outdated"] += 1
             elif due_early(entry):

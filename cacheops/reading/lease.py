@@ -179,7 +179,7 @@ def _leases(region: Region, is_locked: bool, requests: Sequence[Request], found:
         else:
             for table in request.tables:
                 region.add_schemes(table.keys, table.schemes)
-            leases.append((Lease(region, request, versions, is_locked), entry_under(payload, versions)))
+            leases.append((Lease(region, request, versions, is_locked), entry_under(request.entry, payload, versions)))
     if is_locked and refused:
         _release(region, refused)
     return leases
@@ -248,8 +248,8 @@ def send_fill(leases: Sequence[Lease], results: Sequence[Result]) -> Reply[Fille
 def _entry(lease: Lease, result: Result, *, is_checked: bool) -> EncodedEntry | None:
     """Return what is stored of a result, None if it is too large. `is_checked`: its store tells if it is outdated."""
     now, ttl = time.time(), jittered(result.ttl, conf.jitter)
-    payload = codec.sealed(result.rows, lease.versions, now, now + ttl, result.load_seconds)
     request = lease.request
+    payload = codec.sealed(result.rows, lease.versions, now, now + ttl, result.load_seconds, request.entry)
     if len(payload) > conf.max_entry_bytes:
         counters.read(request.label, too_large=1)
         return None

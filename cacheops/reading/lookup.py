@@ -23,7 +23,7 @@ def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence
     started = time.perf_counter()
     keys = request.key_list()
     values = region.read(keys, request.databases)
-    entry = valid_entry(request, values)
+    entry = valid_entry(request, keys[0], values)
     if entry is None:
         if not waiting:
             why = "absent" if values[0] is None else "outdated"
@@ -42,13 +42,16 @@ def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence
     return found
 
 
-def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | None:
-    """Return the entry among the values of `key_list`, if every tag still has the version that its reader leased."""
+def valid_entry(request: Request, key: str, values: Sequence[bytes | None]) -> Entry | None:
+    """Return the entry among the values of `key_list`, if every tag still has the version that its reader leased.
+
+    `key` is the entry's.
+    """
     payload = values[0]
     if payload is None:
         return None
     try:
-        entry = codec.decode(payload)
+        entry = codec.decode(payload, key)
     except CorruptEntry:
         counters.read(request.label, corrupt=1)
         return None
@@ -59,12 +62,12 @@ def valid_entry(request: Request, values: Sequence[bytes | None]) -> Entry | Non
     return entry if entry.versions == current else None
 
 
-def entry_under(payload: bytes | None, versions: bytes) -> Entry | None:
-    """Return the entry that these bytes hold, if it was stored under these versions."""
+def entry_under(key: str, payload: bytes | None, versions: bytes) -> Entry | None:
+    """Return the entry that a key's bytes hold, if it was stored under these versions."""
     if payload is None:
         return None
     try:
-        entry = codec.decode(payload)
+        entry = codec.decode(payload, key)
     except CorruptEntry:
         return None
     return entry if entry.versions == versions else None

@@ -33,7 +33,7 @@ def outdated_rows(region: Region, entry: str, tables: Sequence[TableTags], secon
     if payload is None:
         return None
     try:
-        found = codec.decode(payload)
+        found = codec.decode(payload, entry)
         age = region.store.outdated_for(tables, found.versions)
         return found.rows() if age is not None and age <= seconds else None
     except CorruptEntry:

@@ -138,6 +138,6 @@ def count_warm(region: Region, requests: Sequence[Request]) -> int:
     warm = 0
     for request, some in zip(requests, keys, strict=True):
         payload, *tags = islice(values, len(some))
-        entry = None if None in tags else entry_under(payload, b"".join(tag for tag in tags if tag))
+        entry = None if None in tags else entry_under(some[0], payload, b"".join(tag for tag in tags if tag))
         warm += entry is not None and is_warm(entry, request.profile.timeout, now)
     return warm

@@ -161,3 +161,11 @@ def test_the_stored_format_is_that_of_its_version() -> None:
         "The layout of stored entries has changed: raise the format version (cacheops.encoding.rows.FORMAT), and store "
         "these bytes under its number. Readers of the old version must never see the new layout."
     )
+
+
+def test_an_entry_is_bound_to_its_key() -> None:
+    payload = encode(SAMPLE, b"12345678", 1.0, 2.0, 0.5, "co:{default.a}:e:one")
+    assert decode(payload, "co:{default.a}:e:one").rows() == SAMPLE
+    for other in ("co:{default.a}:e:two", "co:{default.b}:e:one", ""):
+        with pytest.raises(CorruptEntry):
+            decode(payload, other)

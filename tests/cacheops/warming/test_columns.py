@@ -86,5 +86,5 @@ def test_what_is_kept_for_a_shorter_time_is_warmed_for_it(make_fanout):
     fanout.close()
     assert fanout.outcomes["us-east-1"].warmed == 1
     keys = keys_held(regions.local.store, ENTRY)
-    entries = [codec.decode(payload) for payload in regions.local.store.read(keys)]
+    entries = [codec.decode(payload, key) for key, payload in zip(keys, regions.local.store.read(keys), strict=True)]
     assert min(round(entry.expires_at - entry.made_at) for entry in entries) <= 7
