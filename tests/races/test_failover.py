@@ -8,6 +8,7 @@ import pytest
 from django.db.transaction import atomic
 
 from cacheops.exceptions import InvalidationRefused
+from cacheops.regions import regions
 from tests import clients
 from tests.races.actors import Actor, Gate, at_commit
 from tests.testapp import world
@@ -61,8 +62,9 @@ def wait_replicated(pair: LocalRegions) -> None:
 
 
 def fill(pair: LocalRegions) -> None:
-    """Have the entry, and on the replica too."""
+    """Have the entry, and on the replica too, which the primary's record names."""
     clients.until(lambda: title() and is_hit("default", title), "the entry is cached")
+    regions.local.store.servers.note_replicas()
     wait_replicated(pair)
 
 
