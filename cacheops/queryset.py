@@ -1,4 +1,4 @@
-"""CachedQuerySet and CachedManager: what one query asks of the cache, and the short path of `get`.
+"""CachedQuerySet and CachedManager: what one query asks of the cache, and the fast path of `get`.
 
 A model needs neither: its reads are cached by the database engine. With them `.cache()`, `.nocache()` are there, and
 `get()` by a unique field builds no queryset and compiles no SQL.
@@ -13,7 +13,7 @@ from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.fastpath.get import get_plan, get_query, simple_condition
-from cacheops.orm.fastpath.queryset import ShortQuerySet
+from cacheops.orm.fastpath.queryset import FastQuerySet
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.reading.options import NOCACHE, QueryOptions, set_options
@@ -21,7 +21,7 @@ from cacheops.reading.options import NOCACHE, QueryOptions, set_options
 M = TypeVar("M", bound=models.Model)
 
 
-class CachedQuerySet(ShortQuerySet[M]):
+class CachedQuerySet(FastQuerySet[M]):
     """A QuerySet that can say how it is cached."""
 
     def cache(
@@ -68,12 +68,12 @@ class CachedQuerySet(ShortQuerySet[M]):
     def get(self, *args: Any, **kwargs: Any) -> M:
         condition = simple_condition(args, kwargs)
         if condition is not None and self._is_whole():
-            found = self._short_get(*condition)
+            found = self._fast_get(*condition)
             if found is not None:
                 return found
         return super().get(*args, **kwargs)
 
-    def _short_get(self, name: str, value: Any) -> M | None:
+    def _fast_get(self, name: str, value: Any) -> M | None:
         """Return the instance, None where the long way must be gone. Raise DoesNotExist."""
         model, database = self.model, self.db
         read = self._cached_read("get", database)

@@ -64,7 +64,7 @@ class Device(models.Model):
             models.Index(fields=["location", "status"], name="device_by_status"),
             models.Index(fields=["location", "kind"], name="device_by_kind"),
         ]
-        base_manager_name = "objects"  # of which foreign keys make their querysets: they take its short path
+        base_manager_name = "objects"  # of which foreign keys make their querysets: they take its fast path
 
     def __str__(self) -> str:
         return self.name

@@ -44,7 +44,7 @@ ON_SERVERS = {
         "cacheops/orm/test_machine.py",
         "cacheops/orm/test_parallel_tests.py",
         "cacheops/orm/test_raw_transactions.py",
-        "cacheops/orm/test_short.py",
+        "cacheops/orm/test_fastpath.py",
         "cacheops/orm/test_writes.py",
         "cacheops/orm/test_writes_unseen.py",
         "cacheops/panel/test_actions.py",

@@ -1,14 +1,14 @@
-"""A save of one row in one statement: marked by a guess, which the statement itself checks.
+"""A save of one row in one statement: marked by the values expected, which the statement itself checks.
 
 Other writes need a transaction: what a row's tags are, its statement tells, and the marks must stand before the commit.
 But who saves an instance mostly knows the row: its columns with conditions hold what the instance holds. So the tags of
-the guess are marked first. Then one statement, which commits by itself, changes the row only if the guess is right:
+these expected values are marked first. Then one statement, which commits by itself, changes the row if it has them:
 
 - its WHERE asks for the values before, which PostgreSQL checks under the row's lock;
 - its RETURNING fails, and with it the statement, where the values after are others (a trigger, a generated column), or
   where it has waited so long that the marks may have run out.
 
-A guess that was wrong has changed nothing: the marks are taken off, and the write goes the long way.
+Where they were wrong, nothing has changed: the marks are taken off, and the write goes the long way.
 """
 
 import datetime as dt
@@ -72,7 +72,7 @@ pre_save.connect(note_save, dispatch_uid="cacheops.save")
 post_save.connect(forget_save, dispatch_uid="cacheops.save")
 
 
-def update_as_guessed(compiler: Any) -> bool:
+def update_as_expected(compiler: Any) -> bool:
     """Run the UPDATE of an instance's save() in one statement; return False where nothing was done."""
     connection: CachedConnection = compiler.connection.cacheops
     instance, table = connection.transaction.saved_instance(), compiler.table
@@ -88,8 +88,8 @@ def update_as_guessed(compiler: Any) -> bool:
         return False
     if cooldowns.until.get((compiler.using, table), 0.0) > time.monotonic():
         return False
-    guess = guess_of(compiler, instance, connection.transaction.names_fields())
-    return guess is not None and _run(compiler, guess)
+    expected = expected_values(compiler, instance, connection.transaction.names_fields())
+    return expected is not None and _run(compiler, expected)
 
 
 def is_row_of(query: Any, instance: Model) -> bool:
@@ -114,8 +114,8 @@ def _is_plain(query: Any) -> bool:
     )
 
 
-def guess_of(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | None:
-    """Return the row's values in all columns that count; None where there is no good guess.
+def expected_values(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | None:
+    """Return the row's values in all columns that count; None where they can't be known.
 
     A column that save(update_fields=...) names has most likely changed. Of what save() writes by itself most has not;
     foreign keys among it count too, as a changed one waits for the row that it names, after the statement's own check.
@@ -126,7 +126,7 @@ def guess_of(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | No
     if named and any(field.remote_field or column in fields for column, field in changed.items()):
         return None
     fields |= {column: field for column, field in changed.items() if field.remote_field}
-    guess: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     for column, field in fields.items():
         value = instance.__dict__.get(field.attname, compiler)  # it has all that is not deferred
         if isinstance(value, enum.Enum):
@@ -134,16 +134,16 @@ def guess_of(compiler: Any, instance: Model, named: bool) -> dict[str, Any] | No
         if not isinstance(value, EXACT_TYPES) or not is_exact(table, column):
             return None
         try:
-            guess[column] = value_of(table, column, value)
+            expected[column] = value_of(table, column, value)
         except (TypeError, ValueError, ValidationError):
             return None
-    return guess
+    return expected
 
 
-def _run(compiler: Any, guess: dict[str, Any]) -> bool:
+def _run(compiler: Any, expected: dict[str, Any]) -> bool:
     """Mark, and compile the statement meanwhile; then run it."""
     changes = Changes()
-    changes.add_rows(compiler.table, [guess], ChangeSource.SAVE)
+    changes.add_rows(compiler.table, [expected], ChangeSource.SAVE)
     intent = WriteIntent(compiler.using, changes)
     try:
         missed = intent.place_nowait()
@@ -155,7 +155,7 @@ def _run(compiler: Any, guess: dict[str, Any]) -> bool:
     except BaseException:
         intent.cancel()
         raise
-    done = reached and _execute(compiler, intent, guess, sql, parameters)
+    done = reached and _execute(compiler, intent, expected, sql, parameters)
     if done:
         intent.clear()
     else:
@@ -163,10 +163,10 @@ def _run(compiler: Any, guess: dict[str, Any]) -> bool:
     return done
 
 
-def _execute(compiler: Any, intent: WriteIntent, guess: dict[str, Any], sql: str, parameters: Any) -> bool:
+def _execute(compiler: Any, intent: WriteIntent, expected: dict[str, Any], sql: str, parameters: Any) -> bool:
     """Run the statement with its checks; return whether the row was changed. After other errors the marks stand."""
     connection, table = compiler.connection, compiler.table
-    checks, values = _checks(connection, table, guess)
+    checks, values = _checks(connection, table, expected)
     seconds = conf.mark_seconds * SAFE_SHARE
     # Both clocks: the server's own is right; the other one knows of a wait before the statement came there.
     in_time = "clock_timestamp() < LEAST(statement_timestamp() + make_interval(secs => %s), to_timestamp(%s))"
@@ -185,8 +185,10 @@ def _execute(compiler: Any, intent: WriteIntent, guess: dict[str, Any], sql: str
         return False
 
 
-def _checks(connection: Any, table: str, guess: dict[str, Any]) -> tuple[str, list[Any]]:
-    """Return the conditions that a row is as guessed, each after an AND, and their parameters."""
+def _checks(connection: Any, table: str, expected: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return the conditions that a row has the expected values, each after an AND, and their parameters."""
     fields, quoted = fields_by_column(table), connection.ops.quote_name
-    text = "".join(f" AND {quoted(table)}.{quoted(column)} IS NOT DISTINCT FROM %s" for column in guess)
-    return text, [fields[column].get_db_prep_value(value, connection, prepared=True) for column, value in guess.items()]
+    text = "".join(f" AND {quoted(table)}.{quoted(column)} IS NOT DISTINCT FROM %s" for column in expected)
+    return text, [
+        fields[column].get_db_prep_value(value, connection, prepared=True) for column, value in expected.items()
+    ]

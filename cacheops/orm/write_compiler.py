@@ -20,7 +20,7 @@ from django.db.models.sql.where import WhereNode
 
 from cacheops.engine import memo
 from cacheops.orm.dependencies import value_of
-from cacheops.orm.optimistic_save import is_row_of, update_as_guessed
+from cacheops.orm.optimistic_save import is_row_of, update_as_expected
 from cacheops.orm.schema import changed_by_deleting, models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, wanted_columns
 from cacheops.writing.changes import ChangeSource
@@ -146,7 +146,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
     returning_fields: Any = None
 
     def execute_sql(self, result_type: str) -> Any:  # type: ignore[override]  # as Django's differs
-        if update_as_guessed(self):
+        if update_as_expected(self):
             return 1
         with self.transaction.orm_statement():
             count = self._update()

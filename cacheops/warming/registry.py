@@ -99,18 +99,18 @@ def model_warmer(model: type[models.Model]) -> Warmer:
 
 
 def rows_of(model: type[models.Model], keys: Sequence[Any], by: Sequence[str] | None = None) -> Task:
-    """Return the task that fills `get` of a model's rows: as rows, or one by one where `get` has no short path."""
+    """Return the task that fills `get` of a model's rows: as rows, or one by one where `get` has no fast path."""
     unique = [
         field.name for field in model._meta.concrete_fields if field.unique and not field.primary_key and not field.null
     ]
     using = cached_alias(model)
     manager = model._default_manager.using(using)
-    if keys and _has_short_get(manager, keys[0]):
+    if keys and _has_fast_get(manager, keys[0]):
         return Rows(model, keys, using, unique if by is None else by)
     return Reads([partial(manager.get, pk=key) for key in keys])
 
 
-def _has_short_get(manager: Any, key: Any) -> bool:
+def _has_fast_get(manager: Any, key: Any) -> bool:
     """Say whether a manager's `get(pk=…)` is that of all rows, and made of a plan."""
     queryset: CachedQuerySet[Any] = CachedQuerySet(manager.model, using=manager.db)
     return CachedQuerySet._is_whole(manager.all()) and get_plan(queryset, manager.db, "pk", key) is not None

@@ -9,21 +9,21 @@ promise.
 The variants named "broken" leave one rule out (its number in invalidation.md), to show that the rule is needed and that
 the checker notices. Run it with: python3 docs/design/protocol_model.py   (two minutes)
 
-The rules are in the folder beside this file: model/protocol.py; model/guess.py for the save of one instance;
+The rules are in the folder beside this file: model/protocol.py; model/optimistic_save.py for the save of one instance;
 model/servers.py for what of a server's memory may be believed.
 """
 import sys
 
 from model import servers
-from model.guess import Row, guess_steps, no_stale_shelf
+from model.optimistic_save import Row, optimistic_steps, no_stale_shelf
 from model.protocol import (State, no_stale_read, nothing_stays_stale, reader_steps, regional_steps, world_steps,
                             writer_steps)
 from model.search import search
 
 
-def check_guess(name, **rules):
-    """Explore a save by a guess, for an instance that tells shelf A."""
-    verdict, states, history = search(Row(), lambda state: guess_steps(state, **rules), no_stale_shelf)
+def check_optimistic(name, **rules):
+    """Explore an optimistic save, for an instance that tells shelf A."""
+    verdict, states, history = search(Row(), lambda state: optimistic_steps(state, **rules), no_stale_shelf)
     return told(name, verdict, states, history)
 
 
@@ -89,9 +89,9 @@ def holds():
     yield check("one region: one closes the table, one marks", writer=dict(closers=ONE), reader=dict(closers=ONE))
     yield check("one region: a scheme is first used while the table is closed", new_scheme=True,
                 writer=dict(closers=ONE), reader=dict(closers=ONE))
-    yield check_guess("a save by a guess: the statement asks for the values before")
-    yield check_guess("a save by a guess that sets the shelf itself", sets_shelf=True)
-    yield check_guess("a save by a guess, a trigger moves the row", trigger=True)
+    yield check_optimistic("an optimistic save: the statement asks for the values before")
+    yield check_optimistic("an optimistic save that sets the shelf itself", sets_shelf=True)
+    yield check_optimistic("an optimistic save, a trigger moves the row", trigger=True)
     yield check_servers("servers: one comes back from a snapshot, or with nothing", world=dict(crashes_left=1))
     yield check_servers("servers: a shard of tags comes back, the entry's does not", entry_elsewhere=True)
     yield check_servers("servers: a primary or its replica comes back, or hands over", world=REPLICATED)
@@ -120,8 +120,8 @@ def breaks():
     yield check("broken R12: a closed table leases absent tags", writer=dict(closers=ONE), reader=dict(guard_closed=False))
     yield check("broken R13: who closes a table deletes another's mark", writer=dict(closers=ONE, spares_marks=False),
                 reader=dict(closers=ONE))
-    yield check_guess("broken R14: a guess that its WHERE does not ask for", asks_where=False, sets_shelf=True)
-    yield check_guess("broken R15: a guess of what a trigger changes, not checked", checks_after=False, trigger=True)
+    yield check_optimistic("broken R14: expected values that its WHERE does not ask for", asks_where=False, sets_shelf=True)
+    yield check_optimistic("broken R15: expected values that a trigger changes, not checked", checks_after=False, trigger=True)
     yield check("broken R8: second region, no mark", regional=True, writer=dict(marks=False))
     yield check("broken R17: second region, bypass reads the replica", regional=True, reader=dict(bypass_to_replica=True))
     yield check("broken R18: second region, relay runs ahead of the replica", regional=True,

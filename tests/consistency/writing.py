@@ -248,7 +248,7 @@ def save_alone(writer: Writer) -> None:
         answer = execute(sql, params, many, context)
         writer.note(row.pk, committed(row.pk))
         writer.after_commit()
-        writer.note(row.pk, UNKNOWN)  # the guess may have been wrong: the write follows in a transaction
+        writer.note(row.pk, UNKNOWN)  # expected values may be wrong: the write follows in a transaction
         return answer
 
     with connection.execute_wrapper(published):

@@ -8,7 +8,7 @@ from django.db.models.expressions import F
 
 from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
-from cacheops.orm.fastpath.learnt import Learnt, Short, converted, nothing_learnt
+from cacheops.orm.fastpath.plans import FastPlan, LearnedPlan, converted, not_eligible
 from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.introspection import PLAIN, exact
 
@@ -48,17 +48,17 @@ def aggregate_key(aggregate: Any) -> Any:
     return tuple(key)
 
 
-def aggregates_learnt(found: Mapping[str, Any], recorded: Sequence[RecordedPlan]) -> Learnt:
+def learn_aggregates(found: Mapping[str, Any], recorded: Sequence[RecordedPlan]) -> LearnedPlan:
     """Return how to make a result of aggregates from a row, given the one query that was asked for it."""
     if len(recorded) != 1:
-        return nothing_learnt()
+        return not_eligible()
     (plan, parameters, compiler), names = recorded[0], list(found)
     columns = compiler.query.annotation_select
     if list(columns) != names:
-        return nothing_learnt()
+        return not_eligible()
     converters = with_fast_json(compiler.get_converters(columns.values()))
 
     def build(database: str, rows: Sequence[Row]) -> dict[str, Any] | None:
         return next((dict(zip(names, row, strict=True)) for row in converted(rows, converters, database)), None)
 
-    return Short(plan, build), parameters
+    return FastPlan(plan, build), parameters

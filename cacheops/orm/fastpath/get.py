@@ -1,4 +1,4 @@
-"""The short path of `get(field=value)` by a unique field: no queryset is built, no SQL compiled."""
+"""The fast path of `get(field=value)` by a unique field: no queryset is built, no SQL compiled."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from django.db.models.query_utils import Q
 
 from cacheops.encoding.rows import Row
 from cacheops.orm.fastpath.filters import plain_kind
-from cacheops.orm.fastpath.learnt import fast_plans, planned
+from cacheops.orm.fastpath.plans import fast_plans, planned
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.orm.schema import compared_as

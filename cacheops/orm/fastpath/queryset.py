@@ -18,18 +18,18 @@ from django.db.models.sql import Query
 from cacheops.encoding.rows import Row
 from cacheops.engine import memo
 from cacheops.orm.connection import CachedConnection, cacheops_of
-from cacheops.orm.fastpath.aggregates import aggregates_asked, aggregates_learnt
+from cacheops.orm.fastpath.aggregates import aggregates_asked, learn_aggregates
 from cacheops.orm.fastpath.filters import Conditions, conditions_of
-from cacheops.orm.fastpath.learnt import (
+from cacheops.orm.fastpath.plans import (
     MAKERS,
     MISSING,
-    Learnt,
+    FastPlan,
+    LearnedPlan,
     Make,
-    Short,
     converted,
     fast_plans,
     known,
-    nothing_learnt,
+    not_eligible,
     planned,
     remember,
 )
@@ -59,7 +59,7 @@ class CachedRead(NamedTuple):
     profile: Profile
 
 
-class ShortQuerySet(models.QuerySet[M]):
+class FastQuerySet(models.QuerySet[M]):
     """A QuerySet whose plain filters are not built until they must be."""
 
     _query: Any
@@ -181,7 +181,7 @@ class ShortQuerySet(models.QuerySet[M]):
             found = self._answer(read, self._kind(database, "count"), self._learn_count, self._load_count)
             if found is not None:
                 return found
-        return super(ShortQuerySet, self._at(database)).count()
+        return super(FastQuerySet, self._at(database)).count()
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         asked = aggregates_asked(args, kwargs) if self._waits() else None
@@ -191,7 +191,7 @@ class ShortQuerySet(models.QuerySet[M]):
         kind, conditions = self._kind(database, "aggregate", asked), self._conditions
 
         def ask() -> dict[str, Any]:
-            return super(ShortQuerySet, self._at(database)).aggregate(*args, **kwargs)
+            return super(FastQuerySet, self._at(database)).aggregate(*args, **kwargs)
 
         read = self._cached_read("aggregate", database)
         if read is None:
@@ -199,10 +199,10 @@ class ShortQuerySet(models.QuerySet[M]):
         if known(kind) is MISSING:
             with read.connection.record_plans() as recorded:
                 found = ask()
-            remember(kind, conditions, aggregates_learnt(found, recorded))
+            remember(kind, conditions, learn_aggregates(found, recorded))
             return found
         load = partial(self._load_aggregate, args, kwargs)
-        found = self._answer(read, kind, lambda _: nothing_learnt(), load)
+        found = self._answer(read, kind, lambda _: not_eligible(), load)
         return ask() if found is None else found
 
     def _fetch_all(self) -> None:
@@ -234,19 +234,19 @@ class ShortQuerySet(models.QuerySet[M]):
         return None
 
     def _answer(
-        self, read: CachedRead, kind: Any, learn: Callable[[str], Learnt], load: Callable[[str], Sequence[Row]]
+        self, read: CachedRead, kind: Any, learn: Callable[[str], LearnedPlan], load: Callable[[str], Sequence[Row]]
     ) -> Any:
         """Return the result of an operation, None where the long way must be gone."""
-        conditions, short, database = self._conditions, known(kind), read.database
-        if short is MISSING:
-            short, parameters = learn(database)
-            remember(kind, conditions, (short, parameters))
-        elif short is not None and conditions is not None:
+        conditions, fast, database = self._conditions, known(kind), read.database
+        if fast is MISSING:
+            fast, parameters = learn(database)
+            remember(kind, conditions, (fast, parameters))
+        elif fast is not None and conditions is not None:
             parameters = conditions.values
-        if short is None:
+        if fast is None:
             return None
-        rows = self._rows(read, short.plan, parameters, partial(load, database))
-        return None if rows is None else short.build(database, rows)
+        rows = self._rows(read, fast.plan, parameters, partial(load, database))
+        return None if rows is None else fast.build(database, rows)
 
     def _rows(
         self, read: CachedRead, plan: Plan, parameters: list[Any], load: Callable[[], Sequence[Row]]
@@ -259,40 +259,40 @@ class ShortQuerySet(models.QuerySet[M]):
         request = request_for(plan, parameters, connection.name, profile, f"{self.model._meta.label_lower}:{op}")
         return None if request is None else fetch(request, load)
 
-    # --- what is learnt ---------------------------------------------------------------------------------------------
+    # --- what is learned ---------------------------------------------------------------------------------------------
 
-    def _learn_count(self, database: str) -> Learnt:
+    def _learn_count(self, database: str) -> LearnedPlan:
         """Count by the plan of the rows: building an aggregation takes as long as the rest.
 
         It depends on what the rows depend on. With other tables than the model's own that may be too much.
         """
         plan, parameters, _ = planned(self.query, database)
         if plan is None or plan.template is None or len(plan.template.tables) != 1:
-            return nothing_learnt()
-        return Short(plan, lambda database, rows: rows[0][0]), parameters
+            return not_eligible()
+        return FastPlan(plan, lambda database, rows: rows[0][0]), parameters
 
     def _load_count(self, database: str) -> list[Row]:
         with bypassed():
-            return [(super(ShortQuerySet, self._at(database)).count(),)]
+            return [(super(FastQuerySet, self._at(database)).count(),)]
 
     def _load_aggregate(self, args: Any, kwargs: Any, database: str) -> Sequence[Row]:
         rows: list[Row] = []
         queryset = self._at(database).all()
         leave_rows(queryset.query, rows)
-        super(ShortQuerySet, queryset).aggregate(*args, **kwargs)
+        super(FastQuerySet, queryset).aggregate(*args, **kwargs)
         return rows
 
-    def _learn_values(self, maker: Callable[[list[str]], Make], database: str) -> Learnt:
+    def _learn_values(self, maker: Callable[[list[str]], Make], database: str) -> LearnedPlan:
         query = self.query
         plan, parameters, compiler = planned(query, database)
         if plan is None or plan.converted is None:
-            return nothing_learnt()
+            return not_eligible()
         names = [*query.extra_select, *query.values_select, *query.annotation_select]
         if set(names) != set(getattr(query, "selected", None) or names):
-            return nothing_learnt()
+            return not_eligible()
         names = list(getattr(query, "selected", None) or names)
         make, converters = maker(names), compiler.converters_of(plan)
-        return Short(plan, lambda database, rows: make(converted(rows, converters, database))), parameters
+        return FastPlan(plan, lambda database, rows: make(converted(rows, converters, database))), parameters
 
     def _load_values(self, database: str) -> Sequence[Row]:
         return self.query.get_compiler(using=database).load_rows()

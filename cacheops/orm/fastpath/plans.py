@@ -18,7 +18,7 @@ Build = Callable[[str, Sequence[Row]], Any]  # the result, from a database's ali
 Converters = Mapping[int, tuple[list[Any], Any]]  # as compilers have them
 
 
-class Short(NamedTuple):
+class FastPlan(NamedTuple):
     """How to answer one kind of query without building it."""
 
     plan: Plan
@@ -27,7 +27,7 @@ class Short(NamedTuple):
 
 MISSING: Any = object()
 
-Learnt = tuple[Short | None, list[Any]]  # the parameters of the query that taught it
+LearnedPlan = tuple[FastPlan | None, list[Any]]  # the parameters of the query that taught it
 Make = Callable[[Iterable[Sequence[Any]]], list[Any]]
 # By the columns' names: what makes of rows what Django's iterables yield.
 MAKERS: dict[type, Callable[[list[str]], Make]] = {
@@ -41,7 +41,7 @@ class FastPlans(Component):
     """The fast plans of this process; None stands where the ordinary way is right."""
 
     def __init__(self) -> None:
-        self.by_kind: dict[Any, Short | None] = {}
+        self.by_kind: dict[Any, FastPlan | None] = {}
         self.gets: dict[Any, Any] = {}  # of get() by a unique field: by model, database and field
         self.validated: set[Any] = set()  # model, shape, names: Django has built such a query without complaint
 
@@ -51,10 +51,10 @@ class FastPlans(Component):
 
     settings_changed = clear
 
-    def add(self, kind: Any, short: Short | None) -> None:
+    def add(self, kind: Any, fast: FastPlan | None) -> None:
         if len(self.by_kind) >= MAX_PLANS:
             self.by_kind.clear()
-        self.by_kind[kind] = short
+        self.by_kind[kind] = fast
 
     def mark_validated(self, key: Any) -> None:
         if len(self.validated) >= MAX_PLANS:
@@ -68,23 +68,23 @@ class FastPlans(Component):
 fast_plans = register_component(FastPlans())
 
 
-def known(kind: Any) -> Short | None:
+def known(kind: Any) -> FastPlan | None:
     """Return how to answer a kind of queries, None where the long way is right, MISSING where nobody knows yet."""
     return fast_plans.by_kind.get(kind, MISSING)
 
 
-def nothing_learnt() -> Learnt:
+def not_eligible() -> LearnedPlan:
     return None, []
 
 
-def remember(kind: Any, conditions: Conditions | None, learnt: Learnt) -> None:
+def remember(kind: Any, conditions: Conditions | None, learned: LearnedPlan) -> None:
     """Keep how to answer a kind, if its query's parameters are the conditions' values, each at its own place."""
-    short, parameters = learnt
+    fast, parameters = learned
     if kind is None or conditions is None:
         return
-    if short is not None and any(value in parameters[:place] for place, value in enumerate(parameters)):
+    if fast is not None and any(value in parameters[:place] for place, value in enumerate(parameters)):
         return  # of two that are equal nobody knows which is which
-    fast_plans.add(kind, short if parameters == conditions.values else None)
+    fast_plans.add(kind, fast if parameters == conditions.values else None)
 
 
 def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:

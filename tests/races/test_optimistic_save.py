@@ -1,4 +1,4 @@
-"""Saves in one statement: what the guess gets wrong is seen by the statement itself, and goes the long way."""
+"""Saves in one statement: wrong expected values are seen by the statement itself, and goes the long way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,7 +137,7 @@ def test_readers_between_the_commit_and_the_clear():
 
 
 def test_a_trigger_that_moves_the_row():
-    """It changes the value after, which nobody could guess: the statement refuses itself."""
+    """It changes the value after, which no instance tells: the statement refuses itself."""
     book = Book.objects.get(pk=1)
     assert titles(2).get(1) is None
     with connection.cursor() as cursor:
@@ -175,7 +175,7 @@ def test_a_statement_that_waits_longer_than_its_marks_may_stand(settings):
 
 
 def test_a_condition_that_this_process_has_not_heard_of():
-    """Another process has registered it since: the guess says nothing of its column."""
+    """Another process has registered it since: the expected values say nothing of its column."""
     book = Book.objects.get(pk=1)
     assert titles(1)
 

@@ -1,4 +1,4 @@
-"""A save by a guess: the tags of a row by what an instance says of it, which the statement itself checks."""
+"""An optimistic save: the tags of a row by what an instance says of it, which the statement itself checks."""
 from typing import NamedTuple
 
 from model.search import replaced
@@ -8,7 +8,7 @@ class Row(NamedTuple):
     """A row that stands on shelf A or B, and the entries of both shelves: what each shelf's readers see of it.
 
     Versions are left out: an entry is valid until a writer marks its shelf. Another writer moves the row by the long
-    way, in one step. Our writer guesses the shelf, marks it, and runs one statement that commits by itself.
+    way, in one step. Our writer expects it on a shelf, marks it, and runs one statement that commits by itself.
     """
 
     shelf: str = "A"
@@ -35,8 +35,8 @@ def without(state, *shelves):
     return dict(entries=entries, reader=None if state.reader and state.reader[0] in shelves else state.reader)
 
 
-def guess_steps(state, *, asks_where=True, sets_shelf=False, checks_after=True, trigger=False):
-    """A save by a guess: mark the shelf that the instance tells, then change the row if it still stands there."""
+def optimistic_steps(state, *, asks_where=True, sets_shelf=False, checks_after=True, trigger=False):
+    """An optimistic save: mark the shelf that the instance tells, then change the row if it still stands there."""
     for shelf in SHELVES:
         if state.reader is None and not state.filled and shelf not in state.marked:
             yield f"a reader of {shelf} loads", state._replace(reader=(shelf, seen(state, shelf)))

@@ -13,7 +13,7 @@ from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.db.transaction import atomic
 
 from cacheops import invalidate_all
-from cacheops.orm.fastpath import learnt
+from cacheops.orm.fastpath.plans import fast_plans
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.options import bypassed
 from tests.testapp import world
@@ -70,8 +70,8 @@ def key(found: Any) -> Any:
 @pytest.mark.parametrize("name", sorted(READS))
 def test_each_answer_is_the_databases(name: str, library: str) -> None:
     read = READS[name]
-    learnt.fast_plans.clear()
-    for _ in range(3):  # built, learnt, known
+    fast_plans.clear()
+    for _ in range(3):  # built, learned, known
         for condition in CONDITIONS:
             books = Book.objects.using(library).order_by().filter(**condition)
             with bypassed():
@@ -98,7 +98,7 @@ FOLLOWING = ("count", "values", "values_list", "values_flat", "list", "aggregate
 
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_what_came_before_the_filter_counts(name: str, library: str) -> None:
-    learnt.fast_plans.clear()
+    fast_plans.clear()
     for _ in range(3):
         for start in STARTS.values():
 
@@ -163,7 +163,7 @@ def test_a_hit_builds_no_query(name: str, library: str) -> None:
 
 def test_two_equal_values_teach_no_order(library: str) -> None:
     """Which of them is which parameter shows only with different ones."""
-    learnt.fast_plans.clear()
+    fast_plans.clear()
     for author, shelf in [(1, 1), (1, 1), (1, 2), (2, 1), (1, 2), (2, 1)]:
 
         def read(author: int = author, shelf: int = shelf) -> Any:
@@ -289,7 +289,7 @@ def test_a_miss_runs_the_statement_that_django_would(name: str, library: str) ->
     model, condition = GETS[name]
     with bypassed():
         expected = got(model, library, condition)
-    for _ in range(2):  # learnt, known
+    for _ in range(2):  # learned, known
         assert got(model, library, condition) == expected
         assert got(model, library, condition)[0] == expected[0]
         invalidate_all()
