@@ -36,7 +36,7 @@ def stored(region: str, pk: int) -> Device:
     """Return what a region's servers hold under the key, which must be a valid entry."""
     request = current_devices._request(pk)
     payload, *versions = regions[region].store.read(request.key_list())
-    entry = decode(payload or b"")
+    entry = decode(payload or b"", request.key_list()[0])
     assert entry.versions == b"".join(version or b"" for version in versions), f"{region}: no hit"
     found: Device = objects.unpack(entry.rows()[0][0])
     return found
