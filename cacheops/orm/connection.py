@@ -1,10 +1,12 @@
 """`connection.cacheops`: what the cache knows of a database connection, and asks of it."""
 
+from asyncio import _get_running_loop  # None outside of coroutines, where get_running_loop() raises: four times slower
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import connections
+from django.utils.asyncio import async_unsafe
 
 from cacheops.databases import Address, known_names
 from cacheops.orm.plan import Plan
@@ -12,6 +14,11 @@ from cacheops.orm.transaction import Statement, Transaction
 from cacheops.protocol.keys import IDENTITY, digest
 
 IDENTITY_LETTERS = 8  # 48 bits of its digest
+
+
+@async_unsafe
+def _refuse_in_coroutines() -> None:
+    """Raise SynchronousOnlyOperation, unless DJANGO_ALLOW_ASYNC_UNSAFE is set."""
 
 
 class RecordedPlan(NamedTuple):
@@ -68,6 +75,17 @@ class CachedConnection:
         self._name, self._changes = None, 0
 
     # --- reads ------------------------------------------------------------------------------------------------------
+
+    def check_query(self) -> None:
+        """Raise what a query would: in a coroutine, and in a test that may not ask the database (SimpleTestCase).
+
+        A hit must not hide it: the same code would fail on the next miss.
+        """
+        if _get_running_loop() is not None:
+            _refuse_in_coroutines()
+        refuses = self.wrapper.__dict__.get("cursor")  # Django's test cases put it there
+        if refuses is not None and hasattr(refuses, "wrapped"):
+            refuses()
 
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past, which the cache neither answers nor is filled with."""
@@ -137,6 +155,9 @@ class UncachedConnection:
     """A connection of Django's own engine: nothing read by it is cached, nothing written by it invalidates."""
 
     is_cached = False
+
+    def check_query(self) -> None:
+        """Django checks its own queries."""
 
     def has_snapshot(self) -> bool:
         return False

@@ -42,6 +42,9 @@ class ConnectionState(Protocol):
     def is_cached(self) -> bool:
         """Whether the database's engine is one of ours."""
 
+    def check_query(self) -> None:
+        """Raise what Django raises where a query is not allowed now."""
+
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past."""
 
@@ -110,6 +113,7 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
 def _connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
+    connection.check_query()
     return Bypass.SNAPSHOT if connection.has_snapshot() else None
 
 

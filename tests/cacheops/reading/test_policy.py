@@ -23,6 +23,9 @@ class State:
     snapshot: bool = False
     written: frozenset[str] = frozenset()
 
+    def check_query(self) -> None:
+        """A query is allowed."""
+
     def has_snapshot(self) -> bool:
         return self.snapshot
 
