@@ -18,7 +18,7 @@ from users.models import ApiToken, User
 from xyzsite.api.application import api
 from xyzsite.urls import urlpatterns
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 numbers = count()
 
@@ -72,12 +72,12 @@ def person(username: str, place: str, device: str, value: float) -> Person:
 
 @pytest.fixture
 def ann(db: None) -> Person:
-    return person("ann", "Northpier", "Quay-1", 17.25)
+    return person("ann", "Northpier", "Quay-1", 1117.25)  # no part of a time
 
 
 @pytest.fixture
 def bob(db: None) -> Person:
-    return person("bob", "Highridge", "Peak-1", 41.75)
+    return person("bob", "Highridge", "Peak-1", 1141.75)
 
 
 @dataclass(frozen=True)

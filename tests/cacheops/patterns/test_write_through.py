@@ -164,6 +164,7 @@ def test_many_at_once(device: Device, django_assert_num_queries: Any) -> None:
     assert current_devices.get_many(pks).keys() == set(pks[1:])
 
 
+@pytest.mark.django_db  # keys name the database itself
 @pytest.mark.parametrize("pk", [0, -1, "7", None, "1:*"])
 def test_bad_keys_are_named(pk: Any) -> None:
     with pytest.raises(InvalidKey):
