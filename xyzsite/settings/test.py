@@ -22,3 +22,6 @@ INSTALLED_APPS += ["django.contrib.postgres", "tests.testapp"]  # noqa: F405
 DATABASE_ROUTERS = ["tests.testapp.router.TestAppRouter", *DATABASE_ROUTERS]  # noqa: F405
 DATABASES["other"] = {"ENGINE": "cacheops.db.backends.sqlite3", "NAME": ":memory:"}  # noqa: F405
 CACHEOPS = {**CACHEOPS, "testapp.*": {"ops": "all", "timeout": 300}}  # noqa: F405
+for _database in DATABASES.values():  # noqa: F405
+    if _database["ENGINE"].endswith("sqlite3"):  # said, as pytest-django knows it of Django's own engine only
+        _database["TEST"] = {"NAME": ":memory:"}

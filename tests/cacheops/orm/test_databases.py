@@ -1,7 +1,7 @@
 """Which database keys belong to: the server's own, not what the settings call it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -160,34 +160,37 @@ class TestPostgreSQL:
 
 @pytest.mark.django_db
 class TestSQLite:
-    @staticmethod
-    def wrapper(name: str | Path, alias: str = "file") -> SQLite:
-        settings = {
-            **connections["default"].settings_dict,
-            "ENGINE": "cacheops.db.backends.sqlite3",
-            "NAME": str(name),
-            "OPTIONS": {},
-        }
-        return SQLite(settings, alias)
+    @pytest.fixture
+    def wrapper(self) -> Iterator[Callable[[str | Path], SQLite]]:
+        made: list[SQLite] = []
 
-    def test_a_file_is_one_database_under_any_path(self, tmp_path):
+        def make(name: str | Path) -> SQLite:
+            settings = {"ENGINE": "cacheops.db.backends.sqlite3", "NAME": str(name), "OPTIONS": {}}
+            made.append(SQLite(connections["default"].settings_dict | settings, "file"))
+            return made[-1]
+
+        yield make
+        for each in made:
+            each.connection.close()  # Django's own close() keeps what is in memory
+
+    def test_a_file_is_one_database_under_any_path(self, tmp_path, wrapper):
         (tmp_path / "link").symlink_to(tmp_path / "one")
-        one, link, other = (self.wrapper(tmp_path / name) for name in ("one", "link", "other"))
+        one, link, other = (wrapper(tmp_path / name) for name in ("one", "link", "other"))
         for made in (one, link, other):
             made.ensure_connection()
         assert one.cacheops.name == link.cacheops.name != other.cacheops.name
-        for made in (one, link, other):
-            made.close()
 
-    def test_databases_in_memory_are_each_connection_s_own(self):
-        one, other = self.wrapper(":memory:"), self.wrapper(":memory:")
+    def test_databases_in_memory_are_each_connection_s_own(self, wrapper):
+        one, other = wrapper(":memory:"), wrapper(":memory:")
         assert one.cacheops.name != other.cacheops.name
         assert one.cacheops.name == one.cacheops.name
 
-    def test_shared_memory_is_one_database_in_one_process(self):
+    def test_shared_memory_is_one_database_in_one_process(self, wrapper):
         name = "file:memorydb_x?mode=memory&cache=shared"
-        one, other = self.wrapper(name), self.wrapper(name)
+        one, other = wrapper(name), wrapper(name)
+        other.ensure_connection()
         assert one.cacheops.name == other.cacheops.name
+        one.ensure_connection()
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:  # its copy of the memory goes its own ways
@@ -195,6 +198,8 @@ class TestSQLite:
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(reading, 100).decode() != one.cacheops.name
+        os.close(reading)
+        os.close(writing)
 
 
 def test_an_engine_that_knows_nothing_asks(transactional_db):

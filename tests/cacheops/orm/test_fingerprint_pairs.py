@@ -52,7 +52,8 @@ def meaning_of(queryset: QuerySet[Any]) -> Any:
     except FAILURES as error:  # of a value that its field does not take
         return repr(error)
     columns = [column[0].output_field for column in compiler.select or ()]
-    return sql, repr(parameters), repr([field_of(field) for field in columns])
+    plain = [bytes(one) if isinstance(one, memoryview) else one for one in parameters]  # whose repr is an address
+    return sql, repr(plain), repr([field_of(field) for field in columns])
 
 
 def field_of(field: Any) -> Any:
