@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from django.db import connection, connections
 from django.db.transaction import atomic
-from psycopg import sql
 
 from cacheops.databases import known_names, name_of, table_keys
 from cacheops.db.backends.sqlite3.base import DatabaseWrapper as SQLite
@@ -19,9 +18,9 @@ from cacheops.models import QueuedInvalidation
 from cacheops.queryset import CachedQuerySet
 from cacheops.regions import regions
 from cacheops.regions.outbox import TABLE
-from tests.testapp.models import Author
+from tests.testapp.models import Author, Country
 
-SCRATCH = "cacheops_scratch"
+FIRST, SECOND = "cacheops_first", "cacheops_second"
 
 
 @contextmanager
@@ -33,20 +32,25 @@ def server() -> Iterator[psycopg.Connection[Any]]:
         yield found
 
 
-def make(template: str = "template1") -> None:
+def make(name: str, template: str = "template1") -> None:
     with server() as found:
-        found.execute(f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
-        found.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(SCRATCH), sql.Identifier(template))
-        )
+        found.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        found.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
 
 @pytest.fixture
-def scratch(transactional_db: None) -> Iterator[None]:
-    make()
+def first(transactional_db: None) -> Iterator[None]:
+    """A database with an author."""
+    make(FIRST)
+    with led_to(NAME=FIRST) as made:
+        with made.schema_editor() as editor:
+            for model in (Country, Author, QueuedInvalidation):
+                editor.create_model(model)
+        Author.objects.create(name="original")
     yield
     with server() as found:
-        found.execute(f"DROP DATABASE {SCRATCH} WITH (FORCE)")
+        for name in (FIRST, SECOND):
+            found.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -72,49 +76,38 @@ def names_of_authors() -> list[str]:
     return [author.name for author in CachedQuerySet(Author).order_by("name")]
 
 
-@pytest.fixture
-def authors(transactional_db: None) -> Iterator[None]:
-    yield
-    Author.objects.all().delete()
-
-
-@pytest.mark.servers
 class TestPostgreSQL:
-    def test_a_copy_of_a_database_has_entries_of_its_own(self, scratch, authors):
-        Author.objects.create(name="original")
-        connection.close()  # nobody may be connected to a template
-        make(template=str(connection.settings_dict["NAME"]))
-        with led_to(NAME=SCRATCH):
-            Author.objects.all().update(name="copy")
+    def test_a_copy_of_a_database_has_entries_of_its_own(self, first):
+        make(SECOND, template=FIRST)
+        with led_to(NAME=SECOND):
+            Author.objects.update(name="copy")
             assert names_of_authors() == ["copy"]
-        assert names_of_authors() == ["original"]
-        with led_to(NAME=SCRATCH):
+        with led_to(NAME=FIRST):
+            assert names_of_authors() == ["original"]
+        with led_to(NAME=SECOND):
             assert names_of_authors() == ["copy"]
 
-    def test_rows_of_two_outboxes_with_one_key_are_both_applied(self, scratch, authors):
-        Author.objects.create(name="old")
-        connection.close()
-        make(template=str(connection.settings_dict["NAME"]))
-        for settings in ({}, {"NAME": SCRATCH}):
-            with led_to(**settings) as made:
+    def test_rows_of_two_outboxes_with_one_key_are_both_applied(self, first):
+        make(SECOND, template=FIRST)
+        for name in (FIRST, SECOND):
+            with led_to(NAME=name) as made:
                 made.ensure_connection()
-                assert names_of_authors() == ["old"]
+                assert names_of_authors() == ["original"]
                 write_unseen(made, "UPDATE testapp_author SET name = 'new'")
                 values = f"(1, '{regions.local.name}', 'testapp_author', now())"
                 write_unseen(made, f'INSERT INTO {TABLE} (id, region, "table", created_at) VALUES {values}')
                 regions.local.outbox.recheck()
                 with atomic():  # in which rows are applied, and not deleted
                     assert names_of_authors() == ["new"]
-        QueuedInvalidation.objects.all().delete()
 
-    def test_a_database_made_anew_under_its_name_is_another(self, scratch):
-        with led_to(NAME=SCRATCH):
+    def test_a_database_made_anew_under_its_name_is_another(self, first):
+        with led_to(NAME=FIRST):
             before = name_of("default")
-        make()
-        with led_to(NAME=SCRATCH) as made:
+        make(FIRST)
+        with led_to(NAME=FIRST) as made:
             assert name_of("default") == before  # as it was told before, until it connects
             other = connection.copy()
-            other.settings_dict.update(NAME=SCRATCH)
+            other.settings_dict.update(NAME=FIRST)
             assert other.cacheops.name == before
             made.ensure_connection()
             assert name_of("default") != before
@@ -129,29 +122,29 @@ class TestPostgreSQL:
             with Engine().in_use(), led_to(HOST=host):
                 assert name_of("default") == expected
 
-    def test_a_role_that_may_not_ask_for_the_cluster(self, scratch):
-        with led_to(NAME=SCRATCH) as made, made.cursor() as cursor:
+    def test_a_role_that_may_not_ask_for_the_cluster(self, first):
+        with led_to(NAME=FIRST) as made, made.cursor() as cursor:
             cursor.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
             cursor.execute("DROP ROLE IF EXISTS cacheops_guest")
             cursor.execute("CREATE ROLE cacheops_guest LOGIN PASSWORD 'guest'")
         try:
-            with led_to(NAME=SCRATCH, USER="cacheops_guest", PASSWORD="guest") as made:
+            with led_to(NAME=FIRST, USER="cacheops_guest", PASSWORD="guest") as made:
                 found = name_of("default")
                 assert found.startswith("default@")
                 assert made.connection.info.transaction_status.name == "IDLE"
-            make()
-            with Engine().in_use(), led_to(NAME=SCRATCH):
+            make(FIRST)
+            with Engine().in_use(), led_to(NAME=FIRST):
                 assert name_of("default") != found
         finally:
             with server() as found:
                 found.execute("DROP ROLE cacheops_guest")
 
-    def test_a_hit_needs_no_connection(self, authors):
-        Author.objects.create(name="one")
-        assert names_of_authors() == names_of_authors() == ["one"]
-        connection.close()
-        assert names_of_authors() == ["one"]
-        assert connection.connection is None or not connection.queries
+    def test_a_name_that_is_known_needs_no_connection(self, transactional_db):
+        with led_to() as made:
+            expected = name_of("default")
+            made.close()
+            assert name_of("default") == expected
+            assert made.connection is None
 
     def test_a_connection_is_asked_once_and_no_query_is_counted(self, transactional_db, django_assert_num_queries):
         with Engine().in_use(), led_to() as made, django_assert_num_queries(0, connection=made):
