@@ -37,6 +37,7 @@ def cache(breakable_regions: LocalRegions, sink: Sink, settings: Any, monkeypatc
     settings.CACHEOPS_LOCAL_REGION = REGION
     settings.CACHEOPS_WAIT_REPLICAS = 1
     settings.CACHEOPS_TIMEOUT = 10
+    settings.CACHEOPS_BREAKER_RECOVERY = 0  # what a busy machine answers late pauses nobody
     settings.CACHEOPS_WAIT_SECONDS = 5
     made: Cache = WriteBehindCache("notes", Note, sink.write)
     made.buffer.take("worker", 1, 0, 0)
