@@ -15,6 +15,7 @@ from cacheops.backends.glob import escaped, glob_regex
 from cacheops.backends.memory_lock import MemoryLock
 from cacheops.engine import Component, register_component
 from cacheops.instrumentation.request_stats import count
+from cacheops.stores.memory import MemoryStore
 
 
 class KeyLocks(Component):
@@ -40,6 +41,11 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__(name, params)
         self._key_locks = key_locks.by_name.setdefault(name, WeakValueDictionary())
+
+    @staticmethod
+    def make_store(alias: str, config: Mapping[str, Any]) -> MemoryStore:
+        """Return the engine's store for a CACHES alias: in this process's memory, beside the cache."""
+        return MemoryStore(alias)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         value = super().get(key, MISSING, version=version)

@@ -1,28 +1,37 @@
 """The cache of a region on Redis servers. Django's contract, django-redis' extras, and pages that outlive an outage."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.utils.module_loading import import_string
 from django_redis.cache import RedisCache
 
 from cacheops.backends.client import RegionClient
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.hinted_handoff import HintedHandoff
+from cacheops.conf import conf
 from cacheops.exceptions import ServerRefused, StoreUnavailable
 from cacheops.instrumentation.request_stats import count
-from cacheops.protocol.keys import parse
-from cacheops.redis import Command, ServerPool
+from cacheops.protocol.keys import GENERATION, TAG, parse
+from cacheops.redis import Command, ServerPool, servers
 from cacheops.redis.identity import KeySet, add_key_sets
-from cacheops.redis.options import PAUSE, urls_in
+from cacheops.redis.options import ServerOptions, urls_in
+from cacheops.stores.base import Store
+from cacheops.stores.circuit_breaker import PAUSE
+from cacheops.stores.redis import RedisStore
+from cacheops.stores.scripts import purge_tag
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 UNANSWERED: Any = object()
+WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
+RETRIES = 2  # of the store's commands: one on a new connection, one after asking who is primary now
 
 
 class RegionCache(RegionCacheMixin, RedisCache):
@@ -197,6 +206,33 @@ class RegionCache(RegionCacheMixin, RedisCache):
         """Return the connections that this process holds to each of the region's servers."""
         return self.client.servers.pool_stats()
 
+    def known_pools(self) -> list[ServerPool]:
+        """Return the same, and ask no server: none of a cluster whose nodes are not known yet."""
+        servers = self.client.servers
+        return servers.pool_stats() if servers.is_known else []
+
+    def begin_empty(self) -> bool:
+        """Record that the servers are empty and new; return whether all of them are."""
+        return self.client.servers.begin()
+
+    @staticmethod
+    def make_store(alias: str, config: Mapping[str, Any]) -> Store:
+        """Return the engine's store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
+        given = config.get("OPTIONS", {})
+        timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
+        cluster = import_string(given["CLIENT_CLASS"]).cluster
+        options = replace(
+            ServerOptions.from_settings(urls_in(config["LOCATION"]), given, cluster=cluster),
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            decode_responses=False,
+            retries=RETRIES,
+            retry_backoff_base=0.0,
+            retry_budget=timeout,  # a frozen server costs one time-out
+        )
+        wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)
+
 
 def keys_of_aliases(urls: tuple[str, ...]) -> Iterator[KeySet]:
     """Yield the keys of each alias in CACHES on servers at these addresses."""
@@ -213,4 +249,12 @@ def _purge(key: bytes) -> Command | None:
     return ("UNLINK", key) if parse(key.decode(errors="replace")) is None else None
 
 
+def generations_at(urls: tuple[str, ...]) -> Iterator[KeySet]:
+    """Yield the generations on servers at these addresses, of every prefix: all entries depend on them."""
+    located = (settings.CACHES.get(alias, {}).get("LOCATION", "") for alias in conf.regions)
+    if urls in map(urls_in, located):
+        yield KeySet("generations", f"*:{{*}}:{TAG}:\\{GENERATION}", purge_tag)
+
+
 add_key_sets("aliases", keys_of_aliases)
+add_key_sets("generations", generations_at)

@@ -134,10 +134,8 @@ class CacheMonitor:
 
         Raise CommandRefused where a node may not tell.
         """
-        servers = self.region.store.servers
-        if servers is None:
-            return []
-        found = [nodes.slow_command(server, logged) for server, logs in servers.slow_log(most) for logged in logs]
+        logs = self.region.store.inspection.slow_log(most)
+        found = [nodes.slow_command(server, logged) for server, logs_of_one in logs for logged in logs_of_one]
         return sorted(found, key=lambda slow: -slow.at)[:most]
 
     def usage(self, *, minutes: int = 0, hours: int = 0) -> Usage:

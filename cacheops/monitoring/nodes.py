@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.core.cache import caches
+
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation.counters import Sums, add_counts
 from cacheops.monitoring.timeseries import HOUR, MINUTE, Increment, last_periods, period_at, time_series_of
 from cacheops.protocol.keys import parse
-from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.regions import Region
 from cacheops.stores.circuit_breaker import CircuitState
 
@@ -102,12 +103,9 @@ def pools_of(region: Region) -> Mapping[str, Mapping[str, int]]:
 
     Asks no server: a cluster whose nodes this process's cache has not asked for has no pools yet.
     """
-    client = OptimizedRedisClient.of(region.name)
-    if not client.is_known:
-        return {}
+    known_pools = getattr(caches[region.name], "known_pools", list)
     return {
-        one["server"]: {"pool_limit": one["limit"], "pool_idle": one["idle"], "pool_in_use": one["in_use"]}
-        for one in client.get_pool_stats()["servers"]
+        one.server: {"pool_limit": one.limit, "pool_idle": one.idle, "pool_in_use": one.in_use} for one in known_pools()
     }
 
 
@@ -117,8 +115,9 @@ def own_counts(region: Region) -> dict[str, int]:
     Asks no server, so a region that is away costs nothing.
     """
     counts = {"processes": 1, "open": int(region.breaker.state is not CircuitState.CLOSED)}
-    if region.store.servers is not None:
-        counts["lines"] = region.store.servers.open_lines()
+    connections = region.store.inspection.connections()
+    if connections is not None:
+        counts["lines"] = connections
         for pool in pools_of(region).values():
             add_counts(counts, pool)
     return counts

@@ -139,11 +139,11 @@ class Flusher(Component):
         """Let one process name the replicas to their primaries: one that takes over then keeps its hits."""
         interval = int(self._clock() // REPLICA_SECONDS)
         store, period = region.store, Period(MINUTE, minute)
-        if store.servers is None or not store.wait_replicas or interval == self._named_at:  # else they may lack marks
+        if not store.wait_replicas or interval == self._named_at:  # else they may lack marks
             return
         self._named_at = interval
         if any(time_series_of(store).add([increment(period, {}, f"replicas:{interval}")])):
-            store.servers.note_replicas()
+            store.note_replicas()
 
 
 def increments_of(by_minute: dict[int, Sums]) -> list[Increment]:

@@ -23,9 +23,7 @@ from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.instrumentation.counters import Sums, add_sums
 from cacheops.protocol.keys import METRICS, base_of
-from cacheops.redis import Servers
-from cacheops.redis.thread_transport import ThreadTransport
-from cacheops.stores.base import Store
+from cacheops.stores.base import CommandTransport, Store
 from cacheops.stores.scripts import Script
 
 INCREMENT_SECONDS = 900  # an increment is sent again within seconds, or when its region is back
@@ -70,8 +68,8 @@ class TimeSeriesStore(ABC):
 class RedisTimeSeries(TimeSeriesStore):
     """On a region's servers, over connections of its own."""
 
-    def __init__(self, servers: Servers) -> None:
-        self._transport = ThreadTransport(servers, [ADD.source])
+    def __init__(self, transport: CommandTransport) -> None:
+        self._transport = transport
 
     def add(self, increments: Sequence[Increment]) -> list[bool]:
         commands = [
@@ -164,9 +162,8 @@ def time_series_of(store: Store) -> TimeSeriesStore:
     with time_series.lock:
         found = time_series.by_store.get(store)
         if found is None:
-            found = time_series.by_store[store] = (
-                RedisTimeSeries(store.servers) if store.servers else MemoryTimeSeries()
-            )
+            transport = store.transport([ADD.source])
+            found = time_series.by_store[store] = RedisTimeSeries(transport) if transport else MemoryTimeSeries()
         return found
 
 

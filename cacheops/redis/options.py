@@ -7,7 +7,6 @@ from typing import Any, Self
 from cacheops.exceptions import InvalidOption
 
 READ_SOURCES = ("primary", "readers")
-PAUSE = 1.0  # seconds after an unanswered call until one caller asks again, where PAUSE_AFTER_FAILURE says nothing
 
 
 def urls_in(location: str | Sequence[str]) -> tuple[str, ...]:

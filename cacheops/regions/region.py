@@ -2,36 +2,26 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from cacheops.backends import MemoryCache, RegionCache
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, StoreError, StoreUnavailable
-from cacheops.protocol.keys import GENERATION, TAG, TableKeys
-from cacheops.redis import servers
-from cacheops.redis.identity import KeySet, add_key_sets
-from cacheops.redis.options import PAUSE, ServerOptions, urls_in
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
-from cacheops.stores.circuit_breaker import CacheCircuitBreaker, Guard, circuit_of
-from cacheops.stores.memory import MemoryStore
-from cacheops.stores.redis import RedisStore
-from cacheops.stores.scripts import purge_tag
+from cacheops.stores.circuit_breaker import PAUSE, CacheCircuitBreaker, Guard, circuit_of
 
 logger = logging.getLogger("cacheops")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
 TRIES = 3  # of a read during which the connection was lost and made again
-RETRIES = 2  # of the store's commands: one on a new connection, one after asking who is primary now
 
 
 class Region:
@@ -161,50 +151,29 @@ class RegionHandler(Component):
 
 
 def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
-    """Return the circuit that a region's store shares with the cache of its alias; None for a store on none."""
-    if store.servers is None:
+    """Return the circuit that a region's store shares with the cache of its alias; None for a store on no servers."""
+    if not store.addresses:
         return None
-    return circuit_of(
-        store.servers.options.urls, settings.CACHES[alias].get("OPTIONS", {}).get("PAUSE_AFTER_FAILURE", PAUSE)
-    )
+    pause = settings.CACHES[alias].get("OPTIONS", {}).get("PAUSE_AFTER_FAILURE", PAUSE)
+    return circuit_of(store.addresses, pause)
 
 
 def store_for(alias: str) -> Store:
-    """Return a store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
+    """Return a new store for a CACHES alias, made by its backend. Raise InvalidOption where there can be none."""
     config: dict[str, Any] | None = settings.CACHES.get(alias)
     if config is None:
         raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
-    backend = import_string(config["BACKEND"])
-    if issubclass(backend, RegionCache):
-        given = config.get("OPTIONS", {})
-        cluster = import_string(given["CLIENT_CLASS"]).cluster
-        urls = urls_in(config["LOCATION"])
-        timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
-        options = replace(
-            ServerOptions.from_settings(urls, given, cluster=cluster),
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            decode_responses=False,
-            retries=RETRIES,
-            retry_backoff_base=0.0,
-            retry_budget=timeout,  # a frozen server costs one time-out
+    make_store: Callable[[str, Mapping[str, Any]], Store] | None
+    try:
+        make_store = getattr(import_string(config["BACKEND"]), "make_store", None)
+    except ImportError as error:
+        raise InvalidOption(f"CACHES[{alias!r}] has the backend {config['BACKEND']}: {error}.") from error
+    if make_store is None:
+        raise InvalidOption(
+            f"CACHES[{alias!r}] has the backend {config['BACKEND']}, on which entries can't be kept: "
+            "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache."
         )
-        wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
-        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)
-    if issubclass(backend, MemoryCache):
-        return MemoryStore(alias)
-    raise InvalidOption(
-        f"CACHES[{alias!r}] has the backend {config['BACKEND']}, on which entries can't be kept: "
-        "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache."
-    )
-
-
-def generations_at(urls: tuple[str, ...]) -> Iterator[KeySet]:
-    """Yield the generations on servers at these addresses, of every prefix: all entries depend on them."""
-    located = (settings.CACHES.get(alias, {}).get("LOCATION", "") for alias in conf.regions)
-    if urls in map(urls_in, located):
-        yield KeySet("generations", f"*:{{*}}:{TAG}:\\{GENERATION}", purge_tag)
+    return make_store(alias, config)
 
 
 regions = register_component(RegionHandler())
-add_key_sets("generations", generations_at)

@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES
-from cacheops.redis import Servers
 from cacheops.stores.inspection import Inspection
 from cacheops.stores.reply import ReadyReply, Reply
 
@@ -114,6 +113,16 @@ def marks_in(value: bytes | None) -> int:
     return len(value) // MARK_BYTES if value and len(value) != VERSION_BYTES else 0
 
 
+class CommandTransport(Protocol):
+    """Connections of each thread's own to Redis servers. Commands are tuples; a route is a key of a command's slot."""
+
+    def run_many(self, commands: Sequence[tuple[Any, ...]], routes: Sequence[Any] | None = None) -> list[Any]:
+        """Return the answers to commands, sent in one round trip a server."""
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+
+
 class Store(ABC):
     """One region's entries, tags and registries.
 
@@ -122,7 +131,7 @@ class Store(ABC):
 
     name: str
     remote = True  # other processes share it, and it may be away
-    servers: Servers | None = None  # that it is on, for what else is kept there; None where there are none
+    addresses: tuple[str, ...] = ()  # of the servers that it is on: what is on the same ones shares a circuit
     wait_replicas = 0  # how many replicas must hold a mark before it counts
     epoch = 0  # changes when this thread has connected anew: another server may be the primary now
     inspection: Inspection
@@ -224,6 +233,19 @@ class Store(ABC):
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> int:
         """Delete keys; return how many there were."""
+
+    # --- servers, where a store is on some ----------------------------------------------------------------------------
+
+    def transport(self, scripts: Sequence[str]) -> CommandTransport | None:
+        """Return connections to the store's Redis servers for what else is kept there; None where it is on none.
+
+        `scripts` are the Lua sources that its commands call.
+        """
+        return None
+
+    def note_replicas(self) -> int:
+        """Name linked replicas to their primaries (R23); return how many are new."""
+        return 0
 
     def close(self) -> None:  # noqa: B027 - a store in memory holds nothing open
         """Close what this thread holds open: the store is not used again."""

@@ -17,6 +17,7 @@ from cacheops.instrumentation.minute_log import MinuteLog
 from cacheops.stores.reply import OnResult, Reply
 
 logger = logging.getLogger("cacheops")
+PAUSE = 1.0  # seconds after an unanswered call until one caller asks again, where PAUSE_AFTER_FAILURE says nothing
 T = TypeVar("T")
 
 

@@ -20,13 +20,12 @@ from cacheops.stores.base import (
     outdated_among,
     tags_of,
 )
-from cacheops.stores.inspection import RedisInspection
+from cacheops.stores.redis_inspection import RedisInspection
 from cacheops.stores.redis_leases import ManyLeases, fill_commands, lease_tags_commands, route_of, tag_versions
 from cacheops.stores.reply import Reply
-from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, NOTE, OUTDATED, SCRIPTS
+from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, MAX_RUN, NOTE, OUTDATED, SCRIPTS
 
 SCAN_BATCH = 500  # keys looked at in a round trip
-MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it serves no other client
 TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
 
 
@@ -37,11 +36,10 @@ class RedisStore(Store):
     takes over without it would serve what the writer has just changed.
     """
 
-    servers: Servers
-
     def __init__(self, name: str, servers: Servers, wait_replicas: int = 0, wait_seconds: float = 0.1) -> None:
         self.name = name
         self.servers = servers
+        self.addresses = servers.options.urls
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
         self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
@@ -195,6 +193,14 @@ class RedisStore(Store):
 
     def delete(self, keys: Sequence[str]) -> int:
         return sum(self._transport.run_many([("UNLINK", key) for key in keys]))
+
+    # --- servers ----------------------------------------------------------------------------------------------------
+
+    def transport(self, scripts: Sequence[str]) -> ThreadTransport:
+        return ThreadTransport(self.servers, scripts)
+
+    def note_replicas(self) -> int:
+        return self.servers.note_replicas()
 
     def close(self) -> None:
         self._transport.close()

@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cacheops.protocol.tags import VERSION_BYTES
-from cacheops.redis import Command
+
+Command: TypeAlias = tuple[Any, ...]
+
+MAX_RUN = 1000  # keys in one MGET: some 0.2 ms of the server's time, in which it serves no other client
 
 
 class Script:

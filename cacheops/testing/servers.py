@@ -2,15 +2,13 @@
 
 from django.core.cache import caches
 
-from cacheops.backends import RegionCache
-
 
 def begin_empty(alias: str = "default") -> bool:
     """Tell the servers of a CACHES alias that they are empty and new, so that entries are cached from the beginning.
 
     To be called after they were started or emptied, before the cache is used. Otherwise they may be servers that have
     lost their data, and nothing is cached on them for CACHEOPS_MARK_SECONDS. Return False where one holds keys; True
-    for a cache in memory.
+    for a cache without servers.
     """
-    cache = caches[alias]
-    return cache.client.servers.begin() if isinstance(cache, RegionCache) else True
+    begin = getattr(caches[alias], "begin_empty", None)
+    return bool(begin()) if begin else True

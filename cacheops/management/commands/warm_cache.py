@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
 from cacheops.management.console import terminal
+from cacheops.warming.bars import BarReport
 from cacheops.warming.history import Checkpoint, WarmingRun, as_data, read_checkpoint
-from cacheops.warming.progress import BarReport, LineReport, QuietReport
+from cacheops.warming.progress import LineReport, QuietReport
 from cacheops.warming.registry import find_warmers, registered
 from cacheops.warming.runner import Runner
 from cacheops.warming.selection import DEFAULT_TOP, Scope

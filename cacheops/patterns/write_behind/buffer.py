@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
-from cacheops.redis import Servers
-from cacheops.redis.thread_transport import ThreadTransport
-from cacheops.stores.base import Store
-from cacheops.stores.redis import MAX_RUN
-from cacheops.stores.scripts import Script
+from cacheops.stores.base import CommandTransport, Store
+from cacheops.stores.scripts import MAX_RUN, Script
 
 GROUP = "writers"
 POLICY_SECONDS = 10.0  # how long an eviction policy is believed: an operator may change it
@@ -59,13 +56,13 @@ class Buffer:
     `base` is what its keys begin with, hash tag included; `wait_replicas` must confirm within `wait_seconds`.
     """
 
-    def __init__(self, base: str, servers: Servers, wait_replicas: int, wait_seconds: float) -> None:
+    def __init__(self, base: str, transport: CommandTransport, wait_replicas: int, wait_seconds: float) -> None:
         self.base = base
         self.stream = f"{base}s"
         self.keys = [self.stream, f"{base}w"]
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
-        self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
+        self._transport = transport
         self._problem = ""
         self._problem_until = 0.0
 
@@ -178,6 +175,5 @@ class NoBuffer(Buffer):
 
 def buffer_of(store: Store, base: str, wait_seconds: float) -> Buffer:
     """Return a buffer on a store's servers; one that takes nothing where it has none."""
-    if store.servers is not None:
-        return Buffer(base, store.servers, store.wait_replicas, wait_seconds)
-    return NoBuffer()
+    transport = store.transport([script.source for script in SCRIPTS])
+    return NoBuffer() if transport is None else Buffer(base, transport, store.wait_replicas, wait_seconds)
