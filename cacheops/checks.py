@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.apps import apps
@@ -43,6 +44,7 @@ CHECKS = {
     "E020": "A dictionary is none, or has keys or values that it can't have.",
     "E021": "A dictionary by region names what is no region.",
     "E022": "A mark would end before the servers have had the time to confirm it.",
+    "E023": "PyPI's django-cacheops is installed beside this engine: both are the package `cacheops`.",
     "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
     "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
     "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",
@@ -66,6 +68,22 @@ def _found(*rules: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
         except InvalidOption:
             continue
     return messages
+
+
+@register(Tags.caches)
+def check_distribution(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """No other distribution has put its files into this package."""
+    try:
+        other = version("django-cacheops")
+    except PackageNotFoundError:
+        return []
+    return [
+        _message(
+            "E023",
+            f"django-cacheops {other} is installed, too. Both are a package `cacheops`, and their files are mixed.",
+            "pip uninstall django-cacheops xyz-cacheops, then install xyz-cacheops anew.",
+        )
+    ]
 
 
 @register(Tags.caches)

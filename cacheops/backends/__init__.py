@@ -22,8 +22,15 @@ _MODULES = {
     "TypedSerializer": "serializer",
 }
 
+_DRIVER = ("django_redis", "hiredis", "redis")
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in _DRIVER:
+            raise
+        raise ModuleNotFoundError(f"{error}; `pip install xyz-cacheops[redis]` brings it", name=error.name) from error
