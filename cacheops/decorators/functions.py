@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from django.db.models import Model
+
 from cacheops.conf import conf
 from cacheops.decorators.keys import FunctionKeys
 from cacheops.encoding import objects
@@ -55,6 +57,7 @@ class CachedFunction(Generic[P, R]):
         self.func = func
         self.keys = FunctionKeys(func, extra, key)
         self._samples = tuple(samples)
+        self._model = model_of(self._samples[0]) if self._samples else None
         self._timeout = timeout
         self._lock = lock
         self._kept_last = True
@@ -132,14 +135,15 @@ class CachedFunction(Generic[P, R]):
         )
 
     def _profile(self) -> Profile:
-        profile = (profile_of(model_of(self._samples[0])) if self._samples else None) or UNSAMPLED
-        timeout = conf.ttl.get_ttl(profile.timeout if self._timeout is None else self._timeout)
-        return _profile_of_calls(profile, timeout, self._lock and self._kept_last)
+        return _profile_of_calls(self._model, self._timeout, self._lock and self._kept_last)
 
 
 @memo()
-def _profile_of_calls(profile: Profile, timeout: float, lock: bool) -> Profile:
-    return replace(profile, timeout=timeout, lock=lock, level="fresh")
+def _profile_of_calls(model: type[Model] | None, timeout: float | str | None, lock: bool) -> Profile:
+    profile = (profile_of(model) if model is not None else None) or UNSAMPLED
+    return replace(
+        profile, timeout=conf.ttl.get_ttl(profile.timeout if timeout is None else timeout), lock=lock, level="fresh"
+    )
 
 
 def packed_or_none(value: Any) -> Any:

@@ -7,7 +7,7 @@ understood is left out, and the tag is wider; wider is safe.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
@@ -49,6 +49,7 @@ class Atom:
     place: int = -1
 
 
+Dependency = tuple[str, tuple[str, ...], tuple[str, ...]]  # a table, its tags, their schemes
 Term = tuple[Atom, ...]  # all of them hold
 TRUE: list[Term] = [()]
 
@@ -66,13 +67,15 @@ class Equalities:
         if self.ranges or any(atom.kind != "=" for atom in self.exact):
             return None
         columns = [atom.column for atom in self.exact]
-        return SingleTag(",".join(columns), tuple(columns), tuple(atom.place for atom in self.exact))
+        scheme = ",".join(columns)
+        return SingleTag(scheme, (scheme,), tuple(columns), tuple(atom.place for atom in self.exact))
 
 
 class SingleTag(NamedTuple):
     """The tag of a term of equalities only, which most queries have: its scheme, and where its values stand."""
 
     scheme: str
+    schemes: tuple[str]  # that one
     columns: tuple[str, ...]
     places: tuple[int, ...]
 
@@ -91,24 +94,30 @@ class Template:
 
     tables: tuple[tuple[str, tuple[Equalities, ...]], ...]
     table_names: tuple[str, ...] = field(init=False, compare=False)
+    only_tag: SingleTag | None = field(init=False, compare=False)  # of the only table; None where there are more
     _single: tuple[SingleTag | None, ...] = field(init=False, compare=False)  # of each table
 
     def __post_init__(self) -> None:
         single = tuple(terms[0].single_tag() if len(terms) == 1 else None for _, terms in self.tables)
         object.__setattr__(self, "_single", single)
+        object.__setattr__(self, "only_tag", single[0] if len(single) == 1 else None)
         object.__setattr__(self, "table_names", tuple(table for table, _ in self.tables))
 
-    def only_tag(self) -> tuple[str, SingleTag] | None:
-        """Return the only table and how to make its only tag, None where there are more."""
-        single = self._single[0]
-        return None if single is None or len(self.tables) != 1 else (self.tables[0][0], single)
+    def tags(self, parameters: Sequence[Any], most: int) -> Iterable[Dependency]:
+        """Return each table with the names of its tags and their schemes; at most `most` tags a table."""
+        only = self.only_tag
+        if only is not None:  # most queries
+            try:
+                return ((self.table_names[0], (only.name(parameters),), only.schemes),)
+            except NoToken:
+                pass
+        return self._tags(parameters, most)
 
-    def tags(self, parameters: Sequence[Any], most: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-        """Yield each table with the names of its tags and their schemes; at most `most` tags a table."""
+    def _tags(self, parameters: Sequence[Any], most: int) -> Iterator[Dependency]:
         for (table, terms), single in zip(self.tables, self._single, strict=True):
             if single is not None:
                 try:
-                    yield table, (single.name(parameters),), (single.scheme,)
+                    yield table, (single.name(parameters),), single.schemes
                     continue
                 except NoToken:  # a wider tag, of another scheme
                     pass

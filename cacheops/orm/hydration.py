@@ -32,7 +32,9 @@ class Maker:
     def from_db(self, db: str, field_names: Sequence[str], values: Sequence[Any], **options: Any) -> Model:
         """Return an instance as `model.from_db` makes it."""
         model = self.model
-        if _listened(pre_init, model) or _listened(post_init, model):
+        if (pre_init.receivers and pre_init.has_listeners(model)) or (
+            post_init.receivers and post_init.has_listeners(model)
+        ):
             return model.from_db(db, field_names, values, **options)
         instance: Any = object.__new__(model)
         state = ModelState()
@@ -43,10 +45,6 @@ class Maker:
         attributes["_state"] = state
         attributes.update(zip(field_names, values, strict=True))
         return instance
-
-
-def _listened(signal: Any, model: type[Model]) -> bool:
-    return bool(signal.receivers) and signal.has_listeners(model)
 
 
 @memo()

@@ -55,11 +55,12 @@ class Plan:
 
     def digest(self, parameters: list[Any], salt: bytes) -> str | None:
         """Return the digest of a query of this shape; None where a parameter has no exact encoding."""
+        start = self._start(salt) if self.zoned else self.name + salt
         try:
-            encoded = _encoder.encode(parameters)
+            raw = blake2b(start + _encoder.encode(parameters), digest_size=DIGEST_BYTES).digest()
         except (TypeError, ValueError, OverflowError):
             return None
-        return text_of(blake2b(self._start(salt) + encoded, digest_size=DIGEST_BYTES).digest())
+        return text_of(raw)
 
     def digests(self, values: Sequence[Any], salt: bytes) -> list[str] | None:
         """Return what `digest` does for many queries with one parameter each; None where one of them has none."""

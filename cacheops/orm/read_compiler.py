@@ -15,11 +15,11 @@ from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
-from cacheops.protocol.keys import TableKeys, alias_in
+from cacheops.protocol.keys import TableKeys
 from cacheops.reading.fetch import fetch
 from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
-from cacheops.reading.request import Request
+from cacheops.reading.request import Request, label_of
 from cacheops.reading.stream import fetch_parts
 from cacheops.stores.base import TableTags
 
@@ -124,7 +124,8 @@ class CachingCompiler(SQLCompiler):
         plan = plan_for(self, fingerprint)
         if plan.template is None or connection.has_written(plan.template.table_names):
             return None
-        request = request_for(plan, fingerprint.parameters, connection.name, profile, f"{model._meta.label_lower}:{op}")
+        label = label_of(model, op)
+        request = request_for(plan, fingerprint.parameters, connection.alias, connection.name, profile, label)
         if request is None:
             return None
         if connection.recorded_plans is not None:
@@ -132,18 +133,20 @@ class CachingCompiler(SQLCompiler):
         return request, plan
 
 
-def request_for(plan: Plan, parameters: list[Any], database: str, profile: Profile, label: str) -> Request | None:
-    """Return the engine's request for a query of a plan's shape. `database` is the name in keys."""
+def request_for(
+    plan: Plan, parameters: list[Any], alias: str, name: str, profile: Profile, label: str
+) -> Request | None:
+    """Return the engine's request for a query of a plan's shape, by its database's alias and name in keys."""
     assert plan.template is not None
     digest = plan.digest(parameters, label.encode())
     if digest is None:
         return None
     prefix = conf.prefix
     tables = [
-        TableTags(TableKeys.of(prefix, database, table), tags, schemes)
+        TableTags(TableKeys.of(prefix, name, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     ]
-    return Request(digest, tuple(tables), profile, label, (alias_in(database),))
+    return Request(digest, tuple(tables), profile, label, (alias,))
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
 from django.db import models, router
@@ -14,6 +14,7 @@ from cacheops.databases import table_keys
 from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.connection import cacheops_of
+from cacheops.orm.dependencies import Dependency
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.plan import plan_for
 from cacheops.orm.schema import has_ranges, is_exact, is_tracked
@@ -21,8 +22,6 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import WHOLE_TABLE, NoToken, Part, named_by, scheme_of
 from cacheops.reading.policy import Source
 from cacheops.stores.base import TableTags
-
-Dependency = tuple[str, tuple[str, ...], tuple[str, ...]]  # a table, its tags, their schemes
 
 
 class TimeBucket(NamedTuple):
@@ -94,7 +93,7 @@ def _scheme(
     return scheme, tuple(scheme.split(",")), tuple(found[column] for column in sorted(found))
 
 
-SampleLike = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
+SampleLike: TypeAlias = models.QuerySet[Any] | type[models.Model] | models.Model | RowsOf
 
 
 class Sample:

@@ -100,7 +100,7 @@ def look_up_row(region: str, model: type[models.Model], text: str, user: Any) ->
         why = "its profile is None" if profile is None else "its `get` is not one that the cache answers by one key"
         raise NotFound(f"{model._meta.label} can't be looked up by {name}: {why}.")
     label = f"{model._meta.label_lower}:get"
-    request = request_for(plan.plan, [value], name_of(database), profile, label)
+    request = request_for(plan.plan, [value], database, name_of(database), profile, label)
     if request is None:
         raise NotFound(f"{value!r} has no exact encoding, so no entry has it.")
     found = look_up(regions[region], request, profile_for(model, "get"))

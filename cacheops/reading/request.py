@@ -3,12 +3,21 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from django.db.models import Model
+
 from cacheops.encoding.rows import Row
+from cacheops.engine import memo
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions import Region
 from cacheops.stores.base import TableTags
+
+
+@memo(4096)
+def label_of(model: type[Model], operation: str) -> str:
+    """Return the name under which reads of a model by an operation are counted, which is part of their digests, too."""
+    return f"{model._meta.label_lower}:{operation}"
 
 
 class Request(NamedTuple):

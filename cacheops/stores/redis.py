@@ -218,8 +218,10 @@ def runs_of_tables(keys: Sequence[str]) -> list[Sequence[str]]:
     """Return the keys in runs of one table each, which lie in one slot each; their order stays."""
     if not keys:
         return []
-    runs: list[Sequence[str]] = []
     start, table = 0, table_of(keys[0])
+    if len(keys) <= MAX_RUN and not [key for key in keys if not key.startswith(table)]:
+        return [keys]  # as most reads have them
+    runs: list[Sequence[str]] = []
     for index, key in enumerate(keys):
         if index - start == MAX_RUN or not key.startswith(table):
             runs.append(keys[start:index])

@@ -14,16 +14,16 @@ from cacheops.reading.columns import EntryColumns
 def columns_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, label: str) -> EntryColumns | None:
     """Return the entries of many queries of one shape with one parameter each; None where they are not alike."""
     assert plan.template is not None
-    single = plan.template.only_tag()
-    if single is None or len(single[1].places) != 1:
+    single = plan.template.only_tag
+    if single is None or len(single.places) != 1:
         return None
-    request = request_for(plan, [values[0]], name_of(using), profile, label)
+    request = request_for(plan, [values[0]], using, name_of(using), profile, label)
     digests = plan.digests(values, label.encode())
-    start = f"{single[1].scheme}="
+    start = f"{single.scheme}="
     try:
-        tags = [start + str(value) if type(value) is int else single[1].name((value,)) for value in values]
+        tags = [start + str(value) if type(value) is int else single.name((value,)) for value in values]
     except NoToken:
         return None
     if digests is None or request is None:
         return None
-    return EntryColumns(request.keys, (single[1].scheme,), digests, tags, profile, label, request.databases)
+    return EntryColumns(request.keys, (single.scheme,), digests, tags, profile, label, request.databases)

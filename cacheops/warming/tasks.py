@@ -102,7 +102,8 @@ class Rows:
         requests: list[Request] = []
         wanted: list[_Names] = []
         for plan, names in plans:
-            made = [request_for(plan, [value], name_of(self.using), profile, label) for value in names.values]
+            database = (self.using, name_of(self.using))
+            made = [request_for(plan, [value], *database, profile, label) for value in names.values]
             kept = [place for place, request in enumerate(made) if request is not None]
             requests += filter(None, made)
             wanted.append(_Names([names.keys[at] for at in kept], names.attribute, [names.values[at] for at in kept]))

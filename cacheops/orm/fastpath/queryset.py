@@ -39,6 +39,7 @@ from cacheops.profiles import Profile
 from cacheops.reading.fetch import fetch
 from cacheops.reading.options import bypassed, leave_rows, options_of
 from cacheops.reading.policy import decide
+from cacheops.reading.request import label_of
 
 M = TypeVar("M", bound=models.Model)
 PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred columns, from Django 6.1 on
@@ -252,11 +253,11 @@ class FastQuerySet(models.QuerySet[M]):
         self, read: CachedRead, plan: Plan, parameters: list[Any], load: Callable[[], Sequence[Row]]
     ) -> Sequence[Row] | None:
         """Return the rows of a query of a plan; None where it is not cached."""
-        op, _, connection, profile = read
+        op, database, connection, profile = read
         template = plan.template
         if template is None or connection.has_written(template.table_names):
             return None
-        request = request_for(plan, parameters, connection.name, profile, f"{self.model._meta.label_lower}:{op}")
+        request = request_for(plan, parameters, database, connection.name, profile, label_of(self.model, op))
         return None if request is None else fetch(request, load)
 
     # --- what is learned ---------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ def test_columns_make_the_requests_of_readers(model, lookup, values):
     plan = get_plan(CachedQuerySet(model), "default", lookup, values[0]).plan
     profile = profile_of(model)
     columns = columns_of(plan, values, "default", profile, "testapp.book:get")
-    single = [request_for(plan, [value], name_of("default"), profile, "testapp.book:get") for value in values]
+    single = [
+        request_for(plan, [value], "default", name_of("default"), profile, "testapp.book:get") for value in values
+    ]
     assert list(columns.requests()) == single
     assert columns.entry_keys() == [request.key_list()[0] for request in single]
     assert columns.tag_keys() == [request.key_list()[2] for request in single]
@@ -43,7 +45,7 @@ def marked(tags, **options):
     """Let a writer begin in the books' table, and return its end."""
     store = regions.local.store
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    request = request_for(plan, [1], name_of("default"), profile_of(Book), "x")
+    request = request_for(plan, [1], "default", name_of("default"), profile_of(Book), "x")
     table, writer = MarkedTable(request.keys, frozenset(tags), **options), new_version()
     store.mark([table], writer, 60).result()
     return lambda: store.clear([table], writer).result()
@@ -67,7 +69,7 @@ def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, make_fanout)
 def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(make_fanout):
     region = regions.local
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    request = request_for(plan, [1], name_of("default"), profile_of(Book), "x")
+    request = request_for(plan, [1], "default", name_of("default"), profile_of(Book), "x")
     region.full.add((request.keys.base, "id"))
     try:
         fanout = make_fanout()
