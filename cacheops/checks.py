@@ -1,6 +1,6 @@
 """System checks: every way to get the settings wrong has an id, and a hint that says what to write instead."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,11 +18,12 @@ from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
+from cacheops.stores.base import Store
 
 # What each check finds, by its id after "cacheops.". A setting that is wrong by itself has the id of its kind
 # (cacheops.conf.kinds). Ids that were given up are not used again.
 CHECKS = {
-    "E001": "A name in `CACHEOPS` is no model's.",
+    "E001": "A name in `CACHEOPS` is no model's of its app.",
     "E002": "A profile in `CACHEOPS` has an option that is unknown, or can't work.",
     "E003": "`CACHEOPS_DEFAULTS` has an option that is unknown, or can't work.",
     "E004": "A TTL strategy can't be kept.",
@@ -48,8 +49,11 @@ CHECKS = {
     "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
     "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
     "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",
+    "W006": "Fewer replicas confirm what is written than `CACHEOPS_WAIT_REPLICAS` says (`check --database default`).",
+    "W007": "A name in `CACHEOPS` begins with an app that is not installed: it stands for nothing.",
 }
 
+TAG = "cacheops"  # of all checks: `manage.py check --tag cacheops`
 OPTIONS_HINT = "docs/how-to/use-cacheops.md has the options of a profile."
 
 
@@ -70,7 +74,7 @@ def _found(*rules: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
     return messages
 
 
-@register(Tags.caches)
+@register(Tags.caches, TAG)
 def check_distribution(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """No other distribution has put its files into this package."""
     try:
@@ -86,7 +90,7 @@ def check_distribution(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.caches)
+@register(Tags.caches, TAG)
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every setting is known, and right by itself."""
     return [*_values(), *_names()]
@@ -111,7 +115,7 @@ def _names() -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.caches)
+@register(Tags.caches, TAG)
 def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every name in CACHEOPS is a model's, every option one that is known, every TTL one that can be kept."""
     return _found(_profiles, _defaults)
@@ -120,10 +124,7 @@ def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def _profiles() -> Iterator[CheckMessage]:
     defaults, profiles, _ = conf.defaults, conf.profiles, conf.ttl  # each is right by itself
     for name, options in profiles.items():
-        if not _names_a_model(name):
-            yield _message(
-                "E001", f"CACHEOPS names {name!r}, which is no model.", "Use 'app_label.model', 'app_label.*' or '*.*'."
-            )
+        yield from _unknown_name(name)
         if options is None:
             continue
         try:
@@ -132,13 +133,22 @@ def _profiles() -> Iterator[CheckMessage]:
             yield _message("E002", f"CACHEOPS[{name!r}]: {error}", OPTIONS_HINT)
 
 
-def _names_a_model(name: str) -> bool:
+def _unknown_name(name: str) -> Iterator[CheckMessage]:
+    """Find what a name of CACHEOPS gets wrong; settings may name apps that only some processes install."""
     app, _, model = name.partition(".")
-    if app == "*":
-        return model == "*"
-    if not apps.is_installed(app) and app not in apps.app_configs:
-        return False
-    return model == "*" or model in apps.all_models.get(app, {})
+    if name == "*.*":
+        return
+    if app.isidentifier() and model and app not in apps.app_configs:
+        close = get_close_matches(app, apps.app_configs, n=1)
+        yield _message(
+            "W007",
+            f"CACHEOPS names {name!r}, and no app {app!r} is installed: the profile stands for nothing.",
+            f"Did you mean {close[0]!r}?" if close else "Install the app, or remove the name.",
+        )
+    elif model != "*" and model not in apps.all_models.get(app, {}):
+        yield _message(
+            "E001", f"CACHEOPS names {name!r}, which is no model.", "Use 'app_label.model', 'app_label.*' or '*.*'."
+        )
 
 
 def _defaults() -> Iterator[CheckMessage]:
@@ -149,7 +159,7 @@ def _defaults() -> Iterator[CheckMessage]:
         yield _message("E003", f"CACHEOPS_DEFAULTS: {error}", OPTIONS_HINT)
 
 
-@register(Tags.caches)
+@register(Tags.caches, TAG)
 def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
     return _found(_regions, _local_region, _by_region, _durations, _replicas)
@@ -209,7 +219,7 @@ def _durations() -> Iterator[CheckMessage]:
 
 
 def _replicas() -> Iterator[CheckMessage]:
-    for region in conf.regions:
+    for region in conf.regions:  # of servers that the settings do not call a cluster, check_replicas asks
         readers = settings.CACHES.get(region, {}).get("OPTIONS", {}).get("CLIENT_CLASS", "").endswith("ClusterClient")
         if readers and not conf.wait_replicas.get(region, 0):
             yield _message(
@@ -220,7 +230,49 @@ def _replicas() -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.caches)  # it asks no database, and so is no database check, which `manage.py check` leaves out
+@register(Tags.caches, TAG)
+def check_replicas(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The servers have the replicas that the settings say. It asks them, so only where databases may be asked, too."""
+    return _found(_confirmations) if databases else []
+
+
+def _confirmations() -> Iterator[CheckMessage]:
+    for region in conf.regions:
+        store = store_for(region)
+        try:
+            yield from _confirmations_of(store)
+        except StoreError:
+            continue  # it is away: nothing can be said of it
+        finally:
+            store.close()
+
+
+def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
+    expected = store.wait_replicas
+    confirmed = store.confirmations()
+    if confirmed < expected:
+        yield _message(
+            "W006",
+            f"{store.name!r}: {confirmed} of {expected} replicas confirmed, so no mark counts: reads go to the "
+            "database, and invalidations are queued, or their writes refused.",
+            "Start the replicas, or set CACHEOPS_WAIT_REPLICAS = {'" + store.name + f"': {confirmed}}}.",
+        )
+    linked = min((int(info.get("connected_slaves", 0)) for info in primaries_of(store)), default=0)
+    if linked and not expected:
+        yield _message(
+            "W001",
+            f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS does not say so: after a fail-over that "
+            "loses a mark, an entry may be served stale.",
+            "Set CACHEOPS_WAIT_REPLICAS = {'" + store.name + "': 1}, or more.",
+        )
+
+
+def primaries_of(store: Store) -> list[dict[str, Any]]:
+    """Return what a store's primaries tell of themselves."""
+    return [info for info in store.inspection.nodes() if info.get("role") == "master"]
+
+
+@register(Tags.caches, TAG)  # it asks no database, and so is no database check, which `manage.py check` leaves out
 def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A database that models with profiles are read from has an engine that calls us, and no other name."""
     return _found(_databases)
@@ -261,7 +313,7 @@ def _second_names() -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.caches)
+@register(Tags.caches, TAG)
 def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
     return _found(_buffers)

@@ -3,6 +3,7 @@
 CacheopsError
 ├── StoreError              a region's servers did not do what was asked
 │   ├── StoreUnavailable    no answer: refused, cut, timed out, failing over, no free connection
+│   │   └── MarkNotReplicated   an answer, but fewer replicas than CACHEOPS_WAIT_REPLICAS says have a mark
 │   └── CommandRefused      an answer that says no: wrong type, wrong arguments
 │       └── ServerRefused   to whoever asks: out of memory, disk full, no permission, too few replicas
 ├── LockError               a lock was asked for in vain
@@ -35,6 +36,10 @@ class StoreError(CacheopsError):
 
 class StoreUnavailable(StoreError):
     """The servers did not answer in time. Trying later may help; nothing is wrong with the request."""
+
+
+class MarkNotReplicated(StoreUnavailable):
+    """Fewer replicas than CACHEOPS_WAIT_REPLICAS says confirmed a mark in time: it does not count (R10)."""
 
 
 class CommandRefused(StoreError):

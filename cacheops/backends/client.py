@@ -57,9 +57,9 @@ return left == -2 and 0 or 1
 
 
 class RegionClient(DefaultClient):
-    """What PairClient and ClusterClient share; use one of them."""
+    """A region's servers; the first use finds out whether they are a cluster."""
 
-    cluster = False
+    cluster: bool | None = None
 
     def __init__(self, server: Any, params: dict[str, Any], backend: BaseCache) -> None:
         super().__init__(server, params, backend)
@@ -318,6 +318,8 @@ class RegionClient(DefaultClient):
 
 class PairClient(RegionClient):
     """A primary with readers: the first LOCATION takes the writes; READ_FROM says who answers reads."""
+
+    cluster = False
 
 
 class ClusterClient(RegionClient):

@@ -30,6 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 UNANSWERED: Any = object()
+CLIENT_CLASS = "cacheops.backends.client.RegionClient"  # finds out whether the servers are a cluster
 WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
 RETRIES = 2  # of the store's commands: one on a new connection, one after asking who is primary now
 
@@ -45,8 +46,8 @@ class RegionCache(RegionCacheMixin, RedisCache):
     client: RegionClient
 
     def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
-        super().__init__(server, params)
         options = params.get("OPTIONS", {})
+        super().__init__(server, {**params, "OPTIONS": {"CLIENT_CLASS": CLIENT_CLASS, **options}})
         self._ignore_exceptions = options.get("IGNORE_EXCEPTIONS", True)
         self._pause = options.get("PAUSE_AFTER_FAILURE", PAUSE)
 
@@ -220,7 +221,7 @@ class RegionCache(RegionCacheMixin, RedisCache):
         """Return the engine's store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""
         given = config.get("OPTIONS", {})
         timeout = conf.timeout if alias == conf.local_region else conf.remote_timeout
-        cluster = import_string(given["CLIENT_CLASS"]).cluster
+        cluster = import_string(given.get("CLIENT_CLASS", CLIENT_CLASS)).cluster
         options = replace(
             ServerOptions.from_settings(urls_in(config["LOCATION"]), given, cluster=cluster),
             socket_timeout=timeout,

@@ -19,7 +19,7 @@ class ServerOptions:
     """Addresses and connection settings. Times are in seconds; addresses and secrets stay out of the repr."""
 
     urls: tuple[str, ...] = field(repr=False)  # the primary, then readers; or start nodes of a cluster
-    cluster: bool = False
+    cluster: bool | None = False  # None: whoever uses them first asks
     read_from: str = "primary"  # a replica may lack what the caller has just written: see the decision 0003
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -42,7 +42,7 @@ class ServerOptions:
             raise InvalidOption("LOCATION is empty: name the servers, as redis://host:port/0.")
         if self.read_from not in READ_SOURCES:
             raise InvalidOption(f"READ_FROM is {self.read_from!r}: use 'primary' or 'readers'.")
-        if self.address_map and not self.cluster:
+        if self.address_map and self.cluster is False:
             raise InvalidOption("ADDRESS_MAP is for clusters only: give a pair's reachable addresses in LOCATION.")
         for name in ("max_connections", "socket_timeout", "socket_connect_timeout"):
             if getattr(self, name) <= 0:
@@ -56,7 +56,7 @@ class ServerOptions:
         return self.read_from == "readers"
 
     @classmethod
-    def from_settings(cls, urls: Sequence[str], options: Mapping[str, Any], *, cluster: bool) -> Self:
+    def from_settings(cls, urls: Sequence[str], options: Mapping[str, Any], *, cluster: bool | None) -> Self:
         """Return the options of a CACHES entry: MAX_CONNECTIONS sets max_connections, and so on."""
         names = {item.name.upper(): item.name for item in fields(cls) if item.name not in ("urls", "cluster")}
         values = {names[key]: value for key, value in options.items() if key in names}

@@ -4,6 +4,7 @@ import threading
 
 from cacheops.engine import Component, register_component
 from cacheops.redis.cluster import ClusterServers
+from cacheops.redis.discovery import DiscoveredServers
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.replicated import ReplicatedServers
 from cacheops.redis.topology import Servers
@@ -25,5 +26,11 @@ def servers(options: ServerOptions) -> Servers:
     with in_use.lock:
         found = in_use.known.get(options)
         if found is None:
-            found = in_use.known[options] = ClusterServers(options) if options.cluster else ReplicatedServers(options)
+            found = in_use.known[options] = _new_servers(options)
     return found
+
+
+def _new_servers(options: ServerOptions) -> Servers:
+    if options.cluster is None:
+        return DiscoveredServers(options, servers)
+    return ClusterServers(options) if options.cluster else ReplicatedServers(options)

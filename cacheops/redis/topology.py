@@ -114,7 +114,7 @@ class Servers(ABC):
 
         def note() -> int:
             replicas = [info for info in self.infos() if info.get("role") == "slave"]
-            return sum(identity.note_replicas(node, self.options.cluster, replicas) for node in self.primaries())
+            return sum(identity.note_replicas(node, bool(self.options.cluster), replicas) for node in self.primaries())
 
         started = time.monotonic()
         try:
@@ -125,7 +125,7 @@ class Servers(ABC):
     def begin(self) -> bool:
         """Record that the servers are empty and new; return whether all of them are. For who has made them."""
         try:
-            began = [identity.begin(node, self.options.cluster) for node in self.primaries()]
+            began = [identity.begin(node, bool(self.options.cluster)) for node in self.primaries()]
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return all(began)

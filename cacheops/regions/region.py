@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
-from cacheops.exceptions import InvalidOption, StoreError, StoreUnavailable
+from cacheops.exceptions import InvalidOption, MarkNotReplicated, StoreError, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
@@ -94,7 +94,8 @@ class Region:
 
     def _failed(self, error: StoreUnavailable, opened: bool) -> None:
         if opened:
-            logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
+            state = "has too few replicas" if isinstance(error, MarkNotReplicated) else "does not answer"
+            logger.warning("Region %s %s; reads go to the database: %s", self.name, state, error)
             region_state_changed.send(None, region=self.name, reachable=False)
         self.outbox.recheck()
 

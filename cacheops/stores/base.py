@@ -216,9 +216,13 @@ class Store(ABC):
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         """Make every entry that depends on these tags a miss, and spare marks; return how many tags were there."""
 
-    @abstractmethod
     def replicated(self) -> bool:
         """Return whether the replicas hold all that this thread has written."""
+        return not self.wait_replicas or self.confirmations() >= self.wait_replicas
+
+    def confirmations(self) -> int:
+        """Return how many replicas of each primary hold all that this thread has written: the fewest of any."""
+        return 0
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 

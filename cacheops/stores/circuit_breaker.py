@@ -62,6 +62,7 @@ class CacheCircuitBreaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
+        self.reason = ""  # of the last failure
         self._next_try: float | None = None  # when one caller may ask; None: all may
         self._probing = False  # that caller was let through, and has not reported yet
 
@@ -192,7 +193,8 @@ class Guard:
         circuit = self.circuit
         if circuit._next_try is not None and not circuit.allows(urgent=self._urgent):
             raise CircuitOpen(
-                f"{self._name or 'The store'} has not answered lately; it is asked again when its circuit closes."
+                f"{self._name or 'The store'} has not answered lately; it is asked again when its circuit closes. The "
+                f"last error: {circuit.reason}"
             )
 
     def __exit__(
@@ -209,6 +211,7 @@ class Guard:
             if self.circuit.succeeded() and self._on_close is not None:
                 self._on_close()
         elif isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):
+            self.circuit.reason = str(error)
             opened = self.circuit.failed()
             if self._on_failure is not None:
                 self._on_failure(error, opened)

@@ -184,9 +184,6 @@ class MemoryStore(Store):
         with self._lock:
             return sum(self._drop(key) for table in tables for key in table.key_list())
 
-    def replicated(self) -> bool:
-        return True
-
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def schemes(self, keys: TableKeys) -> frozenset[str]:

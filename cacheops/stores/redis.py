@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import MarkNotReplicated
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
 from cacheops.redis import Command, Servers
@@ -153,9 +153,11 @@ class RedisStore(Store):
 
         def schemes(answers: list[Any]) -> list[frozenset[str]]:
             # R10: a replica that takes over without a mark would serve what the writer changes.
-            if any(acknowledged < self.wait_replicas for acknowledged in answers[len(tables) :]):
-                raise StoreUnavailable(
-                    f"{self.name}: the replicas did not confirm a mark in time; a fail-over now would lose it."
+            confirmed = min(answers[len(tables) :], default=0)
+            if confirmed < self.wait_replicas:
+                raise MarkNotReplicated(
+                    f"{self.name}: {confirmed} of {self.wait_replicas} replicas confirmed a mark in time; a fail-over "
+                    "now would lose it."
                 )
             return [frozenset(scheme.decode() for scheme in answer) for answer in answers[: len(tables)]]
 
@@ -174,11 +176,9 @@ class RedisStore(Store):
         commands = [INVALIDATE.command(table.key_list()) for table in tables]
         return sum(self._transport.run_many(commands, [command[3] for command in commands]))
 
-    def replicated(self) -> bool:
-        if not self.wait_replicas:
-            return True
+    def confirmations(self) -> int:
         nodes = self.servers.primaries()
-        return all(count >= self.wait_replicas for count in self._transport.run_many([self._wait] * len(nodes), nodes))
+        return min(self._transport.run_many([self._wait] * len(nodes), nodes))
 
     # --- keys -------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import venv
@@ -14,10 +13,12 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from xyzsite.localregions.manager import LocalRegions
+
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to" / "use-cacheops.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PLACE = re.compile(r"# (\S+\.py)(, at its end)?\n")
+PLACE = re.compile(r"# (\S+\.py)(?:, at its end(?:: (.+))?)?\n")
 
 PANEL = """
 import django; django.setup()
@@ -41,17 +42,16 @@ def run(*command: str, cwd: Path, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTHON"))}
     done = subprocess.run(command, cwd=cwd, env=environment | variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
-def package_index() -> None:
+def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip where no packages can be had."""
-    try:
-        socket.create_connection(("pypi.org", 443), timeout=10).close()
-    except OSError as error:
-        if not any(name in os.environ for name in ("PIP_INDEX_URL", "PIP_PROXY", "HTTPS_PROXY", "https_proxy")):
-            pytest.skip(f"PyPI is not reachable, so no environment can be made: {error}")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "hatchling"]
+    tried = subprocess.run(command, cwd=tmp_path_factory.mktemp("index"), capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"PyPI is not reachable, so no environment can be made: {tried.stderr.strip()}")
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +68,11 @@ class Project:
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.folder = folder
+        self.djangos_settings = ""  # as startproject writes them
         venv.create(folder / ".venv", with_pip=True)
+        self.wheel = wheel.as_uri()
         constraints = folder / "constraints.txt"  # the wheel that was built, and the Django under test
-        constraints.write_text(f"xyz-cacheops @ {wheel.as_uri()}\nDjango=={version('Django')}\n")
+        constraints.write_text(f"xyz-cacheops @ {self.wheel}\nDjango=={version('Django')}\n")
         self.variables = {
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
             "PIP_CONSTRAINT": str(constraints),
@@ -89,8 +91,7 @@ class Project:
         place = PLACE.match(text)
         assert place, f"the block does not say which file it is: {text}"
         path = self.folder / place[1]
-        before = path.read_text() if place[2] else ""
-        path.write_text(before + text)
+        path.write_text((path.read_text() if "at its end" in place[0] else "") + text)
 
 
 def blocks_under(heading: str) -> Iterator[tuple[str, str]]:
@@ -106,7 +107,38 @@ def project(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Project:
     made = Project(tmp_path_factory.mktemp("project"), wheel)
     for kind, text in blocks_under("From nothing to the first hit"):
         made.follow(kind, text)
+        if "django-admin startproject" in text:
+            made.djangos_settings = (made.folder / "shop/settings.py").read_text()
     return made
+
+
+@pytest.fixture(scope="session")
+def project_with_redis(project: Project) -> Project:
+    # (An extra can't be joined with a constraint that is an address.)
+    project.run("env", "-u", "PIP_CONSTRAINT", "pip", "install", "--quiet", f"xyz-cacheops[redis] @ {project.wheel}")
+    return project
+
+
+def addresses(regions: LocalRegions) -> dict[str, str]:
+    """Return the suite's servers for each address that the how-to names."""
+    east, west = (regions.environment(name) for name in ("us-east-1", "us-west-2"))
+    nodes = east["REDIS_URL_US_EAST_1"].split(",")
+    primary, replica = west["REDIS_URL_US_WEST_2"], west["REDIS_READER_URL_US_WEST_2"]
+    return {
+        "redis://127.0.0.1:6379/0": primary,
+        "redis://primary.example:6379/0": primary,
+        "redis://replica.example:6379/0": replica,
+        "redis://node-1.example:6379": nodes[0],
+        "redis://node-2.example:6379": nodes[1],
+        "redis://east.example:6379/0": nodes[0],
+        "redis://west.example:6379/0": primary,
+    }
+
+
+def settings_of_stores() -> dict[str, str]:
+    """Return the how-to's settings by the store that they are for."""
+    blocks = (text for _, text in blocks_under("The settings, a store each"))
+    return {found[2]: text for text in blocks if (found := PLACE.match(text))}
 
 
 @pytest.mark.servers
@@ -144,6 +176,27 @@ def test_a_backend_whose_driver_is_missing_names_the_extra(project: Project) -> 
     )
     assert failed.returncode == 1
     assert "No module named 'django_redis'; `pip install xyz-cacheops[redis]" in failed.stderr
+
+
+def test_the_how_to_has_settings_for_each_store() -> None:
+    names = ["in memory", "one Redis", "a primary with a replica", "a cluster", "several regions"]
+    assert list(settings_of_stores()) == names
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("store", settings_of_stores())
+def test_settings_of_the_how_to_lead_to_hits(store: str, project_with_redis: Project, regions: LocalRegions) -> None:
+    text = settings_of_stores()[store]
+    for address, url in addresses(regions).items():
+        text = text.replace(f'"{address}"', f'"{url}"')
+    assert ".example" not in text
+    module = f"on_{store.replace(' ', '_')}"
+    (project_with_redis.folder / "shop" / f"{module}.py").write_text(project_with_redis.djangos_settings + text)
+    variables = {"DJANGO_SETTINGS_MODULE": f"shop.{module}"}
+    check = project_with_redis.run("python", "manage.py", "check", "--database=default", "--tag=cacheops", **variables)
+    warned = ["W001"] if store == "one Redis" else []  # it has a replica here
+    assert re.findall("cacheops.([EW]...)", check) == warned, check
+    project_with_redis.run("python", "manage.py", "test", **variables)
 
 
 def test_django_cacheops_beside_this_engine_is_an_error(tmp_path: Path, monkeypatch: Any) -> None:

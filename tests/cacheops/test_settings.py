@@ -150,7 +150,10 @@ def test_a_value_is_read_once_until_a_setting_changes(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "id", "names"),
     [
-        ({"CACHEOPS": {"nowhere.*": {}}}, "E001", "nowhere"),
+        ({"CACHEOPS": {"auth.nobody": {}}}, "E001", "auth.nobody"),
+        ({"CACHEOPS": {"auth": {}}}, "E001", "auth"),
+        ({"CACHEOPS": {"nowhere.*": {}}}, "W007", "nowhere"),
+        ({"CACHEOPS": {"nowhere.thing": None}}, "W007", "nowhere"),
         ({"CACHEOPS": {"auth.*": {"ops": 5}}}, "E002", "auth"),
         ({"CACHEOPS": {"auth.*": {"ops": [["get"]]}}}, "E002", "auth"),
         ({"CACHEOPS": {"auth.*": {"level": 5}}}, "E002", "auth"),
@@ -185,7 +188,7 @@ def test_what_can_not_work_together_is_found_by_check(
 def test_one_wrong_setting_hides_no_other(settings: Any) -> None:
     settings.CACHEOPS_TRACING = "no"
     settings.CACHEOPS_TIMEOUT = "soon"
-    settings.CACHEOPS = {"nowhere.*": {}}
+    settings.CACHEOPS = {"auth.nobody": {}}
     settings.CACHEOPS_CLOUDWATCH_CLUSTERS = {"mars": "rover"}
     assert {"cacheops.E012", "cacheops.E013", "cacheops.E001", "cacheops.E021"} == set(found())
 
@@ -219,6 +222,50 @@ def test_a_misspelt_setting_is_a_warning_with_the_nearest_name(settings: Any, na
 def test_an_unknown_setting_that_is_like_no_other_is_a_warning(settings: Any) -> None:
     settings.CACHEOPS_LRU = True
     assert "CACHEOPS_LRU" in found()["cacheops.W005"]
+
+
+def test_a_profile_of_an_app_that_is_not_installed_is_a_warning_with_the_nearest_name(settings: Any) -> None:
+    settings.CACHEOPS = {"devises.*": {"ops": "all"}}
+    (message,) = [message for message in run_checks(tags=["cacheops"]) if message.id == "cacheops.W007"]
+    assert not message.is_serious()
+    assert message.hint == "Did you mean 'devices'?"
+
+
+# --- What the servers do not have -------------------------------------------------------------------------------------
+
+
+def asked(**arguments: Any) -> dict[str, str]:
+    return {message.id: message.msg for message in run_checks(tags=["cacheops"], **arguments)}
+
+
+@pytest.mark.servers
+def test_replicas_that_are_not_there_are_found_where_servers_are_asked(settings: Any) -> None:
+    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
+    settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 7}
+    settings.CACHEOPS_WAIT_SECONDS = 0.01
+    assert asked() == {}
+    assert "1 of 7 replicas confirmed" in asked(databases=["default"])["cacheops.W006"]
+    settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 1}
+    settings.CACHEOPS_WAIT_SECONDS = 1
+    assert asked(databases=["default"]) == {}
+
+
+@pytest.mark.servers
+def test_replicas_that_no_setting_counts_are_found_where_servers_are_asked(settings: Any) -> None:
+    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
+    settings.CACHEOPS_WAIT_REPLICAS = {}
+    assert asked() == {}
+    assert "has 1 replicas" in asked(databases=["default"])["cacheops.W001"]
+
+
+@pytest.mark.servers
+def test_servers_that_are_away_are_no_finding(settings: Any) -> None:
+    settings.CACHES = {
+        "default": {"BACKEND": "cacheops.backends.RegionCache", "LOCATION": "redis://127.0.0.1:1/0"},
+    }
+    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("default",), "default"
+    settings.CACHEOPS_WAIT_REPLICAS, settings.CACHEOPS_CLOUDWATCH_CLUSTERS = {"default": 1}, {}
+    assert asked(databases=["default"]) == {}
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

@@ -261,3 +261,27 @@ def gets(regions: LocalRegions, region: str) -> dict[str, int]:
                 stats = client.info("commandstats")
             counts[row["node"]] = sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("get", "mget"))
     return counts
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_without_a_client_class_the_first_use_finds_out_whether_it_is_a_cluster(make, region):
+    named = make(region)
+    found = make(region, CLIENT_CLASS="cacheops.backends.client.RegionClient")
+    assert not found.known_pools()
+    found.set("key", "value")
+    assert found.get("key") == "value"
+    assert found.client.servers.options.cluster is named.client.servers.options.cluster
+    assert found.client.servers.share_a_slot is named.client.servers.share_a_slot
+    found.set_many({f"key{number}": number for number in range(20)})
+    assert len(found.get_many([f"key{number}" for number in range(20)])) == 20
+    assert found.known_pools()
+
+
+def test_servers_that_did_not_answer_are_asked_again_whether_they_are_a_cluster(broken, make):
+    broken.partition("us-west-2")
+    cache = make("us-west-2", CLIENT_CLASS="cacheops.backends.client.RegionClient")
+    assert cache.get("key", "nothing") == "nothing"
+    assert not cache.known_pools()
+    broken.heal()
+    until(lambda: cache.set("key", "value"), "the region answers")
+    assert cache.get("key") == "value"
