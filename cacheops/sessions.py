@@ -20,7 +20,7 @@ from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
-from django.db import router
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, router
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.http import base36_to_int, int_to_base36
@@ -28,6 +28,7 @@ from django.utils.http import base36_to_int, int_to_base36
 from cacheops.conf import conf
 from cacheops.patterns.batch import BatchCacheOperations
 from cacheops.patterns.keys import CacheKeyBuilder
+from cacheops.regions.database_away import away_databases, count_unchecked
 
 SID_LENGTH = 26  # 134 random bits; with an id of 64 bits before it, it fits into the 40 characters of Django's table
 STRATEGY = "user_session"
@@ -69,7 +70,14 @@ class SessionStore(DatabaseStore):
         now = time.time()
         if held is not None and held["read"] <= now < held["read"] + ttl and now < held["ends"]:
             return dict(held["data"])
-        return self._load_anew(key, ttl, outdated=held is not None)
+        try:
+            return self._load_anew(key, ttl, outdated=held is not None)
+        except (OperationalError, InterfaceError) as error:
+            database = router.db_for_write(self.model) or DEFAULT_DB_ALIAS
+            if held is None or now >= held["ends"] or not away_databases.is_served_without(database, error):
+                raise
+            count_unchecked()
+            return dict(held["data"])
 
     def _load_anew(self, key: str, ttl: float, *, outdated: bool) -> dict[str, Any]:
         row = self._get_session_from_db()

@@ -7,12 +7,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
+from cacheops.regions.database_away import is_away
 from xyzsite.router import read_primary
+from xyzsite.unavailable import unavailable
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
 
@@ -36,7 +38,30 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponseBase | None:
         if not getattr(view_func, "login_required", True):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        try:
+            return super().process_view(request, view_func, view_args, view_kwargs)
+        except (OperationalError, InterfaceError) as error:
+            return when_away(request, error)
+
+
+class DatabaseAwayMiddleware:
+    """Answer 503 where a view needs the database and it is away; say in a header where the cache answered for it."""
+
+    def __init__(self, get_response: ResponseMaker) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return when_away(request, error) if is_away(error) else None
+
+
+def when_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Return the answer to an error of the database. Raise it where it is another one than that it is away."""
+    if not is_away(error):
+        raise error
+    return unavailable(request)
 
 
 class PageFootMiddleware:
@@ -53,6 +78,8 @@ class PageFootMiddleware:
                 stack.enter_context(connection.execute_wrapper(queries))
             response = self.get_response(request)
         milliseconds = (time.perf_counter() - started) * 1000
+        if stats.unchecked:  # RFC 9211
+            response["Cache-Status"] = f'{settings.XYZ_REGION}; hit; detail="database away"'
         response["Server-Timing"] = server_timing(stats, queries.count, milliseconds)
         if not response.streaming and FOOT_PLACE in response.content:
             foot = foot_line(stats, queries.count, milliseconds)
@@ -82,10 +109,11 @@ def server_timing(stats: RequestStats, queries: int, milliseconds: float) -> str
 
 
 def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
+    away = " <strong>The database is away: this is what was last known.</strong>" if stats.unchecked else ""
     return (
         f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
         f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "
-        f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
+        f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>{away}"
     )
 
 

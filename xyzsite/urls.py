@@ -20,6 +20,7 @@ urlpatterns = [
     path("profile/", account.profile, name="profile"),
     path("profile/tokens/<int:pk>/revoke/", account.revoke_token, name="revoke_token"),
     path("healthz", health.healthz, name="healthz"),
+    path("healthz/live", health.live, name="healthz_live"),
     path("metrics", cache_metrics, name="metrics"),
     path("api/", api.urls),
     path("admin/", admin.site.urls),

@@ -169,6 +169,12 @@ class Conf(Component):
         kinds.choice("E008", "queue", "strict"),
         'What a write does when a region cannot be told of it: "queue" (go on, tell it later) or "strict" (fail).',
     )
+    when_database_away = Setting(
+        "CACHEOPS_WHEN_DATABASE_AWAY",
+        "fail",
+        kinds.choice("E008", "serve", "fail"),
+        'What a read does that finds its entry while the database is away: "serve" (take it) or "fail" (raise).',
+    )
     breaker_threshold = Setting(
         "CACHEOPS_BREAKER_THRESHOLD", 5, kinds.whole(1), "Unanswered calls in a row after which a region is left alone."
     )

@@ -13,6 +13,7 @@ class RequestStats:
     hits: int = 0  # answered by a cache
     misses: int = 0  # asked a cache, which did not hold it
     bypasses: int = 0  # went past the cache by rule, or because it did not answer
+    unchecked: int = 0  # answered by a cache while the database was away
 
 
 _current: ContextVar[RequestStats | None] = ContextVar("cacheops_request_stats", default=None)
@@ -29,10 +30,11 @@ def collect_request_stats() -> Iterator[RequestStats]:
         _current.reset(token)
 
 
-def count(hits: int = 0, misses: int = 0, bypasses: int = 0) -> None:
+def count(hits: int = 0, misses: int = 0, bypasses: int = 0, unchecked: int = 0) -> None:
     """Add to the counts of the innermost block, if there is one."""
     stats = _current.get()
     if stats is not None:
         stats.hits += hits
         stats.misses += misses
         stats.bypasses += bypasses
+        stats.unchecked += unchecked

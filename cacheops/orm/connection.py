@@ -12,6 +12,7 @@ from cacheops.databases import Address, known_names
 from cacheops.orm.plan import Plan
 from cacheops.orm.transaction import Statement, Transaction
 from cacheops.protocol.keys import IDENTITY, digest
+from cacheops.regions.database_away import away_databases
 
 IDENTITY_LETTERS = 8  # 48 bits of its digest
 
@@ -59,6 +60,7 @@ class CachedConnection:
         """Take note of the database that a new connection of the driver leads to."""
         identity = digest(repr(self.identity(driver)).encode())[:IDENTITY_LETTERS]
         self._name = f"{self.alias}{IDENTITY}{identity}"
+        away_databases.answered(self.alias)
         if not self.is_private():
             known_names.note(Address.of(self.wrapper), self._name)
 

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from cacheops.databases import name_of, table_keys
 from cacheops.instrumentation.counters import counters
+from cacheops.regions.database_away import away_databases, count_unchecked
 from cacheops.regions.direct_sql import has_table, query_uncounted
 from cacheops.stores.base import MarkedTable, Store
 
@@ -75,20 +76,36 @@ class Outbox:
     def drain(self, databases: Sequence[str]) -> bool:
         """Apply in the region what it has missed of these databases. Raise StoreUnavailable where it does not answer.
 
-        Return False, having applied nothing, in a transaction that has failed: the query that follows fails as well.
+        Return False where a database was not asked: in a transaction that has failed, as the query that follows fails
+        as well; and while it is away, where CACHEOPS_WHEN_DATABASE_AWAY is "serve".
         """
         epoch = self._store.epoch
         if self.is_reconnected():  # perhaps to a server that has lost what was applied
             self._applied.clear()
-        for database in databases:
-            if connections[database].needs_rollback:
-                return False
-            last = 0
+        asked = [self._drain_one(database) for database in databases]
+        if all(asked):
+            self._local.epoch = epoch
+        return all(asked)
+
+    def _drain_one(self, database: str) -> bool:
+        """Apply what was missed of one database; return False where it was not asked."""
+        if connections[database].needs_rollback:
+            return False
+        if not away_databases.may_ask(database):
+            count_unchecked()
+            return False
+        last = 0
+        try:
             while rows := self._rows_after(last, database):
                 self._apply(database, rows)
                 last = rows[-1][0]
-            self.mark_seen(database)
-        self._local.epoch = epoch
+        except (DatabaseError, InterfaceError) as error:
+            if not away_databases.is_served_without(database, error):
+                raise
+            count_unchecked()
+            return False
+        away_databases.answered(database)
+        self.mark_seen(database)
         return True
 
     def mark_seen(self, database: str) -> None:

@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Sequence
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from cacheops.databases import name_of
 from cacheops.engine import Component, register_component
 from cacheops.protocol.keys import TableKeys
+from cacheops.regions.database_away import away_databases
 from cacheops.regions.direct_sql import query_uncounted
 from cacheops.regions.region import regions
 from cacheops.stores.base import TableTags
@@ -58,16 +59,20 @@ class Switches(Component):
 
     def _look(self, database: str) -> None:
         connection = connections[database]
-        if connection.needs_rollback:
-            return  # the query that follows fails anyway
+        if connection.needs_rollback:  # the query that follows fails anyway
+            return
+        if not away_databases.may_ask(database):
+            return
         sql = f"SELECT id, kind, subject FROM {TABLE} WHERE until > {NOW[connection.vendor]} ORDER BY id"
         try:
             told = query_uncounted(database, TABLE, sql)
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             if connection.in_atomic_block:
                 raise
-            logger.warning("What administrators have told is not known: %s", error)
+            if not away_databases.is_served_without(database, error):
+                logger.warning("What administrators have told is not known: %s", error)
             return
+        away_databases.answered(database)
         tables = [subject for _, kind, subject in told if kind == PAUSE]
         name = name_of(database)
         # A prefix may be another for each tenant: the ends of keys say the rest.

@@ -29,7 +29,8 @@ Locations, their devices and readings, and analytics: what the pages show, under
 **Who calls**: send `Authorization: Bearer <token>`, or the session cookie of a person who is signed in;
 with a session, unsafe methods need the `X-CSRFToken` header too.
 
-**Errors**: every 4xx answer holds `{"error": {"code", "message", "fields"}}`. `fields` names the values at fault.
+**Errors**: every 4xx answer, and 503 while the database is away, holds `{"error": {"code", "message", "fields"}}`.
+`fields` names the values at fault.
 
 **Times** are ISO 8601 with an offset, such as `2026-03-01T12:00:00Z`.
 """

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
+from cacheops.regions.database_away import is_away
 from users.models import ApiToken, User
 from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
 
@@ -35,25 +37,36 @@ class BearerToken(HttpBearer):
         return self.authenticate(request, secret.strip())
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        # Its end is judged here: a query that holds the present moment is another each time, and so is its entry.
-        found = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(token)).first()
+        found = token_of(token)
         if found is None or found.has_expired or not found.user.is_active:
             raise ApiError(
                 401,
                 "This token is unknown or has expired: make a new one on your profile.",
                 headers={"WWW-Authenticate": f'{BEARER_CHALLENGE}, error="invalid_token"'},
             )
-        note_use(found)
+        if note_use(found):
+            token_of(token)  # or the cache would not know it, should the database go away
         request.user = found.user
         return found.user
 
 
-def note_use(token: ApiToken) -> None:
-    """Write `last_used_at`, at most once in LAST_USED_STEP, whichever of many callers comes first."""
+def token_of(secret: str) -> ApiToken | None:
+    """Return the token with its user. Its end is not judged by the query: one that holds a moment is always another."""
+    return ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(secret)).first()
+
+
+def note_use(token: ApiToken) -> bool:
+    """Write `last_used_at`, at most once in LAST_USED_STEP, whichever of many callers comes first; return whether."""
     now = timezone.now()
-    if token.last_used_at is None or token.last_used_at <= now - LAST_USED_STEP:
-        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
-        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+    if token.last_used_at is not None and token.last_used_at > now - LAST_USED_STEP:
+        return False
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
+    try:
+        return bool(ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now))
+    except (OperationalError, InterfaceError) as error:
+        if not is_away(error):
+            raise
+        return False  # the call may be answered all the same; a later one notes its use
 
 
 class Session(APIKeyCookie):

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from cacheops.regions.database_away import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +18,8 @@ Fields = Mapping[str, list[str]]
 
 # RFC 6750, section 3: how a client learns which credentials are wanted.
 BEARER_CHALLENGE = 'Bearer realm="api"'
+
+UNAVAILABLE_SECONDS = 5  # until what the database would have to answer is asked again: a restart takes 2 to 6
 
 
 class Kind(NamedTuple):
@@ -35,6 +40,7 @@ KINDS = {
     415: Kind("unsupported_media_type", "Send the body as JSON, with the header `Content-Type: application/json`."),
     422: Kind("invalid", "Some values are wrong: correct the fields named here and send it again."),
     429: Kind("too_many_requests", "Too much waits to be stored: send it again after the seconds in Retry-After."),
+    503: Kind("unavailable", "The database does not answer: send it again after the seconds in Retry-After."),
 }
 
 
@@ -51,7 +57,7 @@ class Problem(Schema):
 
 
 class ErrorOut(Schema):
-    """What every 4xx answer holds."""
+    """What every answer holds that refuses: 4xx, and 503."""
 
     error: Problem
 
@@ -66,6 +72,8 @@ class ApiError(Exception):
         self.message = message or KINDS[status].message
         self.fields = dict(fields or {})
         self.headers = dict(headers or {})
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.headers.setdefault("Retry-After", str(UNAVAILABLE_SECONDS))
         super().__init__(self.message)
 
 
@@ -87,8 +95,17 @@ def install_handlers(api: NinjaAPI) -> None:
     """Make `api` answer every error that it raises itself in our shape."""
     api.add_exception_handler(ApiError, lambda request, error: error_response(error))  # type: ignore[arg-type]
     api.add_exception_handler(Http404, lambda request, error: error_response(ApiError(404)))
+    for lost in (OperationalError, InterfaceError):
+        api.add_exception_handler(lost, on_database_error)  # type: ignore[arg-type]
     api.add_exception_handler(ValidationError, on_validation_error)  # type: ignore[arg-type]
     api.add_exception_handler(HttpError, on_http_error)  # type: ignore[arg-type]
+
+
+def on_database_error(request: HttpRequest, error: OperationalError | InterfaceError) -> HttpResponse:
+    """Answer 503 while the database can't be reached; what is wrong with a statement is an error of ours."""
+    if is_away(error):
+        return error_response(ApiError(503))
+    raise error
 
 
 def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "xyzsite.middleware.SignInRequiredMiddleware",
+    "xyzsite.middleware.DatabaseAwayMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -89,6 +90,8 @@ CACHES = caches_from_environment(env, XYZ_REGION)
 CACHEOPS_REGIONS = regions_with_servers(CACHES, XYZ_REGION)
 CACHEOPS_LOCAL_REGION = XYZ_REGION
 CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
+# While the database is away, pages show what the region holds; what it does not hold is answered 503.
+CACHEOPS_WHEN_DATABASE_AWAY = env.str("WHEN_DATABASE_AWAY", default="serve")
 # Readings wait in a buffer of the region, from which flush_writes brings them to the database.
 CACHEOPS_FLUSH_BATCH = env.int("FLUSH_BATCH", default=100)
 CACHEOPS_FLUSH_SECONDS = env.float("FLUSH_SECONDS", default=30)
@@ -125,6 +128,8 @@ if replica := env.str("DATABASE_REPLICA_URL", default=""):
 for database in DATABASES.values():
     database.setdefault("CONN_MAX_AGE", env.int("DATABASE_CONN_MAX_AGE", default=60))
     database.setdefault("CONN_HEALTH_CHECKS", True)
+    if database["ENGINE"].endswith("postgresql"):  # a server that is silent, or behind a cut line, is no server
+        database.setdefault("OPTIONS", {}).setdefault("connect_timeout", env.int("DATABASE_CONNECT_TIMEOUT", default=2))
 # Reads and writes of the primary pass the ORM cache. A replica lags, so what is read there is not cached.
 DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace("django.db.", "cacheops.db.")
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]

@@ -17,7 +17,7 @@ if missing:
 DEBUG = False
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
-SECURE_REDIRECT_EXEMPT = ["^healthz$"]  # load balancers ask for it without TLS
+SECURE_REDIRECT_EXEMPT = ["^healthz(/live)?$"]  # load balancers ask for it without TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)  # a year, as browsers' preload lists ask for
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True

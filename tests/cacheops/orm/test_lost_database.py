@@ -5,9 +5,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 
+from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.regions import direct_sql, regions
+from cacheops.regions.database_away import away_databases, is_away
 from tests.testapp import world
 from tests.testapp.models import Book
 
@@ -39,6 +41,40 @@ def look_for_a_table() -> Any:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("lost")
 @pytest.mark.parametrize("act", [read_when_the_queue_is_due, look_for_a_table])
-def test_a_read_raises_djangos_error(act: Any) -> None:
+def test_a_read_raises_djangos_error(act: Any, settings: Any) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "fail"
     with pytest.raises(OperationalError):
         act()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("lost")
+def test_what_the_cache_holds_is_served_where_the_settings_say_so(settings: Any) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
+    with collect_request_stats() as stats:
+        assert read_when_the_queue_is_due() == Book(pk=1)
+    assert stats.hits == 1
+    assert stats.unchecked
+    assert not away_databases.may_ask("default"), "the others don't wait for it"
+    assert Book.objects.nocache().get(pk=2) == Book(pk=2), "the thread has a new connection"
+    assert away_databases.may_ask("default"), "it answers: it is asked again at once"
+    with collect_request_stats() as stats:
+        assert Book.objects.get(pk=1) == Book(pk=1)
+    assert (stats.hits, stats.unchecked) == (1, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("lost")
+def test_a_transaction_that_is_lost_serves_nothing(settings: Any) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
+    with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
+        read_when_the_queue_is_due()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_is_wrong_or_late_is_no_outage() -> None:
+    for statement in ("SELECT * FROM nowhere", "SET statement_timeout = 1; SELECT pg_sleep(1)"):
+        with pytest.raises(Exception, match=r"nowhere|statement timeout") as caught, connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert not is_away(caught.value)
+    connection.close()

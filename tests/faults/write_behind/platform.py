@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ MANAGE = [sys.executable, str(CHECKOUT / "manage.py")]
 class PlatformProcesses:
     """A web server with two processes, and two workers of flush_writes."""
 
-    def __init__(self, regions: LocalRegions) -> None:
+    def __init__(self, regions: LocalRegions, variables: Mapping[str, str]) -> None:
         self.environment = {
             **os.environ,
             **regions.environment(REGION),
@@ -46,6 +46,7 @@ class PlatformProcesses:
             "FLUSH_BATCH": "10",
             "FLUSH_SECONDS": "0.1",
             "FLUSH_RETRY_SECONDS": "0.5",
+            **variables,
         }
         self.manage("migrate", "--verbosity", "0")
         self.world = self._make_world()
@@ -132,9 +133,9 @@ class PlatformProcesses:
 
 
 @contextmanager
-def platform_on(regions: LocalRegions) -> Iterator[PlatformProcesses]:
+def platform_on(regions: LocalRegions, **variables: str) -> Iterator[PlatformProcesses]:
     """Run the platform; end all of it."""
-    platform = PlatformProcesses(regions)
+    platform = PlatformProcesses(regions, variables)
     try:
         platform.start()
         yield platform

@@ -1,6 +1,7 @@
 """Who may see what: the same 404 for what is not there and for what is not theirs."""
 
 import re
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -49,11 +50,16 @@ def test_analytics_of_another_location_are_those_of_ones_own(member: Client) -> 
 def test_the_health_check_needs_no_login(db) -> None:
     answer = Client().get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert answer.json()["ready"] is True
     assert "no-cache" in answer["Cache-Control"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_health_check_tells_that_the_database_is_away_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("when_away", "expected"), [("fail", (503, "failing")), ("serve", (200, "degraded"))])
+def test_the_health_check_tells_that_the_database_is_away_whoever_asks(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, when_away: str, expected: tuple[int, str]
+) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = when_away
     if connection.vendor != "postgresql":
         pytest.skip("SQLite is never away")
     client = Client()
@@ -63,4 +69,5 @@ def test_the_health_check_tells_that_the_database_is_away_whoever_asks(monkeypat
         patch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
         patch.setitem(connection.settings_dict, "PORT", "1")
         answer = client.get("/healthz")
-    assert (answer.status_code, answer.json()["status"]) == (503, "failing")
+    assert (answer.status_code, answer.json()["status"]) == expected
+    assert (answer.json()["live"], answer.json()["ready"]) == (True, expected[0] == 200)

@@ -1,0 +1,92 @@
+"""Databases that do not answer. Where CACHEOPS_WHEN_DATABASE_AWAY is "serve", what a region holds is served on.
+
+A region's entries are used once its outbox is drained, and that lies in the database. While the database is away it is
+asked about once a second by one caller, and the others go on without: what they are served may lack a write of which
+this region could not be sent the invalidation. It lives for its timeout at most, as nothing is filled meanwhile.
+"""
+
+import logging
+import threading
+import time
+
+from django.db import InterfaceError, OperationalError, connections
+
+from cacheops.conf import conf
+from cacheops.engine import Component, register_component
+from cacheops.instrumentation import request_stats
+
+logger = logging.getLogger("cacheops")
+
+RETRY_SECONDS = 1.0  # between two attempts of a process to reach a database that is away
+
+# SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) of a server that ends, starts or is full.
+# An error without one is the driver's own: no connection, or one that was lost.
+CONNECTION_CLASS = "08"
+AWAY_STATES = ("57P01", "57P02", "57P03", "53300")
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether a database's error is that it can't be reached, rather than what is wrong with a statement."""
+    cause = error.__cause__
+    if not isinstance(error, OperationalError | InterfaceError) or cause is None:
+        return False
+    if type(cause).__module__.startswith("sqlite3"):  # in this process
+        return False
+    state: str | None = getattr(cause, "sqlstate", None)
+    return state is None or state.startswith(CONNECTION_CLASS) or state in AWAY_STATES
+
+
+class AwayDatabases(Component):
+    """The databases that this process could not reach, by alias. Shared by all threads."""
+
+    def __init__(self) -> None:
+        self._retry_at: dict[str, float] = {}  # monotonic: when one caller may ask again
+        self._lock = threading.Lock()
+
+    def settings_changed(self) -> None:
+        self._retry_at.clear()
+
+    def may_ask(self, database: str) -> bool:
+        """Return whether a database is to be asked now: one that is away by one caller, once in RETRY_SECONDS."""
+        if not self._retry_at:
+            return True
+        with self._lock:
+            retry_at, now = self._retry_at.get(database), time.monotonic()
+            if retry_at is None:
+                return True
+            if now < retry_at:
+                return False
+            self._retry_at[database] = now + RETRY_SECONDS
+            return True
+
+    def is_served_without(self, database: str, error: BaseException) -> bool:
+        """Return whether readers go on without a database that has answered with this error; take note of it.
+
+        Within a transaction they don't: it is lost.
+        """
+        connection = connections[database]
+        if conf.when_database_away != "serve" or not is_away(error) or connection.in_atomic_block:
+            return False
+        connection.close_if_unusable_or_obsolete()  # the next query of this thread makes a new one
+        with self._lock:
+            is_news = database not in self._retry_at
+            self._retry_at[database] = time.monotonic() + RETRY_SECONDS
+        if is_news:
+            logger.warning("Database %s does not answer; the cache serves what it holds: %s", database, error)
+        return True
+
+    def answered(self, database: str) -> None:
+        """Take note that a database was reached."""
+        if database in self._retry_at:
+            with self._lock:
+                is_news = self._retry_at.pop(database, None) is not None
+            if is_news:
+                logger.warning("Database %s answers again.", database)
+
+
+away_databases = register_component(AwayDatabases())
+
+
+def count_unchecked() -> None:
+    """Count a read, for the request that it belongs to, that was answered while its database was away."""
+    request_stats.count(unchecked=1)

@@ -1,0 +1,182 @@
+"""The database stopped, killed and frozen under a running site: what the cache holds goes on, and all comes back."""
+
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.clients import until
+from tests.faults.write_behind.platform import PlatformProcesses, platform_on
+from xyzsite.localregions import ports, postgres, processes
+from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.programs import find_postgres
+
+FAULTS = ["stop", "kill", "freeze"]
+PAGES = ["/", "/locations/", "/locations/load-test/", "/devices/LOAD-0001/", "/profile/", "/api/devices"]
+
+
+class Database:
+    """A PostgreSQL of its own, which a test stops and starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = ports.choose(["postgres"], {})["postgres"]
+        self.root = folder
+        self.data = folder / "data"
+        self.program = postgres.runnable(find_postgres(), folder)
+        postgres.initialise(self.program, self.data, volatile=True)
+        self.start()
+        postgres.create_database(self.port)
+
+    @property
+    def url(self) -> str:
+        return postgres.url(self.port)
+
+    def start(self) -> None:
+        command = postgres.command(self.program, self.data, self.port, volatile=True)
+        self.process: subprocess.Popen[bytes] = processes.spawn(command, self.root / "log", user=self.program.user)
+        postgres.wait_ready(self.process, self.data, self.root / "log")
+
+    def stop(self) -> None:
+        """End it, as for an upgrade: connections are told."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+    def kill(self) -> None:
+        processes.signal_tree(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        processes.signal_tree(self.process.pid, signal.SIGSTOP)
+
+    def come_back(self) -> None:
+        if self.process.poll() is None:
+            processes.signal_tree(self.process.pid, signal.SIGCONT)
+        else:
+            self.start()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    folder = Path(tempfile.mkdtemp(prefix="xyz-database-"))
+    folder.chmod(0o711)
+    started = Database(folder)
+    yield started
+    processes.signal_tree(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def platform(regions_to_break: LocalRegions, database: Database) -> Iterator[PlatformProcesses]:
+    patience = {"REDIS_SOCKET_TIMEOUT": "2", "REDIS_RETRY_BUDGET": "2", "REDIS_PAUSE_AFTER_FAILURE": "0"}
+    with platform_on(regions_to_break, DATABASE_URL=database.url, DEBUG="false", **patience) as started:
+        yield started
+
+
+@pytest.fixture
+def site(
+    request: Any, platform: PlatformProcesses, breakable_regions: LocalRegions, database: Database
+) -> Iterator["Site"]:
+    """Return a site whose pages are warm; the database is back afterwards."""
+    found = Site(platform)
+    value = 1.0 + FAULTS.index(request.node.callspec.params["fault"])
+    until(lambda: found.healthy() and all(found.get(page).status == 200 for page in PAGES), "the site is well")
+    assert found.post(value).status in (201, 202)
+    until(lambda: stored(database, value), "the first reading is in the database")
+    platform.manage("flush_writes", "--once")  # its invalidations are done
+    for page in PAGES * 4:  # both processes know the database's name
+        found.get(page)
+    yield found
+    if database.process.poll() is not None:
+        database.start()
+
+
+class Answer:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.text = response.read().decode()
+
+    @property
+    def was_unchecked(self) -> bool:
+        return "database away" in self.headers.get("Cache-Status", "")
+
+
+class Site:
+    """The site, asked as a person and as a device."""
+
+    def __init__(self, platform: PlatformProcesses) -> None:
+        self.platform = platform
+        self.world = platform.world
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: str | None = None) -> Answer:
+        connection = http.client.HTTPConnection(self.platform.url.removeprefix("http://"), timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Answer:
+        return self._ask("GET", path, {"Cookie": self.world.cookie})
+
+    def post(self, value: float) -> Answer:
+        """Post a reading of a device whose rows the cache holds, at this moment."""
+        reading = {"value": value, "taken_at": datetime.now(UTC).isoformat()}
+        headers = {"Authorization": f"Bearer {self.world.token}", "Content-Type": "application/json"}
+        return self._ask("POST", "/api/devices/LOAD-0002/readings", headers, json.dumps(reading))
+
+    def healthy(self) -> bool:
+        return bool(json.loads(self._ask("GET", "/healthz", {}).text)["status"] == "ok")
+
+
+def stored(database: Database, value: float) -> bool:
+    with psycopg.connect(database.url) as connection:
+        found = connection.execute("SELECT count(*) FROM devices_reading WHERE value = %s", [value]).fetchone()
+    return found is not None and found[0] == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_the_cache_holds_is_served_and_all_comes_back(site: Site, database: Database, fault: str) -> None:
+    value = 1000.0 + FAULTS.index(fault)
+    getattr(database, fault)()
+    if fault != "freeze":  # a connection that is open waits for a frozen server, as long as that takes
+        serve_without(site, value)
+    database.come_back()
+
+    until(lambda: site.healthy(), "the health check is well")
+    until(lambda: all(not site.get(page).was_unchecked for page in PAGES * 2), "nothing is served unchecked")
+    assert {site.get(page).status for page in [*PAGES, f"/devices/LOAD-000{FAULTS.index(fault) + 3}/"]} == {200}
+    if fault != "freeze":
+        until(lambda: stored(database, value), "the reading that was accepted is in the database")
+        assert site.post(value + 0.5).status == 202
+
+
+def serve_without(site: Site, value: float) -> None:
+    answers = [site.get(page) for page in PAGES * 4]
+    assert [answer.status for answer in answers] == [200] * len(answers)
+    until(lambda: site.get("/").was_unchecked, "pages say so")
+    page: Any = until(lambda: (found := site.get("/locations/")).was_unchecked and found, "a page says so")
+    assert "The database is away: this is what was last known." in page.text
+    assert site.post(value).status == 202
+
+    cold = site.get("/devices/LOAD-0009/")
+    assert (cold.status, cold.headers["Retry-After"]) == (503, "5")
+    assert "Not available now" in cold.text
+    api = site.get("/api/devices/LOAD-0008")
+    assert (api.status, api.headers["Retry-After"]) == (503, "5")
+    assert json.loads(api.text)["error"]["code"] == "unavailable"
+
+    health = site._ask("GET", "/healthz", {})
+    found = json.loads(health.text)
+    assert (health.status, found["status"], found["live"], found["ready"]) == (200, "degraded", True, True)
+    assert site._ask("GET", "/healthz/live", {}).status == 200
