@@ -216,6 +216,10 @@ class RegionCache(RegionCacheMixin, RedisCache):
         """Record that the servers are empty and new; return whether all of them are."""
         return self.client.servers.begin()
 
+    def end_grace(self) -> bool:
+        """Let entries be leased on the servers at once; return whether all of them are recognised."""
+        return self.client.servers.end_grace()
+
     @staticmethod
     def make_store(alias: str, config: Mapping[str, Any]) -> Store:
         """Return the engine's store on the servers of a CACHES alias. Raise InvalidOption where there can be none."""

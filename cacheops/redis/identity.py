@@ -30,7 +30,9 @@ def _source(name: str) -> str:
     return "".join([(folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("identity", name)])
 
 
-RECOGNISE, ACCEPT, BEGIN, NOTE_REPLICAS = map(_source, ("recognise", "accept", "begin", "note_replicas"))
+RECOGNISE, ACCEPT, BEGIN, END_GRACE, NOTE_REPLICAS = map(
+    _source, ("recognise", "accept", "begin", "end_grace", "note_replicas")
+)
 
 
 class KeySet(NamedTuple):
@@ -178,6 +180,14 @@ def begin(node: redis.Redis, cluster: bool = False) -> bool:
     for a server that holds keys, or is a replica.
     """
     return bool(node.eval(BEGIN, 1, record_key(slots_of(node, cluster))))
+
+
+def end_grace(node: redis.Redis, cluster: bool = False) -> bool:
+    """End a recognised server's grace period: its operator knows that no writer has used another server in its place.
+
+    Connections that are open keep to it. Return False for a server that is not recognised, or is a replica.
+    """
+    return bool(node.eval(END_GRACE, 1, record_key(slots_of(node, cluster))))
 
 
 def slots_of(node: redis.Redis, cluster: bool) -> list[range]:

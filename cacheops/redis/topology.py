@@ -4,7 +4,7 @@ import itertools
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -124,11 +124,18 @@ class Servers(ABC):
 
     def begin(self) -> bool:
         """Record that the servers are empty and new; return whether all of them are. For who has made them."""
+        return self._all_primaries(identity.begin)
+
+    def end_grace(self) -> bool:
+        """End the servers' grace periods (R22); return whether all of them are recognised."""
+        return self._all_primaries(identity.end_grace)
+
+    def _all_primaries(self, ask: Callable[[redis.Redis, bool], bool]) -> bool:
         try:
-            began = [identity.begin(node, bool(self.options.cluster)) for node in self.primaries()]
+            answers = [ask(node, bool(self.options.cluster)) for node in self.primaries()]
         except DRIVER_ERRORS as error:
             raise translate(error) from error
-        return all(began)
+        return all(answers)
 
     def slow_log(self, most: int) -> list[tuple[str, list[dict[str, Any]]]]:
         """Return each server's slowest commands, newest first, `most` of each; none of one that does not answer.

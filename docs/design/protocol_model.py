@@ -97,6 +97,10 @@ def holds():
     yield check_servers("servers: a primary or its replica comes back, or hands over", world=REPLICATED)
     yield check_servers("servers: the same, the replica lags", world=dict(
         **REPLICATED, lags=True, readers=(("idle", 2),), connections=(0, 0)))
+    yield check_servers("servers: the address leads to another server that runs", world=dict(moves_left=1))
+    yield check_servers("servers: a grace period by uptime, if no address leads elsewhere", grants_grace="uptime",
+                        world=dict(crashes_left=1))
+    yield check_servers("servers: the same, with a replica", grants_grace="uptime", world=REPLICATED)
     yield check_servers("servers: a fail-over to a linked replica keeps its hits", promise=servers.keeps_hits,
                         world=filled({0, 1}))
 
@@ -133,6 +137,8 @@ def breaks():
     yield check_servers("broken R21: an unknown server's entries are not purged", purges="never")
     yield check_servers("broken R21: an unknown server is accepted before it is purged", purges="after")
     yield check_servers("broken R22: an unknown server leases at once", grants_grace=False)
+    yield check_servers("broken R22: a grace period by uptime, where the address leads elsewhere", grants_grace="uptime",
+                        world=dict(moves_left=1))
     yield check_servers("broken R23: linked replicas are not noted, and hits are lost", promise=servers.keeps_hits,
                         notes=False, world=filled({0}))
 

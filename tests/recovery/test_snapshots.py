@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.cache import caches
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
@@ -16,7 +17,7 @@ from cacheops.patterns.aside import CacheAsideManager
 from cacheops.patterns.write_through import WriteThroughCache
 from cacheops.regions import regions
 from cacheops.stores.base import LeaseRequest, MarkedTable, Refusal
-from cacheops.testing import assert_hits
+from cacheops.testing import assert_hits, assert_misses
 from cacheops.testing.store_contract import TTL, Reader, new_table, query
 from tests.clients import until
 from tests.recovery.conftest import REGION, Server, recoveries
@@ -193,3 +194,45 @@ def test_a_restart_with_everything_that_was_written_loses_hits_only(
     assert named(author.pk) == "Grace"
     assert caches[REGION].get("kept") is None
     assert recoveries() == 2  # nothing told that the server was new
+
+
+def test_begin_region_ends_the_grace_period_of_servers_that_are_new(
+    new_server: Callable[..., Server], use: Callable[..., None], author: Author
+) -> None:
+    server = new_server()
+    use(server)
+    server.operator.set("another-programs", "1")
+    call_command("begin_region")
+    named(author.pk)
+    with assert_hits(1):
+        named(author.pk)
+    assert server.operator.get("another-programs") == "1"
+
+
+def test_without_begin_region_servers_that_are_new_are_not_leased_on(
+    new_server: Callable[..., Server], use: Callable[..., None], author: Author
+) -> None:
+    use(new_server())
+    with assert_misses(2):
+        named(author.pk)
+        named(author.pk)
+
+
+def test_begin_region_purges_what_a_snapshot_has_brought_back(region: Server, author: Author) -> None:
+    assert named(author.pk) == "Ada"
+    region.go_back(renamed(author))
+    call_command("begin_region")
+    assert named(author.pk) == "Grace"
+
+
+@pytest.mark.parametrize("name", ["mars", "default"])
+def test_begin_region_refuses_what_is_no_region(region: Server, name: str) -> None:
+    with pytest.raises(CommandError, match=f"'{name}' is no region: use some of us-west-2"):
+        call_command("begin_region", name)
+
+
+def test_begin_region_says_so_where_the_servers_do_not_answer(region: Server) -> None:
+    region.kill()
+    with pytest.raises(CommandError, match="us-west-2: The region's servers do not answer"):
+        call_command("begin_region")
+    region.start()

@@ -28,6 +28,7 @@ class Server(NamedTuple):
     memory: Memory
     before: int | None = None         # the history before this one
     linked: bool = False              # of a replica: it receives what the primary writes
+    older: frozenset | None = None    # writers under way when its process began; None: it has been a replica since
 
 
 class World(NamedTuple):
@@ -43,6 +44,7 @@ class World(NamedTuple):
     saves_left: int = 1
     restarts_left: int = 1
     failovers_left: int = 0
+    moves_left: int = 0               # of the address, to a server that has run for long and was never asked
     lags: bool = False                # the replica gets by and by what no writer waits for
     fault: str | None = None
 
@@ -77,8 +79,15 @@ def known(server, by):
     return {"run and history": named and follows, "run": named, "history": follows, "nothing": True}[by]
 
 
+def under_way(writers):
+    return frozenset(w for w, step in enumerate(writers) if step in ("marked", "committed"))
+
+
 def connect(state, client, *, by="run and history", grants_grace=True, purges="before"):
-    """A client opens a connection. An unknown server's generation is purged; then it is accepted."""
+    """A client opens a connection. An unknown server's generation is purged; then it is accepted.
+
+    `grants_grace`: True from the acceptance on; "uptime" from the begin of a process that was no replica since.
+    """
     primary, memory = state.primary, state.primary.memory
 
     def to(label, connection, **changes):
@@ -87,7 +96,9 @@ def connect(state, client, *, by="run and history", grants_grace=True, purges="b
 
     accepted = dict(history=primary.history, runs=frozenset({primary.run}))
     if grants_grace:
-        accepted["grace"] = frozenset(w for w, step in enumerate(state.writers) if step in ("marked", "committed"))
+        accepted["grace"] = under_way(state.writers)
+        if grants_grace == "uptime" and primary.older is not None:
+            accepted["grace"] &= primary.older
     purged = {} if purges == "never" else dict(generation=None)
     if known(primary, by):
         yield to(f"knows server {primary.run}", primary.run, **({} if by == "nothing" else dict(history=primary.history)))
@@ -198,13 +209,17 @@ def server_steps(state, *, entry_elsewhere=False, notes=True):
         yield "the servers save", state._replace(snapshot=primary, saves_left=state.saves_left - 1)
     found = snapshot or Server(name, name, Memory())
     if state.restarts_left:
-        started = came_back(Server(name, name, found.memory, before=found.history if snapshot else None))
+        started = came_back(Server(name, name, found.memory, before=found.history if snapshot else None,
+                                   older=under_way(state.writers)))
         yield "the primary is started from its snapshot", state._replace(
             primary=started, names=name, restarts_left=state.restarts_left - 1,
             replica=replica and replica._replace(linked=False))
         if replica is not None:
             yield "the replica is started from its snapshot", state._replace(
                 replica=Server(name, found.history, found.memory), names=name, restarts_left=state.restarts_left - 1)
+    if state.moves_left:
+        yield "the address leads to another server", state._replace(
+            primary=Server(name, name, Memory(), older=frozenset()), names=name, moves_left=state.moves_left - 1)
     if replica is not None and not replica.linked:
         yield "the replica follows", state._replace(
             replica=Server(replica.run, primary.history, primary.memory, linked=True))
@@ -242,7 +257,7 @@ def renumbered(state):
         return Memory(tag, new(old.generation), entry, new(old.history), runs, old.grace)
 
     def server(old):
-        return old and Server(new(old.run), new(old.history), memory(old.memory), new(old.before), old.linked)
+        return old and Server(new(old.run), new(old.history), memory(old.memory), new(old.before), old.linked, old.older)
 
     primary, replica = server(state.primary), server(state.replica)
     snapshot = server(state.snapshot) if state.restarts_left else None
