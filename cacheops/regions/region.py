@@ -160,19 +160,23 @@ def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
 
 
 def store_for(alias: str) -> Store:
-    """Return a new store for a CACHES alias, made by its backend. Raise InvalidOption where there can be none."""
+    """Return a new store for a CACHES alias. Raise InvalidOption where there can be none.
+
+    OPTIONS["STORE"], or else its backend's `make_store`, is called with the alias and its entry in CACHES.
+    """
     config: dict[str, Any] | None = settings.CACHES.get(alias)
     if config is None:
         raise InvalidOption(f"CACHEOPS_REGIONS names {alias!r}, which is no alias in CACHES.")
+    own: str = config.get("OPTIONS", {}).get("STORE", "")
     make_store: Callable[[str, Mapping[str, Any]], Store] | None
     try:
-        make_store = getattr(import_string(config["BACKEND"]), "make_store", None)
+        make_store = import_string(own) if own else getattr(import_string(config["BACKEND"]), "make_store", None)
     except ImportError as error:
-        raise InvalidOption(f"CACHES[{alias!r}] has the backend {config['BACKEND']}: {error}.") from error
+        raise InvalidOption(f"CACHES[{alias!r}] has {own or config['BACKEND']}: {error}.") from error
     if make_store is None:
         raise InvalidOption(
             f"CACHES[{alias!r}] has the backend {config['BACKEND']}, on which entries can't be kept: "
-            "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache."
+            "use cacheops.backends.RegionCache or cacheops.backends.MemoryCache, or name a store in OPTIONS['STORE']."
         )
     return make_store(alias, config)
 

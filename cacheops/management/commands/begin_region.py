@@ -11,8 +11,8 @@ from cacheops.exceptions import StoreError
 
 class Command(BaseCommand):
     help = (
-        "Cache at once on a region's servers that are new to this project and take no other's place: no process may have "
-        "written with other servers of the region within CACHEOPS_MARK_SECONDS, for which nothing is cached otherwise."
+        "Cache at once on a region's servers that are new to this project and take no other's place. Else nothing is "
+        "cached on them for CACHEOPS_MARK_SECONDS, within which no process may have written with servers before them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -86,6 +86,17 @@ class WritingRules:
         store.fill([reader.encoded(versions)]).result()
         assert not reader.hits()
 
+    @pytest.mark.parametrize("entries", [1, 3])
+    def test_a_fill_leaves_the_marks_of_its_tags(self, store: Store, entries: int) -> None:
+        """R8."""
+        keys, writer = new_table(), new_writer()
+        readers = [Reader(store, query(keys, "a=1"), digest=str(number)) for number in range(entries)]
+        leased = [(reader, reader.lease()) for reader in readers]
+        store.mark([write(keys, "a=1")], writer, TTL).result()
+        store.fill([reader.encoded(versions) for reader, versions in leased if isinstance(versions, bytes)]).result()
+        assert readers[0].lease() is Refusal.PENDING
+        assert store.clear([write(keys, "a=1")], writer).result() == 0
+
     @pytest.mark.parametrize("last", [0, 1], ids=["the first", "the second"])
     def test_a_tag_waits_for_its_last_writer(self, store: Store, last: int) -> None:
         """R11."""

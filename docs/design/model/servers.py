@@ -196,7 +196,7 @@ def writer_steps(state, **rule):
 
 
 def server_steps(state, *, entry_elsewhere=False, notes=True):
-    """Servers save, are lost and come back; a replica follows and takes over; what waits for a writer ends."""
+    """Servers save, are lost and come back; a replica follows and takes over."""
     primary, replica, snapshot = state.primary, state.replica, state.snapshot
     name = state.names + 1
 
@@ -232,6 +232,12 @@ def server_steps(state, *, entry_elsewhere=False, notes=True):
         promoted = came_back(Server(replica.run, name, replica.memory, before=replica.history))
         yield "the replica takes over", state._replace(
             primary=promoted, replica=None, names=name, failovers_left=state.failovers_left - 1)
+    yield from time_steps(state)
+
+
+def time_steps(state):
+    """What waits for a writer ends when this has: a grace period, the mark of one that has crashed."""
+    primary = state.primary
     ended = {w for w, step in enumerate(state.writers) if step in ("done", "crashed")}
     if primary.memory.grace & ended:
         yield "marks of before have run out", written(state, grace=primary.memory.grace - ended)

@@ -1,77 +1,34 @@
 """System checks: every way to get the settings wrong has an id, and a hint that says what to write instead."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Tags, register
 from django.db import connections
 
+from cacheops.checks.messages import CHECKS, OPTIONS_HINT, TAG, found, message
+from cacheops.checks.servers import check_buffers, check_replicas
 from cacheops.conf import SETTINGS, conf
-from cacheops.exceptions import InvalidOption, StoreError
+from cacheops.exceptions import InvalidOption
 from cacheops.invalidation import cached_databases
 from cacheops.orm.connection import cacheops_of
-from cacheops.patterns.write_behind import cache as write_behind
-from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.profiles import profile_from
 from cacheops.regions import store_for
-from cacheops.stores.base import Store
 
-# What each check finds, by its id after "cacheops.". A setting that is wrong by itself has the id of its kind
-# (cacheops.conf.kinds). Ids that were given up are not used again.
-CHECKS = {
-    "E001": "A name in `CACHEOPS` is no model's of its app.",
-    "E002": "A profile in `CACHEOPS` has an option that is unknown, or can't work.",
-    "E003": "`CACHEOPS_DEFAULTS` has an option that is unknown, or can't work.",
-    "E004": "A TTL strategy can't be kept.",
-    "E005": "A region is no alias in `CACHES`.",
-    "E006": "A region's alias in `CACHES` is none on which entries can be kept.",
-    "E007": "`CACHEOPS_LOCAL_REGION` is none of the regions.",
-    "E008": "A word is none of those that the setting knows.",
-    "E009": "The default database's engine does not call the cache.",
-    "E010": "A database that is cached is another one by a second name: writes by that name would not invalidate it.",
-    "E011": "A number of write-behind's can't work.",
-    "E012": "A setting that is to be `True` or `False` is neither: text is always true.",
-    "E013": "A duration is no number of seconds, or out of range.",
-    "E014": "A count is no whole number, or out of range.",
-    "E015": "A share or a factor is no number, or out of range.",
-    "E016": "`CACHEOPS_PREFIX` can't begin keys, or is a function that needs arguments.",
-    "E017": "A token is no text, or holds white space, which no header can.",
-    "E018": 'The regions are no list of different names, or none: `("default")` is text, `("default",)` is a tuple.',
-    "E019": "A network can't be read, or the networks are no list.",
-    "E020": "A dictionary is none, or has keys or values that it can't have.",
-    "E021": "A dictionary by region names what is no region.",
-    "E022": "A mark would end before the servers have had the time to confirm it.",
-    "E023": "PyPI's django-cacheops is installed beside this engine: both are the package `cacheops`.",
-    "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
-    "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
-    "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",
-    "W006": "Fewer replicas confirm what is written than `CACHEOPS_WAIT_REPLICAS` says (`check --database default`).",
-    "W007": "A name in `CACHEOPS` begins with an app that is not installed: it stands for nothing.",
-}
-
-TAG = "cacheops"  # of all checks: `manage.py check --tag cacheops`
-OPTIONS_HINT = "docs/how-to/use-cacheops.md has the options of a profile."
-
-
-def _message(check: str, text: str, hint: str) -> CheckMessage:
-    assert check in CHECKS, check  # which makes the reference page
-    level = Error if check.startswith("E") else Warning
-    return level(text, hint=hint, id=f"cacheops.{check}")
-
-
-def _found(*rules: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
-    """Return what rules find. One that reads a setting which is wrong by itself ends there: check_settings finds it."""
-    messages: list[CheckMessage] = []
-    for rule in rules:
-        try:
-            messages += rule()
-        except InvalidOption:
-            continue
-    return messages
+__all__ = [
+    "CHECKS",
+    "check_buffers",
+    "check_distribution",
+    "check_engines",
+    "check_profiles",
+    "check_regions",
+    "check_replicas",
+    "check_settings",
+]
 
 
 @register(Tags.caches, TAG)
@@ -82,7 +39,7 @@ def check_distribution(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except PackageNotFoundError:
         return []
     return [
-        _message(
+        message(
             "E023",
             f"django-cacheops {other} is installed, too. Both are a package `cacheops`, and their files are mixed.",
             "pip uninstall django-cacheops xyz-cacheops, then install xyz-cacheops anew.",
@@ -99,7 +56,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def _values() -> Iterator[CheckMessage]:
     for setting in SETTINGS:
         if problem := setting.problem():
-            yield _message(setting.kind.check, problem, setting.hint)
+            yield message(setting.kind.check, problem, setting.hint)
 
 
 def _names() -> Iterator[CheckMessage]:
@@ -108,7 +65,7 @@ def _names() -> Iterator[CheckMessage]:
         if name.startswith("CACHEOPS"):
             close = get_close_matches(name.removeprefix("CACHEOPS").strip("_"), known, n=1)
             hint = f"Did you mean {known[close[0]]}?" if close else "Remove it."
-            yield _message(
+            yield message(
                 "W005",
                 f"{name} is no setting of cacheops, and does nothing.",
                 f"{hint} docs/reference/cacheops-settings.md has all.",
@@ -118,7 +75,7 @@ def _names() -> Iterator[CheckMessage]:
 @register(Tags.caches, TAG)
 def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every name in CACHEOPS is a model's, every option one that is known, every TTL one that can be kept."""
-    return _found(_profiles, _defaults)
+    return found(_profiles, _defaults)
 
 
 def _profiles() -> Iterator[CheckMessage]:
@@ -130,7 +87,7 @@ def _profiles() -> Iterator[CheckMessage]:
         try:
             profile_from({**defaults, **options})
         except InvalidOption as error:
-            yield _message("E002", f"CACHEOPS[{name!r}]: {error}", OPTIONS_HINT)
+            yield message("E002", f"CACHEOPS[{name!r}]: {error}", OPTIONS_HINT)
 
 
 def _unknown_name(name: str) -> Iterator[CheckMessage]:
@@ -140,13 +97,13 @@ def _unknown_name(name: str) -> Iterator[CheckMessage]:
         return
     if app.isidentifier() and model and app not in apps.app_configs:
         close = get_close_matches(app, apps.app_configs, n=1)
-        yield _message(
+        yield message(
             "W007",
             f"CACHEOPS names {name!r}, and no app {app!r} is installed: the profile stands for nothing.",
             f"Did you mean {close[0]!r}?" if close else "Install the app, or remove the name.",
         )
     elif model != "*" and model not in apps.all_models.get(app, {}):
-        yield _message(
+        yield message(
             "E001", f"CACHEOPS names {name!r}, which is no model.", "Use 'app_label.model', 'app_label.*' or '*.*'."
         )
 
@@ -156,19 +113,19 @@ def _defaults() -> Iterator[CheckMessage]:
     try:
         profile_from(defaults)
     except InvalidOption as error:
-        yield _message("E003", f"CACHEOPS_DEFAULTS: {error}", OPTIONS_HINT)
+        yield message("E003", f"CACHEOPS_DEFAULTS: {error}", OPTIONS_HINT)
 
 
 @register(Tags.caches, TAG)
 def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
-    return _found(_regions, _local_region, _by_region, _durations, _replicas)
+    return found(_regions, _local_region, _by_region, _durations, _replicas)
 
 
 def _regions() -> Iterator[CheckMessage]:
     for region in conf.regions:
         if region not in settings.CACHES:
-            yield _message(
+            yield message(
                 "E005",
                 f"CACHEOPS_REGIONS names {region!r}, which is no alias in CACHES.",
                 f"CACHES has {', '.join(sorted(settings.CACHES))}.",
@@ -178,12 +135,12 @@ def _regions() -> Iterator[CheckMessage]:
             store_for(region)
         except InvalidOption as error:
             if not any(setting.problem() for setting in SETTINGS):  # it reads some, which check_settings has found
-                yield _message("E006", str(error), "docs/reference/caches.md has what an alias needs.")
+                yield message("E006", str(error), "docs/reference/caches.md has what an alias needs.")
 
 
 def _local_region() -> Iterator[CheckMessage]:
     if conf.local_region not in conf.regions:
-        yield _message(
+        yield message(
             "E007",
             f"CACHEOPS_LOCAL_REGION is {conf.local_region!r}, which CACHEOPS_REGIONS does not name.",
             f"Use one of: {', '.join(conf.regions)}.",
@@ -198,7 +155,7 @@ def _by_region() -> Iterator[CheckMessage]:
     ):
         for region in given:
             if region not in known:
-                yield _message(
+                yield message(
                     "E021", f"{name} has {region!r}, which is no region.", f"Use some of: {', '.join(conf.regions)}."
                 )
 
@@ -210,7 +167,7 @@ def _durations() -> Iterator[CheckMessage]:
         ("CACHEOPS_REMOTE_TIMEOUT", conf.remote_timeout),
     ):
         if waits >= conf.mark_seconds:
-            yield _message(
+            yield message(
                 "E022",
                 f"CACHEOPS_MARK_SECONDS is {conf.mark_seconds}, and {name} {waits}: "
                 "a mark would end before the servers have had the time to confirm it.",
@@ -222,7 +179,7 @@ def _replicas() -> Iterator[CheckMessage]:
     for region in conf.regions:  # of servers that the settings do not call a cluster, check_replicas asks
         readers = settings.CACHES.get(region, {}).get("OPTIONS", {}).get("CLIENT_CLASS", "").endswith("ClusterClient")
         if readers and not conf.wait_replicas.get(region, 0):
-            yield _message(
+            yield message(
                 "W001",
                 f"Region {region!r} is a cluster, and CACHEOPS_WAIT_REPLICAS does not say how many replicas its shards "
                 "have: after a fail-over that loses a mark, an entry may be served stale.",
@@ -230,52 +187,10 @@ def _replicas() -> Iterator[CheckMessage]:
             )
 
 
-@register(Tags.caches, TAG)
-def check_replicas(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The servers have the replicas that the settings say. It asks them, so only where databases may be asked, too."""
-    return _found(_confirmations) if databases else []
-
-
-def _confirmations() -> Iterator[CheckMessage]:
-    for region in conf.regions:
-        store = store_for(region)
-        try:
-            yield from _confirmations_of(store)
-        except StoreError:
-            continue  # it is away: nothing can be said of it
-        finally:
-            store.close()
-
-
-def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
-    expected = store.wait_replicas
-    confirmed = store.confirmations()
-    if confirmed < expected:
-        yield _message(
-            "W006",
-            f"{store.name!r}: {confirmed} of {expected} replicas confirmed, so no mark counts: reads go to the "
-            "database, and invalidations are queued, or their writes refused.",
-            "Start the replicas, or set CACHEOPS_WAIT_REPLICAS = {'" + store.name + f"': {confirmed}}}.",
-        )
-    linked = min((int(info.get("connected_slaves", 0)) for info in primaries_of(store)), default=0)
-    if linked and not expected:
-        yield _message(
-            "W001",
-            f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS does not say so: after a fail-over that "
-            "loses a mark, an entry may be served stale.",
-            "Set CACHEOPS_WAIT_REPLICAS = {'" + store.name + "': 1}, or more.",
-        )
-
-
-def primaries_of(store: Store) -> list[dict[str, Any]]:
-    """Return what a store's primaries tell of themselves."""
-    return [info for info in store.inspection.nodes() if info.get("role") == "master"]
-
-
 @register(Tags.caches, TAG)  # it asks no database, and so is no database check, which `manage.py check` leaves out
 def check_engines(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A database that models with profiles are read from has an engine that calls us, and no other name."""
-    return _found(_databases)
+    return found(_databases)
 
 
 def _databases() -> Iterator[CheckMessage]:
@@ -287,7 +202,7 @@ def _databases() -> Iterator[CheckMessage]:
 def _engines() -> Iterator[CheckMessage]:
     if not cacheops_of("default").is_cached:
         engine = settings.DATABASES["default"]["ENGINE"]
-        yield _message(
+        yield message(
             "E009",
             f"CACHEOPS caches models, but DATABASES['default'] has the engine {engine}, "
             "which does not call the cache: nothing would be cached, and nothing invalidated.",
@@ -305,33 +220,9 @@ def _second_names() -> Iterator[CheckMessage]:
         same += (str(given.get("OPTIONS", {}).get("options") or ""),)  # may name another search_path
         other = mirrored or (first.setdefault(same, alias) if given.get("NAME") != ":memory:" else alias)
         if other != alias:
-            yield _message(
+            yield message(
                 "E010",
                 f"DATABASES[{alias!r}] caches what is read from the database of {other!r}, or from its replica, "
                 f"and writes by {other!r} would not invalidate it.",
                 f"Give {alias!r} Django's own engine: what is read by that name is then not cached.",
-            )
-
-
-@register(Tags.caches, TAG)
-def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
-    return _found(_buffers)
-
-
-def _buffers() -> Iterator[CheckMessage]:
-    if not conf.wait_replicas.get(conf.local_region):
-        return
-    for cache in write_behind.registered.values():
-        try:
-            buffer = cache.buffer
-            problem = "" if isinstance(buffer, NoBuffer) else buffer.problem()
-        except (InvalidOption, StoreError):
-            continue  # other checks tell of it
-        if problem:
-            yield _message(
-                "W004",
-                f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
-                f"{problem}.",
-                "Use maxmemory-policy volatile-lru, under which what has no time to live stays.",
             )

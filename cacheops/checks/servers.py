@@ -1,0 +1,80 @@
+"""System checks of what a region's servers have: replicas, and an eviction policy that keeps buffers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Tags, register
+
+from cacheops.checks.messages import TAG, found, message
+from cacheops.conf import conf
+from cacheops.exceptions import InvalidOption, StoreError
+from cacheops.patterns.write_behind import cache as write_behind
+from cacheops.patterns.write_behind.buffer import NoBuffer
+from cacheops.regions import store_for
+from cacheops.stores.base import Store
+
+
+@register(Tags.caches, TAG)
+def check_replicas(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The servers have the replicas that the settings say. It asks them, so only where databases may be asked, too."""
+    return found(_confirmations) if databases else []
+
+
+def _confirmations() -> Iterator[CheckMessage]:
+    for region in conf.regions:
+        store = store_for(region)
+        try:
+            yield from _confirmations_of(store)
+        except StoreError:
+            continue  # it is away: nothing can be said of it
+        finally:
+            store.close()
+
+
+def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
+    expected = store.wait_replicas
+    confirmed = store.confirmations()
+    if confirmed < expected:
+        yield message(
+            "W006",
+            f"{store.name!r}: {confirmed} of {expected} replicas confirmed, so no mark counts: reads go to the "
+            "database, and invalidations are queued, or their writes refused.",
+            "Start the replicas, or set CACHEOPS_WAIT_REPLICAS = {'" + store.name + f"': {confirmed}}}.",
+        )
+    linked = min((int(info.get("connected_slaves", 0)) for info in primaries_of(store)), default=0)
+    if linked and not expected:
+        yield message(
+            "W001",
+            f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS does not say so: after a fail-over that "
+            "loses a mark, an entry may be served stale.",
+            "Set CACHEOPS_WAIT_REPLICAS = {'" + store.name + "': 1}, or more.",
+        )
+
+
+def primaries_of(store: Store) -> list[dict[str, Any]]:
+    """Return what a store's primaries tell of themselves."""
+    return [info for info in store.inspection.nodes() if info.get("role") == "master"]
+
+
+@register(Tags.caches, TAG)
+def check_buffers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What write-behind buffers can't be evicted. A region without replicas buffers nothing, by its own settings."""
+    return found(_buffers)
+
+
+def _buffers() -> Iterator[CheckMessage]:
+    if not conf.wait_replicas.get(conf.local_region):
+        return
+    for cache in write_behind.registered.values():
+        try:
+            buffer = cache.buffer
+            problem = "" if isinstance(buffer, NoBuffer) else buffer.problem()
+        except (InvalidOption, StoreError):
+            continue  # other checks tell of it
+        if problem:
+            yield message(
+                "W004",
+                f"Write-behind of {cache.name!r} does not buffer in {conf.local_region!r}; it writes the database: "
+                f"{problem}.",
+                "Use maxmemory-policy volatile-lru, under which what has no time to live stays.",
+            )
