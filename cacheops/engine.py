@@ -28,6 +28,9 @@ class Component:
     def settings_changed(self) -> None:
         """Drop what was made of the settings: one whose name begins with CACHEOPS, or CACHES, is another now."""
 
+    def schema_changed(self) -> None:
+        """Drop what was made of the databases' tables: one may have other columns, or other types, now."""
+
     def close(self) -> None:
         """Let go what the component holds open: its engine is thrown away."""
 
@@ -66,6 +69,12 @@ def settings_changed() -> None:
     _empty_memos()
     for component in _components:
         component.settings_changed()
+
+
+def schema_changed() -> None:
+    """Have every component drop what was made of the databases' tables."""
+    for component in _components:
+        component.schema_changed()
 
 
 def _empty_memos() -> None:

@@ -19,6 +19,7 @@ from django.db.models.sql.constants import LOUTER
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, OR, WhereNode
 
+from cacheops.orm.catalogue import exact_columns
 from cacheops.orm.schema import compared_as, fields_by_column, has_ranges, is_exact, plain_type
 from cacheops.protocol.tags import MAX_NAME, WHOLE_TABLE, NoToken, bucket, named, named_by, token
 
@@ -183,8 +184,8 @@ def buckets_of(lower: int, upper: int, parameters: Sequence[Any]) -> tuple[int, 
 # --- the analysis of a query, once a shape ---------------------------------------------------------------------------
 
 
-def template_of(query: Query, places: dict[int, int], all_tables: frozenset[str], sql: str) -> Template:
-    """Return the template of a compiled query.
+def template_of(query: Query, database: str, places: dict[int, int], all_tables: frozenset[str], sql: str) -> Template:
+    """Return the template of a query compiled for a database.
 
     `places` are the parameters' places by the id of their lookup; `all_tables` are the tables that its SQL names. One
     that the analysis has not met counts as a whole, under any of its aliases: Django compiles parts of combined queries
@@ -199,7 +200,7 @@ def template_of(query: Query, places: dict[int, int], all_tables: frozenset[str]
                 continue
             met[source.table_name, alias] += 1
             for term in terms:
-                found.setdefault(source.table_name, []).append(equalities(part, alias, term))
+                found.setdefault(source.table_name, []).append(equalities(part, database, alias, term))
     unmet = sources_in(sql) - met
     for table in all_tables - found.keys() | {table for table, _ in unmet}:
         found[table] = [Equalities(table, (), ())]
@@ -291,17 +292,18 @@ def atom_of(node: Any, places: dict[int, int]) -> Atom | None:
     return Atom(alias, column, "between", place) if kind is lookups.Range else None
 
 
-def equalities(query: Query, alias: str, term: Term) -> Equalities:
+def equalities(query: Query, database: str, alias: str, term: Term) -> Equalities:
     """Return what a term says of the rows of one alias."""
     source = query.alias_map[alias]
     table = source.table_name
     outer = getattr(source, "join_type", None) == LOUTER
+    columns = exact_columns(database, table) if any(atom.alias == alias for atom in term) else frozenset()
     exact: dict[str, Atom] = {}
     lower: dict[str, int] = {}
     upper: dict[str, int] = {}
     ranges: list[tuple[str, int, int]] = []
     for atom in term:
-        if atom.alias != alias:
+        if atom.alias != alias or (atom.column not in columns and atom.kind != "null"):
             continue
         if atom.kind in ("=", "in", "null"):
             # A row that is not there is null too: with an outer join, rows that are added may matter.

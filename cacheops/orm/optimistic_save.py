@@ -26,6 +26,7 @@ from django.db.models.signals import post_save, pre_save
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
+from cacheops.orm.catalogue import exact_columns
 from cacheops.orm.connection import UNCACHED, CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
@@ -120,7 +121,7 @@ def expected_values(compiler: Any, instance: Model, named: bool) -> dict[str, An
     A column that save(update_fields=...) names has most likely changed. Of what save() writes by itself most has not;
     foreign keys among it count too, as a changed one waits for the row that it names, after the statement's own check.
     """
-    table = compiler.table
+    table, exact = compiler.table, exact_columns(compiler.using, compiler.table)
     fields = {field.column: field for field in compiler.wanted_fields()}
     changed = {field.column: field for field, _, _ in compiler.query.values}
     if named and any(field.remote_field or column in fields for column, field in changed.items()):
@@ -131,7 +132,7 @@ def expected_values(compiler: Any, instance: Model, named: bool) -> dict[str, An
         value = instance.__dict__.get(field.attname, compiler)  # it has all that is not deferred
         if isinstance(value, enum.Enum):
             value = value.value
-        if not isinstance(value, EXACT_TYPES) or not is_exact(table, column):
+        if not isinstance(value, EXACT_TYPES) or column not in exact or not is_exact(table, column):
             return None
         try:
             expected[column] = value_of(table, column, value)

@@ -95,6 +95,8 @@ class PlanCache(Component):
     def settings_changed(self) -> None:
         self.by_shape.clear()
 
+    schema_changed = settings_changed
+
 
 plans = register_component(PlanCache())
 
@@ -123,7 +125,7 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     tables = frozenset(name.replace('""', '"') for name in QUOTED.findall(sql)) & models_by_table().keys()
     if VOLATILE.search(QUOTED.sub('""', sql)) or not all(is_tracked(table) for table in tables):
         return UNCACHEABLE
-    template = template_of(compiler.query, fingerprint.places, tables, sql)
+    template = template_of(compiler.query, compiler.connection.alias, fingerprint.places, tables, sql)
     if not template.tables or not all(is_tracked(table) for table, _ in template.tables):
         return UNCACHEABLE
     return Plan(

@@ -26,6 +26,12 @@ OUTSIDE_TRANSACTIONS = re.compile(
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
+# What may give a table's columns other types, or what sets them. Tables of a session's own, and indexes, do not.
+ALTERS_SCHEMA = re.compile(
+    rf"(?:^|;){GAP}(?:ALTER|DO|IMPORT|(?:CREATE(?:\s+OR\s+REPLACE)?|DROP)\s+"
+    r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 BEGINS_TRANSACTION = re.compile(rf"{GAP}(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE | re.DOTALL)
 # Not a ROLLBACK TO SAVEPOINT, which ends a part of one.
 ENDS_TRANSACTION = re.compile(
@@ -44,6 +50,7 @@ class RawStatement(NamedTuple):
     sets_session: bool  # the isolation of the session's transactions
     begins: bool  # a transaction, with its first words
     ends: bool  # a transaction
+    alters: bool  # the schema
     tables: frozenset[str]  # that it may write
 
 
@@ -58,6 +65,7 @@ def _classify(sql: str) -> RawStatement:
         SETS_SESSION.search(sql) is not None,
         BEGINS_TRANSACTION.match(sql) is not None,
         ENDS_TRANSACTION.search(sql) is not None,
+        ALTERS_SCHEMA.search(sql) is not None,
         frozenset(written_tables(sql)),
     )
 

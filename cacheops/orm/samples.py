@@ -13,6 +13,7 @@ from cacheops.conf import conf
 from cacheops.databases import table_keys
 from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
+from cacheops.orm.catalogue import exact_columns
 from cacheops.orm.connection import cacheops_of
 from cacheops.orm.dependencies import Dependency
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
@@ -54,7 +55,10 @@ class RowsOf:
             (name, value.seconds if isinstance(value, TimeBucket) else None) for name, value in self.conditions.items()
         )
         scheme, texts, parts = _scheme(self.model, widths)
+        exact = exact_columns(self.database, self.model._meta.db_table)
         try:
+            if not all(part.column in exact for _, part in parts):
+                raise NoToken("the database finds equal what Python does not")
             tokens = [[part.token(value) for value in _values(self.conditions[name])] for name, part in parts]
         except NoToken:
             return self.model._meta.db_table, (WHOLE_TABLE,), (WHOLE_TABLE,)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from cacheops.engine import schema_changed
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
 from cacheops.orm.schema import is_tracked
 from cacheops.writing.changes import Changes, ChangeSource
@@ -52,6 +53,7 @@ class Transaction:
         self.changes = Changes()
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
+        self.alters = False  # it has changed the schema
         self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
         self._save: SaveInProgress | None = None
         self._begun = True  # False at the start of a transaction that is ours
@@ -123,6 +125,7 @@ class Transaction:
         self.is_snapshot = False
         if not changes:
             commit()
+            self._forget_schema()
             return
         intent = WriteIntent(self.database, changes)
         try:
@@ -133,11 +136,13 @@ class Transaction:
             raise
         cleared_after(intent, commit)
         self._clear_raw()
+        self._forget_schema()
 
     def rolled_back(self) -> None:
         self.changes = Changes()
         self.is_snapshot = False
         self._clear_raw()
+        self._forget_schema()
 
     # --- raw transactions, whose end Django does not see ------------------------------------------------------------
 
@@ -185,9 +190,26 @@ class Transaction:
             self.is_snapshot = True
         if statement.sets_session:
             self.connection.forget_isolation()
-        if statement.tables or (statement.ends and (self.changes or self._raw_marks)):
-            return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
-        return execute(sql, params, many, context)
+        try:
+            if statement.tables or (statement.ends and (self.changes or self._raw_marks)):
+                return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
+            return execute(sql, params, many, context)
+        finally:
+            if statement.alters:
+                self.altered()
+
+    def altered(self) -> None:
+        """Take note that a statement has changed the schema: for others, when its transaction ends."""
+        self.alters = True
+        if self.connection.in_transaction():
+            schema_changed()
+        else:
+            self._forget_schema()
+
+    def _forget_schema(self) -> None:
+        if self.alters:
+            self.alters = False
+            schema_changed()
 
     def run_raw(self, statement: RawStatement, text: str, run: Callable[[], Any]) -> Any:
         """Run a raw statement that writes tables, or ends a transaction that has changed some."""

@@ -12,13 +12,15 @@ from django.apps import apps
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Model
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import Case, DatabaseDefault
+from django.db.models.expressions import Case
 from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, ROW_COUNT
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
+from cacheops.conf import conf
 from cacheops.engine import memo
+from cacheops.orm.catalogue import columns_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.optimistic_save import is_row_of, update_as_expected
 from cacheops.orm.schema import changed_by_deleting, models_by_table, plain_type
@@ -93,6 +95,11 @@ class CapturingCompiler(SQLCompiler):
                 plain = [[value_of(table, *one) for one in zip(names, row, strict=True)] for row in plain]
                 break
         return [dict(zip(names, row, strict=True)) for row in plain]
+
+    def values_of(self, fields: Sequence[Any], row: Sequence[Any]) -> Values:
+        """Return a row that was converted already as a condition would hold its values."""
+        table = self.table
+        return {field.column: value_of(table, field.column, one) for field, one in zip(fields, row, strict=True)}
 
     def run_returning(self, sql: str, params: Sequence[Any], fields: Sequence[Any]) -> tuple[int, list[Values]]:
         """Execute a statement with a RETURNING clause for `fields`; return the number of rows, and their values."""
@@ -172,7 +179,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
                 cursor.execute(sql, params)
                 return cursor.rowcount
         named = [*fields, *(key for key in self.keys if key not in fields)]
-        locking = self._locking(named) if self._sets_any(fields) else None
+        locking = self._locking(named) if self._moves_any(fields) else None
         clause, more = self.returning(named)
         statements = [locking] if locking else []
         *before, after = self.transaction.run([*statements, (f"{sql} {clause}", (*params, *more))])
@@ -191,17 +198,10 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
                 return super().execute_returning_sql(asked)
             named = [*fields, *self.keys]
             before = None
-            if self._sets_any(fields):
+            if self._moves_any(fields):
                 before = self.converted(named, self.transaction.run([self._locking(named)])[0])
             rows = super().execute_returning_sql([*asked, *named])
-            own: list[Values] = [
-                {
-                    field.column: value_of(self.table, field.column, value)
-                    for field, value in zip(named, row[len(asked) :], strict=True)
-                }
-                for row in rows
-            ]
-            self._note(before, own)
+            self._note(before, [self.values_of(named, row[len(asked) :]) for row in rows])
             return [tuple(row[: len(asked)]) for row in rows]
 
     def _source(self) -> ChangeSource:
@@ -211,6 +211,10 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
         # bulk_update() says what each row gets.
         by_case = any(isinstance(part, Case) for _, _, value in self.query.values for part in parts_of(value))
         return ChangeSource.BULK if by_case else ChangeSource.UPDATE
+
+    def _moves_any(self, fields: Sequence[Any]) -> bool:
+        """Say whether the statement may change one of these columns, by itself or by what the database sets with it."""
+        return self._sets_any(fields) or columns_of(self.using, self.table).moved
 
     def _sets_any(self, fields: Sequence[Any]) -> bool:
         columns = {field.column for field, _, _ in self.query.values}
@@ -247,7 +251,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
 
 
 class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
-    """INSERT: the values are the objects' own, and the database's for keys and defaults."""
+    """INSERT: the values come back from the statement itself: the database may have cut or replaced what was given."""
 
     returning_fields: Any = None
 
@@ -257,13 +261,13 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
             if fields and not returning_fields and self._skips_known():
                 self.transaction.changed_rows(self.table, self._insert_new(fields), self._source())
                 return []
-            returned = super().execute_sql(returning_fields)
-            rows = self._inserted(fields, returning_fields or [], returned)
-            if rows is None:
+            if not fields:
+                self.transaction.changed_rows(self.table, NO_VALUES, self._source())
+            elif self.query.on_conflict is not None or len(self.query.objs) > 2 * conf.max_marks:
                 self.transaction.changed_table(self.table, self._source())
             else:
-                self.transaction.changed_rows(self.table, rows, self._source())
-            return returned
+                return self._insert_returning(list(returning_fields or ()), fields)
+            return super().execute_sql(returning_fields)
 
     def _source(self) -> ChangeSource:
         objects = self.query.objs
@@ -284,27 +288,9 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
                 rows += cursor.fetchall()
         return self.converted(fields, rows)
 
-    def _inserted(self, fields: Sequence[Any], asked: Sequence[Any], returned: Any) -> list[Values] | None:
-        """Return the inserted rows' values; None where a value is not known, or a row may have been there already."""
-        if not fields:
-            return NO_VALUES
-        objects: Sequence[Model] = self.query.objs
-        if self.query.on_conflict is not None or (asked and len(returned) != len(objects)):
-            return None
-        places = {field.column: index for index, field in enumerate(asked)}
-        own = {field.column for field in self.query.fields}
-        rows: list[Values] = []
-        for index, obj in enumerate(objects):
-            row: dict[str, Any] = {}
-            for field in fields:
-                if field.column in places:
-                    value = returned[index][places[field.column]]
-                elif field.column in own:
-                    value = getattr(obj, field.attname)
-                else:
-                    return None
-                if hasattr(value, "resolve_expression") or isinstance(value, DatabaseDefault):
-                    return None
-                row[field.column] = value_of(self.table, field.column, value)
-            rows.append(row)
-        return rows
+    def _insert_returning(self, asked: Sequence[Any], fields: Sequence[Any]) -> list[Any]:
+        """Insert, note the rows' values, and return what the caller has asked for."""
+        rows = super().execute_sql([*asked, *fields])
+        own = [self.values_of(fields, row[len(asked) :]) for row in rows]
+        self.transaction.changed_rows(self.table, own, self._source())
+        return [tuple(row[: len(asked)]) for row in rows] if asked else []

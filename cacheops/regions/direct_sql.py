@@ -35,7 +35,7 @@ def has_table(database: str, table: str) -> bool:
     seen = name_of(database), table
     if seen in known_tables.seen:
         return True
-    if _rows(connection, EXISTS[connection.vendor].format(table))[0][0] is None:
+    if query_driver(connection, EXISTS[connection.vendor].format(table))[0][0] is None:
         return False
     known_tables.seen.add(seen)
     return True
@@ -46,10 +46,10 @@ def query_uncounted(database: str, table: str, sql: str, parameters: Sequence[An
     if not has_table(database, table):
         return []
     connection: Any = connections[database]
-    return _rows(connection, sql.replace("%s", "?") if connection.vendor == "sqlite" else sql, parameters)
+    return query_driver(connection, sql.replace("%s", "?") if connection.vendor == "sqlite" else sql, parameters)
 
 
-def _rows(connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def query_driver(connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run a statement in the driver's own form. Raise Django's errors, as a query of the caller's would."""
     connection.ensure_connection()
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:

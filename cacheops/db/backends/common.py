@@ -88,11 +88,15 @@ class ScriptWatching:
 
     def executescript(self, script: str, /) -> Any:
         """Run a script. The driver commits the open transaction first, and each statement commits by itself."""
-        transaction, tables = self.db.cacheops.transaction, written_tables(script)
+        transaction, found = self.db.cacheops.transaction, classify_sql(script)
         if self.db.cacheops.in_transaction():
-            for table in tables:
+            for table in found.tables:
                 transaction.changed_table(table, ChangeSource.RAW_SQL)
-        return transaction.committed(tables, lambda: self.cursor.executescript(script))
+        try:
+            return transaction.committed(found.tables, lambda: self.cursor.executescript(script))
+        finally:
+            if found.alters:
+                transaction.altered()
 
 
 class _OwnTransaction:

@@ -49,7 +49,7 @@ class FastPlans(Component):
         for held in (self.by_kind, self.gets, self.validated):
             held.clear()
 
-    settings_changed = clear
+    settings_changed = schema_changed = clear
 
     def add(self, kind: Any, fast: FastPlan | None) -> None:
         if len(self.by_kind) >= MAX_PLANS:
