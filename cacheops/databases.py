@@ -14,7 +14,7 @@ from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.protocol.keys import TableKeys
 
-DEFINING = ("ENGINE", "NAME", "HOST", "PORT", "USER")  # the settings that say which database it is
+DEFINING = ("ENGINE", "NAME", "HOST", "PORT", "USER", "OPTIONS", "TIME_ZONE")  # of the database, and of its sessions
 
 
 class Address(NamedTuple):
@@ -29,17 +29,24 @@ class Address(NamedTuple):
         return cls(wrapper.alias, tuple([str(given.get(name) or "") for name in DEFINING]))
 
 
+class Known(NamedTuple):
+    """What a new connection has found behind an address: the database's name, the key of a new session's settings."""
+
+    name: str
+    session: bytes
+
+
 class KnownNames(Component):
-    """The names of the databases that this process has been connected to."""
+    """The databases that this process has been connected to."""
 
     def __init__(self) -> None:
-        self.of: dict[Address, str] = {}
+        self.of: dict[Address, Known] = {}
         self.changes = 1  # how often another database was found behind an address: other threads look anew
 
-    def note(self, address: Address, name: str) -> None:
-        """Take note of the database that a new connection has found."""
-        if self.of.get(address) != name:
-            self.of[address] = name
+    def note(self, address: Address, known: Known) -> None:
+        """Take note of what a new connection has found."""
+        if self.of.get(address) != known:
+            self.of[address] = known
             self.changes += 1
 
 
@@ -50,6 +57,12 @@ def name_of(alias: str) -> str:
     """Return a database's name in keys; the alias alone where its engine is not ours, so that nothing is cached."""
     state = getattr(connections[alias], "cacheops", None)
     return alias if state is None else state.name
+
+
+def session_of(alias: str) -> bytes:
+    """Return the key of the settings by which a database's session answers, for the digests of entries."""
+    state = getattr(connections[alias], "cacheops", None)
+    return b"" if state is None else state.session_key
 
 
 def default_by_settings() -> str:

@@ -69,15 +69,13 @@ class Columns(NamedTuple):
 
 
 class Catalogue(Component):
-    """What this process was told of tables, by the database's name in keys and the table's."""
+    """What this process was told of tables, by the database's name in keys, the session's key, and the table's name."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], Columns] = {}
+        self.known: dict[tuple[str, bytes, str], Columns] = {}
 
     def schema_changed(self) -> None:
         self.known.clear()
-
-    settings_changed = schema_changed
 
 
 catalogue = register_component(Catalogue())
@@ -93,7 +91,7 @@ def columns_of(database: str, table: str) -> Columns:
     wrapper: Any = connections[database]
     if not hasattr(wrapper, "cacheops") or table not in models_by_table():  # with Django's own engine nothing is cached
         return Columns()
-    key = (wrapper.cacheops.name, table)
+    key = (wrapper.cacheops.name, wrapper.cacheops.session_key, table)
     known = catalogue.known.get(key)
     if known is not None:
         return known

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.utils.asyncio import async_unsafe
 
-from cacheops.databases import Address, known_names
+from cacheops.databases import Address, Known, known_names
 from cacheops.orm.plan import Plan
+from cacheops.orm.session import Session
 from cacheops.orm.transaction import Statement, Transaction
 from cacheops.protocol.keys import IDENTITY, digest
 from cacheops.regions.database_away import away_databases
@@ -38,9 +39,10 @@ class CachedConnection:
     def __init__(self, wrapper: Any) -> None:
         self.wrapper = wrapper
         self.alias: str = wrapper.alias
-        self._name: str | None = None
+        self._known: Known | None = None
         self._changes = 0  # of the known names, when this one was looked up
         self.transaction = Transaction(self)
+        self.session = Session(self)
         self.recorded_plans: list[RecordedPlan] | None = None  # of cached reads, within record_plans()
 
     # --- which database ---------------------------------------------------------------------------------------------
@@ -48,25 +50,43 @@ class CachedConnection:
     @property
     def name(self) -> str:
         """The database's name in keys. Connects, if this process has never been connected to it."""
+        return self._known_database().name
+
+    @property
+    def session_key(self) -> bytes:
+        """What tells the settings of this connection's session from others, in digests. See `has_known_session`."""
+        return self._known_database().session if self.wrapper.connection is None else self.session.key
+
+    def _known_database(self) -> Known:
         if self._changes != known_names.changes:
             self._changes = known_names.changes
-            self._name = known_names.of.get(Address.of(self.wrapper), self._name)
-        if self._name is None:
+            self._known = known_names.of.get(Address.of(self.wrapper), self._known)
+        if self._known is None:
             self.wrapper.ensure_connection()  # which identifies it
-        assert self._name is not None
-        return self._name
+        assert self._known is not None
+        return self._known
 
     def identify(self, driver: Any) -> None:
-        """Take note of the database that a new connection of the driver leads to."""
-        identity = digest(repr(self.identity(driver)).encode())[:IDENTITY_LETTERS]
-        self._name = f"{self.alias}{IDENTITY}{identity}"
+        """Take note of the database that a new connection of the driver leads to, and of its session's settings."""
+        identity, settings = self.identity(driver)
+        self.session.begin(settings)
+        name = digest(repr(identity).encode())[:IDENTITY_LETTERS]
+        self._known = Known(f"{self.alias}{IDENTITY}{name}", self.session.key)
         away_databases.answered(self.alias)
         if not self.is_private():
-            known_names.note(Address.of(self.wrapper), self._name)
+            known_names.note(Address.of(self.wrapper), self._known)
 
-    def identity(self, driver: Any) -> tuple[Any, ...]:
-        """Return what no other database has, and what stays the same as long as this one is there."""
+    def identity(self, driver: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return what no other database has, and what stays the same as long as this one is there; and SETTINGS."""
         raise NotImplementedError
+
+    def reported_settings(self) -> tuple[Any, ...] | None:
+        """Return the values of REPORTED, which the driver knows without asking; None where it has no connection."""
+        return ()
+
+    def ask_settings(self, names: Sequence[str]) -> tuple[Any, ...]:
+        """Return the values of settings, None for those that nobody has set."""
+        return ()
 
     def is_private(self) -> bool:
         """Return whether no other connection leads to the database just identified, though it has the same settings."""
@@ -74,7 +94,7 @@ class CachedConnection:
 
     def disconnected(self) -> None:
         """Take note that the next connection may lead to another database."""
-        self._name, self._changes = None, 0
+        self._known, self._changes = None, 0
 
     # --- reads ------------------------------------------------------------------------------------------------------
 
@@ -97,6 +117,14 @@ class CachedConnection:
         if wrapper.autocommit and not wrapper.in_atomic_block:
             return self.driver_in_transaction()  # begun by raw SQL; its isolation is not known
         return self.transaction.is_snapshot or self.uses_snapshots()
+
+    def has_known_session(self) -> bool:
+        """Return whether the settings by which the session answers are known, so that entries can name them."""
+        return self.session.is_known()
+
+    def has_own_session(self) -> bool:
+        """Return whether the session's settings are others than those it began with."""
+        return self.wrapper.connection is not None and self.session.key != self.session.first_key
 
     def has_written(self, tables: Iterable[str]) -> bool:
         """Return whether the open transaction has changed one of these tables."""
@@ -162,6 +190,12 @@ class UncachedConnection:
         """Django checks its own queries."""
 
     def has_snapshot(self) -> bool:
+        return False
+
+    def has_known_session(self) -> bool:
+        return True
+
+    def has_own_session(self) -> bool:
         return False
 
     def has_written(self, tables: Iterable[str]) -> bool:

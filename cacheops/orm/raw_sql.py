@@ -32,6 +32,15 @@ ALTERS_SCHEMA = re.compile(
     r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION))\b",
     re.IGNORECASE | re.DOTALL,
 )
+# What may change a setting of the session that counts. (Django's own SETs, of a new connection, do not pass here.)
+SETS = re.compile(
+    rf"(?:^|;){GAP}(?:SET\b(?!\s+(?:LOCAL\s+|SESSION\s+)?(?:TRANSACTION|CHARACTERISTICS|CONSTRAINTS|\w+_timeout)\b)|"
+    r"RESET\b|DISCARD\b|DO\b)|\bset_config\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# A temporary table stands before another one of its name; SQLite's LIKE may be told to mind small and large letters.
+MAKES_PRIVATE = re.compile(r"\bCREATE\s+(?:LOCAL\s+|GLOBAL\s+)?TEMP(?:ORARY)?\b|\bcase_sensitive_like\b", re.IGNORECASE)
+TAKES_BACK = re.compile(rf"(?:^|;){GAP}(?:ROLLBACK|ABORT|COMMIT|END)\b", re.IGNORECASE | re.DOTALL)
 BEGINS_TRANSACTION = re.compile(rf"{GAP}(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE | re.DOTALL)
 # Not a ROLLBACK TO SAVEPOINT, which ends a part of one.
 ENDS_TRANSACTION = re.compile(
@@ -51,6 +60,9 @@ class RawStatement(NamedTuple):
     begins: bool  # a transaction, with its first words
     ends: bool  # a transaction
     alters: bool  # the schema
+    sets: bool  # settings of the session
+    makes_private: bool  # the session
+    takes_back: bool  # a transaction or a savepoint
     tables: frozenset[str]  # that it may write
 
 
@@ -66,8 +78,16 @@ def _classify(sql: str) -> RawStatement:
         BEGINS_TRANSACTION.match(sql) is not None,
         ENDS_TRANSACTION.search(sql) is not None,
         ALTERS_SCHEMA.search(sql) is not None,
+        SETS.search(sql) is not None,
+        _makes_private(sql),
+        TAKES_BACK.search(sql) is not None,
         frozenset(written_tables(sql)),
     )
+
+
+def _makes_private(sql: str) -> bool:
+    found = MAKES_PRIVATE.search(sql)
+    return found is not None and (found[0].lower() == "case_sensitive_like" or bool(written_tables(sql)))
 
 
 _classified = memo()(_classify)  # the ORM makes the same texts again and again

@@ -9,6 +9,7 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 from django.db.models.sql.query import Query
 
 from cacheops.conf import conf
+from cacheops.databases import session_of
 from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
@@ -138,7 +139,7 @@ def request_for(
 ) -> Request | None:
     """Return the engine's request for a query of a plan's shape, by its database's alias and name in keys."""
     assert plan.template is not None
-    digest = plan.digest(parameters, label.encode())
+    digest = plan.digest(parameters, label.encode() + session_of(alias))
     if digest is None:
         return None
     prefix = conf.prefix

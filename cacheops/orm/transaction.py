@@ -125,7 +125,7 @@ class Transaction:
         self.is_snapshot = False
         if not changes:
             commit()
-            self._forget_schema()
+            self._ended()
             return
         intent = WriteIntent(self.database, changes)
         try:
@@ -136,13 +136,13 @@ class Transaction:
             raise
         cleared_after(intent, commit)
         self._clear_raw()
-        self._forget_schema()
+        self._ended()
 
     def rolled_back(self) -> None:
         self.changes = Changes()
         self.is_snapshot = False
         self._clear_raw()
-        self._forget_schema()
+        self._ended()
 
     # --- raw transactions, whose end Django does not see ------------------------------------------------------------
 
@@ -190,6 +190,7 @@ class Transaction:
             self.is_snapshot = True
         if statement.sets_session:
             self.connection.forget_isolation()
+        session = self.connection.session
         try:
             if statement.tables or (statement.ends and (self.changes or self._raw_marks)):
                 return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
@@ -197,6 +198,11 @@ class Transaction:
         finally:
             if statement.alters:
                 self.altered()
+            if statement.sets:
+                session.note_set(text, params)
+            if statement.takes_back:
+                session.transaction_ended()
+            session.is_private = session.is_private or statement.makes_private
 
     def altered(self) -> None:
         """Take note that a statement has changed the schema: for others, when its transaction ends."""
@@ -205,6 +211,11 @@ class Transaction:
             schema_changed()
         else:
             self._forget_schema()
+
+    def _ended(self) -> None:
+        """Take note that a transaction has ended: what it has set, or altered, may be another thing now."""
+        self.connection.session.transaction_ended()
+        self._forget_schema()
 
     def _forget_schema(self) -> None:
         if self.alters:

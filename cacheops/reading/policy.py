@@ -31,6 +31,7 @@ class Bypass(StrEnum):
     ENGINE = "The database has Django's own engine, which does not call the cache."
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
+    SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
     PAUSED = "An administrator has paused the caching of this model."
     CIRCUIT = "This process's circuit of the region is open: reads go to the database until it is tried again."
 
@@ -47,6 +48,12 @@ class ConnectionState(Protocol):
 
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past."""
+
+    def has_known_session(self) -> bool:
+        """Return whether the settings by which the session answers are known."""
+
+    def has_own_session(self) -> bool:
+        """Return whether the session's settings are others than those it began with."""
 
     def has_written(self, tables: Iterable[str]) -> bool:
         """Return whether the open transaction has changed one of these tables."""
@@ -105,6 +112,8 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
         bypass = _connection_bypass(connection)
         if bypass is not None:
             return bypass
+        if connection.has_own_session():  # such an entry names none
+            return Bypass.SESSION
         if connection.has_written(tables):
             return Bypass.WRITTEN
     return None
@@ -114,7 +123,9 @@ def _connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
     connection.check_query()
-    return Bypass.SNAPSHOT if connection.has_snapshot() else None
+    if connection.has_snapshot():
+        return Bypass.SNAPSHOT
+    return None if connection.has_known_session() else Bypass.SESSION
 
 
 def region_bypass(region: Region, databases: Sequence[str], tables: Sequence[TableTags]) -> Bypass | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cacheops.databases import name_of
+from cacheops.databases import name_of, session_of
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
@@ -18,7 +18,7 @@ def columns_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, 
     if single is None or len(single.places) != 1:
         return None
     request = request_for(plan, [values[0]], using, name_of(using), profile, label)
-    digests = plan.digests(values, label.encode())
+    digests = plan.digests(values, label.encode() + session_of(using))
     start = f"{single.scheme}="
     try:
         tags = [start + str(value) if type(value) is int else single.name((value,)) for value in values]

@@ -25,10 +25,9 @@ class CachingWrapper:
         self.cacheops = self.cacheops_class(self)
         self.execute_wrappers.append(self.cacheops.transaction.execute)
 
-    def get_new_connection(self, conn_params: Any) -> Any:
-        driver = super().get_new_connection(conn_params)
-        self.cacheops.identify(driver)
-        return driver
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        self.cacheops.identify(self.connection)
 
     def _commit(self) -> None:
         self.cacheops.transaction.commit(super()._commit)

@@ -109,6 +109,7 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
 }
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("name", PAIRS)
 def test_nearly_alike(name: str) -> None:
     one, other = (make() for make in PAIRS[name])
@@ -128,6 +129,7 @@ def test_aggregates_of_the_short_path(one: Any, other: Any) -> None:
     assert aggregate_key(Max("pages", default=one)) != aggregate_key(Max("pages", default=other))
 
 
+@pytest.mark.django_db
 def test_a_join_that_depends_on_the_language() -> None:
     def made() -> QuerySet[Any]:
         return Story.objects.filter(active__title="x")

@@ -12,7 +12,9 @@ from psycopg.pq import TransactionStatus
 
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
 from cacheops.orm.connection import CachedConnection
+from cacheops.orm.session import REPORTED, SETTINGS
 from cacheops.orm.transaction import Statement
+from cacheops.regions.direct_sql import query_driver
 
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
@@ -20,9 +22,10 @@ IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
 
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-CONTROLDATA
 IDENTITY_SQL = """
-    SELECT system_identifier, oid FROM pg_control_system(), pg_database WHERE datname = current_database()
+    SELECT system_identifier, oid, {settings} FROM pg_control_system(), pg_database WHERE datname = current_database()
 """
-NAME_SQL = "SELECT datname, oid FROM pg_database WHERE datname = current_database()"
+NAME_SQL = "SELECT datname, oid, {settings} FROM pg_database WHERE datname = current_database()"
+VALUES = "ARRAY(SELECT current_setting(name, true) FROM unnest(%s::text[]) AS name)"
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -58,7 +61,7 @@ class Connection(CachedConnection):
     def forget_isolation(self) -> None:
         self._isolation = None
 
-    def identity(self, driver: Any) -> tuple[Any, ...]:
+    def identity(self, driver: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the cluster's identifier, which replicas have too, and the database's number in it.
 
         Where the role may not ask for the former, or the server has none, the database's name takes its place.
@@ -66,12 +69,23 @@ class Connection(CachedConnection):
         autocommit, driver.autocommit = driver.autocommit, True  # no transaction is left open
         try:
             with driver.cursor() as cursor:
-                return tuple(cursor.execute(IDENTITY_SQL).fetchone())
+                *identity, settings = cursor.execute(IDENTITY_SQL.format(settings=VALUES), [list(SETTINGS)]).fetchone()
         except (InsufficientPrivilege, UndefinedFunction):
             with driver.cursor() as cursor:
-                return tuple(cursor.execute(NAME_SQL).fetchone())
+                *identity, settings = cursor.execute(NAME_SQL.format(settings=VALUES), [list(SETTINGS)]).fetchone()
         finally:
             driver.autocommit = autocommit
+        return tuple(identity), tuple(settings)
+
+    def reported_settings(self) -> tuple[Any, ...] | None:
+        driver = self.wrapper.connection
+        if driver is None or driver.closed:
+            return None
+        status = driver.pgconn.parameter_status
+        return tuple([status(name) for name in REPORTED])
+
+    def ask_settings(self, names: Sequence[str]) -> tuple[Any, ...]:
+        return tuple(query_driver(self.wrapper, f"SELECT {VALUES}", [list(names)])[0][0])
 
     def driver_in_transaction(self) -> bool:
         return IDLE < self.wrapper.connection.pgconn.transaction_status < UNKNOWN

@@ -33,13 +33,13 @@ class Connection(CachedConnection):
         name = super().name
         return f"{name}-{os.getpid()}" if self.wrapper.is_in_memory_db() else name
 
-    def identity(self, driver: Any) -> tuple[Any, ...]:
+    def identity(self, driver: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the file's number, which it has under any path; in memory, the name that connections share it by."""
         path = driver.execute("PRAGMA database_list").fetchone()[2]  # of "main"; "" in memory
         if path:
             file = Path(path).stat()
-            return file.st_dev, file.st_ino
-        return (PROCESS, uuid.uuid4() if self.is_private() else self.wrapper.settings_dict["NAME"])
+            return (file.st_dev, file.st_ino), ()
+        return (PROCESS, uuid.uuid4() if self.is_private() else self.wrapper.settings_dict["NAME"]), ()
 
     def is_private(self) -> bool:
         return self.wrapper.is_in_memory_db() and "cache=shared" not in self.wrapper.settings_dict["NAME"]

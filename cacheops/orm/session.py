@@ -1,0 +1,79 @@
+"""The settings of a database session that change what a query answers: part of the digest of each entry.
+
+What a session begins with is asked with its identity. Raw SQL that sets something has the settings asked anew, once,
+before the next cached read; so has the end of a transaction in which it was. TimeZone and its like the driver reports.
+"""
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from django.db import InternalError
+
+if TYPE_CHECKING:
+    from cacheops.orm.connection import CachedConnection
+
+# Of PostgreSQL. Those of the last line, and a program's own, decide what row-level security lets a query see.
+SETTINGS = (
+    *("search_path", "bytea_output", "extra_float_digits", "lc_monetary", "lc_numeric", "lc_time"),
+    *("xmlbinary", "xmloption", "default_text_search_config", "transform_null_equals", "array_nulls"),
+    *("role", "session_authorization", "row_security"),
+)
+REPORTED = (b"TimeZone", b"DateStyle", b"IntervalStyle")  # by the server, with the answer to what has changed them
+OWN_NAME = re.compile(r"\b[a-z_]\w*(?:\.\w+)+", re.IGNORECASE)  # of a setting that a program or an extension has made
+KEY_BYTES = 8
+
+
+class Session:
+    """What is known of one connection's session. `key` is made of its settings."""
+
+    def __init__(self, connection: "CachedConnection") -> None:
+        self.connection = connection
+        self.begin(())
+
+    def begin(self, values: tuple[Any, ...]) -> None:
+        """Take note of the settings that a new session has."""
+        self.is_private = False  # it has tables, or a way to compare, that no setting tells of
+        self._names = SETTINGS
+        self._values: tuple[Any, ...] | None = values
+        self._reported = self.connection.reported_settings()
+        self._in_transaction = False  # something was set in the open one, whose end may take it back
+        self.key = self.first_key = self._digest()
+
+    def note_set(self, text: str, parameters: Any) -> None:
+        """Take note of a statement that may have set something."""
+        given = [value for value in parameters or () if isinstance(value, str)] if parameters else []
+        names = {name.lower() for part in (text, *given) for name in OWN_NAME.findall(part)}
+        self._names = (*self._names, *sorted(names - set(self._names)))
+        self._values = None
+        self._in_transaction = self._in_transaction or self.connection.in_transaction()
+
+    def transaction_ended(self) -> None:
+        """Take note that the end of a transaction, or of a savepoint, may have taken back what was set in it."""
+        if self._in_transaction:
+            self._values = None
+
+    def is_known(self) -> bool:
+        """Bring `key` up to date; return False where it can't be known, so that nothing is to be cached."""
+        wrapper = self.connection.wrapper
+        if self.is_private or wrapper.connection is None:
+            return not self.is_private
+        if self._in_transaction and not self.connection.in_transaction():
+            self._values, self._in_transaction = None, False
+        reported = self.connection.reported_settings()
+        if reported is None or (self._values is not None and reported == self._reported):
+            return True  # of a connection that was lost, as it last was
+        if self._values is None:
+            if wrapper.needs_rollback:
+                return False
+            try:
+                self._values = self.connection.ask_settings(self._names)
+            except InternalError:  # the transaction has failed: so will the caller's query
+                return False
+        self._reported = reported
+        self.key = self._digest()
+        return True
+
+    def _digest(self) -> bytes:
+        own = [(name, value) for name, value in zip(self._names, self._values or (), strict=False) if value]
+        return blake2b(repr((own, self._reported)).encode(), digest_size=KEY_BYTES).digest()
