@@ -66,12 +66,19 @@ def session_of(alias: str) -> bytes:
 
 
 def default_by_settings() -> str:
-    """Return what the settings call the default database, for keys of what need not be connected to one.
+    """Return what the settings call the default database, for keys of what need not be connected to one."""
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    return name_in_process(wrapper, str(wrapper.settings_dict.get("NAME") or ""))
 
-    A database in memory is its process's own: tests that run in parallel have copies.
-    """
-    name = str(connections.settings[DEFAULT_DB_ALIAS].get("NAME", ""))
-    return f"{name}-{os.getpid()}" if name == ":memory:" or "mode=memory" in name else name
+
+def is_in_memory(wrapper: Any) -> bool:
+    """Return whether a connection's database is one of SQLite in memory."""
+    return wrapper.vendor == "sqlite" and wrapper.is_in_memory_db()
+
+
+def name_in_process(wrapper: Any, name: str) -> str:
+    """Return a database's name, with the process's number where it is in memory: a forked child has a copy."""
+    return f"{name}-{os.getpid()}" if is_in_memory(wrapper) else name
 
 
 def table_keys(alias: str, table: str) -> TableKeys:

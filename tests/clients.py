@@ -1,7 +1,5 @@
 """What tests ask the local regions with: plain clients that report each error."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,24 +12,12 @@ from redis.retry import Retry
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import variable
 
-# Far above what anything here takes, in seconds: a test that waits so long has failed.
-LIMIT = 10.0
 # One key in each shard: slots 3300 and 12182 (Redis Cluster specification, key distribution model).
 KEYS = {1: "b", 2: "foo"}
 
 
 # What a client raises when servers do not answer; the cluster's exception is no RedisError.
 FAILURES = (redis.RedisError, RedisClusterException)
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until something is true and return it."""
-    deadline = time.monotonic() + LIMIT
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"not within {LIMIT:g} s: {what}")
 
 
 def pair(

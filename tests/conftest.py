@@ -10,7 +10,8 @@ import pytest
 from django.db import connections
 
 from cacheops import bypassed
-from tests import servers
+from cacheops.redis.identity import RECORD
+from tests import clients, servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import Options
 
@@ -51,13 +52,28 @@ def regions_to_break(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
 
 @pytest.fixture
 def breakable_regions(regions_to_break: LocalRegions) -> LocalRegions:
-    """Return other regions, shared by all tests that break servers: healed, every node up and in sync."""
+    """Return other regions, shared by all tests that break servers: healed, empty, every node up and in sync."""
     regions_to_break.heal()
     for row in regions_to_break.status():
         if row["state"] == "paused":
             regions_to_break.resume(row["node"])
     regions_to_break.wait_linked()
+    for row in regions_to_break.status():
+        if row["shard"] and row["role"] == "primary":
+            forget_data(row)
     return regions_to_break
+
+
+def forget_data(row: dict[str, Any]) -> None:
+    """Delete what earlier tests have left on a primary: their settings were undone before their database was flushed.
+
+    The server stays recognised.
+    """
+    with clients.node(row) as node, node.pipeline(transaction=False) as pipeline:
+        for key in node.scan_iter(count=1000):
+            if not key.startswith(RECORD):
+                pipeline.unlink(key)
+        pipeline.execute()
 
 
 @pytest.fixture(scope="session")

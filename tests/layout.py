@@ -3,7 +3,7 @@
 from typing import Any
 
 from cacheops.regions import regions
-from tests import clients
+from tests.waiting import until
 
 
 def wait_for_replicas() -> None:
@@ -18,4 +18,4 @@ def wait_for_replicas() -> None:
         store.servers.refresh()
         return "slave" in {info.get("role") for info in store.inspection.nodes()}
 
-    clients.until(known, "the cluster's nodes name their replicas")
+    until(known, "the cluster's nodes name their replicas")

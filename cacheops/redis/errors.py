@@ -36,6 +36,7 @@ UNLOADED = (NoScriptError,)  # a script that each new connection loads
 REFUSALS = frozenset({"OOM", "MISCONF", "NOREPLICAS", "NOPERM", "NOAUTH", "WRONGPASS", "BUSY"})
 _REFUSAL = re.compile(rf"(?:^|(?<=-))(?:{'|'.join(sorted(REFUSALS))})\b")
 _DENIED_IN_SCRIPT = re.compile("user executing the script|ACL failure in script")
+_DEMOTED = re.compile("WAIT cannot be used with replica")  # as READONLY, but without a code of its own
 DRIVER_ERRORS = (RedisError, RedisClusterException)
 FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout is not known
 
@@ -44,12 +45,12 @@ def is_transient(error: Exception) -> bool:
     """Return whether the same command may succeed a little later."""
     if isinstance(error, DENIED):
         return False
-    return isinstance(error, (*UNANSWERED, *REDIRECTED, *MOVING, *UNLOADED, RedisClusterException))
+    return has_moved(error) or isinstance(error, (*UNANSWERED, *REDIRECTED, *UNLOADED, RedisClusterException))
 
 
 def has_moved(error: Exception) -> bool:
     """Return whether another server must be asked."""
-    return isinstance(error, (MovedError, *MOVING))
+    return isinstance(error, (MovedError, *MOVING)) or _DEMOTED.match(str(error)) is not None
 
 
 def translate(error: Exception) -> StoreError:

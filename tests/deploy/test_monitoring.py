@@ -18,7 +18,8 @@ from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, TableTags
 from tests.cacheops.panel.conftest import PANEL
 from tests.deploy.conftest import Node
-from tests.deploy.test_redis_files import eventually, form_cluster
+from tests.deploy.test_redis_files import form_cluster
+from tests.waiting import until
 from users.models import User
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -39,7 +40,7 @@ def servers(request: Any, start: Callable[..., Node]) -> Servers:
             client.set(f"key{number}", 1, ex=60)
     for node in nodes:
         with node.client("app") as own:
-            assert eventually(lambda asked=own: sizes_of_shards(asked) == [2, 2])
+            until(lambda asked=own: sizes_of_shards(asked) == [2, 2], "each shard names its replica")
     return request.param, nodes
 
 
@@ -76,7 +77,7 @@ def monitor(region: str, settings: Any) -> CacheMonitor:
 
 
 def test_every_node_tells_of_itself(monitor: CacheMonitor, servers: Servers) -> None:
-    assert eventually(lambda: monitor.state().health == "healthy")
+    until(lambda: monitor.state().health == "healthy", "the region is healthy")
     state = monitor.state()
     assert state.error == ""
     assert sorted(node.server for node in state.nodes) == sorted(f"127.0.0.1:{node.port}" for node in servers[1])

@@ -24,8 +24,8 @@ from devices.models import Device, Kind
 from locations.models import Location
 from tests.cacheops.monitoring.test_dashboards import DASHBOARD
 from tests.deploy.conftest import FILES
-from tests.deploy.test_redis_files import eventually
 from tests.layout import wait_for_replicas
+from tests.waiting import until
 from xyzsite.localregions import ports
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
@@ -140,7 +140,7 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
     try:
         use_the_platform()
         wait_for_replicas()
-        assert eventually(is_up), (tmp_path / "log").read_text()
+        until(is_up, f"Prometheus scrapes (its log: {tmp_path / 'log'})")
         yield ask
     finally:
         process.terminate()
@@ -151,7 +151,7 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
 def test_prometheus_finds_what_the_dashboard_and_the_rules_ask_for(query: Query) -> None:
     use_the_platform()  # now that it scrapes: rates are of what grows
-    assert eventually(lambda: empty_panels(query) <= OF_NOTHING_YET), empty_panels(query)
+    until(lambda: empty_panels(query) <= OF_NOTHING_YET, "each panel shows figures")
     rules = [rule for group in query("rules")["groups"] for rule in group["rules"]]
     assert len(rules) == len(rules_of_the_file())
     for rule in rules:

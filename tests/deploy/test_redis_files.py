@@ -3,13 +3,13 @@
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import redis
 
 from tests.deploy.conftest import FILES, PASSWORDS
+from tests.waiting import until
 
 FORBIDDEN = [("FLUSHDB",), ("FLUSHALL",), ("KEYS", "*"), ("CONFIG", "GET", "port"), ("DEBUG", "SLEEP", "0")]
 # What the fixture gives on the command line, and what names files or is a list of its own.
@@ -79,7 +79,7 @@ def test_a_reader_follows_its_primary(start, pair):
     with pair.client("app") as writer, reader.client("app") as client:
         writer.set("key", "value")
 
-        assert eventually(lambda: client.get("key") == "value")
+        until(lambda: client.get("key") == "value", "the replica has the write")
         with pytest.raises(redis.exceptions.ReadOnlyError):
             client.set("key", "other")
 
@@ -126,12 +126,3 @@ def form_cluster(addresses: list[str]) -> str:
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout.replace("OK\n", "")
-
-
-def eventually(condition) -> bool:
-    deadline = time.monotonic() + 60  # seconds: for a machine that is busy with other tests
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False

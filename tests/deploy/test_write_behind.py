@@ -9,8 +9,8 @@ from cacheops.exceptions import BufferFull, NotReplicated
 from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.redis import servers
 from cacheops.redis.options import ServerOptions
-from tests import clients
 from tests.deploy.conftest import PASSWORDS, Node
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_the_application_may_do_all_that_the_buffer_does(buffer: Buffer) -> None
             return True
         return False
 
-    clients.until(appended, "a confirmed write")
+    until(appended, "a confirmed write")
     with pytest.raises(BufferFull):
         buffer.append([b"second"], 1)
     taken = buffer.take("worker", 100, 0, 3600)

@@ -11,7 +11,7 @@ from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from devices.models import Device, Kind
 from locations.models import Location
-from tests.clients import until
+from tests.waiting import until
 from users.models import User
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import caches_from_environment
@@ -85,9 +85,9 @@ def test_a_page_waits_once_then_not_at_all(
     for node in stopped:
         breakable_regions.resume(node)
     breakable_regions.wait_linked()
-    regions.local.breaker.reset()  # as the panel does; by itself it asks again after the pause
 
     def answers() -> bool:
+        regions.local.breaker.reset()  # as the panel does; by itself it asks again after the pause
         return client.get("/devices/H-1/").status_code == 200 and regions.local.breaker.failures == 0
 
     until(answers, "the region is used again")

@@ -21,8 +21,8 @@ from cacheops.instrumentation.counters import counters
 from cacheops.redis.identity import begin
 from cacheops.regions import regions
 from locations.models import Location
-from tests.clients import until
 from tests.testapp.models import Author
+from tests.waiting import until
 from users.models import User
 from xyzsite.localregions import ports, processes
 from xyzsite.localregions.programs import find_redis

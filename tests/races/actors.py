@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from cacheops.regions import regions
-from tests.clients import until
+from tests.waiting import until
 
 LIMIT = 10.0  # seconds; whoever waits so long has failed
 

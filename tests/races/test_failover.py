@@ -14,6 +14,7 @@ from tests.races.actors import Actor, Gate, at_commit
 from tests.testapp import world
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
+from tests.waiting import until
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import caches_from_environment
 
@@ -52,18 +53,18 @@ def replace_primary(pair: LocalRegions) -> None:
     """Kill the primary, and wait until its replica has taken over."""
     old = clients.primary(pair, REGION)["node"]
     pair.kill(old)
-    clients.until(lambda: clients.primary(pair, REGION)["node"] != old, "another primary")
+    until(lambda: clients.primary(pair, REGION)["node"] != old, "another primary")
     client = clients.pair(pair, REGION)
-    clients.until(lambda: clients.write(client, "key", "value"), "a write to the new primary")
+    until(lambda: clients.write(client, "key", "value"), "a write to the new primary")
 
 
 def wait_replicated(pair: LocalRegions) -> None:
-    clients.until(lambda: clients.replica(pair, REGION)["lag"] == 0, "the replica has all")
+    until(lambda: clients.replica(pair, REGION)["lag"] == 0, "the replica has all")
 
 
 def fill(pair: LocalRegions) -> None:
     """Have the entry, and on the replica too, which the primary's record names."""
-    clients.until(lambda: title() and is_hit("default", title), "the entry is cached")
+    until(lambda: title() and is_hit("default", title), "the entry is cached")
     regions.local.store.servers.note_replicas()
     wait_replicated(pair)
 
@@ -108,10 +109,10 @@ def test_without_waiting_for_replicas_a_lost_mark_shows_the_past(pair, settings)
     old, standby = clients.primary(pair, REGION)["node"], clients.replica(pair, REGION)["node"]
     pair.kill(old)
     pair.resume(standby)
-    clients.until(lambda: clients.primary(pair, REGION)["node"] == standby, "another primary")
+    until(lambda: clients.primary(pair, REGION)["node"] == standby, "another primary")
     before.open()
     after.wait()
-    clients.until(lambda: is_hit("default", title), "the new primary answers, and knows of no mark")
+    until(lambda: is_hit("default", title), "the new primary answers, and knows of no mark")
     assert title() == "Title 0"
     after.open()
     writer.result()
@@ -138,7 +139,7 @@ def test_a_mark_that_no_replica_confirms_is_refused(pair, settings):
     pair.wait_linked()
     assert ran == []
     assert title() == "Title 0"
-    clients.until(lambda: succeeds(write), "a write that is confirmed")
+    until(lambda: succeeds(write), "a write that is confirmed")
     assert ran == ["refused"]
     assert title() == "new"
 

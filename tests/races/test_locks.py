@@ -16,10 +16,10 @@ from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable, TableTags
 from cacheops.stores.memory import MAX_SCHEMES
-from tests.clients import until
 from tests.races.actors import Actor, Gate
 from tests.testapp.cached import keys_held
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 

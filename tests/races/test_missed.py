@@ -15,10 +15,10 @@ from cacheops.regions import outbox, regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.writing.changes import Changes
 from cacheops.writing.intent import WriteIntent
-from tests.clients import until
 from tests.races.actors import Actor, Gate, at_commit
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 

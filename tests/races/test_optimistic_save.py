@@ -12,10 +12,10 @@ from cacheops.databases import table_keys
 from cacheops.instrumentation.counters import counters
 from cacheops.orm import optimistic_save
 from cacheops.regions import regions
-from tests.clients import until
 from tests.races.actors import Actor, Gate
 from tests.testapp.cached import is_hit, statements
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 TRIGGER = """

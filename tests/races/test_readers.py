@@ -11,10 +11,10 @@ from cacheops.reading import fetch
 from cacheops.regions import regions
 from cacheops.stores.base import TableTags
 from cacheops.stores.memory import MAX_SCHEMES
-from tests.clients import until
 from tests.races.actors import Actor, Gate, at_commit, at_select
 from tests.testapp.cached import is_hit, keys_held
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 

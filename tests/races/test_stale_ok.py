@@ -9,10 +9,10 @@ from cacheops.exceptions import InvalidOption
 from cacheops.profiles import profile_from
 from cacheops.protocol.keys import OUTDATED
 from cacheops.regions import regions
-from tests.clients import until
 from tests.races.actors import Actor, Gate, at_commit, at_select
 from tests.testapp.cached import is_hit, keys_held
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 

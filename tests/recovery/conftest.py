@@ -13,7 +13,8 @@ from redis.retry import Retry
 
 from cacheops.instrumentation.counters import counters
 from cacheops.redis.identity import begin
-from tests.clients import FAILURES, until
+from tests.clients import FAILURES
+from tests.waiting import until
 from xyzsite.localregions import ports, processes
 from xyzsite.localregions.programs import find_redis
 from xyzsite.settings.regions import caches_from_environment

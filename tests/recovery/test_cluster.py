@@ -13,6 +13,7 @@ from cacheops.testing import assert_hits
 from tests import clients
 from tests.consistency.faults import begin, nodes
 from tests.testapp.models import Author
+from tests.waiting import until
 from xyzsite.settings.regions import caches_from_environment
 
 REGION = "us-east-1"
@@ -64,7 +65,7 @@ def test_a_shard_that_went_back_is_purged_and_the_other_keeps_its_values(cluster
     cluster.wait_linked()
 
     assert [Author.objects.get(pk=author.pk).name for _ in range(3)] == ["Grace"] * 3
-    kept = clients.until(lambda: cache.get_many(keys), "the cluster serves again")
+    kept = until(lambda: cache.get_many(keys), "the cluster serves again")
     assert set(kept.values()) == {"new"}
     assert {shard_of(cache.make_key(key)) for key in kept} == {3 - lost}
 
@@ -88,7 +89,7 @@ def test_replicas_are_named_in_each_shard(cluster: Any) -> None:
     for row in replicas:
         cluster.kill(row["node"])
     for row in replicas:
-        clients.until(lambda row=row: clients.row(cluster, row["node"])["pid"] not in (row["pid"], None), "it is back")
+        until(lambda row=row: clients.row(cluster, row["node"])["pid"] not in (row["pid"], None), "it is back")
     cluster.wait_linked()
     rows = nodes(cluster, (REGION,))
     shards = [[clients.node(row) for row in rows if row["shard"] == number] for number in (1, 2)]
@@ -97,7 +98,7 @@ def test_replicas_are_named_in_each_shard(cluster: Any) -> None:
         servers.note_replicas()  # a connection to a server that has ended answers nothing, once
         return all(named(shard) == {f"run:{node.info('server')['run_id']}" for node in shard} for shard in shards)
 
-    clients.until(all_named, "all servers that run are named, and none that is gone")
+    until(all_named, "all servers that run are named, and none that is gone")
 
 
 def named(shard: list[Any]) -> set[str]:

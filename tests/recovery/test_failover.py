@@ -10,9 +10,9 @@ from cacheops.patterns.write_behind.buffer import buffer_of
 from cacheops.redis.identity import begin
 from cacheops.regions import regions
 from cacheops.testing import assert_hits
-from tests.clients import until
 from tests.recovery.conftest import REGION, Server, recoveries
 from tests.testapp.models import Author
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,9 +19,9 @@ from cacheops.regions import regions
 from cacheops.stores.base import LeaseRequest, MarkedTable, Refusal
 from cacheops.testing import assert_hits, assert_misses
 from cacheops.testing.store_contract import TTL, Reader, new_table, query
-from tests.clients import until
 from tests.recovery.conftest import REGION, Server, recoveries
 from tests.testapp.models import Author, Shelf
+from tests.waiting import until
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)

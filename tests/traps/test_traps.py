@@ -41,6 +41,7 @@ from devices.models import Device, Kind
 from locations.models import Location
 from tests import clients
 from tests.testapp.cached import keys_held
+from tests.waiting import until
 
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 ROOT = Path(__file__).resolve().parents[2]
@@ -348,7 +349,7 @@ def test_trap_25_a_supervisor_promotes_where_two_masters_have_no_majority(breaka
     lost = clients.primary(breakable_regions, "us-east-1")["node"]
     breakable_regions.kill(lost)
     client = clients.cluster(breakable_regions)
-    clients.until(lambda: clients.write(client, clients.KEYS[1], "x"), "the shard takes writes again")
+    until(lambda: clients.write(client, clients.KEYS[1], "x"), "the shard takes writes again")
     assert clients.primary(breakable_regions, "us-east-1")["node"] != lost
 
 

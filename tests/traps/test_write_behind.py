@@ -21,6 +21,7 @@ from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
 from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
 from tests.cacheops.patterns.write_behind.conftest import Note, Refused, Sink
+from tests.waiting import until
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import caches_from_environment
 
@@ -119,7 +120,7 @@ def test_13_one_bad_record_blocks_no_other(make: Callable[..., Cache], settings:
     flusher.flush_due()
     assert sorted(sink.stored) == [0, 2, 3, 4, 5]
     cache.write(Note(6))
-    clients.until(lambda: flusher.flush_due() and dead_letters().exists(), "a dead letter")
+    until(lambda: flusher.flush_due() and dead_letters().exists(), "a dead letter")
     assert sorted(sink.stored) == [0, 2, 3, 4, 5, 6]
     (letter,) = dead_letters()
     assert (letter.reason, letter.attempts) == ("Refused: 1 is bad", conf.flush_attempts)

@@ -27,7 +27,7 @@ from cacheops.panel.overview import fleet_of
 from cacheops.redis import ClusterServers
 from cacheops.regions import regions
 from cacheops.stores.redis import RedisStore
-from tests.deploy.test_redis_files import eventually
+from tests.waiting import until
 
 # Holds one connection of the pool in use and one idle, and a line of the engine to one server; tells of it, and waits.
 HOLDER = """
@@ -175,7 +175,7 @@ def test_a_replica_that_joins_a_cluster_is_seen(settings: Any) -> None:
         del known[node.name]
     assert roles() == {"master"}
     servers.client._refreshed_at -= 61  # seconds
-    assert eventually(lambda: roles() == {"master", "slave"})
+    until(lambda: roles() == {"master", "slave"}, "both roles tell of themselves")
 
 
 def test_a_process_tells_once_a_minute(region: str) -> None:

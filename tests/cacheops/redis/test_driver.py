@@ -20,8 +20,9 @@ from redis.exceptions import (
 
 from cacheops.exceptions import CommandRefused, InvalidOption, ServerRefused, StoreUnavailable
 from cacheops.redis import is_transient, translate
-from cacheops.redis.errors import RetryPolicy
+from cacheops.redis.errors import RetryPolicy, has_moved
 from cacheops.redis.options import ServerOptions
+from tests import clients
 
 PASSING = [
     redis.ConnectionError(),
@@ -42,6 +43,15 @@ LASTING = [ResponseError(), redis.AuthenticationError(), NoPermissionError(), Ou
 def test_errors_that_pass(error):
     assert is_transient(error)
     assert isinstance(translate(error), StoreUnavailable)
+
+
+def test_a_server_that_was_demoted_is_no_refusal(regions):
+    """It says so to WAIT without a code; a mark that was sent with it must go to the primary of now."""
+    with clients.node(clients.replica(regions, "us-west-2")) as node, pytest.raises(ResponseError) as raised:
+        node.wait(1, 100)
+
+    assert is_transient(raised.value)
+    assert has_moved(raised.value)
 
 
 @pytest.mark.parametrize("error", LASTING, ids=lambda error: type(error).__name__)

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,16 +9,10 @@ import pytest
 from cacheops.exceptions import LockLost
 from cacheops.redis.thread_transport import ThreadTransport
 from tests.cacheops.redis.conftest import primary
+from tests.waiting import until
 
 REGIONS = ("us-east-1", "us-west-2")
 PATIENT = {"IGNORE_EXCEPTIONS": False, "RETRIES": 1000, "RETRY_BUDGET": 10.0, "RETRY_BACKOFF_CAP": 0.05}
-
-
-def until(condition, what: str) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -14,9 +14,9 @@ from cacheops.regions.hotkeys import hotkeys
 from cacheops.warming import Reads, fanout, ordering, recent_runs, register_warmer, registry, runner
 from cacheops.warming.registry import rows_of
 from cacheops.warming.runner import Pace
-from tests.clients import until
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Author, Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 

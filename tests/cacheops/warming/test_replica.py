@@ -13,9 +13,9 @@ from cacheops import bypassed
 from cacheops.warming import Reads, Rows, replica
 from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.replica import Source
-from tests.clients import until
 from tests.testapp.cached import statements
 from tests.testapp.models import Book
+from tests.waiting import until
 from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.programs import find_postgres

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests import clients
+from tests.waiting import until
 from xyzsite.localregions.exceptions import UnknownName
 
 SHARDS = [("us-east-1", 1), ("us-east-1", 2), ("us-west-2", 1), ("us-east-2", 1)]
@@ -27,9 +28,9 @@ def test_writes_go_on_when_a_primary_is_lost(regions, region, shard, fault):
     old = clients.primary(regions, region, shard)
     client, key = client_of(regions, region), key_of(region, shard)
     client.set(key, "before")
-    clients.until(lambda: clients.replica(regions, region, shard)["lag"] == 0, "the replica has the write")
+    until(lambda: clients.replica(regions, region, shard)["lag"] == 0, "the replica has the write")
     getattr(regions, fault)(old["node"])
-    clients.until(lambda: clients.write(client, key, "after"), "a write after the fault")
+    until(lambda: clients.write(client, key, "after"), "a write after the fault")
     assert client.get(key) == "after"
     if fault == "pause":
         assert clients.primary(regions, region, shard)["node"] != old["node"]
@@ -39,7 +40,7 @@ def test_writes_go_on_when_a_primary_is_lost(regions, region, shard, fault):
 def test_a_killed_primary_comes_back_as_a_replica(regions, region, shard):
     old = clients.primary(regions, region, shard)
     regions.kill(old["node"])
-    clients.until(lambda: clients.primary(regions, region, shard)["node"] != old["node"], "another primary")
+    until(lambda: clients.primary(regions, region, shard)["node"] != old["node"], "another primary")
     regions.wait_linked()
     back = clients.row(regions, old["node"])
     assert (back["role"], back["state"], back["in_sync"]) == ("replica", "up", True)
@@ -52,7 +53,7 @@ def test_a_replica_takes_over_with_the_data(regions):
     west.mset({f"kept:{number}": number for number in range(500)})
     assert west.wait(1, 5000) == 1
     regions.kill(clients.primary(regions, "us-west-2")["node"])
-    values = clients.until(lambda: read_all(west), "the stable address answers")
+    values = until(lambda: read_all(west), "the stable address answers")
     assert values == [str(number) for number in range(500)]
 
 
@@ -67,7 +68,7 @@ def test_a_killed_replica_does_not_stop_reads_or_writes(regions):
     regions.kill(clients.replica(regions, "us-west-2")["node"])
     client, reader = clients.pair(regions, "us-west-2"), clients.pair(regions, "us-west-2", reader=True)
     assert client.set("key", "written without a replica")
-    clients.until(lambda: value_of(reader) == "written without a replica", "the reader address leads to the primary")
+    until(lambda: value_of(reader) == "written without a replica", "the reader address leads to the primary")
     regions.wait_linked()
 
 
@@ -80,7 +81,7 @@ def value_of(client):
 
 def test_the_reader_address_leads_to_the_replica(regions):
     reader = clients.pair(regions, "us-west-2", reader=True)
-    clients.until(lambda: role_of(reader) == "slave", "the reader address leads to the replica")
+    until(lambda: role_of(reader) == "slave", "the reader address leads to the replica")
     with pytest.raises(redis.ReadOnlyError):
         reader.set("key", "value")
 
@@ -97,13 +98,13 @@ def test_a_resumed_primary_is_a_replica_and_the_stable_address_never_leads_to_it
     open_before = clients.pair(regions, "us-west-2")
     open_before.set("key", "before")
     regions.pause(old["node"])
-    clients.until(lambda: clients.write(open_before, "key", "after"), "a write after the fault")
+    until(lambda: clients.write(open_before, "key", "after"), "a write after the fault")
     regions.resume(old["node"])
     for _ in range(50):  # some of these fall into the moment in which the old primary wakes
         stable = clients.pair(regions, "us-west-2")
         assert stable.info("server")["tcp_port"] != clients.address(old["address"])[1]
         assert stable.get("key") == "after"
-    clients.until(lambda: role_of(clients.node(old)) == "slave", "the old primary follows")
+    until(lambda: role_of(clients.node(old)) == "slave", "the old primary follows")
     regions.wait_linked()
     assert clients.node(old).get("key") == "after"
 
@@ -114,7 +115,7 @@ def test_a_resumed_primary_takes_no_write_even_by_its_own_address(regions, regio
     direct, key = clients.node(old), key_of(region, shard)
     direct.set(key, "before")
     regions.pause(old["node"])
-    clients.until(lambda: clients.primary(regions, region, shard)["node"] != old["node"], "another primary")
+    until(lambda: clients.primary(regions, region, shard)["node"] != old["node"], "another primary")
     regions.resume(old["node"])
     accepted = 0
     while role_of(clients.node(old)) != "slave":
@@ -133,7 +134,7 @@ def test_a_write_that_waited_in_a_frozen_primary_is_refused_when_it_wakes(region
     if sent == "before the promotion":
         time.sleep(0.3)  # the supervisor asks every 50 ms, and waits 600 ms for an answer
         direct.send_command("SET", key, "split")
-    clients.until(lambda: clients.primary(regions, region)["node"] != old["node"], "another primary")
+    until(lambda: clients.primary(regions, region)["node"] != old["node"], "another primary")
     if sent == "after the promotion":
         direct.send_command("SET", key, "split")
     regions.resume(old["node"])
@@ -146,7 +147,7 @@ def test_both_nodes_of_a_pair_killed_come_back(regions):
     for name in ("us-east-2-a", "us-east-2-b"):
         regions.kill(name)
     client = clients.pair(regions, "us-east-2")
-    clients.until(lambda: clients.write(client, "key", "value"), "a write after both were killed")
+    until(lambda: clients.write(client, "key", "value"), "a write after both were killed")
     regions.wait_linked()
 
 
@@ -154,7 +155,7 @@ def test_both_nodes_of_a_shard_killed_come_back(regions):
     client = clients.cluster(regions)
     for name in ("us-east-1-1a", "us-east-1-1b"):
         regions.kill(name)
-    clients.until(lambda: clients.write(client, clients.KEYS[1], "value"), "a write to the shard")
+    until(lambda: clients.write(client, clients.KEYS[1], "value"), "a write to the shard")
     regions.wait_linked()
 
 
@@ -171,10 +172,10 @@ def test_failover_on_demand_loses_no_write(regions, region):
 
     writer = threading.Thread(target=write_on)
     writer.start()
-    clients.until(lambda: len(taken) > 200, "some writes before")
+    until(lambda: len(taken) > 200, "some writes before")
     regions.failover(region)
     until_now = len(taken)
-    clients.until(lambda: len(taken) > until_now + 200, "some writes after")
+    until(lambda: len(taken) > until_now + 200, "some writes after")
     done.set()
     writer.join()
     assert clients.primary(regions, region)["node"] != before

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests import clients
+from tests.waiting import until
 
 
 def database(regions, region, name="DATABASE_URL"):
@@ -104,10 +105,10 @@ def test_databases_are_cut_off_too(regions):
         with pytest.raises(psycopg.OperationalError):
             database(regions, "us-west-2")
         primary.execute("insert into noted values ('during')")
-        clients.until(lambda: values(other) == ["during"], "the replica of the other region follows")
+        until(lambda: values(other) == ["during"], "the replica of the other region follows")
         assert values(replica) == []
         regions.heal()
-        clients.until(lambda: values(replica) == ["during"], "the replica catches up")
+        until(lambda: values(replica) == ["during"], "the replica catches up")
         replica.close()
         other.close()
 
@@ -125,7 +126,7 @@ def test_a_killed_database_replica_comes_back_and_follows(regions):
         primary.execute("create table if not exists kept (value text)")
         primary.execute("truncate kept")
         primary.execute("insert into kept values ('while away')")
-    clients.until(lambda: kept(regions) == [("while away",)], "the replica is back with what it missed")
+    until(lambda: kept(regions) == [("while away",)], "the replica is back with what it missed")
 
 
 def kept(regions):

@@ -16,6 +16,7 @@ import psycopg
 
 from cacheops.patterns.write_behind.buffer import GROUP
 from tests import clients
+from tests.waiting import until
 from xyzsite.demo.load.account import Row
 from xyzsite.demo.load.fleet import LoadDevice
 from xyzsite.demo.load.world import World
@@ -101,7 +102,7 @@ class PlatformProcesses:
 
     def kill_a_worker(self) -> None:
         """Kill one while it has a batch that is not done, and start another in its place."""
-        pid = clients.until(self._busy_worker, "a worker with a batch")
+        pid = until(self._busy_worker, "a worker with a batch")
         os.kill(pid, signal.SIGKILL)
         (worker,) = (worker for worker in self.workers if worker.pid == pid)
         worker.wait()

@@ -7,6 +7,7 @@ import pytest
 
 from tests import clients
 from tests.faults.write_behind.platform import REGION, PlatformProcesses, platform_on
+from tests.waiting import until
 from xyzsite.demo.load.account import account_of
 from xyzsite.demo.load.fleet import Posted, all_posted, start_fleet
 from xyzsite.localregions.manager import LocalRegions
@@ -36,10 +37,10 @@ def post_while(platform: PlatformProcesses, fault: Callable[[], None], times: in
     try:
         for _ in range(times):
             before = acknowledged()
-            clients.until(lambda before=before: acknowledged() > before + 20, "more acknowledged readings")
+            until(lambda before=before: acknowledged() > before + 20, "more acknowledged readings")
             fault()
         before = acknowledged()
-        clients.until(lambda: acknowledged() > before + 20, "acknowledged readings after the last fault")
+        until(lambda: acknowledged() > before + 20, "acknowledged readings after the last fault")
     finally:
         stopped.set()
         for poster in fleet:

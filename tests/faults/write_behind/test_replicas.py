@@ -13,6 +13,7 @@ from cacheops.patterns.write_behind.cache import WriteBehindCache
 from cacheops.patterns.write_behind.worker import Flusher
 from tests import clients
 from tests.cacheops.patterns.write_behind.conftest import Note, Sink
+from tests.waiting import until
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import caches_from_environment
 
@@ -80,6 +81,6 @@ def test_what_was_acknowledged_outlives_the_primary(cache: Cache, sink: Sink, br
             return False
         return len(sink.stored) >= 18
 
-    clients.until(flushed, "all is flushed from the new primary")
+    until(flushed, "all is flushed from the new primary")
     assert set(range(20)) - set(sink.stored) <= {0, 1}  # of which the worker had said that they are done
     assert cache.buffer.stats().depth == 0

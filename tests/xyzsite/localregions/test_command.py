@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests import clients
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_node_is_paused_and_resumed(run, breakable_regions):
     assert run("pause", name) == f"{name} is paused.\n"
     assert clients.row(breakable_regions, name)["state"] == "paused"
     run("resume", name)
-    clients.until(lambda: clients.row(breakable_regions, name)["state"] == "up", "the node is up")
+    until(lambda: clients.row(breakable_regions, name)["state"] == "up", "the node is up")
 
 
 def test_a_region_is_cut_off_and_healed(run, breakable_regions):
@@ -64,7 +65,7 @@ def test_a_killed_node_and_a_failover(run, breakable_regions):
     after = clients.primary(breakable_regions, "us-east-2")["node"]
     assert after != before
     run("kill", after)
-    clients.until(lambda: clients.primary(breakable_regions, "us-east-2")["node"] == before, "the former primary")
+    until(lambda: clients.primary(breakable_regions, "us-east-2")["node"] == before, "the former primary")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_shard_crashes_and_comes_back_with_its_last_snapshots(run, breakable_r
         run("crash", "us-east-1", "2") == "Shard 2 of us-east-1 has crashed, and comes back with its last snapshots.\n"
     )
     breakable_regions.wait_linked()
-    values = clients.until(lambda: read_all(client), "the cluster serves again")
+    values = until(lambda: read_all(client), "the cluster serves again")
     assert values == ["lost", "saved"]
     for row in breakable_regions.status():
         if row["node"] in before:
@@ -136,7 +137,7 @@ def test_a_whole_region_crashes(run, breakable_regions):
     west.set("key", "lost")
     run("crash", "us-west-2")
     breakable_regions.wait_linked()
-    assert clients.until(lambda: value_of(west), "the stable address answers") == "saved"
+    assert until(lambda: value_of(west), "the stable address answers") == "saved"
 
 
 def value_of(client):

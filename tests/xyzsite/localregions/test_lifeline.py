@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients import LIMIT, until
+from tests.waiting import LIMIT, until
 from tests.xyzsite.localregions.test_serve import is_alive
 from xyzsite.localregions.manager import CHECKOUT
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests import clients
+from tests.waiting import until
 from xyzsite.localregions import ports, processes, programs, state
 from xyzsite.localregions.exceptions import LocalRegionsError, NotRunning, ProgramUnsuitable, ServerFailed
 from xyzsite.localregions.manager import LocalRegions
@@ -70,8 +71,8 @@ def test_a_cluster_failover_works_on_every_program(regions, program):
     for name in ("us-east-1-1a", "us-west-2-a"):
         regions.kill(name)
     cluster, west = clients.cluster(regions), clients.pair(regions, "us-west-2")
-    clients.until(lambda: clients.write(cluster, clients.KEYS[1], "after"), "a write to the shard")
-    clients.until(lambda: clients.write(west, "key", "after"), "a write to the pair")
+    until(lambda: clients.write(cluster, clients.KEYS[1], "after"), "a write to the shard")
+    until(lambda: clients.write(west, "key", "after"), "a write to the pair")
     regions.wait_linked()
     assert {row["state"] for row in regions.status()} == {"up"}
 
@@ -137,7 +138,7 @@ def test_tls(regions):
         clients.pair(regions, "us-west-2").ping()
     regions.kill("us-east-1-1a")
     cluster = clients.cluster(regions, **trusted)
-    clients.until(lambda: clients.write(cluster, clients.KEYS[1], "after"), "a write after the fault")
+    until(lambda: clients.write(cluster, clients.KEYS[1], "after"), "a write after the fault")
 
 
 @pytest.mark.skipif(WITHOUT_TLS is None, reason="every Redis server here has TLS")
@@ -160,9 +161,9 @@ def test_a_killed_supervisor_takes_the_servers_with_it_or_the_next_up_does(regio
     regions.up()
     before = pids(regions)
     os.kill(regions.state.supervisor.pid, signal.SIGKILL)
-    clients.until(lambda: not regions.running, "the supervisor's end")
+    until(lambda: not regions.running, "the supervisor's end")
     if sys.platform == "linux":
-        clients.until(lambda: ended(before), "the servers' end")
+        until(lambda: ended(before), "the servers' end")
     assert regions.up() is True
     assert ended(before)
     assert clients.pair(regions, "us-west-2").ping()
@@ -195,7 +196,7 @@ def test_everything_ends_with_its_owner(regions):
     before = [*pids(regions), regions.state.supervisor.pid]
     owner.kill()
     owner.wait()
-    clients.until(lambda: ended(before), "the end of the servers")
+    until(lambda: ended(before), "the end of the servers")
     assert not list(regions.directory.glob("*.env"))
 
 
@@ -216,7 +217,7 @@ def test_databases_on_every_program(regions, folder, monkeypatch):
         primary.execute("create table noted as select 1 as value")
     # Each question in a transaction of its own: within one, PostgreSQL goes on saying that there is no such table.
     with psycopg.connect(regions.environment("us-west-2")["DATABASE_REPLICA_URL"], autocommit=True) as replica:
-        clients.until(lambda: rows(replica) == [(1,)], "the replica follows")
+        until(lambda: rows(replica) == [(1,)], "the replica follows")
     data = regions.plan.data_root
     regions.down()
     assert not list(data.glob("*/PG_VERSION"))

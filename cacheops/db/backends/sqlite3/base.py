@@ -1,6 +1,5 @@
 """The database engine `cacheops.db.backends.sqlite3`: Django's, whose reads and writes pass the cache."""
 
-import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from django.db.backends.sqlite3 import base, operations
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
+from cacheops.databases import name_in_process
 from cacheops.db.backends.common import CachingWrapper, ScriptWatching
 from cacheops.orm.connection import CachedConnection
 
@@ -29,9 +29,8 @@ class WatchedDebugCursor(ScriptWatching, CursorDebugWrapper):
 class Connection(CachedConnection):
     @property
     def name(self) -> str:
-        """The database's name in keys. A forked child has a copy of a database in memory, hence keys of its own."""
-        name = super().name
-        return f"{name}-{os.getpid()}" if self.wrapper.is_in_memory_db() else name
+        """The database's name in keys."""
+        return name_in_process(self.wrapper, super().name)
 
     def identity(self, driver: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the file's number, which it has under any path; in memory, the name that connections share it by."""

@@ -15,7 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from cacheops.patterns.write_behind.cache import dead_letters
 from devices.buffering import reading_buffer
 from devices.models import Device
-from tests.clients import until
+from tests.waiting import until
 
 
 @pytest.fixture
