@@ -66,7 +66,7 @@ class ClusterServers(Servers):
         host, port = self.client.reachable(error.node_addr)
         node = self.client.get_node(host, port)
         if node is None:
-            raise StoreUnavailable(f"A slot is being moved to {host}:{port}, which is not known yet.") from error
+            raise error  # the layout is asked for, and it is tried again
         return self.client.get_redis_connection(node)
 
     def nodes(self) -> list[redis.Redis]:

@@ -8,6 +8,7 @@ import pytest
 
 from cacheops.exceptions import LockLost
 from cacheops.redis.thread_transport import ThreadTransport
+from tests import clients
 from tests.cacheops.redis.conftest import primary
 from tests.waiting import until
 
@@ -107,6 +108,32 @@ def test_a_slot_that_is_being_moved_is_served(moving):
     assert engine.run(("GET", key), key) == b"7"
     assert moving.delete_many(["key", "other"]) == 2
     engine.close()
+
+
+def test_a_primary_that_the_layout_lacks_is_found(broken, make):
+    """The layout was learned while the replicas were away; later they take over, and answers lead to them."""
+    replicas = [clients.replica(broken, "us-east-1", shard)["node"] for shard in (1, 2)]
+    for node in replicas:
+        broken.pause(node)
+    until(lambda: sizes_of_shards(broken) == [1, 1], "the cluster leaves the replicas out")
+    cache = make("us-east-1", IGNORE_EXCEPTIONS=False)
+    cache.set("key", 1)
+    engine, key = ThreadTransport(cache.client.servers), cache.make_key("key")
+    assert engine.run(("GET", key), key) == b"1"
+    for node in replicas:
+        broken.resume(node)
+    broken.wait_linked()
+
+    broken.failover("us-east-1")
+
+    assert engine.run(("SET", key, 2), key) == b"OK"
+    assert cache.get("key") == 2
+    engine.close()
+
+
+def sizes_of_shards(broken) -> list[int]:
+    with clients.node(clients.primary(broken, "us-east-1")) as node:
+        return [len(shard) - 2 for shard in node.execute_command("CLUSTER SLOTS")]  # first and last slot, then nodes
 
 
 def test_another_node_is_asked_when_the_first_address_is_gone(broken, make):
