@@ -1,4 +1,4 @@
-"""The protocol: readers, writers, servers, a second region; and what it promises.
+"""The protocol: readers, writers, servers; and what it promises.
 
 The world holds one row whose value counts commits, one tag, the table's generation, the table's registry of schemes, and
 one entry that depends on the tag and on the generation:
@@ -21,10 +21,7 @@ class State(NamedTuple):
     writers: tuple
     crashes_left: int
     primary: int = 0                  # commits on the primary database
-    replica: int = 0                  # commits the region's database replica has replayed
-    commit_log: tuple = ()            # writers in commit order
-    relayed: int = 0                  # commits the region's relay has applied to its tags
-    acknowledged: int = 0             # newest commit acknowledged to a client of this region
+    replica: int = 0                  # commits that a database replica has replayed
     tag: tuple | None = None
     generation: tuple | None = ("clean", 0)
     entry: tuple | None = None
@@ -75,8 +72,7 @@ def expire(state, writer, which="tag"):
 
 
 def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registration=True, renews_generation=True,
-                 regional=False, bypass_to_replica=False, closers=frozenset(), guard_closed=True, compares=True,
-                 fresh_versions=True):
+                 loads_replica=False, closers=frozenset(), guard_closed=True, compares=True, fresh_versions=True):
     """One cached read: look up, then on a miss lease and register in one step, load and fill.
 
     A reader is ("idle", reads left) | (step, reads left, newest value it must see, ...).
@@ -95,7 +91,7 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
 
         pending = is_pending(state.tag) or is_pending(state.generation)
         if step == "idle" and reads_left:
-            must_see = state.acknowledged if regional else state.primary
+            must_see = state.primary
             if valid(state) or (state.entry is not None and not compares):
                 yield returns(f"hits {state.entry[2]}", state.entry[2], must_see)
             else:
@@ -120,10 +116,10 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
                 yield to(f"leases {following[3]}", *following, tag=tag, generation=generation, versions=state.versions + 1,
                          **changes)
         elif step == "bypass":
-            value = state.replica if bypass_to_replica else state.primary
+            value = state.primary
             yield returns(f"reads {value} past the cache", value, reader[2])
         elif step == "load":
-            value = state.replica if regional else state.primary
+            value = state.replica if loads_replica else state.primary
             yield to(f"loads {value}", "fill", reads_left, reader[2], reader[3], value)
         elif step == "fill":
             versions, value = reader[3], reader[4]
@@ -132,8 +128,8 @@ def reader_steps(state, *, versions_at_fill=False, registers=True, guard_registr
             yield returns(f"fills {value} under {versions}", value, reader[2], entry=(*versions, value))
 
 
-def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, renews_generation=True, announces=True,
-                 closers=frozenset(), spares_marks=True, clears_own=True):
+def writer_steps(state, *, marks=True, replicated=True, renews_generation=True, announces=True, closers=frozenset(),
+                 spares_marks=True, clears_own=True):
     """One transaction: announce, mark, commit, clear. A writer may crash on either side of its commit.
 
     Writers among the `closers` change many rows: they delete their tags instead of marking them, and the table leases no
@@ -166,21 +162,22 @@ def writer_steps(state, *, marks=True, replicated=True, writer_clears=True, rene
         elif step == "knows the scheme":
             yield to("marks", "marked", **mark(state, index))
         elif step == "marked":
-            yield to("commits", "committed", primary=state.primary + 1, commit_log=state.commit_log + (index,))
+            yield to("commits", "committed", primary=state.primary + 1)
             if state.crashes_left:
                 yield to("crashes before its commit", "crashed", crashes_left=state.crashes_left - 1)
         elif step == "committed":
-            changes = dict(table_pending=state.table_pending - {index},
-                           acknowledged=max(state.acknowledged, state.commit_log.index(index) + 1))
-            if writer_clears and state.scheme_registered and index not in closers:
+            changes = dict(table_pending=state.table_pending - {index})
+            if state.scheme_registered and index not in closers:
                 changes |= clear(state, index) if clears_own else dict(tag=None)
             yield to("clears and acknowledges", "done", **changes)
             if state.crashes_left:
                 yield to("crashes after its commit", "crashed", crashes_left=state.crashes_left - 1)
 
 
-def world_steps(state, *, evicts=True, expires_alive=False, renews_generation=True):
+def world_steps(state, *, replays=False, evicts=True, expires_alive=False, renews_generation=True):
     """What happens by itself: leases of dead writers run out, memory is reclaimed, servers fail over."""
+    if replays and state.replica < state.primary:
+        yield "the replica replays a commit", state._replace(replica=state.replica + 1)
     for which in ("tag", "generation"):
         if is_pending(getattr(state, which)):
             for writer in sorted(getattr(state, which)[2]):
@@ -212,23 +209,6 @@ def world_steps(state, *, evicts=True, expires_alive=False, renews_generation=Tr
             yield "the cache fails over", state._replace(tag=tag, entry=entry, failover_left=False)
 
 
-def regional_steps(state, *, relay_waits=True):
-    """The region's database replica replays the log; the relay follows it and clears the marks."""
-    if state.replica < state.primary:
-        yield "the replica replays a commit", state._replace(replica=state.replica + 1)
-    if state.relayed < (state.replica if relay_waits else state.primary):
-        writer = state.commit_log[state.relayed]
-        yield (f"the relay clears W{writer}", state._replace(relayed=state.relayed + 1, **clear(state, writer)))
-
-
 def no_stale_read(state):
     """No read returns a value older than the newest one it had to see when it began."""
     return state.fault
-
-
-def nothing_stays_stale(state):
-    """Once every commit has been relayed, a hit returns the newest value."""
-    settled = state.relayed == state.primary and not set(state.writers) & {"knows the scheme", "marked", "committed"}
-    if settled and valid(state) and state.entry[2] < state.primary:
-        return f"the entry stays at {state.entry[2]}, the database is at {state.primary}"
-    return None

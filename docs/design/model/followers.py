@@ -1,0 +1,283 @@
+"""Follower regions: nobody marks there; a relay follows the log of commits, deletes tags, and publishes how far it is.
+
+One row, whose value is the commit as of which it was read; each commit is a batch of the relay's. The region's shards hold a
+tag each, and the one entry, in shard 0, depends on all of them. Commits change the row under one tag after the other, and
+every last one changes another table only (`changed_tag`). Shards are told apart, since each may come back from a snapshot alone, or hand over to its replica. What a shard holds:
+    tag       None (absent) | version          entry     None | (versions, value)
+    begun     the newest commit whose invalidation may be under way: the relay writes it first
+    position  every commit up to it is invalidated here; None: the relay does not vouch for this shard, readers pass it by
+A relay is (step, batch, last): `last` is what it has published itself on each shard; one that was cut off begins its
+batch again. Reader 0 commits too: its own position is its newest commit, None while it does not know it.
+"""
+from typing import NamedTuple
+
+from model.search import replaced
+
+
+class Shard(NamedTuple):
+    tag: int | None = None
+    begun: int = 0
+    position: int | None = 0
+    entry: tuple | None = None
+
+
+class Follower(NamedTuple):
+    readers: tuple = (("idle", 2, 0), ("idle", 1, 0))  # (step, reads left, own position, ...)
+    shards: tuple = (Shard(),)
+    relays: tuple = (("resume", 0, None),)  # (step, batch, what it published last on each shard)
+    commits_left: int = 2
+    own_left: int = 1                 # commits of reader 0, among these
+    primary: int = 0                  # commits on the primary database
+    replica: int = 0                  # commits that the region's replica has replayed
+    confirmed: int | None = 0         # the slot's: what is behind it is not sent again; None: there is no slot
+    versions: int = 0
+    standby: Shard | None = None      # of shard 0, if it has a replica
+    snapshots: tuple = (None,)        # what each shard would come back with
+    back_left: int = 0                # times that the replica answers from further back
+    failovers_left: int = 0
+    saves_left: int = 0
+    restarts_left: int = 0
+    crashes_left: int = 0             # of relays
+    slots_left: int = 0               # times that the slot may be lost
+    evictions_left: int = 0
+    fault: str | None = None
+
+
+def with_shard(state, index, **changes):
+    return state._replace(shards=replaced(state.shards, index, state.shards[index]._replace(**changes)))
+
+
+def with_shards(state, **changes):
+    return state._replace(shards=tuple(shard._replace(**changes) for shard in state.shards))
+
+
+def changed_tag(commit, shards):
+    """Return the shard whose tag a commit changes; None for one of another table."""
+    place = (commit - 1) % (shards + 1)
+    return place if place < shards else None
+
+
+def is_stale(value, floor, shards):
+    """Return whether one of the commits up to `floor` is missing that changed the row."""
+    return any(changed_tag(commit, shards) is not None for commit in range(value + 1, floor + 1))
+
+
+def lowest(positions):
+    return None if None in positions else min(positions)
+
+
+def valid(state):
+    entry = state.shards[0].entry
+    return entry is not None and entry[0] == tuple(shard.tag for shard in state.shards)
+
+
+def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_all_shards=True, keeps_alias=True):
+    """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice."""
+    for index, reader in enumerate(state.readers):
+        name, step, left, own = f"R{index}", *reader[:3]
+        # What it must see: its own commits, known or not, and what every shard vouches for as it begins.
+        written = max([own or 0, *(reader[-1:] if own is None else ())])
+
+        def to(label, *following, **changes):
+            return f"{name} {label}", state._replace(readers=replaced(state.readers, index, following), **changes)
+
+        def returns(label, value, floor, **changes):
+            if is_stale(value, floor, len(state.shards)):
+                changes["fault"] = f"{name} returned {value}, had to see {floor}"
+            idle = ("idle", left - 1, own) if own is not None else ("idle", left - 1, None, reader[-1])
+            return to(label, *idle, **changes)
+
+        if step == "idle" and left:
+            vouched = lowest([shard.position for shard in (state.shards if asks_all_shards else state.shards[:1])])
+            floor = max(written, lowest([shard.position for shard in state.shards]) or 0)
+            if own is None and keeps_alias:
+                yield returns("wrote and does not know its position: reads the primary", state.primary, floor)
+            elif vouched is None or (heeds_position and (own or 0) > vouched):
+                yield returns("passes the cache by: reads the primary", state.primary, floor)
+            elif valid(state):
+                yield returns(f"hits {state.shards[0].entry[1]}", state.shards[0].entry[1], floor)
+            else:
+                yield to("misses", "lease", left, own, floor, *reader[3:])
+        elif step == "lease":
+            floor = reader[3]
+            tags, after = [], state
+            for at, shard in enumerate(state.shards):
+                tag = shard.tag if shard.tag is not None else after.versions + 1
+                tags.append(tag)
+                after = with_shard(after._replace(versions=max(tag, after.versions)), at, tag=tag)
+            needed = max([floor, *(shard.begun for shard in state.shards)])
+            yield to(f"leases {tags}", "load", left, own, floor, tuple(tags), needed, *reader[4:],
+                     shards=after.shards, versions=after.versions)
+        elif step == "load":
+            floor, tags, needed = reader[3:6]
+            if asks_replay and state.replica < needed:
+                yield returns("finds the replica behind: reads the primary", state.primary, floor)
+            else:
+                yield to(f"loads {state.replica}", "fill", left, own, floor, tags, state.replica, *reader[6:])
+        elif step == "fill":
+            floor, tags, value = reader[3:6]
+            filled = with_shard(state, 0, entry=(tags, value))
+            yield returns(f"fills {value}", value, floor, shards=filled.shards)
+
+
+def relay_steps(state, *, slot_on_primary=False, slot_first=True, forgets_behind=True, begins=True, publishes_first=False,
+                compares=True):
+    """What each relay may do: resume where its slot is, or bring the next commit to the region.
+
+    It need not wait until the replica has replayed: loads do, by `begun`. (A slot on the primary is ahead of the replica.)
+    """
+    for index, (step, batch, last) in enumerate(state.relays):
+        name = "relay" if len(state.relays) == 1 else f"relay {index}"
+
+        def to(label, step, batch=0, last=None, after=state):
+            return f"{name} {label}", after._replace(relays=replaced(after.relays, index, (step, batch, last)))
+
+        if step in ("resume", "late slot", "forget"):
+            yield from resume_steps(state, to, step, batch, last, slot_on_primary, slot_first, forgets_behind, begins)
+        elif step.startswith("publish"):
+            yield publication(state, to, step, batch, last, compares)
+        else:
+            yield from batch_steps(state, to, step, batch, last, slot_on_primary, begins, publishes_first)
+        if state.crashes_left and step != "resume":
+            yield to("crashes", "resume", after=state._replace(crashes_left=state.crashes_left - 1))
+
+
+def having_begun(state, commit):
+    return with_shards(state, begun=max(commit, *(shard.begun for shard in state.shards)))
+
+
+def resume_steps(state, to, step, batch, last, slot_on_primary, slot_first, forgets_behind, begins):
+    """Make a slot where there is none; forget the shards that are behind it; go on from there."""
+    start, found = state.confirmed, tuple(shard.position for shard in state.shards)
+    if step == "forget":
+        yield to("forgets them", "publish", batch, last, with_shards(state, tag=None))
+    elif step == "late slot":
+        start = state.replica
+        yield to(f"makes its slot at {start}", "publish", start, found,
+                 with_shards(state, begun=start)._replace(confirmed=start))
+    elif start is None and slot_first:
+        start = state.primary if slot_on_primary else state.replica
+        yield to(f"makes its slot at {start}", "resume", after=with_shards(state, position=None)._replace(confirmed=start))
+    elif start is None:
+        yield to("forgets, and makes its slot later", "late slot", after=with_shards(state, position=None, tag=None))
+    elif all(position is not None and position >= start for position in found):
+        yield to(f"resumes at {start}", "stream", start, found)
+    elif forgets_behind:
+        yield to("finds shards behind", "forget", start, found, having_begun(state, start) if begins else state)
+    else:
+        yield to("resumes, some shards are behind", "publish", start, found)
+
+
+def batch_steps(state, to, step, batch, last, slot_on_primary, begins, publishes_first):
+    """The next commit: what is begun, the invalidation, (the position on each shard), the slot."""
+    if step == "stream" and state.confirmed is None:
+        yield to("has lost its slot", "resume")
+    elif step == "stream" and batch < (state.primary if slot_on_primary else state.replica):
+        after = having_begun(state, batch + 1) if begins else state
+        yield to(f"begins {batch + 1}", "publish early" if publishes_first else "invalidate", batch + 1, last, after)
+    elif step in ("invalidate", "invalidate late"):
+        changed = changed_tag(batch, len(state.shards))
+        after = state if changed is None else with_shard(state, changed, tag=None)
+        yield to(f"invalidates {batch}", "publish" if step == "invalidate" else "confirm", batch, last, after)
+    elif step == "confirm":
+        after = state if state.confirmed is None else state._replace(confirmed=max(state.confirmed, batch))
+        yield to(f"confirms {batch}", "stream", batch, last, after)
+
+
+def publication(state, to, step, batch, last, compares):
+    """Publish on the next shard, over the relay's own last position only."""
+    ours = next((at for at, own in enumerate(last) if own is None or own < batch), None)
+    if ours is None:
+        return to("has published", "confirm" if step == "publish" else "invalidate late", batch, last)
+    held = state.shards[ours].position
+    if compares and held != last[ours]:
+        return to(f"finds {held} where it published {last[ours]}", "resume")
+    after = with_shard(state, ours, position=max(batch, held or 0))
+    return to(f"publishes {batch} on shard {ours}", step, batch, replaced(last, ours, batch), after)
+
+
+def cut_off(state, *, repeats=True):
+    """A server ended: what relays had under way on it begins again, on new connections."""
+    if not repeats:
+        return state
+    steps = ("invalidate", "invalidate late", "publish", "publish early", "forget", "late slot")
+    return state._replace(relays=tuple(
+        ("resume", 0, None) if step in steps else (step, batch, last) for step, batch, last in state.relays))
+
+
+def world_steps(state, *, repeats=True):
+    """Commits, the replica, and the region's servers."""
+    if state.commits_left > state.own_left:
+        yield "another commits", state._replace(primary=state.primary + 1, commits_left=state.commits_left - 1)
+    if state.own_left and state.readers[0][0] == "idle":
+        changes = dict(primary=state.primary + 1, commits_left=state.commits_left - 1, own_left=state.own_left - 1)
+        unknown = ("idle", state.readers[0][1], None, state.primary + 1)
+        yield "R0 commits", state._replace(readers=replaced(state.readers, 0, unknown), **changes)
+    if state.readers[0][:1] == ("idle",) and state.readers[0][2] is None:
+        known = ("idle", state.readers[0][1], state.readers[0][3])
+        yield "R0 learns its position", state._replace(readers=replaced(state.readers, 0, known))
+    if state.replica < state.primary:
+        yield "the replica replays", state._replace(replica=state.replica + 1)
+    if state.back_left and state.replica:
+        yield "the replica answers from further back", state._replace(replica=state.replica - 1, back_left=state.back_left - 1)
+    if state.slots_left and state.confirmed is not None:
+        yield "the slot is lost", state._replace(confirmed=None, slots_left=state.slots_left - 1)
+    if state.evictions_left and state.shards[0].tag is not None:
+        yield "a tag is evicted", with_shard(state, 0, tag=None)._replace(evictions_left=state.evictions_left - 1)
+    if state.failovers_left:
+        if state.standby != state.shards[0]:
+            yield "the cache replicates", state._replace(standby=state.shards[0])
+        after = state._replace(shards=replaced(state.shards, 0, state.standby), standby=None, failovers_left=0)
+        yield "the cache fails over", cut_off(after, repeats=repeats)
+    for at, shard in enumerate(state.shards):
+        if state.saves_left and state.snapshots[at] != shard:
+            yield f"shard {at} is saved", state._replace(snapshots=replaced(state.snapshots, at, shard),
+                                                         saves_left=state.saves_left - 1)
+        if state.restarts_left and state.snapshots[at] is not None and state.snapshots[at] != shard:
+            after = state._replace(shards=replaced(state.shards, at, state.snapshots[at]),
+                                   restarts_left=state.restarts_left - 1)
+            yield f"shard {at} comes back from its snapshot", cut_off(after, repeats=repeats)
+
+
+def no_stale_read(state):
+    """No read returns less than its reader has written, and than what the shards vouched for when it began."""
+    return state.fault
+
+
+# --- The home region's relay, for those who write past Django -------------------------------------------------------
+
+
+class Home(NamedTuple):
+    """An outside writer's commit is in the log before it is visible; the same relay tells the home region of it."""
+
+    reader: tuple = ("idle", 2)       # (step, reads left, version, value)
+    logged: int = 0
+    visible: int = 0
+    relayed: int = 0
+    tag: int | None = None
+    entry: tuple | None = None
+    versions: int = 0
+
+
+def home_steps(state, *, waits_until_visible=True):
+    step, left = state.reader[:2]
+    if step == "idle" and left and not (state.entry and state.entry[0] == state.tag):
+        version = state.tag if state.tag is not None else state.versions + 1
+        yield "R leases", state._replace(reader=("load", left, version), tag=version, versions=max(version, state.versions))
+    elif step == "load":
+        yield f"R loads {state.visible}", state._replace(reader=("fill", left, state.reader[2], state.visible))
+    elif step == "fill":
+        yield "R fills", state._replace(reader=("idle", left - 1), entry=state.reader[2:])
+    if not state.logged:
+        yield "the commit is in the log", state._replace(logged=1)
+    if state.visible < state.logged:
+        yield "the commit is visible", state._replace(visible=1)
+    if state.relayed < (state.visible if waits_until_visible else state.logged):
+        yield "the relay invalidates", state._replace(relayed=1, tag=None)
+
+
+def nothing_stays_stale(state):
+    """What the relay has told of is no hit any more."""
+    if state.relayed and state.visible and state.entry and state.entry[0] == state.tag and state.entry[1] < state.visible:
+        return f"the entry stays at {state.entry[1]}, the database is at {state.visible}"
+    return None
