@@ -13,7 +13,7 @@ from cacheops import bypassed
 from cacheops.redis.identity import RECORD
 from tests import clients, servers
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.localregions.plan import Options
+from xyzsite.localregions.plan import REGIONS, Options
 
 # A drawn example may take as long as a busy machine needs for it.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -52,8 +52,10 @@ def regions_to_break(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
 
 @pytest.fixture
 def breakable_regions(regions_to_break: LocalRegions) -> LocalRegions:
-    """Return other regions, shared by all tests that break servers: healed, empty, every node up and in sync."""
+    """Return other regions, shared by all tests that break servers: whole, near, empty, every node up and in sync."""
     regions_to_break.heal()
+    for region in REGIONS:
+        regions_to_break.distance(region, 0)
     for row in regions_to_break.status():
         if row["state"] == "paused":
             regions_to_break.resume(row["node"])

@@ -25,7 +25,19 @@ logger = logging.getLogger(__name__)
 
 # Another program may take a port between our choosing it and a server's listening.
 BOOT_ATTEMPTS = 3
-COMMANDS = ("kill", "pause", "resume", "partition", "heal", "failover", "crash", "status", "stop", "wait_linked")
+COMMANDS = (
+    "kill",
+    "pause",
+    "resume",
+    "partition",
+    "heal",
+    "failover",
+    "crash",
+    "distance",
+    "status",
+    "stop",
+    "wait_linked",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,6 +150,10 @@ class LocalRegions:
         """Make the replica of each shard of a region its primary, without losing a write."""
         self._ask("failover", region)
 
+    def distance(self, region: str, milliseconds: float, *, jitter: float = 0.0, loss: float = 0.0) -> None:
+        """Put a region so many milliseconds, there and back, from each of the others; the loss is in percent."""
+        self._ask("distance", region, milliseconds, jitter, loss)
+
     def crash(self, region: str, shard: int | None = None) -> None:
         """End all servers of a region at once, or those of one shard; they come back with their last snapshots."""
         self._ask("crash", region, shard)

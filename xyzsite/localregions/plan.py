@@ -38,6 +38,7 @@ class Options:
     replicas: bool = True
     volatile: bool = False
     redis_server: str = ""
+    distance: Literal["none", "real"] = "none"  # between the regions, when they start
     # A primary that does not answer for so long is taken for dead. ElastiCache waits longer; a busy laptop's own
     # scheduling delays stay well below it.
     silence: float = 0.6

@@ -1,9 +1,15 @@
 """Stable addresses and links between regions: TCP passed on to where a target is now, or stalled by a partition."""
 
 import asyncio
+import random
+from collections import deque
 from typing import cast
 
+from xyzsite.localregions.distance import Distance
 from xyzsite.localregions.plan import HOST
+
+# Bytes that may be under way in one direction of one connection; then its sender waits. 4 MiB at 62 ms are 130 MB/s.
+WINDOW = 4 * 2**20
 
 # While a primary is replaced its clients wait so long, in seconds, before they are turned away.
 HOLD_SECONDS = 1.0
@@ -40,11 +46,15 @@ class Target:
 
 
 class Endpoint:
-    """A listening port before a target. Stalled, it takes connections and bytes and passes nothing on."""
+    """A listening port before a target. Stalled, it takes connections and bytes and passes nothing on.
+
+    What it passes on arrives after the way that its `distance` gives it.
+    """
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.stalled = False
+        self.distance = Distance()
         self.pipes: set[Pipe] = set()
         self._server: asyncio.Server | None = None
 
@@ -74,6 +84,9 @@ class Half(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.choked = False  # the other end takes no more bytes for now
         self._early = b""  # what came before the other end was there
+        self._under_way: deque[tuple[float, bytes | None]] = deque()  # when it arrives, and what: None is the end
+        self._bytes_under_way = 0
+        self._arrival: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -84,14 +97,53 @@ class Half(asyncio.Protocol):
             self._early += data
             self.flow()  # no more than this one read is kept
         else:
+            self._send(data)
+
+    def _send(self, data: bytes | None) -> None:
+        """Pass data on after its way, in order; None closes both connections then."""
+        now = asyncio.get_running_loop().time()
+        due = now + self.pipe.endpoint.distance.way(random.random)
+        self._under_way.append((due, data))
+        self._bytes_under_way += len(data or b"")
+        if due <= now and self._arrival is None:
+            self._arrive()
+        else:
+            self._expect()
+            self.flow()
+
+    def _expect(self) -> None:
+        if self._arrival is None and self._under_way and not self.pipe.endpoint.stalled:
+            self._arrival = asyncio.get_running_loop().call_at(self._under_way[0][0], self._arrive)
+
+    def _arrive(self) -> None:
+        self._arrival = None
+        now = asyncio.get_running_loop().time()
+        while self._under_way and self._under_way[0][0] <= now and not self.pipe.endpoint.stalled:
+            data = self._under_way.popleft()[1]
+            if data is None or self.other is None:
+                self.pipe.close()
+                return
+            self._bytes_under_way -= len(data)
             self.other.write(data)
+        self._expect()
+        self.flow()
+
+    def drop(self) -> None:
+        """Forget what is under way."""
+        self._under_way.clear()
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
 
     def write(self, data: bytes) -> None:
         if self.transport is not None:
             self.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.pipe.close()
+        if self.other is None or self.pipe.is_closed:
+            self.pipe.close()
+        else:
+            self._send(None)
 
     def pause_writing(self) -> None:
         self._choke(True)
@@ -109,15 +161,16 @@ class Half(asyncio.Protocol):
 
         Not for connection_made: before Python 3.11.7 asyncio reads on after a pause there, and then heeds no other.
         """
+        self._expect()  # after a partition
         if self.transport is None or self.transport.is_closing():
             return
-        if self.choked or self.other is None or self.pipe.endpoint.stalled:
+        if self.choked or self.other is None or self.pipe.endpoint.stalled or self._bytes_under_way >= WINDOW:
             self.transport.pause_reading()
             return
         self.transport.resume_reading()
         early, self._early = self._early, b""
         if early:
-            self.other.write(early)  # last, since it may choke this half
+            self._send(early)  # last, since it may choke this half
 
 
 class Pipe:
@@ -129,7 +182,7 @@ class Pipe:
         self.server = Half(self)
         self.port: int | None = None  # of the server, as soon as there is one to connect to
         self._close_on_heal = False
-        self._closed = False
+        self.is_closed = False
         self._joining: asyncio.Task[None] | None = None
 
     def made(self, half: Half) -> None:
@@ -145,6 +198,7 @@ class Pipe:
 
     async def _connect(self) -> None:
         self.port = await self.endpoint.target.wait()
+        await asyncio.sleep(self.endpoint.distance.round_trip)  # of the handshake
         try:
             if self.port is None:
                 raise ConnectionRefusedError
@@ -152,7 +206,7 @@ class Pipe:
         except OSError:
             self.cut()
             return
-        if self._closed:  # meanwhile
+        if self.is_closed:  # meanwhile
             self.cut()
             return
         self.server.other, self.client.other = self.client, self.server
@@ -169,7 +223,7 @@ class Pipe:
 
     def cut(self) -> None:
         """Break both connections, or as soon as the partition heals: no packet passes it, not even a reset."""
-        if self.endpoint.stalled and not self._closed:
+        if self.endpoint.stalled and not self.is_closed:
             self._close_on_heal = True
             return
         self._leave()
@@ -185,6 +239,8 @@ class Pipe:
                 half.transport.close()
 
     def _leave(self) -> None:
-        self._closed = True
+        self.is_closed = True
         self.endpoint.pipes.discard(self)
         self.endpoint.target.pipes.discard(self)
+        self.client.drop()
+        self.server.drop()

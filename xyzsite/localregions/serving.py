@@ -86,6 +86,7 @@ class LocalPlatform:
         self.environment |= {name: value for name, value in known.items() if name not in given}
         verb = "Started" if self._own_regions else "Found"
         self.say(f"{verb} the local regions ({', '.join(self._engines())}) in {time.monotonic() - started:.1f} s.")
+        self.say("They are near each other: `manage.py regions distance us-west-2 62` puts one as far away as it is.")
 
     def _engines(self) -> list[str]:
         rows = self.regions.status()

@@ -11,6 +11,7 @@ from typing import Any
 from xyzsite.localregions import plan as layout
 from xyzsite.localregions import redisfiles, state
 from xyzsite.localregions.databases import Databases
+from xyzsite.localregions.distance import REAL, Distance, checked
 from xyzsite.localregions.exceptions import LocalRegionsError, ServerFailed, UnknownName
 from xyzsite.localregions.plan import Plan
 from xyzsite.localregions.programs import RedisProgram
@@ -46,6 +47,9 @@ class Supervisor:
         self.shards = [self._shard(key) for key in dict.fromkeys((s.node.region, s.node.shard) for s in self.redis)]
         self.endpoints: dict[str, Endpoint] = {}
         self.partitioned: set[str] = set()
+        self.distances: dict[frozenset[str], Distance] = {}
+        if plan.options.distance == "real":
+            self.distances = {pair: checked(milliseconds) for pair, milliseconds in REAL.items()}
         self.stopping = asyncio.Event()
         self._changed = asyncio.Event()
         for server in self.redis:
@@ -123,6 +127,7 @@ class Supervisor:
                 await self._open(name, targets[name])
         for source, _, name in layout.links(self.plan.options):
             await self._open(layout.link(source, name), targets[name])
+        self._part()
 
     async def _open(self, name: str, target: Target) -> None:
         self.endpoints[name] = Endpoint(target)
@@ -203,6 +208,18 @@ class Supervisor:
     def _stall(self) -> None:
         for source, region, name in layout.links(self.plan.options):
             self.endpoints[layout.link(source, name)].stall(bool(self.partitioned & {source, region}))
+
+    async def distance(self, region: str, milliseconds: float, jitter: float = 0.0, loss: float = 0.0) -> None:
+        """Put a region so many milliseconds, there and back, from each of the others; the loss is in percent."""
+        layout.known_region(region)
+        found = checked(milliseconds, jitter, loss)
+        self.distances |= {frozenset((region, other)): found for other in layout.REGIONS if other != region}
+        self._part()
+
+    def _part(self) -> None:
+        for source, region, name in layout.links(self.plan.options):
+            distance = self.distances.get(frozenset((source, region)), Distance())
+            self.endpoints[layout.link(source, name)].distance = distance
 
     async def failover(self, region: str) -> None:
         """Hand the primary's role to the replica, in each shard of a region."""

@@ -150,3 +150,9 @@ def value_of(client):
 def test_a_shard_that_is_not_there_is_named(run):
     with pytest.raises(CommandError, match="us-west-2 has no shard 3"):
         run("crash", "us-west-2", "3")
+
+
+def test_a_region_is_put_far_away(run, breakable_regions):
+    assert run("distance", "us-west-2", "62") == "us-west-2 is 62 ms from the other regions, there and back.\n"
+    with pytest.raises(CommandError, match="percentage"):
+        run("distance", "us-west-2", "62", "--loss", "100")

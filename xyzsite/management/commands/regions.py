@@ -47,6 +47,11 @@ class Command(BaseCommand):
         crash = actions.add_parser("crash", help="End all servers at once; they come back with their last snapshots.")
         crash.add_argument("name", metavar="REGION")
         crash.add_argument("shard", metavar="SHARD", type=int, nargs="?", help="Only those of one shard, from 1 on.")
+        distance = actions.add_parser("distance", help="Put a region further from the others, or nearer.")
+        distance.add_argument("name", metavar="REGION")
+        distance.add_argument("milliseconds", metavar="MS", type=float, help="There and back, in milliseconds.")
+        distance.add_argument("--jitter", metavar="MS", type=float, default=0.0, help="Of each way, at most.")
+        distance.add_argument("--loss", metavar="PERCENT", type=float, default=0.0, help="Of packets, sent again.")
         actions.add_parser("heal", help="End every partition.")
         for each in actions.choices.values():
             each.add_argument("--dir", type=Path, help="Folder of the regions' state and data (var/regions).")
@@ -56,13 +61,14 @@ class Command(BaseCommand):
         up.add_argument("--volatile", action="store_true", help="Faster databases, whose data may be lost in a crash.")
         up.add_argument("--tls", action="store_true", help="Encrypt, with certificates of an authority made here.")
         up.add_argument("--password", default="", help="Password of every Redis server.")
+        up.add_argument("--distance", choices=("none", "real"), default="none", help="Between the regions.")
         up.add_argument("--base-port", type=int, help="First port to take; else those of the last time, or free ones.")
         up.add_argument("--owner", type=int, metavar="PID", help="End everything when this process ends.")
 
     def handle(self, *args: Any, action: str, dir: Path | None, **options: Any) -> None:
         regions = LocalRegions(dir or settings.BASE_DIR / "var" / "regions")
         try:
-            if action in ("up", "down", "status", "heal", "crash"):
+            if action in ("up", "down", "status", "heal", "crash", "distance"):
                 getattr(self, action)(regions, **options)
             else:
                 self.act(regions, action, options["name"])
@@ -70,7 +76,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def up(self, regions: LocalRegions, *, base_port: int | None, owner: int | None, **options: Any) -> None:
-        wanted = Options(**{name: options[name] for name in ("postgres", "volatile", "tls", "password")})
+        wanted = Options(**{name: options[name] for name in ("postgres", "volatile", "tls", "password", "distance")})
         began = time.monotonic()
         if not regions.up(wanted, base_port=base_port, owner=owner):
             self.stdout.write("The local regions run already.")
@@ -90,6 +96,12 @@ class Command(BaseCommand):
         regions.crash(name, shard)
         what = name if shard is None else f"Shard {shard} of {name}"
         self.stdout.write(f"{what} has crashed, and comes back with its last snapshots.")
+
+    def distance(
+        self, regions: LocalRegions, *, name: str, milliseconds: float, jitter: float, loss: float, **options: Any
+    ) -> None:
+        regions.distance(name, milliseconds, jitter=jitter, loss=loss)
+        self.stdout.write(f"{name} is {milliseconds:g} ms from the other regions, there and back.")
 
     def act(self, regions: LocalRegions, action: str, name: str) -> None:
         getattr(regions, action)(name)
