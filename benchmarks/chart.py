@@ -16,7 +16,9 @@ COLOURS = {
     "cacheops": "#7aa6c2",
     "insideout": "#a9c7da",
     "cachalot": "#d9a066",
-    "ours": "#2f7d4f",
+    "models": "#2f7d4f",
+    "ours": "#5b9a73",
+    "engine": "#a3cbb2",
     "cluster": "#7fb593",
 }
 

@@ -53,7 +53,11 @@ PEERS = (
     Peer("cacheops", "django-cacheops 7.2", 2, "cacheops", CACHEOPS),
     Peer("insideout", "django-cacheops 7.2, INSIDEOUT", 3, "cacheops", CACHEOPS),
     Peer("cachalot", "django-cachalot 2.9.1", 4, "cachalot", ("django-cachalot==2.9.1", "django-redis==7.0.0")),
-    Peer("ours", "ours", 5),
+    Peer("models", "ours, plain models", 6),
+    Peer("ours", "ours, CachedManager", 5),
 )
+HEADLINE = "models"  # the peer that the goals are for
+ENGINE = Peer("engine", "ours, the engine alone", 7)
 CLUSTER = Peer("cluster", "ours, on a cluster", 0)
-BY_NAME = {peer.name: peer for peer in (*PEERS, CLUSTER)}
+OURS = ("models", "ours", "engine", "cluster")
+BY_NAME = {peer.name: peer for peer in (*PEERS, ENGINE, CLUSTER)}

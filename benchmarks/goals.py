@@ -11,17 +11,17 @@ class Goal:
 
 GOALS = {
     "get": Goal("`get(pk)` hit", 0.20),
-    "foreign key": Goal("foreign key access, hit", 0.24),
-    "list": Goal("list of 100 instances, hit", 0.30),
+    "foreign key": Goal("foreign key access, hit", 0.22),
+    "list": Goal("list of 100 instances, hit", 0.24),
     "select_related": Goal("the same with `select_related`", 0.38),
-    "count": Goal("`count()` hit", 0.20),
-    "aggregate": Goal("`aggregate()` hit", 0.18),
-    "values": Goal("`values()` of 100, hit", 0.23),
-    "miss": Goal("`get(pk)` miss and fill", 1.6),
+    "count": Goal("`count()` hit", 0.22),
+    "aggregate": Goal("`aggregate()` hit", 0.22),
+    "values": Goal("`values()` of 100, hit", 0.20),
+    "miss": Goal("`get(pk)` miss and fill", 1.4),
     "save": Goal("`save(update_fields=[…])`", 1.5),
     "save status": Goal("the same, of a column that cached queries filter by", None),
-    "bulk_create": Goal("`bulk_create(1000)`", 1.15),
-    "update": Goal("`update()` of 100 rows", 1.5),
+    "bulk_create": Goal("`bulk_create(1000)`", 1.04),
+    "update": Goal("`update()` of 100 rows", 1.2),
 }
 BYTES = 500
 LOST = 0

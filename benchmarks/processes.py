@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.environments import PEER_CODE, ROOT, Peer
+from benchmarks.environments import OURS, PEER_CODE, ROOT, Peer
 
 
 class PeerProcess:
@@ -23,7 +23,7 @@ class PeerProcess:
             "CONN_MAX_AGE": None,
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTHON"))}
-        if peer.name in ("ours", "cluster"):
+        if peer.name in OURS:
             environment["PYTHONPATH"] = str(ROOT)
         self._process = subprocess.Popen(
             [str(peer.python), "worker.py", peer.name, json.dumps(database), redis_url],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import Timings
-from benchmarks.environments import BY_NAME
+from benchmarks.environments import BY_NAME, HEADLINE
 from benchmarks.goals import BYTES, GOALS, LOST
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -62,16 +62,16 @@ def table(data: Mapping[str, Any], ratio: str) -> str:
     for operation, by_peer in data["operations"].items():
         goal = GOALS[operation]
         cells = [f"{by_peer[name][ratio]:.2f}" for name in names]
-        if "ours" in names:
-            cells[names.index("ours")] = f"**{cells[names.index('ours')]}**"
+        if HEADLINE in names:
+            cells[names.index(HEADLINE)] = f"**{cells[names.index(HEADLINE)]}**"
         rows.append([goal.title, f"{by_peer['plain']['median']:.0f}", *cells, *judged(goal.ratio, by_peer, ratio)])
     return markdown(rows)
 
 
 def judged(goal: float | None, by_peer: Mapping[str, Any], ratio: str) -> list[str]:
-    if goal is None or "ours" not in by_peer:
+    if goal is None or HEADLINE not in by_peer:
         return ["", ""]
-    return [f"{goal:.2f}", "yes" if round(by_peer["ours"][ratio], 2) <= goal else "no"]
+    return [f"{goal:.2f}", "yes" if round(by_peer[HEADLINE][ratio], 2) <= goal else "no"]
 
 
 def peers(data: Mapping[str, Any], cell: Callable[[Mapping[str, Any]], str]) -> str:

@@ -1,7 +1,7 @@
 """CachedQuerySet and CachedManager: what one query asks of the cache, and the fast path of `get`.
 
-A model needs neither: its reads are cached by the database engine. With them `.cache()`, `.nocache()` are there, and
-`get()` by a unique field builds no queryset and compiles no SQL.
+A model needs neither: its reads are cached by the database engine, and the app cacheops.fastpath gives these querysets
+to Django's own managers. With them `.cache()`, `.nocache()` are there, and hits by plain values build no query.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.fastpath.get import get_plan, get_query, simple_condition
-from cacheops.orm.fastpath.queryset import FastQuerySet
+from cacheops.orm.fastpath.queryset import FastQuerySet, reads_as_django
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.profiles import OPERATIONS, Level, level_from, operations, profile_of
 from cacheops.reading.options import NOCACHE, QueryOptions, set_options
@@ -67,7 +67,7 @@ class CachedQuerySet(FastQuerySet[M]):
 
     def get(self, *args: Any, **kwargs: Any) -> M:
         condition = simple_condition(args, kwargs)
-        if condition is not None and self._is_whole():
+        if condition is not None and self._is_whole() and reads_as_django(type(self)):
             found = self._fast_get(*condition)
             if found is not None:
                 return found

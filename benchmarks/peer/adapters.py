@@ -51,13 +51,12 @@ def cachalot(base: Settings, redis_url: str) -> Settings:
     }
 
 
-def ours(base: Settings, redis_url: str, client: str = "PairClient") -> Settings:
+def engine(base: Settings, redis_url: str, client: str = "PairClient") -> Settings:
     database = {**base["DATABASES"]["default"], "ENGINE": "cacheops.db.backends.postgresql"}
     return {
         **base,
         "DATABASES": {"default": database},
         "INSTALLED_APPS": ["cacheops", *base["INSTALLED_APPS"]],
-        "BENCHMARK_MANAGER": "cacheops.queryset.CachedManager",
         "CACHES": {
             "default": {
                 "BACKEND": "cacheops.backends.RegionCache",
@@ -67,6 +66,15 @@ def ours(base: Settings, redis_url: str, client: str = "PairClient") -> Settings
         },
         "CACHEOPS": {"*.*": {"ops": "all", "timeout": TIMEOUT}},
     }
+
+
+def models(base: Settings, redis_url: str) -> Settings:
+    found = engine(base, redis_url)
+    return {**found, "INSTALLED_APPS": ["cacheops.fastpath", *found["INSTALLED_APPS"]]}
+
+
+def ours(base: Settings, redis_url: str, client: str = "PairClient") -> Settings:
+    return {**engine(base, redis_url, client), "BENCHMARK_MANAGER": "cacheops.queryset.CachedManager"}
 
 
 def cluster(base: Settings, redis_url: str) -> Settings:
@@ -79,6 +87,8 @@ ADAPTERS = {
     "cacheops": cacheops,
     "insideout": insideout,
     "cachalot": cachalot,
+    "engine": engine,
+    "models": models,
     "ours": ours,
     "cluster": cluster,
 }

@@ -33,7 +33,7 @@ def conditions_of(model: type[models.Model], given: Mapping[str, Any]) -> Condit
 @memo(4096)
 def plain_kind(model: type[models.Model], name: str) -> type | None:
     """Return the type of the values that a condition on an own column takes as they are."""
-    for field in model._meta.local_concrete_fields:
+    for field in (model._meta.concrete_model or model)._meta.local_concrete_fields:
         if name in (field.name, field.attname) or (name == "pk" and field.primary_key):
             return PLAIN_TYPES.get(type(compared_as(field)))
     return None

@@ -1,7 +1,7 @@
 """The fast path of `get(field=value)` by a unique field: no queryset is built, no SQL compiled."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.db.models.query_utils import Q
 
 from cacheops.encoding.rows import Row
 from cacheops.orm.fastpath.filters import plain_kind
-from cacheops.orm.fastpath.plans import fast_plans, planned
+from cacheops.orm.fastpath.plans import attributes_in, converted, fast_plans, instance_maker, planned
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.orm.schema import compared_as
@@ -37,16 +37,12 @@ class GetPlan:
     plan: Plan
     kind: type  # of the value
     names: list[str]  # the attributes that a row fills
+    make: Callable[[str, Any], list[Any]]  # instances of a database's converted rows
     converters: Any  # of the compiler, by column
-    compiler: CachingCompiler
     sql: str | None  # whose one parameter is the value; None: each value's query is compiled
 
     def instances(self, database: str, rows: Sequence[Row]) -> list[Any]:
-        found: Iterable[Sequence[Any]] = rows
-        if self.converters:
-            found = self.compiler.apply_converters(rows, self.converters)
-        from_db = self.plan.klass_info["model"].from_db
-        return [from_db(database, self.names, row) for row in found]
+        return self.make(database, converted(rows, self.converters, database))
 
     def load(self, database: str, value: Any) -> Sequence[Row] | None:
         """Return the rows from the database; None where the query must be compiled."""
@@ -90,20 +86,18 @@ def _make_get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: A
     if not isinstance(compiler, CachingCompiler):
         return None
     plan, parameters, _ = planned(query, database)
-    if plan is None or plan.converted is None or parameters != [value] or plan.klass_info is None:
+    if plan is None or parameters != [value]:
         return None
-    first, last = plan.klass_info["select_fields"][0], plan.klass_info["select_fields"][-1] + 1
-    if (first, last) != (0, len(plan.select)) or plan.klass_info.get("related_klass_infos"):
+    names, make = attributes_in(plan), instance_maker(plan)
+    if names is None or make is None:
         return None
-    columns = [column for column, _, _ in plan.select]
-    names = [column.target.attname for column in columns]
     try:
         sql, bound = query.get_compiler(using=database).as_sql()
     except EmptyResultSet:  # of a value that no row can have: another one will teach
         return None
     kind = plain_kind(queryset.model, name)
     takes_as_it_is = kind is type(value) and list(bound) == [value] and type(bound[0]) is type(value)
-    return GetPlan(plan, type(value), names, compiler.converters_of(plan), compiler, sql if takes_as_it_is else None)
+    return GetPlan(plan, type(value), names, make, compiler.converters_of(plan), sql if takes_as_it_is else None)
 
 
 def get_query(queryset: "QuerySet[Any]", condition: dict[str, Any]) -> Any:

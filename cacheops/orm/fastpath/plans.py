@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models.query import FlatValuesListIterable, ValuesIterable, ValuesListIterable
+from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
 from cacheops.encoding.rows import Row
 from cacheops.engine import Component, register_component
@@ -28,13 +28,14 @@ class FastPlan(NamedTuple):
 MISSING: Any = object()
 
 LearnedPlan = tuple[FastPlan | None, list[Any]]  # the parameters of the query that taught it
-Make = Callable[[Iterable[Sequence[Any]]], list[Any]]
-# By the columns' names: what makes of rows what Django's iterables yield.
-MAKERS: dict[type, Callable[[list[str]], Make]] = {
+Converted = Iterable[Sequence[Any]]  # rows
+# By the columns' names: what makes of rows what Django's iterables of values yield.
+VALUE_MAKERS: dict[type, Callable[[list[str]], Callable[[Converted], list[Any]]]] = {
     ValuesIterable: dict_maker,
     ValuesListIterable: lambda names: lambda rows: [tuple(row) for row in rows],
     FlatValuesListIterable: lambda names: lambda rows: [row[0] for row in rows],
 }
+ITERABLES = frozenset({ModelIterable, *VALUE_MAKERS})  # whose results are made without Django's
 
 
 class FastPlans(Component):
@@ -66,6 +67,46 @@ class FastPlans(Component):
 
 
 fast_plans = register_component(FastPlans())
+
+
+def learn_rows(query: Any, iterable: type, database: str) -> LearnedPlan:
+    """Return how to make the results of a query of rows that one of `ITERABLES` would make."""
+    plan, parameters, compiler = planned(query, database)
+    if plan is None or plan.converted is None:
+        return not_eligible()
+    make = instance_maker(plan) if iterable is ModelIterable else _value_maker(query, iterable)
+    if make is None:
+        return not_eligible()
+    converters = compiler.converters_of(plan)
+    return FastPlan(plan, lambda database, rows: make(database, converted(rows, converters, database))), parameters
+
+
+def instance_maker(plan: Plan) -> Callable[[str, Converted], list[Any]] | None:
+    """Return what makes instances of a database's rows; None where a row holds more than one of the plan's model."""
+    names = attributes_in(plan)
+    if names is None:
+        return None
+    from_db = plan.klass_info["model"].from_db
+    return lambda database, rows: [from_db(database, names, row) for row in rows]
+
+
+def _value_maker(query: Any, iterable: type) -> Callable[[str, Converted], list[Any]] | None:
+    names = [*query.extra_select, *query.values_select, *query.annotation_select]
+    selected = list(getattr(query, "selected", None) or names)
+    if set(names) != set(selected):
+        return None
+    make = VALUE_MAKERS[iterable](selected)
+    return lambda database, rows: make(rows)
+
+
+def attributes_in(plan: Plan) -> list[str] | None:
+    """Return the attributes that a row of a plan fills; None where rows hold more than one instance of its model."""
+    if plan.klass_info is None or plan.converted is None or plan.klass_info.get("related_klass_infos"):
+        return None
+    first, last = plan.klass_info["select_fields"][0], plan.klass_info["select_fields"][-1] + 1
+    if (first, last) != (0, len(plan.select)):
+        return None
+    return [column.target.attname for column, _, _ in plan.select]
 
 
 def known(kind: Any) -> FastPlan | None:

@@ -21,14 +21,13 @@ from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.fastpath.aggregates import aggregates_asked, learn_aggregates
 from cacheops.orm.fastpath.filters import Conditions, conditions_of
 from cacheops.orm.fastpath.plans import (
-    MAKERS,
+    ITERABLES,
     MISSING,
     FastPlan,
     LearnedPlan,
-    Make,
-    converted,
     fast_plans,
     known,
+    learn_rows,
     not_eligible,
     planned,
     remember,
@@ -42,13 +41,18 @@ from cacheops.reading.policy import decide
 from cacheops.reading.request import label_of
 
 M = TypeVar("M", bound=models.Model)
+T = TypeVar("T")
+LEFT_OUT = frozenset({  # of what Django's own methods call on the way to an answer
+    "__init__", "__iter__", "__len__", "_chain", "_clone", "_fetch_all", "_filter_or_exclude",
+    "_filter_or_exclude_inplace", "_iterator", "_values", "filter", "order_by", "query",
+})  # fmt: skip
 PLAIN_FETCH = getattr(django_query, "DEFAULT_FETCH_MODE", None)  # of deferred columns, from Django 6.1 on
 
 
 @memo()
-def copies_as_django(queryset: type[models.QuerySet[Any]]) -> bool:
-    """Say whether a class of querysets has no way of its own to copy itself."""
-    return all(getattr(queryset, name) is getattr(models.QuerySet, name) for name in ("_chain", "_clone"))
+def reads_as_django(kind: type[models.QuerySet[Any]]) -> bool:
+    """Return whether a class of querysets overrides nothing that the fast path leaves out."""
+    return all(getattr(kind, name) is getattr(FastQuerySet, name) for name in LEFT_OUT)
 
 
 class CachedRead(NamedTuple):
@@ -95,7 +99,7 @@ class FastQuerySet(models.QuerySet[M]):
         if found is None:
             return super().filter(*args, **kwargs)
         proof = (self.model, found.shape, None)
-        if fast_plans.is_validated(proof) and copies_as_django(type(self)):
+        if fast_plans.is_validated(proof) and reads_as_django(type(self)):
             return self._sharing(_deferred_filter=(False, (), kwargs), _conditions=found)
         clone = super().filter(**kwargs)
         fast_plans.mark_validated(proof)
@@ -106,7 +110,7 @@ class FastQuerySet(models.QuerySet[M]):
         if self._waits() and self._names is None and not expressions and all(type(name) is str for name in fields):
             assert self._conditions is not None
             proof = (self.model, self._conditions.shape, fields)
-        if not fast_plans.is_validated(proof) or not copies_as_django(type(self)):
+        if not fast_plans.is_validated(proof) or not reads_as_django(type(self)):
             clone = super()._values(*fields, **expressions)  # type: ignore[misc]
             if proof is not None:
                 fast_plans.mark_validated(proof)
@@ -174,15 +178,10 @@ class FastQuerySet(models.QuerySet[M]):
     # --- what is answered -------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        if self._result_cache is not None:
-            return super().count()
-        database = self.db
-        read = self._cached_read("count", database)
-        if read is not None:
-            found = self._answer(read, self._kind(database, "count"), self._learn_count, self._load_count)
-            if found is not None:
-                return found
-        return super(FastQuerySet, self._at(database)).count()
+        return self._figure("count", lambda queryset: super().count())
+
+    def exists(self) -> bool:
+        return self._figure("exists", lambda queryset: super().exists())
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         asked = aggregates_asked(args, kwargs) if self._waits() else None
@@ -207,14 +206,25 @@ class FastQuerySet(models.QuerySet[M]):
         return ask() if found is None else found
 
     def _fetch_all(self) -> None:
-        maker = MAKERS.get(self._iterable_class)
-        if self._result_cache is None and maker is not None and self._waits():
+        if self._result_cache is None and self._waits() and self._iterable_class in ITERABLES:
             database = self.db
             read = self._cached_read("fetch", database)
             if read is not None:
                 kind = self._kind(database, "fetch", self._iterable_class)
-                self._result_cache = self._answer(read, kind, partial(self._learn_values, maker), self._load_values)
+                self._result_cache = self._answer(read, kind, self._learn_rows, self._load_rows)
         super()._fetch_all()
+
+    def _figure(self, op: str, ask: Callable[[Self], T]) -> T:
+        """Return what count() or exists() return, which `ask` would."""
+        if self._result_cache is not None:
+            return ask(self)
+        database = self.db
+        read = self._cached_read(op, database)
+        found: T | None = None
+        if read is not None:
+            load = partial(self._load_figure, ask)
+            found = self._answer(read, self._kind(database, op), self._learn_figure, load)
+        return ask(self._at(database)) if found is None else found
 
     def _at(self, database: str) -> Self:
         """Return this queryset on one database: a router may name another one each time that it is asked."""
@@ -262,7 +272,7 @@ class FastQuerySet(models.QuerySet[M]):
 
     # --- what is learned ---------------------------------------------------------------------------------------------
 
-    def _learn_count(self, database: str) -> LearnedPlan:
+    def _learn_figure(self, database: str) -> LearnedPlan:
         """Count by the plan of the rows: building an aggregation takes as long as the rest.
 
         It depends on what the rows depend on. With other tables than the model's own that may be too much.
@@ -272,9 +282,9 @@ class FastQuerySet(models.QuerySet[M]):
             return not_eligible()
         return FastPlan(plan, lambda database, rows: rows[0][0]), parameters
 
-    def _load_count(self, database: str) -> list[Row]:
+    def _load_figure(self, ask: Callable[[Self], Any], database: str) -> list[Row]:
         with bypassed():
-            return [(super(FastQuerySet, self._at(database)).count(),)]
+            return [(ask(self._at(database)),)]
 
     def _load_aggregate(self, args: Any, kwargs: Any, database: str) -> Sequence[Row]:
         rows: list[Row] = []
@@ -283,17 +293,8 @@ class FastQuerySet(models.QuerySet[M]):
         super(FastQuerySet, queryset).aggregate(*args, **kwargs)
         return rows
 
-    def _learn_values(self, maker: Callable[[list[str]], Make], database: str) -> LearnedPlan:
-        query = self.query
-        plan, parameters, compiler = planned(query, database)
-        if plan is None or plan.converted is None:
-            return not_eligible()
-        names = [*query.extra_select, *query.values_select, *query.annotation_select]
-        if set(names) != set(getattr(query, "selected", None) or names):
-            return not_eligible()
-        names = list(getattr(query, "selected", None) or names)
-        make, converters = maker(names), compiler.converters_of(plan)
-        return FastPlan(plan, lambda database, rows: make(converted(rows, converters, database))), parameters
+    def _learn_rows(self, database: str) -> LearnedPlan:
+        return learn_rows(self.query, self._iterable_class, database)
 
-    def _load_values(self, database: str) -> Sequence[Row]:
+    def _load_rows(self, database: str) -> Sequence[Row]:
         return self.query.get_compiler(using=database).load_rows()

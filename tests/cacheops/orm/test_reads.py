@@ -1,6 +1,7 @@
 """Every shape of query: the first time from the database, then from the cache, the same to the last type."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.cacheops.orm.conftest import DATABASES
 from tests.testapp import world
 from tests.testapp.cached import from_database, statements
 from tests.testapp.compare import plain
+from tests.testapp.managers import fastpath_app
 from tests.testapp.models import Author, Book, Shelf, Tag
 from tests.testapp.queries import ON_POSTGRES, READS, reads_for
 from tests.testapp.world import NOON
@@ -37,11 +39,11 @@ class Seen:
     after: Any = None
 
 
-@pytest.fixture(scope="module")
-def seen(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[tuple[str, str], Seen]]:
+@pytest.fixture(scope="module", params=[nullcontext, fastpath_app])
+def seen(request: Any, django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[tuple[str, str], Seen]]:
     """Run every read three times in both databases, the third time after everything has changed."""
     found = {}
-    with django_db_blocker.unblock(), override_settings(CACHEOPS_PREFIX="t-reads"):
+    with request.param(), django_db_blocker.unblock(), override_settings(CACHEOPS_PREFIX=f"t-{request.param.__name__}"):
         for alias in DATABASES:
             world.empty(alias)
             world.fill(alias)
