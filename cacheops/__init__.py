@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cacheops.fragments import CacheopsLibrary, invalidate_fragment
     from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, no_invalidation
     from cacheops.orm.samples import RowsOf, TimeBucket
+    from cacheops.panel.explain import explain
     from cacheops.profiles import stale_ok
     from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
     from cacheops.reading.options import bypassed, is_bypassed
@@ -31,6 +32,7 @@ __all__ = [
     "cached_as",
     "cached_view",
     "cached_view_as",
+    "explain",
     "invalidate_all",
     "invalidate_fragment",
     "invalidate_model",
@@ -47,6 +49,7 @@ _NAMES = {
     "fragments": ("CacheopsLibrary", "invalidate_fragment"),
     "invalidation": ("invalidate_all", "invalidate_model", "invalidate_obj", "no_invalidation"),
     "orm.samples": ("RowsOf", "TimeBucket"),
+    "panel.explain": ("explain",),
     "profiles": ("stale_ok",),
     "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
     "reading.options": ("bypassed", "is_bypassed"),

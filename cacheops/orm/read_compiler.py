@@ -110,25 +110,32 @@ class CachingCompiler(SQLCompiler):
 
     def cache_request(self, result_type: str = MULTI) -> tuple[Request, Plan] | None:
         """Return the request to the cache and the plan of this query; None where it goes to the database."""
+        found = self.planned(result_type)
+        return None if isinstance(found, Bypass) else found
+
+    def planned(self, result_type: str = MULTI) -> tuple[Request, Plan] | Bypass:
+        """Return the request to the cache and the plan of this query, or why it goes to the database."""
         query, connection = self.query, self.connection.cacheops
         model = query.model
         if model is None:
-            return None
+            return Bypass.QUERY
         op = operation_of(self, result_type)
         profile = decide(model, op, connection, options_of(query))
         if isinstance(profile, Bypass):
-            return None
+            return profile
         try:
             fingerprint = Fingerprint(query)
         except NoFingerprint:
-            return None
+            return Bypass.QUERY
         plan = plan_for(self, fingerprint)
-        if plan.template is None or connection.has_written(plan.template.table_names):
-            return None
+        if plan.template is None:
+            return Bypass.QUERY
+        if connection.has_written(plan.template.table_names):
+            return Bypass.WRITTEN
         label = label_of(model, op)
         request = request_for(plan, fingerprint.parameters, connection.alias, connection.name, profile, label)
         if request is None:
-            return None
+            return Bypass.VALUE
         if connection.recorded_plans is not None:
             connection.recorded_plans.append(RecordedPlan(plan, fingerprint.parameters, self))
         return request, plan

@@ -32,6 +32,11 @@ class Bypass(StrEnum):
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
     SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
+    QUERY = (
+        "What this query depends on can't be known: raw SQL, a lock, a random order, the present moment and the like "
+        "(docs/caveats.md)."
+    )
+    VALUE = "A parameter has no exact encoding, so no entry has it."
     PAUSED = "An administrator has paused the caching of this model."
     CIRCUIT = "This process's circuit of the region is open: reads go to the database until it is tried again."
 

@@ -29,6 +29,7 @@ PUBLIC = {
         "cached_as",
         "cached_view",
         "cached_view_as",
+        "explain",
         "invalidate_all",
         "invalidate_fragment",
         "invalidate_model",
@@ -65,7 +66,7 @@ PUBLIC = {
     ],
     "cacheops.patterns.write_behind": ["state"],
     "cacheops.sessions": ["SessionStore", "end_sessions_of"],
-    "cacheops.testing": ["assert_hits", "assert_misses", "begin_empty"],
+    "cacheops.testing": ["CacheAssertions", "assert_hits", "assert_misses", "begin_empty"],
     "cacheops.warming": [
         "Corrections",
         "Outcome",
