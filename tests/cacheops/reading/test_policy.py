@@ -22,6 +22,8 @@ class State:
     is_cached: bool = True
     snapshot: bool = False
     written: frozenset[str] = frozenset()
+    known_session: bool = True
+    own_session: bool = False
 
     def check_query(self) -> None:
         """A query is allowed."""
@@ -31,6 +33,12 @@ class State:
 
     def has_written(self, tables: Iterable[str]) -> bool:
         return not self.written.isdisjoint(tables)
+
+    def has_known_session(self) -> bool:
+        return self.known_session
+
+    def has_own_session(self) -> bool:
+        return self.own_session
 
 
 IDLE = State()
@@ -78,7 +86,12 @@ def test_a_querys_options_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [(State(is_cached=False), Bypass.ENGINE), (State(snapshot=True), Bypass.SNAPSHOT)]
+    ("state", "reason"),
+    [
+        (State(is_cached=False), Bypass.ENGINE),
+        (State(snapshot=True), Bypass.SNAPSHOT),
+        (State(known_session=False), Bypass.SESSION),
+    ],
 )
 def test_the_connection_decides(state: State, reason: Bypass) -> None:
     assert decide(Book, "get", state) is reason
@@ -90,6 +103,7 @@ def test_an_entry_of_code_needs_no_operation_of_its_models(settings: Any) -> Non
     tables = ("testapp_book",)
     assert decide_entry([Source(Book, IDLE, tables)], 1.0) is None
     assert decide_entry([Source(Book, State(written=frozenset(tables)), tables)], 1.0) is Bypass.WRITTEN
+    assert decide_entry([Source(Book, State(own_session=True), tables)], 1.0) is Bypass.SESSION
     assert decide_entry([Source(Book, IDLE, tables)], 0.0) is Bypass.NO_TIMEOUT
     settings.CACHEOPS = {"testapp.book": None}
     assert decide_entry([Source(Book, IDLE, tables)], 1.0) is Bypass.NO_PROFILE
