@@ -10,6 +10,7 @@ class CacheopsConfig(AppConfig):
         from cacheops import checks  # noqa: F401 - registers them
         from cacheops.instrumentation.tracing import tracing
         from cacheops.monitoring import collectors, recorder
+        from cacheops.orm import optimistic_save  # noqa: F401 - it hears of saves, the first one included
 
         recorder.install()
         tracing.install()

@@ -107,6 +107,8 @@ class WriteThroughCache(Generic[M]):
                 instance.save(using=self.using, update_fields=data.keys())
         return True
 
+    update_device_data = update  # the specification's name
+
     def written(self, pks: Iterable[int]) -> None:
         """Write these rows through once the open transaction is committed; at once where none is open."""
         fresh = [pk for pk in pks if pk is not None]
