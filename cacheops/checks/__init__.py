@@ -119,7 +119,7 @@ def _defaults() -> Iterator[CheckMessage]:
 @register(Tags.caches, TAG)
 def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
-    return found(_regions, _local_region, _by_region, _durations, _replicas)
+    return found(_regions, _regions_of_databases, _local_region, _by_region, _durations, _replicas)
 
 
 def _regions() -> Iterator[CheckMessage]:
@@ -136,6 +136,16 @@ def _regions() -> Iterator[CheckMessage]:
         except InvalidOption as error:
             if not any(setting.problem() for setting in SETTINGS):  # it reads some, which check_settings has found
                 yield message("E006", str(error), "docs/reference/caches.md has what an alias needs.")
+
+
+def _regions_of_databases() -> Iterator[CheckMessage]:
+    for database in cached_databases():
+        if not conf.regions_of(database):
+            yield message(
+                "E024",
+                f"The database {database!r} has an engine that is cached, and CACHEOPS_REGIONS no region for it.",
+                f"Add {database!r}: (…), or use Django's own engine for it.",
+            )
 
 
 def _local_region() -> Iterator[CheckMessage]:

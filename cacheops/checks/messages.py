@@ -32,6 +32,7 @@ CHECKS = {
     "E021": "A dictionary by region names what is no region.",
     "E022": "A mark would end before the servers have had the time to confirm it.",
     "E023": "PyPI's django-cacheops is installed beside this engine: both are the package `cacheops`.",
+    "E024": "A database that is cached is in no region of `CACHEOPS_REGIONS`.",
     "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
     "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
     "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",

@@ -1,6 +1,6 @@
 """The only reader of Django's settings: one declaration a setting, from which its check and its reference come."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Self, overload
@@ -113,11 +113,11 @@ class Conf(Component):
         kinds.PREFIX,
         "The beginning of every key. A function is called at each read and write: several tenants in one process.",
     )
-    regions = Setting(
+    _regions = Setting(
         "CACHEOPS_REGIONS",
         ("default",),
         kinds.REGIONS,
-        "The CACHES aliases in which entries live; each is one region.",
+        "The CACHES aliases in which entries live; each is one region. By database: the regions that cache it.",
     )
     _local_region = Setting(
         "CACHEOPS_LOCAL_REGION",
@@ -269,6 +269,32 @@ class Conf(Component):
     def metrics_prefix(self) -> str:
         """The beginning of the keys of metrics, which are of all tenants: CACHEOPS_PREFIX, or "co" for a callable."""
         return self._prefix if isinstance(self._prefix, str) else "co"
+
+    @cached_property
+    def regions(self) -> tuple[str, ...]:
+        """All regions, whichever database they cache."""
+        given = self._regions
+        if not isinstance(given, Mapping):
+            return given
+        return tuple(dict.fromkeys(name for names in given.values() for name in names))
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases for which the regions are named one by one."""
+        return tuple(self._regions) if isinstance(self._regions, Mapping) else ()
+
+    def regions_of(self, database: str) -> tuple[str, ...]:
+        """Return the regions that cache a database: those in which a write of it is marked."""
+        given = self._regions
+        return given.get(database, ()) if isinstance(given, Mapping) else given
+
+    @cached_property
+    def local_databases(self) -> Container[str] | None:
+        """The databases that this process's region caches; None for all."""
+        given = self._regions
+        if not isinstance(given, Mapping):
+            return None
+        return frozenset(database for database, names in given.items() if self.local_region in names)
 
     @cached_property
     def local_region(self) -> str:

@@ -116,6 +116,14 @@ def _regions(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _regions_by_database(value: Any) -> tuple[str, ...] | Mapping[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        return _regions(value)
+    if not value or not all(isinstance(database, str) and database for database in value):
+        raise ValueError
+    return {database: _regions(own) for database, own in value.items()}
+
+
 def _networks(value: Any) -> tuple[str, ...]:
     found = _texts(value)
     for network in found:
@@ -163,7 +171,11 @@ PREFIX: Kind[str | Callable[[], str]] = Kind(
 )
 TOKEN = Kind("E017", "text without white space", _token)
 REGION: Kind[str] = Kind("E007", "the name of a region as text", _if(lambda value: isinstance(value, str)))
-REGIONS = Kind("E018", "a list or tuple of one or more CACHES aliases, each once", _regions)
+REGIONS: Kind[tuple[str, ...] | Mapping[str, tuple[str, ...]]] = Kind(
+    "E018",
+    "a list or tuple of one or more CACHES aliases, each once, or a dictionary of such by database",
+    _regions_by_database,
+)
 NETWORKS = Kind("E019", "a list or tuple of networks such as '10.0.0.0/8'", _networks)
 PROFILES = by_name("profiles by model, each a dictionary or None", lambda one: one is None or isinstance(one, Mapping))
 OPTIONS = by_name("a profile's options", lambda one: True)

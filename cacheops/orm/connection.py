@@ -185,6 +185,7 @@ class UncachedConnection:
     """A connection of Django's own engine: nothing read by it is cached, nothing written by it invalidates."""
 
     is_cached = False
+    alias = ""
 
     def check_query(self) -> None:
         """Django checks its own queries."""

@@ -79,8 +79,8 @@ def update_as_expected(compiler: Any) -> bool:
     instance, table = connection.transaction.saved_instance(), compiler.table
     if instance is None or not connection.commits_each():
         return False
-    if any(region.breaker.failures for region in regions):  # a queue in the database would need a transaction
-        return False
+    if any(region.breaker.failures for region in regions.of(compiler.using)):
+        return False  # a queue in the database would need a transaction
     if (
         not is_tracked(table)
         or is_invalidation_disabled()

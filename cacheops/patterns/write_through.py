@@ -138,7 +138,7 @@ class WriteThroughCache(Generic[M]):
 
     def _refresh(self, pks: Sequence[int]) -> int:
         requests = [self._request(pk) for pk in pks]
-        leased = in_all(regions, lambda region: send_leases(region, requests))
+        leased = in_all(regions.of(self.using), lambda region: send_leases(region, requests))
         started = time.perf_counter()
         rows = self._rows(pks)
         seconds = (time.perf_counter() - started) / len(pks)

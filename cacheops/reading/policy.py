@@ -29,6 +29,7 @@ class Bypass(StrEnum):
     OPERATION = "The model's profile does not cache this operation."
     NO_TIMEOUT = "The timeout is 0: nothing would be kept."
     ENGINE = "The database has Django's own engine, which does not call the cache."
+    REGION = "This process's region does not cache the database (CACHEOPS_REGIONS)."
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
     SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
@@ -43,6 +44,10 @@ class Bypass(StrEnum):
 
 class ConnectionState(Protocol):
     """What a decision needs to know of a database connection: `connection.cacheops`."""
+
+    @property
+    def alias(self) -> str:
+        """The alias of the database."""
 
     @property
     def is_cached(self) -> bool:
@@ -128,6 +133,8 @@ def _connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
     connection.check_query()
+    if conf.local_databases is not None and connection.alias not in conf.local_databases:
+        return Bypass.REGION
     if connection.has_snapshot():
         return Bypass.SNAPSHOT
     return None if connection.has_known_session() else Bypass.SESSION

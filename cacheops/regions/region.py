@@ -125,6 +125,10 @@ class RegionHandler(Component):
     def __iter__(self) -> Iterator[Region]:
         return (self[name] for name in conf.regions)
 
+    def of(self, database: str) -> list[Region]:
+        """Return the regions that cache a database."""
+        return [self[name] for name in conf.regions_of(database)]
+
     def invalidate(self, act: Callable[[Region], int]) -> int:
         """Have `act` invalidate in every region; return the largest number that it returns.
 

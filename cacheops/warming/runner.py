@@ -6,6 +6,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, Protocol
 
+from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
 from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.history import Checkpoint, Outcome, WarmingRun, forget_checkpoint, record_run, save_checkpoint
@@ -98,6 +99,8 @@ class Runner:
         return self.run
 
     def _warm(self, warmer: Warmer) -> None:
+        if not self._regions_of(warmer):
+            return
         checkpoint, scope = self.checkpoint, self.scope
         scope.start(warmer, checkpoint)
         if checkpoint.hot is not None:
@@ -119,7 +122,15 @@ class Runner:
         model = warmer.model
         replica = None if model is None else replica_of(model)
         source = Source("default" if model is None else cached_alias(model), replica)
-        return RegionFanout(self.checkpoint.regions, source, dry_run=self.dry_run)
+        return RegionFanout(self._regions_of(warmer), source, dry_run=self.dry_run)
+
+    def _regions_of(self, warmer: Warmer) -> list[str]:
+        """Return the regions that cache what a warmer warms."""
+        regions = self.checkpoint.regions
+        if warmer.model is None:
+            return list(regions)
+        cached = conf.regions_of(cached_alias(warmer.model))
+        return [name for name in regions if name in cached]
 
     def _save_now_and_then(self) -> None:
         if not self.dry_run and time.monotonic() - self._saved_at >= SAVE_SECONDS:

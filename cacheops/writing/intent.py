@@ -1,4 +1,4 @@
-"""A write's marks: placed in every region before the commit, taken off after it.
+"""A write's marks: placed in every region that caches its database before the commit, taken off after it.
 
 The rules are those of docs/design/invalidation.md. A region that cannot be told is told later, from a queue in the
 database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
@@ -30,7 +30,7 @@ CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the s
 
 
 class WriteIntent:
-    """The marks of one transaction in all regions."""
+    """The marks of one transaction, in all regions that cache its database."""
 
     def __init__(self, database: str, changes: Changes) -> None:
         self.database = database
@@ -54,7 +54,8 @@ class WriteIntent:
 
     def place_nowait(self) -> Callable[[], list[Region]]:
         """Send marks to all regions; the call returned awaits the replies, and returns the regions that failed."""
-        hear = self._mark_round({region: self._first_tables(region) for region in regions})
+        sent = regions.of(self.database)
+        hear = self._mark_round({region: self._first_tables(region) for region in sent})
 
         def missed() -> list[Region]:
             reached = hear()
@@ -63,7 +64,7 @@ class WriteIntent:
             if again:
                 told = self._mark_round(again)()
                 reached = {region: each for region, each in reached.items() if region not in again or region in told}
-            return [region for region in regions if region not in reached]
+            return [region for region in sent if region not in reached]
 
         return missed
 
@@ -203,7 +204,7 @@ def known_columns(database: str, table: str) -> frozenset[str]:
     """
     keys = table_keys(database, table)
     columns: frozenset[str] = frozenset()
-    for region in regions:
+    for region in regions.of(database):
         schemes = region.known_schemes(keys)
         if schemes is None:
             try:

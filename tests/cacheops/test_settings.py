@@ -44,8 +44,11 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
     ),
     "CACHEOPS_REGIONS": (
         "E018",
-        (None, "default", (), [""], [1], {"default"}, ("default", "default")),
-        (["default"], ("default", "us-east-1")),
+        (
+            *(None, "default", (), [""], [1], {"default"}, ("default", "default")),
+            *({}, {"default": ()}, {"": ("default",)}, {1: ("default",)}, {"default": "default"}, {"default": None}),
+        ),
+        (["default"], ("default", "us-east-1"), {"default": ["us-east-1"]}, {"a": ("x", "y"), "b": ("x",)}),
     ),
     "CACHEOPS_LOCAL_REGION": ("E007", (None, 1, ["default"]), ("", "us-east-1")),
     "CACHEOPS_WAIT_REPLICAS": (
@@ -167,6 +170,9 @@ def test_a_value_is_read_once_until_a_setting_changes(settings: Any) -> None:
         ({"CACHEOPS_REGIONS": ("mars",)}, "E005", "mars"),
         ({"CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}}, "E006", "default"),
         ({"CACHEOPS_REGIONS": ("us-west-2",), "CACHEOPS_LOCAL_REGION": "us-east-1"}, "E007", "us-east-1"),
+        ({"CACHEOPS_REGIONS": {"default": ("mars",), "other": ("mars",)}}, "E005", "mars"),
+        ({"CACHEOPS_REGIONS": {"defualt": ("us-east-1",), "other": ("us-east-1",)}}, "E024", "default"),
+        ({"CACHEOPS_REGIONS": {"default": ("us-west-2",)}, "CACHEOPS_LOCAL_REGION": "us-east-1"}, "E007", "us-east-1"),
         ({"CACHEOPS_WAIT_REPLICAS": {"us-east1": 1}}, "E021", "CACHEOPS_WAIT_REPLICAS"),
         ({"CACHEOPS_CLOUDWATCH_CLUSTERS": {"mars": "rover"}}, "E021", "CACHEOPS_CLOUDWATCH_CLUSTERS"),
         ({"CACHEOPS_WAIT_SECONDS": 2, "CACHEOPS_MARK_SECONDS": 2}, "E022", "CACHEOPS_WAIT_SECONDS"),

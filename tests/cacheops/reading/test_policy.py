@@ -19,6 +19,7 @@ from tests.testapp.models import Book
 class State:
     """A connection's part in a decision."""
 
+    alias: str = "default"
     is_cached: bool = True
     snapshot: bool = False
     written: frozenset[str] = frozenset()

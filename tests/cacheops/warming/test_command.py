@@ -215,3 +215,11 @@ def test_where_nothing_is_sampled_nothing_is_told(settings):
     Book.objects.get(pk=1)
     hotkeys.send(regions.local)
     assert not hotkeys.top(regions.local, 0)
+
+
+def test_only_regions_that_cache_the_database_are_warmed(settings: Any) -> None:
+    settings.CACHEOPS_REGIONS = {"default": ("us-east-1",), "other": ALL}
+    warmed = as_data("testapp.book", "--all", "--region", "all")["outcomes"]
+    assert warmed["us-east-1"]["warmed"] > 0
+    assert [warmed[name]["warmed"] + warmed[name]["failed"] for name in ALL[1:]] == [0, 0]
+    assert warm("testapp.book", "--all", "--region", "us-west-2").startswith("us-west-2: 0 warmed")
