@@ -217,7 +217,7 @@ class RegionLock(Lock):
 class ServerPool:
     """The connections of this process to one server, now."""
 
-    server: str  # host:port
+    server: str  # host:port, or the path of a Unix socket
     limit: int  # most connections that the pool opens
     idle: int
     in_use: int
@@ -227,7 +227,8 @@ def pool_stats(client: redis.Redis) -> ServerPool:
     """Return the statistics of a client's pool, from what the driver offers publicly."""
     pool = client.connection_pool
     counts = {attributes[DB_CLIENT_CONNECTION_STATE]: count for count, attributes in pool.get_connection_count()}
-    server = f"{pool.connection_kwargs['host']}:{pool.connection_kwargs['port']}"
+    where = pool.connection_kwargs
+    server = where["path"] if "path" in where else f"{where['host']}:{where['port']}"
     return ServerPool(
         server, pool.max_connections, counts[ConnectionState.IDLE.value], counts[ConnectionState.USED.value]
     )
@@ -245,10 +246,14 @@ def connection_settings(options: ServerOptions) -> dict[str, Any]:
         "protocol": 2,  # what cacheops/redis/connection.py reads
         "retry": Retry(NoBackoff(), 0),  # RetryPolicy tries again, on the whole command
     }
+    if options.urls[0].startswith("unix:"):
+        del settings["socket_keepalive"]  # of TCP
     if options.username:
         settings["username"] = options.username
     if options.password:
         settings["password"] = options.password
     if options.ca_certs and options.urls[0].startswith("rediss://"):
         settings["ssl_ca_certs"] = options.ca_certs
+    if options.client_cert and options.urls[0].startswith("rediss://"):
+        settings["ssl_certfile"], settings["ssl_keyfile"] = options.client_cert, options.client_key
     return settings

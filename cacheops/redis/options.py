@@ -35,6 +35,8 @@ class ServerOptions:
     retry_backoff_cap: float = 0.5
     retry_budget: float = 5.0  # no new try after this: a frozen server costs one time-out, not one a try
     ca_certs: str = ""  # file with the authorities to trust, for rediss:// addresses
+    client_cert: str = ""  # file with this client's own certificate, where the servers ask for one
+    client_key: str = field(default="", repr=False)  # file with its key
     address_map: tuple[tuple[str, str], ...] = ()  # announced "host:port" -> the one to use
 
     def __post_init__(self) -> None:
@@ -44,6 +46,8 @@ class ServerOptions:
             raise InvalidOption(f"READ_FROM is {self.read_from!r}: use 'primary' or 'readers'.")
         if self.address_map and self.cluster is False:
             raise InvalidOption("ADDRESS_MAP is for clusters only: give a pair's reachable addresses in LOCATION.")
+        if bool(self.client_cert) != bool(self.client_key):
+            raise InvalidOption("CLIENT_CERT and CLIENT_KEY belong together: name both files, or none.")
         for name in ("max_connections", "socket_timeout", "socket_connect_timeout"):
             if getattr(self, name) <= 0:
                 raise InvalidOption(f"{name.upper()} is {getattr(self, name)}: it must be above 0.")

@@ -1,20 +1,25 @@
 """A server that is started from an older snapshot serves nothing of before, whatever is kept on it."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.core.cache import caches
+from django.core.cache import CacheHandler, caches
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
 from cacheops.conf import conf
 from cacheops.databases import table_keys
+from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.patterns.aside import CacheAsideManager
 from cacheops.patterns.write_through import WriteThroughCache
+from cacheops.redis.identity import begin
 from cacheops.regions import regions
 from cacheops.stores.base import LeaseRequest, MarkedTable, Refusal
 from cacheops.testing import assert_hits, assert_misses
@@ -23,6 +28,8 @@ from tests.recovery.conftest import REGION, Server, recoveries
 from tests.testapp.models import Author, Shelf
 from tests.waiting import until
 from users.models import User
+from xyzsite.localregions import ports
+from xyzsite.localregions.programs import find_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -236,3 +243,62 @@ def test_begin_region_says_so_where_the_servers_do_not_answer(region: Server) ->
     with pytest.raises(CommandError, match="us-west-2: The region's servers do not answer"):
         call_command("begin_region")
     region.start()
+
+
+def test_a_region_is_reached_by_a_unix_socket(
+    new_server: Callable[..., Server], tmp_path: Path, settings: Any, author: Author
+) -> None:
+    socket = tmp_path / "redis.sock"
+    assert begin(new_server("--unixsocket", socket).operator)
+    settings.CACHES = {
+        "default": {"BACKEND": "cacheops.backends.RegionCache", "LOCATION": f"unix://{socket}?db=0", "KEY_PREFIX": "u"}
+    }
+    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("default",), "default"
+    settings.CACHEOPS_WAIT_REPLICAS = {}
+    named(author.pk)
+    with assert_hits(1):
+        named(author.pk)
+    renamed(author)()
+    caches["default"].set("key", "value")
+    assert caches["default"].get("key") == "value"
+    assert [figure.server for figure in caches["default"].pool_figures()] == [str(socket)]
+    settings.CACHEOPS_REGIONS = ()
+
+
+def authority_and_pair(folder: Path) -> tuple[Path, Path, Path]:
+    """Return files of an authority, of a certificate that it has signed, and of this one's key."""
+    names = [folder / name for name in ("ca.crt", "ca.key", "pair.crt", "pair.key", "pair.csr")]
+    authority, authority_key, pair, key, request = map(str, names)
+    options = ["-newkey", "rsa:2048", "-nodes", "-subj"]
+    for command in (
+        ["req", "-x509", *options, "/CN=authority", "-keyout", authority_key, "-out", authority],
+        ["req", "-new", *options, "/CN=localhost", "-keyout", key, "-out", request],
+        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial", "-out", pair],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
+    return names[0], names[2], names[3]
+
+
+@pytest.mark.debian
+def test_a_region_is_reached_by_tls_with_a_client_certificate(
+    new_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    if not find_redis().tls or not shutil.which("openssl"):
+        pytest.skip("this Redis server has no TLS, or there is no openssl")
+    authority, pair, key = authority_and_pair(tmp_path)
+    port = ports.choose(["tls"], {})["tls"]
+    files = ["--tls-cert-file", pair, "--tls-key-file", key, "--tls-ca-cert-file", authority]
+    assert begin(new_server("--tls-port", port, *files, "--tls-auth-clients", "yes").operator)
+
+    def cache(**own: str) -> Any:
+        options = {"CA_CERTS": str(authority), "IGNORE_EXCEPTIONS": False, "RETRIES": 0, **own}
+        location = f"rediss://localhost:{port}/0"
+        return CacheHandler(
+            {"default": {"BACKEND": "cacheops.backends.RegionCache", "LOCATION": location, "OPTIONS": options}}
+        )["default"]
+
+    known = cache(CLIENT_CERT=str(pair), CLIENT_KEY=str(key))
+    known.set("key", "value")
+    assert known.get("key") == "value"
+    with pytest.raises(StoreUnavailable):
+        cache().get("key")

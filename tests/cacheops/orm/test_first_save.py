@@ -1,4 +1,4 @@
-"""The first statement of a process is a save: Django loads the compilers for it, when pre_save has been sent already."""
+"""The first statement of a process is a save: pre_save is sent before Django loads the compilers for it."""
 
 import os
 import subprocess

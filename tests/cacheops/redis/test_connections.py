@@ -242,6 +242,7 @@ def use(cache) -> None:
         ({"SOCKET_TIMEOUT": -1}, "SOCKET_TIMEOUT is -1"),
         ({"RETRIES": -1}, "RETRIES is -1"),
         ({"ADDRESS_MAP": {"a:1": "b:2"}}, "ADDRESS_MAP is for clusters only"),
+        ({"CLIENT_CERT": "/etc/shop.crt"}, "CLIENT_CERT and CLIENT_KEY belong together"),
         ({"SOCKET_TIMEOUTS": 5}, "SOCKET_TIMEOUTS, which RegionCache does not know"),
         ({"CONNECTION_POOL_KWARGS": {}}, "CONNECTION_POOL_KWARGS, which RegionCache does not know"),
     ],
