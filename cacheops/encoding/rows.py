@@ -51,6 +51,10 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     types: str
     raw_rows: msgspec.Raw
 
+    def fits(self, columns: int | None) -> bool:
+        """Return whether the rows, if there are any, have so many columns. None: any will do."""
+        return columns is None or not self.types or len(self.types) == columns
+
     def rows(self) -> list[Row]:
         """Decode the rows. Raise CorruptEntry when they are not what their types promise."""
         try:

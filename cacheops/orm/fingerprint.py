@@ -8,9 +8,11 @@ equal parameters too, they are the same query. No SQL is compiled for it.
 import datetime as dt
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import FieldError
 from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.expressions import BaseExpression, Col, F, RawSQL, Value
 from django.db.models.lookups import IntegerFieldOverflow, Lookup
@@ -170,8 +172,15 @@ class Fingerprint:
         return (name_of(type(node)), self._state(node))
 
     def _state(self, node: Any, skip: frozenset[str] = frozenset()) -> Shape:
-        """Return what an expression holds, but for what it has computed from the rest."""
+        """Return what an expression holds, but for what it has computed from the rest.
+
+        The field of its output counts, given or computed: it decides the SQL of a cast. Compiling computes it, so it is
+        computed here: the same expression is to have one shape, before and after.
+        """
         computed = computed_names(type(node))
+        if isinstance(node, BaseExpression) and "output_field" not in vars(node):
+            with suppress(FieldError, AttributeError):  # there is none; or it is not resolved
+                _ = node.output_field  # which keeps itself
         return tuple(
             [
                 (name, self._plain(value))

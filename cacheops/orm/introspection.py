@@ -55,4 +55,4 @@ def computed_names(kind: type) -> frozenset[str]:
         for name, value in vars(base).items()
         if isinstance(value, django_cached_property | cached_property)
     )
-    return (names | {"_constructor_args"}) - {"output_field"}
+    return (names | {"_constructor_args", "_output_field_resolved_to_none"}) - {"output_field"}

@@ -53,6 +53,11 @@ class Plan:
     zoned: bool = False  # its SQL depends on the active time zone
     converted: tuple[int, ...] | None = None  # places of the columns with converters; None: Django finds them
 
+    @property
+    def columns(self) -> int | None:
+        """How many columns its rows have; None where an expression stands for many."""
+        return None if self.converted is None else self.col_count
+
     def digest(self, parameters: list[Any], salt: bytes) -> str | None:
         """Return the digest of a query of this shape; None where a parameter has no exact encoding."""
         start = self._start(salt) if self.zoned else self.name + salt

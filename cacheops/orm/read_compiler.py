@@ -154,7 +154,8 @@ def request_for(
         TableTags(TableKeys.of(prefix, name, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     ]
-    return Request(digest, tuple(tables), profile, label, (alias,))
+    is_figure = label.endswith((":count", ":exists"))  # known by the plan of the rows (orm/fastpath)
+    return Request(digest, tuple(tables), profile, label, (alias,), columns=1 if is_figure else plan.columns)
 
 
 def operation_of(compiler: Any, result_type: str) -> str:

@@ -51,15 +51,13 @@ class Session:
     def transaction_ended(self) -> None:
         """Take note that the end of a transaction, or of a savepoint, may have taken back what was set in it."""
         if self._in_transaction:
-            self._values = None
+            self._values, self._in_transaction = None, self.connection.in_transaction()
 
     def is_known(self) -> bool:
         """Bring `key` up to date; return False where it can't be known, so that nothing is to be cached."""
         wrapper = self.connection.wrapper
         if self.is_private or wrapper.connection is None:
             return not self.is_private
-        if self._in_transaction and not self.connection.in_transaction():
-            self._values, self._in_transaction = None, False
         reported = self.connection.reported_settings()
         if reported is None or (self._values is not None and reported == self._reported):
             return True  # of a connection that was lost, as it last was

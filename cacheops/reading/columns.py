@@ -33,6 +33,7 @@ class EntryColumns:
     profile: Profile
     label: str
     databases: tuple[str, ...]
+    columns: int | None = None  # that each row must have
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -59,7 +60,7 @@ class EntryColumns:
         for digest, tag in zip(self.digests, self.tags, strict=True):
             scheme = next(one for one in self.schemes if tag.startswith((f"{one}=", f"{one}#")))
             tables = (TableTags(self.keys, (tag,), (scheme,)),)
-            yield Request(digest, tables, self.profile, self.label, self.databases)
+            yield Request(digest, tables, self.profile, self.label, self.databases, columns=self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _take(region: Region, columns: EntryColumns) -> ColumnLease | None:
     if there:
         keys = columns.entry_keys()
         for at, payload in zip(there, region.store.read([keys[at] for at in there]), strict=True):
-            entry = entry_under(keys[at], payload, versions[at] or b"")
+            entry = entry_under(keys[at], payload, versions[at] or b"", columns.columns)
             if entry is not None:
                 entries[at] = entry
     return ColumnLease(region, columns, versions, entries)

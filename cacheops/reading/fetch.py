@@ -86,7 +86,7 @@ def _without_lease(region: Region, request: Request, refusal: Refusal) -> Sequen
 def _outdated(region: Region, request: Request) -> Sequence[Row] | None:
     """Return the rows of an entry that is outdated, but not for longer than the profile accepts."""
     with region.guard(urgent=True):
-        rows = outdated_rows(region, request.entry, request.tables, request.profile.stale)
+        rows = outdated_rows(region, request, request.profile.stale)
     if rows is not None:
         request_stats.count(hits=1)
         counters.read(request.label, stale=1)

@@ -85,6 +85,9 @@ def take_lease(
     """
     with region.guard(urgent=True):
         versions = (sent or send_lease(region, request, lock=lock)).result()
+        if versions is Refusal.FOREIGN:
+            counters.read(request.label, corrupt=1)
+            versions = send_lease(region, request, lock=lock).result()
         if versions is Refusal.FULL:
             region.note_full(request.tables)
             request = request.coarse()
@@ -179,7 +182,8 @@ def _leases(region: Region, is_locked: bool, requests: Sequence[Request], found:
         else:
             for table in request.tables:
                 region.add_schemes(table.keys, table.schemes)
-            leases.append((Lease(region, request, versions, is_locked), entry_under(request.entry, payload, versions)))
+            entry = entry_under(request.entry, payload, versions, request.columns)
+            leases.append((Lease(region, request, versions, is_locked), entry))
     if is_locked and refused:
         _release(region, refused)
     return leases

@@ -59,18 +59,23 @@ def valid_entry(request: Request, key: str, values: Sequence[bytes | None]) -> E
         current = b"".join(values[1:])  # type: ignore[arg-type]
     except TypeError:  # a tag is absent
         return None
-    return entry if entry.versions == current else None
+    if entry.versions != current:
+        return None
+    if not entry.fits(request.columns):  # it would fail where results are built of it
+        counters.read(request.label, corrupt=1)
+        return None
+    return entry
 
 
-def entry_under(key: str, payload: bytes | None, versions: bytes) -> Entry | None:
-    """Return the entry that a key's bytes hold, if it was stored under these versions."""
+def entry_under(key: str, payload: bytes | None, versions: bytes, columns: int | None = None) -> Entry | None:
+    """Return the entry that a key's bytes hold, if it was stored under these versions, with so many columns."""
     if payload is None:
         return None
     try:
         entry = codec.decode(payload, key)
     except CorruptEntry:
         return None
-    return entry if entry.versions == versions else None
+    return entry if entry.versions == versions and entry.fits(columns) else None
 
 
 def due_early(entry: Entry) -> bool:

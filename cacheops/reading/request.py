@@ -29,6 +29,7 @@ class Request(NamedTuple):
     label: str  # model and operation, for the counters
     databases: tuple[str, ...] = ()  # whose rows the result is made of: their queues count
     life: Callable[[Sequence[Row]], float] | None = None  # seconds that a result is kept; None: the profile's timeout
+    columns: int | None = None  # that each row must have; None: any
 
     @property
     def keys(self) -> TableKeys:

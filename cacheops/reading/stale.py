@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import CorruptEntry
+from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.stores.base import TableTags
 
@@ -27,14 +28,14 @@ def track_outdated(region: Region, tables: Sequence[TableTags], seconds: float) 
             region.tracking[table.keys.base] = (max(tracked, seconds), now + TRACK_EVERY)
 
 
-def outdated_rows(region: Region, entry: str, tables: Sequence[TableTags], seconds: float) -> Sequence[Row] | None:
-    """Return an entry's rows if it was valid until `seconds` ago or less, else None."""
-    payload = region.store.read([entry])[0]
+def outdated_rows(region: Region, request: Request, seconds: float) -> Sequence[Row] | None:
+    """Return the rows of a request's entry if it was valid until `seconds` ago or less, else None."""
+    payload = region.store.read([request.entry])[0]
     if payload is None:
         return None
     try:
-        found = codec.decode(payload, entry)
-        age = region.store.outdated_for(tables, found.versions)
-        return found.rows() if age is not None and age <= seconds else None
+        found = codec.decode(payload, request.entry)
+        age = region.store.outdated_for(request.tables, found.versions)
+        return found.rows() if age is not None and age <= seconds and found.fits(request.columns) else None
     except CorruptEntry:
         return None

@@ -23,6 +23,7 @@ class Refusal(Enum):
 
     PENDING = "pending"  # a writer is about to change what the query reads: load from the database, fill nothing
     BUSY = "busy"  # another reader is loading the same entry: wait for it
+    FOREIGN = "foreign"  # a key held what the protocol does not write, and was deleted: ask again
     FULL = "full"  # the table has no room for another scheme: depend on the whole table
 
 

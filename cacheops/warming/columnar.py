@@ -26,4 +26,6 @@ def columns_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, 
         return None
     if digests is None or request is None:
         return None
-    return EntryColumns(request.keys, (single.scheme,), digests, tags, profile, label, request.databases)
+    return EntryColumns(
+        request.keys, (single.scheme,), digests, tags, profile, label, request.databases, request.columns
+    )

@@ -36,7 +36,7 @@ if ARGV[2] == '1' then
     if deadline and tonumber(deadline) > now then standing = standing + 1 end
 end
 if standing < expected then
-    local generation = redis.call('GET', KEYS[2])
+    local generation = read_tag(KEYS[2])
     if is_clean(generation) then redis.call('DEL', KEYS[2]) end
 end
 redis.call('HDEL', KEYS[1], 'w:' .. ARGV[1], 'x:' .. ARGV[1])

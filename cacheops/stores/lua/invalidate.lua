@@ -6,7 +6,7 @@
 
 local found = 0
 for at = 1, #KEYS do
-    if is_clean(redis.call('GET', KEYS[at])) then
+    if is_clean(read_tag(KEYS[at])) then
         redis.call('DEL', KEYS[at])
         found = found + 1
     end

@@ -6,6 +6,7 @@
 -- ARGV[5..] the schemes
 --
 -- Returns the versions joined to one string; "pending" where a writer is about to change what the query reads;
+-- "foreign" where a tag, or the registry, held what this protocol does not write, and was deleted: ask again;
 -- "busy" where another reader is loading it; "full" where the table has no room for another scheme.
 
 local locks = tonumber(ARGV[4]) > 0
@@ -13,12 +14,14 @@ local last = locks and #KEYS - 1 or #KEYS
 
 local tags = {}
 for at = 2, last do
-    local value = redis.call('GET', KEYS[at])
+    local value = read_tag(KEYS[at])
     if is_pending(value) then return 'pending' end
     -- The marks of a dead writer are as good as absent.
     tags[at] = is_clean(value) and value or nil
     if closed and not tags[at] then return 'pending' end  -- R12
 end
+
+if foreign > 0 then return 'foreign' end
 
 for at = 5, #ARGV do
     local verdict = add_scheme(ARGV[at])
@@ -27,7 +30,12 @@ end
 
 if locks and not redis.call('SET', KEYS[#KEYS], ARGV[3], 'NX', 'PX', ARGV[4]) then
     -- The lock may be this loader's: the call is sent again where its answer was lost.
-    if redis.call('GET', KEYS[#KEYS]) ~= ARGV[3] then return 'busy' end
+    local holder = redis.pcall('GET', KEYS[#KEYS])
+    if type(holder) == 'table' then
+        redis.call('DEL', KEYS[#KEYS])
+        return 'foreign'
+    end
+    if holder ~= ARGV[3] then return 'busy' end
 end
 
 if registry_is_new then tags[2] = nil end

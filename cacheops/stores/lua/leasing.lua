@@ -15,7 +15,7 @@ local function is_pending(value)
 end
 
 local MAX_SCHEMES = 64  -- each write computes a tag for every scheme; the scheme of the whole table, "", always has room
-local registered = redis.call('HGETALL', KEYS[1])
+local registered = read_registry(KEYS[1])
 local schemes, count, writers, closed = {}, 0, false, false
 for at = 1, #registered, 2 do
     local field = registered[at]

@@ -17,7 +17,7 @@
 
 local mine = ARGV[1] .. string.format('%016d', now + tonumber(ARGV[2]))
 
-local registered = redis.call('HGETALL', KEYS[1])
+local registered = read_registry(KEYS[1])
 local schemes, remember, replaced = {}, nil, {}
 local closes = ARGV[3] == '1'
 for at = 1, #registered, 2 do
@@ -35,7 +35,7 @@ redis.call('HSET', KEYS[1], 'table', '1', (closes and 'x:' or 'w:') .. ARGV[1], 
 if #registered == 0 then
     -- R6: the registry was lost. This writer cannot know which tags to mark, so no entry may live on. A generation that
     -- another writer has marked stays pending.
-    local generation = redis.call('GET', KEYS[2])
+    local generation = read_tag(KEYS[2])
     if is_clean(generation) then redis.call('DEL', KEYS[2]) end
 end
 

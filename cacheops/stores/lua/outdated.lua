@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local age = 0
 for at = 2, #KEYS do
-    if redis.call('GET', KEYS[at]) ~= ARGV[at - 1] then
+    if redis.pcall('GET', KEYS[at]) ~= ARGV[at - 1] then
         local since = redis.call('ZSCORE', KEYS[1], ARGV[at - 1])
         if not since then return -1 end
         age = math.max(age, now - tonumber(since))
