@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.clients import until
 from tests.faults.write_behind.platform import PlatformProcesses, platform_on
+from tests.waiting import until
 from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.programs import find_postgres
