@@ -3,7 +3,7 @@
 from django.core.exceptions import ImproperlyConfigured
 
 from xyzsite.settings.base import *  # noqa: F403
-from xyzsite.settings.base import XYZ_REGION, env
+from xyzsite.settings.base import ALLOWED_HOSTS, SECRET_KEY, XYZ_REGION, env
 from xyzsite.settings.regions import variable
 
 # Without DATABASE_URL this would be SQLite; without the region's cache, each process would keep one of its own.
@@ -13,6 +13,16 @@ if missing:
     raise ImproperlyConfigured(
         f"Production settings need {', '.join(missing)} in the environment; .env.example says what each one is."
     )
+
+# Who knows the key signs sessions of anybody; with any host, a link in a mail leads where its sender likes.
+KNOWN_KEYS = ("only-for-", "django-insecure-", "change")  # how those begin that stand in a repository
+MIN_KEY_LETTERS, MIN_KEY_KINDS = 50, 5  # as `check --deploy` asks (security.W009)
+if len(SECRET_KEY) < MIN_KEY_LETTERS or len(set(SECRET_KEY)) < MIN_KEY_KINDS or SECRET_KEY.startswith(KNOWN_KEYS):
+    raise ImproperlyConfigured(
+        f"SECRET_KEY is short or known: use {MIN_KEY_LETTERS} random characters or more, as of `openssl rand -hex 32`."
+    )
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts under which the site is served: * allows any.")
 
 DEBUG = False
 
