@@ -166,7 +166,7 @@ class WriteIntent:
             region.outbox.recheck()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
             self._count(table, change)
-            cache_invalidated.send(
+            cache_invalidated.send_robust(  # the write is committed; Django logs the error
                 None, table=table, rows=None if change.whole else len(change.rows), source=change.source
             )
 

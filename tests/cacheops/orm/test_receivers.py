@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from tests.testapp.models import Book
+from cacheops.signals import cache_invalidated
+from tests.testapp.models import Book, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -49,3 +50,23 @@ def test_a_stream_takes_its_arguments_by_name(library: str) -> None:
         assert list(cursor.stream(query="SELECT 1")) == [(1,)]
         with cursor.copy(statement="COPY (SELECT 2) TO STDOUT") as copy:
             assert [tuple(row) for row in copy.rows()] == [("2",)]
+
+
+def test_a_receiver_that_raises_does_not_make_a_committed_write_fail(
+    library: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks: list[str] = []
+
+    def fail(sender: Any, **arguments: Any) -> None:
+        raise ValueError("of a receiver")
+
+    cache_invalidated.connect(fail)
+    try:
+        with transaction.atomic(using=library):
+            Tag.objects.using(library).create(name="kept")
+            transaction.on_commit(lambda: hooks.append("ran"), using=library)
+    finally:
+        cache_invalidated.disconnect(fail)
+    assert Tag.objects.using(library).filter(name="kept").exists()
+    assert hooks == ["ran"]
+    assert "of a receiver" in caplog.text
