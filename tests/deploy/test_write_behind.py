@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from cacheops.exceptions import BufferFull, NotReplicated
-from cacheops.patterns.write_behind.buffer import Buffer
+from cacheops.patterns.write_behind.buffer import Buffer, buffer_of
 from cacheops.redis import servers
 from cacheops.redis.options import ServerOptions
+from cacheops.stores.redis import RedisStore
 from tests.deploy.conftest import PASSWORDS, Node
 from tests.waiting import until
 
@@ -17,7 +18,8 @@ from tests.waiting import until
 def buffer(start: Callable[..., Node], pair: Node) -> Buffer:
     start("pair", "--replicaof", "127.0.0.1", str(pair.port))
     url = f"redis://app:{PASSWORDS['APP_PASSWORD']}@127.0.0.1:{pair.port}/0"
-    return Buffer("t:{write-behind.test}:", servers(ServerOptions(urls=(url,))), 1, 1.0)
+    store = RedisStore("test", servers(ServerOptions(urls=(url,))), wait_replicas=1)
+    return buffer_of(store, "t:{write-behind.test}:", 1.0)
 
 
 def test_the_application_may_do_all_that_the_buffer_does(buffer: Buffer) -> None:

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
-from tests import clients
 from tests.cacheops.patterns.write_behind.conftest import Note, Sink
+from tests.waiting import LIMIT
 from xyzsite.localregions.manager import CHECKOUT
 
 Cache = WriteBehindCache[Note, int]
@@ -71,7 +71,7 @@ def test_a_worker_ends_when_asked(number: int) -> None:
         assert worker.stdout.readline() == "Bringing readings to the database.\n"
         worker.send_signal(number)
         assert worker.stdout.read() == "Stopped.\n"
-    assert worker.wait(clients.LIMIT) == 0
+    assert worker.wait(LIMIT) == 0
 
 
 def test_without_servers_there_is_nothing_to_do() -> None:
@@ -79,7 +79,7 @@ def test_without_servers_there_is_nothing_to_do() -> None:
     assert worker.stdout is not None
     with worker.stdout:
         assert "There is nothing to do: the region's cache is in this process's memory" in worker.stdout.read()
-    assert worker.wait(clients.LIMIT) == 0
+    assert worker.wait(LIMIT) == 0
 
 
 def start_worker(**changes: str) -> "subprocess.Popen[str]":
