@@ -116,7 +116,7 @@ def test_a_primary_that_the_layout_lacks_is_found(broken, make):
     for node in replicas:
         broken.pause(node)
     until(lambda: sizes_of_shards(broken) == [1, 1], "the cluster leaves the replicas out")
-    cache = make("us-east-1", IGNORE_EXCEPTIONS=False)
+    cache = make("us-east-1", **PATIENT)  # a primary that was away takes no commands for its first second or two
     cache.set("key", 1)
     engine, key = ThreadTransport(cache.client.servers), cache.make_key("key")
     assert engine.run(("GET", key), key) == b"1"
