@@ -25,6 +25,15 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: Any) -> Iterator
         yield
 
 
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Have SIGINT interrupt: a suite that a shell has put into the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 @pytest.mark.parametrize("region", ["us-west-2"], indirect=True)
 def test_ctrl_c_ends_it_with_an_account_and_no_reading_is_left_waiting(
     region: str, settings: Any, live_server: LiveServer
