@@ -10,13 +10,14 @@ from django.db import ProgrammingError, connections, models, transaction
 from cacheops.orm.catalogue import Columns, catalogue, columns_of, exact_columns
 from cacheops.orm.raw_sql import classify_sql
 from tests.races.actors import Actor
+from tests.servers import on_servers
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, Country, EveryField, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-only_postgres = pytest.mark.parametrize("database", ["default"])
+only_postgres = pytest.mark.parametrize("database", on_servers("default"))
 
 Read = Callable[[], Any]
 

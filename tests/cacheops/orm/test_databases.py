@@ -76,6 +76,7 @@ def names_of_authors() -> list[str]:
     return [author.name for author in CachedQuerySet(Author).order_by("name")]
 
 
+@pytest.mark.servers
 class TestPostgreSQL:
     def test_a_copy_of_a_database_has_entries_of_its_own(self, first):
         make(SECOND, template=FIRST)

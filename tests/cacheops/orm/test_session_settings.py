@@ -12,13 +12,14 @@ from django.db.models.functions import Cast
 from cacheops import cached_as
 from cacheops.orm.raw_sql import classify_sql
 from tests.races.actors import Actor
+from tests.servers import on_servers
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, EveryField
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-only_postgres = pytest.mark.parametrize("database", ["default"])
+only_postgres = pytest.mark.parametrize("database", on_servers("default"))
 only_sqlite = pytest.mark.parametrize("database", ["other"])
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
