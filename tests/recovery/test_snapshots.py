@@ -270,10 +270,14 @@ def authority_and_pair(folder: Path) -> tuple[Path, Path, Path]:
     names = [folder / name for name in ("ca.crt", "ca.key", "pair.crt", "pair.key", "pair.csr")]
     authority, authority_key, pair, key, request = map(str, names)
     options = ["-newkey", "rsa:2048", "-nodes", "-subj"]
+    signs = ["-addext", "keyUsage=critical,keyCertSign"]  # Python 3.13 wants it said, and who has signed
+    extensions = folder / "extensions"
+    extensions.write_text("subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\n")
+    signed = ["-CA", authority, "-CAkey", authority_key, "-CAcreateserial", "-extfile", str(extensions)]
     for command in (
-        ["req", "-x509", *options, "/CN=authority", "-keyout", authority_key, "-out", authority],
+        ["req", "-x509", *options, "/CN=authority", *signs, "-keyout", authority_key, "-out", authority],
         ["req", "-new", *options, "/CN=localhost", "-keyout", key, "-out", request],
-        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial", "-out", pair],
+        ["x509", "-req", "-in", request, *signed, "-out", pair],
     ):
         subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
     return names[0], names[2], names[3]
