@@ -1,14 +1,13 @@
 """A cluster's servers."""
 
-import threading
-import time
+from functools import partial
 from typing import Any
 
 import redis
 from redis.exceptions import AskError
 
-from cacheops.exceptions import StoreUnavailable
 from cacheops.redis.clients import RegionCluster
+from cacheops.redis.first_use import FirstUse
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.topology import Servers
 
@@ -22,35 +21,16 @@ class ClusterServers(Servers):
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
-        self._client: RegionCluster | None = None
-        self._connecting = threading.Lock()
-        self._failure: tuple[float, StoreUnavailable] | None = None  # when it was last tried in vain, and why
+        self._client = FirstUse(partial(RegionCluster, options))
 
     @property
     def is_known(self) -> bool:
-        return self._client is not None
+        return self._client.made is not None
 
     @property
     def client(self) -> RegionCluster:  # type: ignore[override]
-        """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where no node answers.
-
-        Threads that come while one asks share its answer.
-        """
-        if self._client is None:
-            came_at = time.monotonic()
-            with self._connecting:
-                if self._client is None:
-                    if self._failure is not None and self._failure[0] >= came_at:
-                        raise StoreUnavailable(*self._failure[1].args)
-                    self._client = self._connected()
-        return self._client
-
-    def _connected(self) -> RegionCluster:
-        try:
-            return RegionCluster(self.options)
-        except StoreUnavailable as error:
-            self._failure = (time.monotonic(), error)
-            raise
+        """The cluster's client; its layout is asked for on first use. Raise StoreUnavailable where no node answers."""
+        return self._client.get()
 
     def node_of(self, key: str | bytes) -> redis.Redis:
         return self.client.get_redis_connection(self.client.get_node_from_key(key))
@@ -81,9 +61,9 @@ class ClusterServers(Servers):
         return [self.client.get_redis_connection(node) for node in self.client.get_primaries()]
 
     def refresh(self) -> None:
-        if self._client is not None:  # else it asks when it is used
-            self._client.refresh()
+        if self._client.made is not None:  # else it asks when it is used
+            self._client.made.refresh()
 
     def refresh_soon(self) -> None:
-        if self._client is not None:
-            self._client.refresh_soon()
+        if self._client.made is not None:
+            self._client.made.refresh_soon()

@@ -1,7 +1,5 @@
 """Servers of which the settings do not say whether they are a cluster: whoever uses them first asks."""
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +8,9 @@ import redis
 from redis.connection import ConnectionPool
 from redis.exceptions import AskError
 
-from cacheops.exceptions import StoreUnavailable
 from cacheops.redis.clients import RegionCluster, RegionRedis, connection_settings
 from cacheops.redis.errors import DRIVER_ERRORS, is_transient, translate
+from cacheops.redis.first_use import FirstUse
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.topology import Servers
 
@@ -23,35 +21,22 @@ class DiscoveredServers(Servers):
     def __init__(self, options: ServerOptions, make: Callable[[ServerOptions], Servers]) -> None:
         super().__init__(options)
         self._make = make
-        self._found: Servers | None = None
-        self._asking = threading.Lock()
-        self._failure: tuple[float, StoreUnavailable] | None = None  # when it was last asked in vain, and why
+        self._found = FirstUse(self._discovered)
 
     @property
     def found(self) -> Servers:
-        """The servers as what they are. Raise StoreError where none says it; threads share one answer."""
-        if self._found is None:
-            came_at = time.monotonic()
-            with self._asking:
-                if self._found is None:
-                    if self._failure is not None and self._failure[0] >= came_at:
-                        raise StoreUnavailable(*self._failure[1].args)
-                    self._found = self._discovered()
-                    self.options = self._found.options
-        return self._found
+        """The servers as what they are. Raise StoreError where none says it."""
+        return self._found.get()
 
     def _discovered(self) -> Servers:
-        try:
-            cluster = is_cluster(self.options)
-        except StoreUnavailable as error:
-            self._failure = (time.monotonic(), error)
-            raise
+        cluster = is_cluster(self.options)
         known = replace(self.options, cluster=cluster, address_map=self.options.address_map if cluster else ())
+        self.options = known
         return self._make(known)
 
     @property
     def is_known(self) -> bool:
-        return self._found is not None and self._found.is_known
+        return self._found.made is not None and self._found.made.is_known
 
     @property
     def client(self) -> RegionRedis | RegionCluster:  # type: ignore[override]
@@ -68,12 +53,12 @@ class DiscoveredServers(Servers):
         return self.found.primaries()
 
     def refresh(self) -> None:
-        if self._found is not None:  # else it asks when it is used
-            self._found.refresh()
+        if self._found.made is not None:  # else it asks when it is used
+            self._found.made.refresh()
 
     def refresh_soon(self) -> None:
-        if self._found is not None:
-            self._found.refresh_soon()
+        if self._found.made is not None:
+            self._found.made.refresh_soon()
 
     def node_of(self, key: str | bytes) -> redis.Redis:
         return self.found.node_of(key)
