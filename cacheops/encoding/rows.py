@@ -51,10 +51,6 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     types: str
     raw_rows: msgspec.Raw
 
-    def fits(self, columns: int | None) -> bool:
-        """Return whether the rows, if there are any, have so many columns. None: any will do."""
-        return columns is None or not self.types or len(self.types) == columns
-
     def rows(self) -> list[Row]:
         """Decode the rows. Raise CorruptEntry when they are not what their types promise."""
         try:
@@ -112,15 +108,21 @@ def sealed(
     return _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))) + body
 
 
-def decode(payload: bytes, key: str = "") -> Entry:
-    """Return the entry that `encode` wrote for a key. Raise CorruptEntry for anything else."""
+def decode(payload: bytes, key: str = "", columns: int | None = None) -> Entry:
+    """Return the entry that `encode` wrote for a key. Raise CorruptEntry for anything else.
+
+    `columns` is how many its rows must have, if there are any: others would fail where results are built. None: any.
+    """
     body = memoryview(payload)[_HEAD.size :]
     if payload[: _HEAD.size] != _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))):
         raise CorruptEntry("A cache entry has another format, is another key's, or its checksum is wrong.")
     try:
-        return _entry_decoder.decode(body)
+        entry = _entry_decoder.decode(body)
     except msgspec.DecodeError as error:
         raise CorruptEntry(f"A cache entry can't be decoded: {error}") from error
+    if columns is not None and entry.types and len(entry.types) != columns:
+        raise CorruptEntry(f"The rows of a cache entry have {len(entry.types)} columns, not {columns}.")
+    return entry
 
 
 # --- column types ---------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def valid_entry(request: Request, key: str, values: Sequence[bytes | None]) -> E
     if payload is None:
         return None
     try:
-        entry = codec.decode(payload, key)
+        entry = codec.decode(payload, key, request.columns)
     except CorruptEntry:
         counters.read(request.label, corrupt=1)
         return None
@@ -59,12 +59,7 @@ def valid_entry(request: Request, key: str, values: Sequence[bytes | None]) -> E
         current = b"".join(values[1:])  # type: ignore[arg-type]
     except TypeError:  # a tag is absent
         return None
-    if entry.versions != current:
-        return None
-    if not entry.fits(request.columns):  # it would fail where results are built of it
-        counters.read(request.label, corrupt=1)
-        return None
-    return entry
+    return entry if entry.versions == current else None
 
 
 def entry_under(key: str, payload: bytes | None, versions: bytes, columns: int | None = None) -> Entry | None:
@@ -72,10 +67,10 @@ def entry_under(key: str, payload: bytes | None, versions: bytes, columns: int |
     if payload is None:
         return None
     try:
-        entry = codec.decode(payload, key)
+        entry = codec.decode(payload, key, columns)
     except CorruptEntry:
         return None
-    return entry if entry.versions == versions and entry.fits(columns) else None
+    return entry if entry.versions == versions else None
 
 
 def due_early(entry: Entry) -> bool:

@@ -34,8 +34,8 @@ def outdated_rows(region: Region, request: Request, seconds: float) -> Sequence[
     if payload is None:
         return None
     try:
-        found = codec.decode(payload, request.entry)
+        found = codec.decode(payload, request.entry, request.columns)
         age = region.store.outdated_for(request.tables, found.versions)
-        return found.rows() if age is not None and age <= seconds and found.fits(request.columns) else None
+        return found.rows() if age is not None and age <= seconds else None
     except CorruptEntry:
         return None
