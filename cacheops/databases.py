@@ -71,14 +71,10 @@ def default_by_settings() -> str:
     return name_in_process(wrapper, str(wrapper.settings_dict.get("NAME") or ""))
 
 
-def is_in_memory(wrapper: Any) -> bool:
-    """Return whether a connection's database is one of SQLite in memory."""
-    return wrapper.vendor == "sqlite" and wrapper.is_in_memory_db()
-
-
 def name_in_process(wrapper: Any, name: str) -> str:
     """Return a database's name, with the process's number where it is in memory: a forked child has a copy."""
-    return f"{name}-{os.getpid()}" if is_in_memory(wrapper) else name
+    in_memory = wrapper.vendor == "sqlite" and wrapper.is_in_memory_db()
+    return f"{name}-{os.getpid()}" if in_memory else name
 
 
 def table_keys(alias: str, table: str) -> TableKeys:

@@ -41,11 +41,13 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         try:
             return super().process_view(request, view_func, view_args, view_kwargs)
         except (OperationalError, InterfaceError) as error:
-            return when_away(request, error)
+            if not is_away(error):
+                raise
+            return unavailable(request)
 
 
 class DatabaseAwayMiddleware:
-    """Answer 503 where a view needs the database and it is away; say in a header where the cache answered for it."""
+    """Answer 503 where a view needs the database and it is away."""
 
     def __init__(self, get_response: ResponseMaker) -> None:
         self.get_response = get_response
@@ -54,14 +56,7 @@ class DatabaseAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return when_away(request, error) if is_away(error) else None
-
-
-def when_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Return the answer to an error of the database. Raise it where it is another one than that it is away."""
-    if not is_away(error):
-        raise error
-    return unavailable(request)
+        return unavailable(request) if is_away(error) else None
 
 
 class PageFootMiddleware:

@@ -278,11 +278,6 @@ class Conf(Component):
             return given
         return tuple(dict.fromkeys(name for names in given.values() for name in names))
 
-    @property
-    def databases(self) -> tuple[str, ...]:
-        """The databases for which the regions are named one by one."""
-        return tuple(self._regions) if isinstance(self._regions, Mapping) else ()
-
     def regions_of(self, database: str) -> tuple[str, ...]:
         """Return the regions that cache a database: those in which a write of it is marked."""
         given = self._regions

@@ -42,7 +42,7 @@ class Session:
 
     def note_set(self, text: str, parameters: Any) -> None:
         """Take note of a statement that may have set something."""
-        given = [value for value in parameters or () if isinstance(value, str)] if parameters else []
+        given = [value for value in parameters or () if isinstance(value, str)]
         names = {name.lower() for part in (text, *given) for name in OWN_NAME.findall(part)}
         self._names = (*self._names, *sorted(names - set(self._names)))
         self._values = None

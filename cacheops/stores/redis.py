@@ -178,7 +178,7 @@ class RedisStore(Store):
 
     def confirmations(self) -> int:
         nodes = self.servers.primaries()
-        return min(self._transport.run_many([self._wait] * len(nodes), nodes))
+        return min(self._transport.run_many([self._wait] * len(nodes), nodes), default=0)
 
     # --- keys -------------------------------------------------------------------------------------------------------
 

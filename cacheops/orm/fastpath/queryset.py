@@ -215,7 +215,7 @@ class FastQuerySet(models.QuerySet[M]):
         super()._fetch_all()
 
     def _figure(self, op: str, ask: Callable[[Self], T]) -> T:
-        """Return what count() or exists() return, which `ask` would."""
+        """Return what count() or exists() return, as `ask` would; its super() is that of the queryset given to it."""
         if self._result_cache is not None:
             return ask(self)
         database = self.db
