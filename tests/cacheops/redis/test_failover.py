@@ -123,12 +123,24 @@ def test_a_primary_that_the_layout_lacks_is_found(broken, make):
     for node in replicas:
         broken.resume(node)
     broken.wait_linked()
+    until(lambda: not taken_for_dead(broken), "no server takes another one for dead")
 
     broken.failover("us-east-1")
 
     assert engine.run(("SET", key, 2), key) == b"OK"
     assert cache.get("key") == 2
     engine.close()
+
+
+def taken_for_dead(broken) -> set[str]:
+    """Return which servers of the cluster others take for dead: of a primary they think so for two node time-outs."""
+    found = set()
+    for row in broken.status():
+        if row["region"] == "us-east-1" and row["shard"]:
+            with clients.node(row) as node:
+                others = node.execute_command("CLUSTER NODES")
+                found |= {name for name, told in others.items() if {"fail", "fail?"} & set(told["flags"].split(","))}
+    return found
 
 
 def sizes_of_shards(broken) -> list[int]:
