@@ -20,6 +20,7 @@ from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.panel.switches import databases
 from cacheops.patterns.write_behind.cache import WriteBehindState, registered
 from cacheops.reading.options import bypassed
+from cacheops.regions import regions
 from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
@@ -139,15 +140,16 @@ def cards(until: float | None = None) -> list[Card]:
     known: dict[str, RegionState] = {
         name: looks["state", name] for name in names if isinstance(looks["state", name], RegionState)
     }
+    errors = {name: why(looks["state", name]) for name in names}
     return [
         Card(
             state=known.get(name) or away(name),
             fleet=fleet_of(name, known),
             chart=chart_of(looks["day", name], rate_chart),
-            queued=queued(name),
-            error=why(looks["state", name]),
+            queued=queued(name) if error else drained(name),
+            error=error,
         )
-        for name in names
+        for name, error in errors.items()
     ]
 
 
@@ -210,6 +212,15 @@ def queued(name: str) -> int:
         for database in databases():
             found += QueuedInvalidation.objects.using(database).filter(region=name)[:MAX_QUEUED].count()
     return found
+
+
+def drained(name: str) -> int:
+    """Tell a region that answers what it has missed, as nobody may read there; return how many still wait."""
+    waiting = queued(name)
+    if waiting:
+        regions.drain_queue(name, databases())
+        waiting = queued(name)
+    return waiting
 
 
 def total(values: Sequence[float]) -> float | None:

@@ -2,7 +2,8 @@
 
 A row is written in the transaction of the write itself, so it is there if, and only if, the write is (transactional
 outbox, https://microservices.io/patterns/data/transactional-outbox.html). Whoever reaches the region applies it before
-the region's entries are used again, and looks for rows about once a second.
+the region's entries are used again, and looks for rows about once a second. A region that nobody reads is told by
+whoever looks after all: `flush_writes` in any region, and the panel.
 """
 
 import logging
@@ -69,6 +70,12 @@ class Outbox:
                 return True
         return self._local.epoch != self._store.epoch
 
+    def waiting(self, databases: Sequence[str]) -> list[str]:
+        """Return those of these databases in which something waits for the region. Raise as a query does."""
+        if not self._store.remote:
+            return []
+        return [database for database in databases if self._rows_after(0, database, count=1)]
+
     def is_reconnected(self) -> bool:
         """Return whether this thread has connected since it last drained: another server may be the primary now."""
         return self._local.epoch != self._store.epoch
@@ -116,9 +123,9 @@ class Outbox:
         """Have every outbox drained before the next use of the region."""
         self._seen_at.clear()
 
-    def _rows_after(self, last: int, database: str) -> list[tuple[int, str]]:
-        """Return the next rows after the key `last`: key and table."""
-        sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {BATCH}'
+    def _rows_after(self, last: int, database: str, count: int = 0) -> list[tuple[int, str]]:
+        """Return the next rows after the key `last`, a batch or `count`: key and table."""
+        sql = f'SELECT id, "table" FROM {TABLE} WHERE region = %s AND id > %s ORDER BY id LIMIT {count or BATCH}'
         return [(row[0], row[1]) for row in query_uncounted(database, TABLE, sql, (self._region, last))]
 
     def _apply(self, database: str, rows: Sequence[tuple[int, str]]) -> None:

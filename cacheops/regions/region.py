@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
@@ -128,6 +129,18 @@ class RegionHandler(Component):
     def of(self, database: str) -> list[Region]:
         """Return the regions that cache a database."""
         return [self[name] for name in conf.regions_of(database)]
+
+    def drain_queue(self, name: str, databases: Sequence[str]) -> None:
+        """Apply what a region has missed of these databases, where it answers; nobody may read there.
+
+        Raise Django's errors where a database does not answer.
+        """
+        with suppress(StoreError):  # its guard has reported it, or its cluster was never reached: all goes on waiting
+            region = self[name]
+            waiting = region.outbox.waiting([each for each in databases if name in conf.regions_of(each)])
+            if waiting:
+                with region.guard():
+                    region.outbox.drain(waiting)
 
     def invalidate(self, act: Callable[[Region], int]) -> int:
         """Have `act` invalidate in every region; return the largest number that it returns.

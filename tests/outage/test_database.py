@@ -180,3 +180,16 @@ def serve_without(site: Site, value: float) -> None:
     found = json.loads(health.text)
     assert (health.status, found["status"], found["live"], found["ready"]) == (200, "degraded", True, True)
     assert site._ask("GET", "/healthz/live", {}).status == 200
+
+
+def test_what_regions_missed_is_brought_to_them_although_nobody_reads_there(
+    platform: PlatformProcesses, breakable_regions: LocalRegions, database: Database
+) -> None:
+    def waits() -> bool:
+        return connection.execute("SELECT 1 FROM cacheops_queuedinvalidation").fetchone() is not None
+
+    queue = 'INSERT INTO cacheops_queuedinvalidation (region, "table", created_at) VALUES (%s, %s, now())'
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        for region in ("us-west-2", "us-east-2"):
+            connection.execute(queue, [region, "devices_device"])
+        until(lambda: not waits(), "flush_writes has told the regions")

@@ -1,4 +1,4 @@
-"""manage.py flush_writes: a worker that brings buffered writes to the database."""
+"""manage.py flush_writes: a worker that brings buffered writes to the database, and what regions missed to them."""
 
 import signal
 import threading
@@ -10,19 +10,24 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
+from cacheops.conf import conf
 from cacheops.exceptions import StoreError
+from cacheops.invalidation import cached_databases
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.patterns.write_behind.cache import dead_letters, registered
 from cacheops.patterns.write_behind.worker import UNREACHABLE, Flusher
+from cacheops.regions import regions
 
 POLL_SECONDS = 0.5  # a write becomes due within tens of seconds; each look is one round trip
+QUEUE_SECONDS = 5.0  # between two looks for what a region missed that is back: nobody may read there
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database
 
 
 class Command(BaseCommand):
     help = (
         "Bring buffered writes to the database until stopped: in batches of CACHEOPS_FLUSH_BATCH, or what is "
-        "CACHEOPS_FLUSH_SECONDS old. Run as many as you like, in each region; end one with SIGTERM, or kill it."
+        "CACHEOPS_FLUSH_SECONDS old. Tell regions that answer again what they missed. Run as many as you like, in each "
+        "region; end one with SIGTERM, or kill it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -66,10 +71,14 @@ class Command(BaseCommand):
         flushers = [Flusher(cache) for cache in registered.values()]
         names = ", ".join(registered)
         self._log(f"Bringing {names} to the database.")
-        failures = 0
+        failures, next_look = 0, 0.0
         while not stopped.is_set():
             try:
                 reach_database()
+                if time.monotonic() >= next_look:
+                    for name in conf.regions:
+                        regions.drain_queue(name, cached_databases())
+                    next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])
             except (StoreError, *UNREACHABLE) as error:
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]

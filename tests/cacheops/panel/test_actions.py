@@ -14,7 +14,7 @@ from cacheops import RowsOf
 from cacheops.databases import table_keys
 from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.invalidation import invalidate_model
-from cacheops.models import Control
+from cacheops.models import Control, QueuedInvalidation
 from cacheops.panel.entry_page import look_up_row
 from cacheops.panel.switches import pause, pauses
 from cacheops.patterns import AsideEntry, CacheAsideManager
@@ -201,3 +201,16 @@ def test_the_log_names_who_and_what_on_the_home_page(world: World, staff: SignIn
     content = client.get(PANEL).content.decode()
     assert "Invalidate a model: locations.Location" in content
     assert "Invalidated locations.Location" in content
+
+
+def test_the_overview_tells_a_region_that_is_back_what_it_missed(world: World, root: Client) -> None:
+    store = regions["us-west-2"].store
+    table = [TableTags(table_keys("default", "devices_device"), ())]
+    leased = store.lease(table, "", 60.0, 0.0).result()
+    assert isinstance(leased, bytes)
+    assert store.outdated_for(table, leased) == 0
+    QueuedInvalidation.objects.create(region="us-west-2", table="devices_device")
+    cards = {card.name: card for card in root.get(PANEL).context["cards"]}
+    assert cards["us-west-2"].queued == 0
+    assert store.outdated_for(table, leased) != 0
+    assert not QueuedInvalidation.objects.exists()
