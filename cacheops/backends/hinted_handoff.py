@@ -53,7 +53,7 @@ class HintedHandoff:
             guard = self._guard = circuit.guard(f"Cache {self}", on_failure=self._failed)
         return guard
 
-    def _failed(self, error: StoreUnavailable, opened: bool) -> None:
+    def _failed(self, error: StoreUnavailable) -> None:
         """Record that no answer came; say so in the log, once a minute."""
         now = time.monotonic()
         with self._lock:

@@ -27,3 +27,9 @@ class MinuteLog:
             self._next[kind] = now + SECONDS
             count = self._counts.pop(kind)
         self._logger.warning(f"{message} (%d since the last line)", *arguments, count)
+
+    def end(self, kind: Hashable) -> int:
+        """Return how often it happened since the last line; what comes after this is logged at once."""
+        with self._lock:
+            self._next.pop(kind, None)
+            return self._counts.pop(kind, 0)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
@@ -11,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
-from cacheops.exceptions import InvalidOption, MarkNotReplicated, StoreError, StoreUnavailable
+from cacheops.exceptions import InvalidOption, MarkNotReplicated, ServerRefused, StoreError, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
@@ -22,6 +23,7 @@ logger = logging.getLogger("cacheops")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+WRITES = "writes"  # the kind of the log's lines about writes that a region was not told
 TRIES = 3  # of a read during which the connection was lost and made again
 
 
@@ -33,9 +35,10 @@ class Region:
         self.store = store
         self.breaker = breaker or CacheCircuitBreaker(conf.breaker_threshold, conf.breaker_recovery)
         self._guard, self._urgent_guard = (
-            self.breaker.guard(f"Region {name}", on_failure=self._failed, on_close=self._closed, urgent=urgent)
-            for urgent in (False, True)
+            self.breaker.guard(f"Region {name}", on_failure=self._failed, urgent=urgent) for urgent in (False, True)
         )
+        self.breaker.watchers[name] = self._changed  # also where the region's cache has found it out
+        self._away_since = 0.0  # monotonic
         self.schemes: dict[str, frozenset[str]] = {}  # by a table's keys; as last heard
         self.tracking: dict[str, tuple[float, float]] = {}  # what marks replace: for seconds, until when
         self.misses: dict[str, int] = {}  # by label: look-ups in a row that found nothing
@@ -90,14 +93,26 @@ class Region:
         """
         return self._urgent_guard if urgent else self._guard
 
-    def _closed(self) -> None:
-        region_state_changed.send(None, region=self.name, reachable=True)
+    def not_told(self, error: StoreError | None) -> None:
+        """Log that a write was not told to this region; None where it was not even asked. One line a minute counts."""
+        if isinstance(error, ServerRefused):
+            return  # the circuit logs those
+        reason = error or f"its circuit is open; the last error: {self.breaker.reason}"
+        self.breaker.log.warning(WRITES, "Region %s could not be told of a write: %s", self.name, reason)
 
-    def _failed(self, error: StoreUnavailable, opened: bool) -> None:
-        if opened:
+    def _changed(self, error: StoreUnavailable | None) -> None:
+        """Log and signal that this region's circuit has opened, or closed."""
+        if error is None:
+            seconds, left = time.monotonic() - self._away_since, self.breaker.log.end(WRITES)
+            more = f"; {left} more writes could not be told" if left else ""
+            logger.warning("Region %s answers again after %.0f s%s.", self.name, seconds, more)
+        else:
+            self._away_since = time.monotonic()
             state = "has too few replicas" if isinstance(error, MarkNotReplicated) else "does not answer"
             logger.warning("Region %s %s; reads go to the database: %s", self.name, state, error)
-            region_state_changed.send(None, region=self.name, reachable=False)
+        region_state_changed.send(None, region=self.name, reachable=error is None)
+
+    def _failed(self, error: StoreUnavailable) -> None:
         self.outbox.recheck()
 
 

@@ -59,6 +59,7 @@ class CacheCircuitBreaker:
         self.recovery_timeout = recovery_timeout
         self.pause = min(pause, recovery_timeout)
         self.log = MinuteLog(logger)  # of whoever asks this store
+        self.watchers: dict[str, Callable[[StoreUnavailable | None], None]] = {}  # told what opened it; None: closed
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
@@ -89,16 +90,15 @@ class CacheCircuitBreaker:
         self,
         name: str = "",
         *,
-        on_failure: "Callable[[StoreUnavailable, bool], None] | None" = None,
-        on_close: Callable[[], None] | None = None,
+        on_failure: "Callable[[StoreUnavailable], None] | None" = None,
         urgent: bool = False,
     ) -> "Guard":
         """Return the guard of requests to the store; the only way to ask this circuit and to report to it.
 
-        `on_failure` is called with the error and whether it opened the circuit, `on_close` when an answer closed it.
-        `urgent` does not wait for a pause to end, only for an open circuit: for invalidation.
+        `on_failure` is called with each error. `urgent` does not wait for a pause to end, only for an open circuit: for
+        invalidation.
         """
-        return Guard(self, name, on_failure, on_close, urgent)
+        return Guard(self, name, on_failure, urgent)
 
     def is_usable(self, *, urgent: bool = False) -> bool:
         """Return whether the store may be asked without this being a probe."""
@@ -143,6 +143,11 @@ class CacheCircuitBreaker:
             self._next_try = now + interval if interval > 0 or opened else None
             return was_closed and opened
 
+    def tell(self, error: StoreUnavailable | None) -> None:
+        """Tell the watchers what has opened this circuit; None when an answer has closed it."""
+        for watcher in list(self.watchers.values()):
+            watcher(error)
+
     def refused(self, name: str, error: ServerRefused) -> None:
         """Count a refusal, which is an answer: the circuit stays as it is. Log one line a kind and minute."""
         counters.event("refusals", **{error.kind: 1})
@@ -173,20 +178,18 @@ class Guard:
     store. A guard keeps no state: one serves all threads, and blocks may overlap, but not nest.
     """
 
-    __slots__ = ("_name", "_on_close", "_on_failure", "_urgent", "circuit")
+    __slots__ = ("_name", "_on_failure", "_urgent", "circuit")
 
     def __init__(
         self,
         circuit: CacheCircuitBreaker,
         name: str,
-        on_failure: Callable[[StoreUnavailable, bool], None] | None,
-        on_close: Callable[[], None] | None,
+        on_failure: Callable[[StoreUnavailable], None] | None,
         urgent: bool,
     ) -> None:
         self.circuit = circuit
         self._name = name
         self._on_failure = on_failure
-        self._on_close = on_close
         self._urgent = urgent
 
     def __enter__(self) -> None:
@@ -208,13 +211,14 @@ class Guard:
         if isinstance(error, ServerRefused):
             self.circuit.refused(self._name, error)
         if error is None or (isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)):
-            if self.circuit.succeeded() and self._on_close is not None:
-                self._on_close()
+            if self.circuit.succeeded():
+                self.circuit.tell(None)
         elif isinstance(error, StoreUnavailable) and not isinstance(error, CircuitOpen):
             self.circuit.reason = str(error)
-            opened = self.circuit.failed()
+            if self.circuit.failed():
+                self.circuit.tell(error)
             if self._on_failure is not None:
-                self._on_failure(error, opened)
+                self._on_failure(error)
         else:
             self.circuit.abandoned()
 

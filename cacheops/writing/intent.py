@@ -13,7 +13,7 @@ from functools import partial
 
 from cacheops.conf import conf
 from cacheops.databases import table_keys
-from cacheops.exceptions import InvalidationRefused, ServerRefused, StoreError
+from cacheops.exceptions import InvalidationRefused, ServerRefused, StoreError, StoreUnavailable
 from cacheops.instrumentation.counters import MARK, PENDING, counters
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, regions
@@ -40,6 +40,7 @@ class WriteIntent:
         self._needed: dict[tuple[str, frozenset[str]], MarkedTable] = {}  # by table and schemes: regions often agree
         self._began = time.perf_counter()
         self._marked: dict[str, dict[str, MarkedTable]] = {}  # region -> table -> all that is marked there
+        self._errors: dict[str, StoreError] = {}  # by region: why it could not be told
         self._missed: Sequence[Region] = ()  # whose invalidations are in the queue
 
     def mark(self) -> None:
@@ -140,10 +141,11 @@ class WriteIntent:
 
     def _failed(self, region: Region, error: StoreError) -> None:
         counters.delivered(region.name, errors=1)
-        if not isinstance(error, ServerRefused):  # its guard logs those
-            region.breaker.log.warning("writes", "Region %s could not be told of a write: %s", region.name, error)
+        self._errors[region.name] = error
 
     def _not_told(self, missed: Sequence[Region]) -> None:
+        for region in missed:
+            region.not_told(self._errors.get(region.name))
         names = ", ".join(region.name for region in missed)
         if conf.on_unreachable == "strict":
             self.cancel()
@@ -186,7 +188,9 @@ class WriteIntent:
 
     def _cleared(self, region: Region, late: int | StoreError) -> None:
         if isinstance(late, StoreError):
-            self._failed(region, late)
+            counters.delivered(region.name, errors=1)
+            if not isinstance(late, StoreUnavailable | ServerRefused):  # its circuit logs those
+                region.breaker.log.warning("clears", "Region %s kept a write's marks: %s", region.name, late)
             return
         if late:
             counters.delivered(region.name, late_marks=late)

@@ -179,17 +179,15 @@ class TestGuard:
 
     def test_answers_refusals_and_failures(self, breaker: CacheCircuitBreaker, clock: Clock) -> None:
         reports: list[Any] = []
-        guard = breaker.guard(
-            on_failure=lambda error, opened: reports.append((str(error), opened)),
-            on_close=lambda: reports.append("closed"),
-        )
+        guard = breaker.guard(on_failure=lambda error: reports.append(str(error)))
+        breaker.watchers["test"] = lambda error: reports.append(f"opened by {error}" if error else "closed")
         for error in [StoreUnavailable("a"), CommandRefused("no"), *map(StoreUnavailable, "bcd")]:
             with pytest.raises(type(error)), guard:
                 raise error
         clock.now = 10.0
         with guard:
             pass
-        assert reports == [("a", False), ("b", False), ("c", False), ("d", True), "closed"]
+        assert reports == ["a", "b", "c", "opened by d", "d", "closed"]
 
     def test_an_error_of_the_callers_leaves_the_probe_to_the_next(
         self, breaker: CacheCircuitBreaker, clock: Clock
