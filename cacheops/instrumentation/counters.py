@@ -5,7 +5,7 @@ flusher every few seconds), or when it has grown long. Sums are kept by series:
 
     r|MODEL:OPERATION   reads: hits, misses, …; durations of look-ups (l), loads (d) and fills (f)
     w|TABLE|SOURCE      invalidations: writes, tags, whole tables; how long they were pending (k)
-    t|REGION            deliveries to a region: marks (m), errors, queued, replayed, late marks
+    t|REGION            deliveries to a region: marks (m), errors, queued, replayed, late and lost marks
     e|NAME              events of other parts, such as warming runs
 
 A fork's child starts from nothing: what its parent has counted, its parent flushes.
@@ -220,6 +220,11 @@ class Counters(Component):
     def late_marks(self) -> int:
         """Marks that had run out before their writer cleared them."""
         return self.total("late_marks")
+
+    @property
+    def lost_marks(self) -> int:
+        """Marks that their region had lost before their time: full, frozen, begun anew."""
+        return self.total("lost_marks")
 
     @property
     def queued(self) -> int:

@@ -18,7 +18,13 @@ class MinuteLog:
         self._next: dict[Hashable, float] = {}  # monotonic
         self._counts: Counter[Hashable] = Counter()
 
+    def error(self, kind: Hashable, message: str, *arguments: object) -> None:
+        self._log(logging.ERROR, kind, message, arguments)
+
     def warning(self, kind: Hashable, message: str, *arguments: object) -> None:
+        self._log(logging.WARNING, kind, message, arguments)
+
+    def _log(self, level: int, kind: Hashable, message: str, arguments: tuple[object, ...]) -> None:
         now = time.monotonic()
         with self._lock:
             self._counts[kind] += 1
@@ -26,7 +32,7 @@ class MinuteLog:
                 return
             self._next[kind] = now + SECONDS
             count = self._counts.pop(kind)
-        self._logger.warning(f"{message} (%d since the last line)", *arguments, count)
+        self._logger.log(level, f"{message} (%d since the last line)", *arguments, count)
 
     def end(self, kind: Hashable) -> int:
         """Return how often it happened since the last line; what comes after this is logged at once."""

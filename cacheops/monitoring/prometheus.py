@@ -134,6 +134,7 @@ def write_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
             ("queued", "queued_invalidations", "Tables whose invalidation went into the queue"),
             ("replayed", "replayed_invalidations", "Tables invalidated from the queue"),
             ("late_marks", "late_marks", "Marks that ran out before their write was done"),
+            ("lost_marks", "lost_marks", "Marks that a region had lost before their write was done"),
         )
     }
     lag = HistogramMetricFamily(

@@ -72,6 +72,7 @@ def usage_values(usage: Usage) -> dict[str, Any]:
                 "queued": one.queued,
                 "replayed": one.replayed,
                 "late_marks": one.late_marks,
+                "lost_marks": one.lost_marks,
                 "lag": histogram_values(one.lag),
             }
             for region, one in usage.deliveries.items()

@@ -99,11 +99,13 @@ class DeliveryStats:
     queued: int = 0  # tables that went into the queue instead
     replayed: int = 0  # tables invalidated from the queue
     late_marks: int = 0  # marks that ran out before their write was done
+    lost_marks: int = 0  # marks that were gone before their time
     lag: Histogram = field(default_factory=Histogram)  # from sending marks to their acknowledgement
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> Self:
-        got = {name: counts.get(name, 0) for name in ("marks", "errors", "queued", "replayed", "late_marks")}
+        names = ("marks", "errors", "queued", "replayed", "late_marks", "lost_marks")
+        got = {name: counts.get(name, 0) for name in names}
         return cls(**got, lag=Histogram.unpacked(MARK, counts))
 
 

@@ -4,7 +4,6 @@ The rules are those of docs/design/invalidation.md. A region that cannot be told
 database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +22,8 @@ from cacheops.stores.circuit_breaker import CircuitOpen
 from cacheops.stores.reply import Reply
 from cacheops.writing.changes import Changes, TableChange
 
-logger = logging.getLogger("cacheops")
-
-
+LATE = "Marks in %s ran out before their write was done, after %.1f s: raise CACHEOPS_MARK_SECONDS."
+LOST = "Region %s lost marks before their write was done: it was full, frozen, or began anew."
 CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
 
 
@@ -177,7 +175,8 @@ class WriteIntent:
         for name, tables in self._marked.items():
             region = regions[name]
             send = partial(region.store.clear, list(tables.values()), self.writer)
-            region.guard(urgent=True).send_nowait(send, partial(self._cleared, region))
+            took = time.perf_counter() - self._began
+            region.guard(urgent=True).send_nowait(send, partial(self._cleared, region, took))
 
     def _count(self, table: str, change: TableChange) -> None:
         marked = [held[table] for held in self._marked.values() if table in held]
@@ -186,19 +185,20 @@ class WriteIntent:
         seconds = time.perf_counter() - self._began
         counters.timed(f"w|{table}|{change.source}", PENDING, seconds, writes=1, tags=tags, whole=whole)
 
-    def _cleared(self, region: Region, late: int | StoreError) -> None:
-        if isinstance(late, StoreError):
+    def _cleared(self, region: Region, took: float, gone: int | StoreError) -> None:
+        """Count marks that did not stand until their write was done, `took` seconds after they were sent."""
+        log = region.breaker.log
+        if isinstance(gone, StoreError):
             counters.delivered(region.name, errors=1)
-            if not isinstance(late, StoreUnavailable | ServerRefused):  # its circuit logs those
-                region.breaker.log.warning("clears", "Region %s kept a write's marks: %s", region.name, late)
-            return
-        if late:
-            counters.delivered(region.name, late_marks=late)
-            logger.error(
-                "%d marks in %s ran out before their write was done, or were lost: raise CACHEOPS_MARK_SECONDS.",
-                late,
-                region.name,
-            )
+            if not isinstance(gone, StoreUnavailable | ServerRefused):  # its circuit logs those
+                log.warning("clears", "Region %s kept a write's marks: %s", region.name, gone)
+        elif gone and region.name not in self._errors:  # else they may never have come, and are in the queue
+            if took >= conf.mark_seconds:
+                counters.delivered(region.name, late_marks=gone)
+                log.error("late", LATE, region.name, took)
+            else:
+                counters.delivered(region.name, lost_marks=gone)
+                log.warning("lost", LOST, region.name)
 
 
 def known_columns(database: str, table: str) -> frozenset[str]:

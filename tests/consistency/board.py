@@ -27,6 +27,7 @@ FIGURES = (
     "queued",
     "replayed",
     "late_marks",
+    "lost_marks",
     "refused_fills",
     "get",
     "unique",

@@ -10,7 +10,7 @@ from typing import Any
 
 import django
 
-COPIED = ("hits", "misses", "bypasses", "queued", "replayed", "late_marks", "refused_fills")
+COPIED = ("hits", "misses", "bypasses", "queued", "replayed", "late_marks", "lost_marks", "refused_fills")
 
 
 def flusher(board: Any, slot: int) -> Any:

@@ -9,6 +9,7 @@ from django.db.transaction import atomic
 
 from cacheops.conf import conf
 from cacheops.exceptions import CommandRefused, StoreError, StoreUnavailable
+from cacheops.instrumentation.counters import counters
 from cacheops.models import QueuedInvalidation
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import outbox, regions
@@ -159,6 +160,25 @@ class TestQueue:
             monkeypatch.setattr(store, "lock", lock)
             assert titles() == ["new"]
 
+    def test_marks_that_the_region_lost_are_not_late(self, caplog):
+        assert title() == "Title 0"
+        gate, store = Gate(), regions.local.store
+
+        def write():
+            at_commit(before=gate)
+            Book.objects.filter(pk=1).update(title="new")
+            return title()  # hears how the marks were cleared
+
+        writer = Actor(write)
+        gate.wait()
+        for keys in store.scan(conf.prefix):
+            store.delete(keys)
+        gate.open()
+        assert writer.result() == "new"
+        assert (counters.late_marks, counters.lost_marks > 0) == (0, True)
+        assert "lost marks" in caplog.text
+        assert "raise" not in caplog.text
+
     def test_a_connection_that_is_lost_with_each_read_is_of_no_use(self, monkeypatch):
         assert title() == "Title 0"
         store = regions.local.store
@@ -192,6 +212,16 @@ def test_a_condition_first_used_after_a_mark_ran_out(settings):
     gate.open()
     writer.result()
     assert found() == 1
+    assert (counters.late_marks > 0, counters.lost_marks) == (True, 0)
+
+
+def test_marks_that_were_refused_are_neither_late_nor_lost(monkeypatch):
+    """Part of them may have come all the same, so they are cleared."""
+    monkeypatch.setattr(regions.local.store, "mark", lambda *args: Failed(CommandRefused("out of memory")))
+    Book.objects.filter(pk=1).update(title="new")
+    assert title() == "new"
+    assert (counters.late_marks, counters.lost_marks, counters.total("errors")) == (0, 0, 1)
+    QueuedInvalidation.objects.all().delete()
 
 
 def test_a_probe_that_never_tells_is_followed_by_another():
