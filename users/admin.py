@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -54,7 +53,7 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[misc]
 class ApiTokenAdmin(PlatformAdmin):
     """Tokens. Adding one shows its secret, once; it cannot be read again."""
 
-    list_display = ["name", "user", "created_at", "expires_at", "last_used_at"]
+    list_display = ["name", "user", "is_valid", "created_at", "expires_at", "last_used_at"]
     list_select_related = ["user"]
     list_filter = ["created_at", "expires_at"]
     search_fields = ["name", "user__username", "user__email"]
@@ -62,6 +61,10 @@ class ApiTokenAdmin(PlatformAdmin):
     autocomplete_fields = ["user"]
     fields = ["user", "name", "expires_at", "created_at", "last_used_at"]
     actions = ["expire_now"]
+
+    @admin.display(boolean=True, description="valid")
+    def is_valid(self, token: ApiToken) -> bool:
+        return token.is_valid
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> list[str]:
         return ["created_at", "last_used_at", *(["user"] if obj else [])]
@@ -88,5 +91,5 @@ class ApiTokenAdmin(PlatformAdmin):
 
     @admin.action(description="Expire selected tokens now")
     def expire_now(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        count = queryset.active().update(expires_at=timezone.now())  # type: ignore[attr-defined]
+        count = queryset.active().expire()  # type: ignore[attr-defined]
         self.message_user(request, f"{count} expired; programs that use them are refused from now on.")

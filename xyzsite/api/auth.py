@@ -38,10 +38,10 @@ class BearerToken(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         found = token_of(token)
-        if found is None or found.has_expired or not found.user.is_active:
+        if found is None or not found.is_valid:
             raise ApiError(
                 401,
-                "This token is unknown or has expired: make a new one on your profile.",
+                "This token is unknown or has ended: make a new one on your profile.",
                 headers={"WWW-Authenticate": f'{BEARER_CHALLENGE}, error="invalid_token"'},
             )
         if note_use(found):

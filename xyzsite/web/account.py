@@ -8,7 +8,6 @@ from django.contrib.auth.views import LoginView
 from django.forms import BaseForm
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -46,7 +45,6 @@ def render_profile(request: PageRequest, forms: dict[str, BaseForm], **extra: An
         "forms": forms,
         "memberships": memberships,
         "tokens": request.user.api_tokens.all(),
-        "now": timezone.now(),
     }
     invalid = any(form.is_bound and not form.is_valid() for form in forms.values())
     return render(request, "profile.html", context | extra, status=422 if invalid else 200)
@@ -68,7 +66,7 @@ def save_password(request: PageRequest, forms: dict[str, BaseForm]) -> HttpRespo
     if not form.is_valid():
         return None
     update_session_auth_hash(request, form.save())
-    messages.success(request, "Your password is changed. Other browsers are signed out.")
+    messages.success(request, "Your password is changed. Other browsers are signed out, your API tokens have ended.")
     return redirect("profile")
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -58,9 +59,55 @@ def test_an_inactive_owner_is_refused(ada: User) -> None:
     _, secret = ApiToken.issue(ada, "phone")
     client = Client()
     client.force_login(ada)
-    User.objects.update(is_active=False)
+    QuerySet(User).update(is_active=False)  # as by SQL, past our models
     assert Caller(secret).get("/me").status_code == 401
     assert client.get("/api/me").status_code == 401
+
+
+@pytest.mark.parametrize("by", ["save", "update", "bulk_update", "admin"])
+def test_a_new_password_ends_tokens(ada: User, admin_client: Client, by: str) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    assert Caller(secret).get("/me").status_code == 200
+    ada.set_password("another secret")
+    match by:
+        case "save":
+            ada.save()
+        case "update":
+            User.objects.filter(pk=ada.pk).update(password=ada.password)
+        case "bulk_update":
+            User.objects.bulk_update([ada], ["password"])
+        case "admin":
+            passwords = {"password1": "another secret", "password2": "another secret", "usable_password": "true"}
+            assert admin_client.post(f"/admin/users/user/{ada.pk}/password/", passwords).status_code == 302
+    assert refused(Caller(secret).get("/me"), 'Bearer realm="api", error="invalid_token"')
+    _, secret = ApiToken.issue(User.objects.get(pk=ada.pk), "new phone")
+    assert Caller(secret).get("/me").status_code == 200
+
+
+@pytest.mark.parametrize("by", ["save", "update", "bulk_update"])
+def test_tokens_of_somebody_deactivated_stay_ended(ada: User, by: str) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    _, other = ApiToken.issue(User.objects.create_user("bob"), "phone")
+    ada.is_active = False
+    match by:
+        case "save":
+            ada.save(update_fields=["is_active"])
+        case "update":
+            User.objects.filter(pk=ada.pk).update(is_active=False)
+        case "bulk_update":
+            User.objects.bulk_update([ada], ["is_active"])
+    User.objects.update(is_active=True)
+    assert Caller(secret).get("/me").status_code == 401
+    assert Caller(other).get("/me").status_code == 200
+
+
+def test_a_new_hash_of_the_same_password_ends_no_token(ada: User, settings: Any) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher", *settings.PASSWORD_HASHERS]
+    assert not Client().login(username="ada", password="wrong")
+    assert Client().login(username="ada", password="secret")
+    assert User.objects.get().password.startswith("scrypt$")
+    assert Caller(secret).get("/me").status_code == 200
 
 
 @pytest.mark.uncached

@@ -62,8 +62,12 @@ def test_nobody_can_make_themselves_staff(world: World, member: Client) -> None:
 
 def test_a_password_is_changed_and_the_session_goes_on(world: World, member: Client) -> None:
     fields = {"old_password": PHRASE, "new_password1": "quite another one", "new_password2": "quite another one"}
+    ApiToken.issue(world.member, "Gateway")
+    assert "<strong>ended" not in member.get("/profile/").content.decode()
     assert member.post("/profile/", fields | {"action": "password"}).status_code == 302
-    assert member.get("/").status_code == 200
+    page = member.get("/profile/").content.decode()
+    assert "API tokens have ended" in page
+    assert "<strong>ended" in page
     assert Client().login(username="ann", password="quite another one")
 
 
