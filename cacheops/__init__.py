@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cacheops.profiles import stale_ok
     from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
     from cacheops.reading.options import bypassed, is_bypassed
+    from cacheops.regions.read_scope import after, position
     from cacheops.signals import cache_invalidated, cache_read
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CacheopsLibrary",
     "RowsOf",
     "TimeBucket",
+    "after",
     "bypassed",
     "cache_invalidated",
     "cache_read",
@@ -40,6 +42,7 @@ __all__ = [
     "is_bypassed",
     "keys_of",
     "no_invalidation",
+    "position",
     "stale_ok",
 ]
 
@@ -53,6 +56,7 @@ _NAMES = {
     "profiles": ("stale_ok",),
     "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
     "reading.options": ("bypassed", "is_bypassed"),
+    "regions.read_scope": ("after", "position"),
     "signals": ("cache_invalidated", "cache_read"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

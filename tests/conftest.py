@@ -11,13 +11,15 @@ from django.db import connections
 
 from cacheops import bypassed
 from cacheops.redis.identity import RECORD
-from tests import clients, servers
+from tests import clients, replica, servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import REGIONS, Options
 
 # A drawn example may take as long as a busy machine needs for it.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+replica_url, far, lagging = replica.replica_url, replica.far, replica.lagging
 
 END_OTHER_SESSIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -7,13 +7,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.db import InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
-from xyzsite.router import read_primary
+from cacheops.regions.read_scope import in_scope
+from xyzsite import positions
 from xyzsite.unavailable import unavailable
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
@@ -23,8 +24,6 @@ PAGE_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "img-src 'self' data:"
 )
-PRIMARY_COOKIE = "read_primary"
-PRIMARY_SECONDS = 5  # far above any healthy replica's lag
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
@@ -134,21 +133,20 @@ class ContentSecurityPolicyMiddleware:
         return response
 
 
-class PrimaryAfterWriteMiddleware:
-    """Send the reads of a person who has just written to the primary database, so that they see what they wrote."""
+class PositionMiddleware:
+    """Let a request see what its caller has written, also where it reads a replica that is behind.
+
+    It stands outside of the session's, which writes when the others are done.
+    """
 
     def __init__(self, get_response: ResponseMaker) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        unsafe = request.method not in ("GET", "HEAD", "OPTIONS", "TRACE")
-        token = read_primary.set(unsafe or PRIMARY_COOKIE in request.COOKIES)
-        try:
+        if not positions.are_used():
+            return self.get_response(request)
+        with in_scope(positions.scope_of(request)) as scope:
             response = self.get_response(request)
-        finally:
-            read_primary.reset(token)
-        if unsafe and "replica" in settings.DATABASES:
-            response.set_cookie(
-                PRIMARY_COOKIE, "1", max_age=PRIMARY_SECONDS, httponly=True, secure=request.is_secure(), samesite="Lax"
-            )
+            if DEFAULT_DB_ALIAS in scope.written:  # also where the request has failed in the end
+                positions.carry(request, response, scope.ask(DEFAULT_DB_ALIAS))
         return response

@@ -16,6 +16,7 @@ from django_redis.util import CacheKey
 from cacheops import redis
 from cacheops.backends.common import MISSING
 from cacheops.backends.glob import escaped
+from cacheops.backends.scripts import EXTEND, INCREMENT, REPLACE
 from cacheops.exceptions import CorruptEntry, InvalidOption
 from cacheops.redis.options import ServerOptions
 
@@ -25,35 +26,6 @@ OWN_OPTIONS = {
     *("CLIENT_CLASS", "STORE", "IGNORE_EXCEPTIONS", "PAUSE_AFTER_FAILURE", "CLOSE_CONNECTION"),
     *("SERIALIZER", "COMPRESSOR", "PICKLE_VERSION", "MAX_ENTRIES", "CULL_FREQUENCY"),
 }
-
-# KEYS[1] the counter, ARGV[1] the number to add. Returns its new value as text (a Lua number would lose digits
-# above 2^53), nil where there is no such key, 0 where its value is no 64-bit integer or would not stay one.
-INCREMENT = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
-local answer = redis.pcall('INCRBY', KEYS[1], ARGV[1])
-if type(answer) == 'table' and answer.err then
-  if string.find(answer.err, 'integer') or string.find(answer.err, 'overflow') then return 0 end
-  return answer
-end
-return redis.call('GET', KEYS[1])
-"""
-
-# KEYS[1] a key, ARGV[1] the bytes it should hold, ARGV[2] those to put there, its expiry kept. Returns 1 when done.
-REPLACE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-return 1
-"""
-
-
-# KEYS[1] a key, ARGV[1] the most milliseconds that it may have left, ARGV[2] the factor by which to lengthen what it
-# has. Never shortens, and leaves a key alone that does not expire. Returns 1 where the key is there.
-EXTEND = """
-local left = redis.call('PTTL', KEYS[1])
-local longer = math.min(tonumber(ARGV[1]), math.floor(left * tonumber(ARGV[2])))
-if left > 0 and longer > left then redis.call('PEXPIRE', KEYS[1], longer) end
-return left == -2 and 0 or 1
-"""
 
 
 class RegionClient(DefaultClient):
@@ -180,6 +152,16 @@ class RegionClient(DefaultClient):
         nkey = self.make_key(key, version)
         return bool(self.transport.run(("EVAL", EXTEND, 1, nkey, self._milliseconds(limit), factor), nkey))
 
+    def set_max(self, key: str, value: Any, timeout: float, version: int | None = None) -> bool:
+        nkey = self.make_key(key, version)
+        while True:
+            held = self.transport.run(("GET", nkey), nkey)
+            if held is not None and self._decoded(held, value) > value:
+                return False
+            new = self.encode(value), "PX", self._milliseconds(timeout)
+            if self.transport.run(("EVAL", REPLACE, 1, nkey, held or b"", *new), nkey):
+                return True
+
     def ttl(self, key: str, version: int | None = None) -> int | None:
         """Return the seconds left; None for a key that never expires, 0 for one that is not there."""
         return self._left("TTL", key, version)
@@ -210,7 +192,7 @@ class RegionClient(DefaultClient):
             if held is None:
                 raise ValueError(f"Key '{key}' not found")
             value = self.decode(held) + delta
-            if self.transport.run(("EVAL", REPLACE, 1, nkey, held, self.encode(value)), nkey):
+            if self.transport.run(("EVAL", REPLACE, 1, nkey, held, self.encode(value), "KEEPTTL"), nkey):
                 return value
 
     def decr(self, key: str, delta: int = 1, version: int | None = None) -> int:

@@ -1,5 +1,6 @@
 """The cache of a region in the process's memory: no server, one process, the extras of RegionCache."""
 
+import pickle
 import threading
 import time
 from collections import OrderedDict
@@ -72,6 +73,16 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
             expiry, now = self._expire_info[made], time.time()
             if expiry is not None:
                 self._expire_info[made] = max(expiry, now + min(limit, (expiry - now) * factor))
+            return True
+
+    def set_max(self, key: Any, value: Any, timeout: float, version: int | None = None) -> bool:
+        """Store a value for `timeout` seconds, unless a larger one is there; return whether it was stored."""
+        made = self.make_and_validate_key(key, version)
+        with self._lock:
+            if not self._has_expired(made) and pickle.loads(self._cache[made]) > value:
+                return False
+            self._set(made, pickle.dumps(value, self.pickle_protocol))
+            self._expire_info[made] = self.get_backend_timeout(timeout)
             return True
 
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:

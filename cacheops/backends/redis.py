@@ -165,6 +165,10 @@ class RegionCache(RegionCacheMixin, RedisCache):
         """Lengthen what a key has left by a factor, up to `limit` seconds, in one step; return whether it is there."""
         return self._ask("extend", key, limit, factor, version) is True
 
+    def set_max(self, key: str, value: Any, timeout: float, version: int | None = None) -> bool:
+        """Store a value for `timeout` seconds, unless a larger one is there; return whether it was stored."""
+        return self._ask("set_max", key, value, timeout, version) is True
+
     def incr(self, key: str, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
         """Add `delta`. Raises ValueError when the key is not there, unless ignore_key_check: it counts from 0 then."""
         return self._found(key, self._ask("incr", key, delta, version, ignore_key_check))

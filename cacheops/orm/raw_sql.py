@@ -63,6 +63,7 @@ class RawStatement(NamedTuple):
     sets: bool  # settings of the session
     makes_private: bool  # the session
     takes_back: bool  # a transaction or a savepoint
+    writes: bool  # it is not sure only to read
     tables: frozenset[str]  # that it may write
 
 
@@ -81,6 +82,7 @@ def _classify(sql: str) -> RawStatement:
         SETS.search(sql) is not None,
         _makes_private(sql),
         TAKES_BACK.search(sql) is not None,
+        not only_reads(sql),
         frozenset(written_tables(sql)),
     )
 
@@ -93,9 +95,14 @@ def _makes_private(sql: str) -> bool:
 _classified = memo()(_classify)  # the ORM makes the same texts again and again
 
 
+def only_reads(sql: str) -> bool:
+    """Return whether a statement is sure only to read, as far as its text tells: a function may write."""
+    return bool(READS_ONLY.match(sql)) and not WRITES_INSIDE.search(sql) and not WRITES_LATER.search(sql)
+
+
 def written_tables(sql: str) -> set[str]:
     """Return the tracked tables that a statement names, where it is not sure only to read."""
-    if READS_ONLY.match(sql) and not WRITES_INSIDE.search(sql) and not WRITES_LATER.search(sql):
+    if only_reads(sql):
         return set()
     named = {table for word in WORD.findall(sql) for table in tables_named(word.lower())}
     named |= {table for table in models_by_table() if not WORD.fullmatch(table) and table in sql}

@@ -33,6 +33,7 @@ class Session:
 
     def begin(self, values: tuple[Any, ...]) -> None:
         """Take note of the settings that a new session has."""
+        self.commits_unflushed = False  # it may have been told to, for a transaction or for longer
         self.is_private = False  # it has tables, or a way to compare, that no setting tells of
         self._names = SETTINGS
         self._values: tuple[Any, ...] | None = values
@@ -43,6 +44,8 @@ class Session:
     def note_set(self, text: str, parameters: Any) -> None:
         """Take note of a statement that may have set something."""
         given = [value for value in parameters or () if isinstance(value, str)]
+        if any("synchronous_commit" in part.lower() for part in (text, *given)):
+            self.commits_unflushed = True
         names = {name.lower() for part in (text, *given) for name in OWN_NAME.findall(part)}
         self._names = (*self._names, *sorted(names - set(self._names)))
         self._values = None

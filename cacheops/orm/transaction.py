@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from cacheops.engine import schema_changed
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
 from cacheops.orm.schema import is_tracked
+from cacheops.regions.read_scope import note_write
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent, known_columns
 
@@ -105,7 +106,8 @@ class Transaction:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Run statements whose rows the caller captures."""
+        """Run statements that write, whose rows the caller captures."""
+        note_write(self.database)
         outer, self.in_orm_statement = self.in_orm_statement, True
         try:
             yield
@@ -186,6 +188,8 @@ class Transaction:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
         statement = classify_sql(text)
+        if statement.writes:
+            note_write(self.database)
         if statement.sets_isolation and self.connection.in_django_transaction():
             self.is_snapshot = True
         if statement.sets_session:

@@ -5,12 +5,12 @@ that was cleared before (docs/decisions/0009-warming.md).
 import logging
 import time
 from collections.abc import Mapping
-from contextvars import Context
 from typing import Any
 
 from django.db import DatabaseError, connections, models, router
 
 from cacheops.orm.connection import cacheops_of
+from cacheops.regions.read_scope import ReadScope, in_scope
 
 logger = logging.getLogger("cacheops")
 
@@ -32,13 +32,13 @@ SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn
 
 def cached_alias(model: type[models.Model]) -> str:
     """Return the alias under which reads of a model are cached: the one that is read, or else the one written."""
-    read = _routed("db_for_read", model)
-    return read if is_cached(read) else _routed("db_for_write", model)
+    read = _read_alias(model)
+    return read if is_cached(read) else str(router.db_for_write(model))
 
 
 def replica_of(model: type[models.Model]) -> str | None:
     """Return the alias that a model's ordinary reads go to, where reads of it are not cached: it lags."""
-    read = _routed("db_for_read", model)
+    read = _read_alias(model)
     return None if is_cached(read) else read
 
 
@@ -47,10 +47,10 @@ def is_cached(alias: str) -> bool:
     return cacheops_of(alias).is_cached
 
 
-def _routed(question: str, model: type[models.Model]) -> str:
-    """Ask Django's routers in a context of its own: one that remembers a write must not remember this question."""
-    alias: str = Context().run(getattr(router, question), model)
-    return alias
+def _read_alias(model: type[models.Model]) -> str:
+    """Return the alias that a request's first read of a model goes to: this task's own reads go to the primary."""
+    with in_scope(ReadScope()):
+        return str(router.db_for_read(model))
 
 
 class Source:

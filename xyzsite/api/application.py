@@ -20,6 +20,7 @@ from xyzsite.api.errors import KINDS, ApiError, error_response, install_handlers
 from xyzsite.api.locations import MembershipOut, memberships_of
 from xyzsite.api.locations import router as locations_router
 from xyzsite.api.readings import router as readings_router
+from xyzsite.positions import HEADER
 
 View = Callable[..., HttpResponse]
 
@@ -32,8 +33,29 @@ with a session, unsafe methods need the `X-CSRFToken` header too.
 **Errors**: every 4xx answer, and 503 while the database is away, holds `{"error": {"code", "message", "fields"}}`.
 `fields` names the values at fault.
 
+**Reads of what you have written**: an answer to a call that wrote something has the header `X-Position`. Send it, for
+60 seconds, with the calls that must see the write, in whatever region they are answered.
+
 **Times** are ISO 8601 with an offset, such as `2026-03-01T12:00:00Z`.
 """
+
+
+POSITION: dict[str, Any] = {
+    "parameters": {
+        "Position": {
+            "name": HEADER,
+            "in": "header",
+            "description": "The header of this name of an earlier answer, whose write must be seen; several by comma.",
+            "schema": {"type": "string"},
+        }
+    },
+    "headers": {
+        "Position": {
+            "description": "Where something was written: what to send, for 60 seconds, with calls that must see it.",
+            "schema": {"type": "string"},
+        }
+    },
+}
 
 
 class PlatformAPI(NinjaAPI):
@@ -53,9 +75,11 @@ class PlatformAPI(NinjaAPI):
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
+        schema["components"] |= POSITION
         for operations in schema["paths"].values():
             for operation in operations.values():
                 describe_errors(operation)
+                describe_position(operation)
         return schema
 
 
@@ -82,6 +106,14 @@ def guarded(view: View) -> View:
 
     guarded_view.csrf_exempt = True  # type: ignore[attr-defined]  # Session checks it
     return guarded_view
+
+
+def describe_position(operation: dict[str, Any]) -> None:
+    """Name the header that carries a position, of an operation and of what it answers."""
+    operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/Position"})
+    for status, response in operation["responses"].items():
+        if status < 300:
+            response.setdefault("headers", {})[HEADER] = {"$ref": "#/components/headers/Position"}
 
 
 def nothing_here(request: HttpRequest) -> HttpResponse:

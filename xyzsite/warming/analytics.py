@@ -13,7 +13,6 @@ from analytics.windows import common_zone
 from cacheops.warming import Reads
 from devices.spans import DEFAULT_SPAN, SPANS
 from locations.models import Location, Membership
-from xyzsite.warming.people import reading_primary
 
 # The specification's common queries; and what the analytics page opens with.
 COMMON = (("temperature", "1h"), ("humidity", "1h"), (DEVICE_COUNT, "24h"), ("temperature", DEFAULT_SPAN.code))
@@ -65,5 +64,4 @@ def tasks(wanted: Sequence[str]) -> Iterator[Reads]:
 
 
 def primary(call: Callable[[], object]) -> None:
-    with reading_primary():
-        call()
+    call()

@@ -16,7 +16,7 @@ from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, readings_of
 from devices.spans import DEFAULT_SPAN, SPANS
 from users.models import User
-from xyzsite.warming.people import people_at, reading_primary
+from xyzsite.warming.people import people_at
 
 SUMMARY_SPANS = ("24h", DEFAULT_SPAN.code)  # the specification's, and what a device's page opens with
 CALLS = 500  # in one batch: their entries are leased together
@@ -25,7 +25,7 @@ CALLS = 500  # in one batch: their entries are leased together
 def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for devices."""
     yield rows_of(Device, keys, by=("serial",))
-    with bypassed(), reading_primary():
+    with bypassed():
         devices = list(Device.objects.select_related("location").filter(pk__in=keys))
     people = people_at({device.location_id for device in devices})
     now = timezone.now()  # the same for all, so that they ask for the same windows
@@ -36,11 +36,10 @@ def tasks(keys: Sequence[int]) -> Iterator[Task]:
 
 def page(user: User, serial: str, now: datetime) -> None:
     """Read what a device's page and the API's read for one person."""
-    with reading_primary():
-        device = device_by_serial(user, serial)
-        list(readings_of(device)[:RECENT_READINGS])
-        zone = ZoneInfo(device.location.timezone)
-        now = timezone.now()
-        for span in dict.fromkeys(SUMMARY_SPANS):
-            window, _ = window_for(SPANS[span], zone, device.last_seen, None, now)
-            merged(device.metric, [Group(device.pk)], window, now, {device.pk: device.location_id})
+    device = device_by_serial(user, serial)
+    list(readings_of(device)[:RECENT_READINGS])
+    zone = ZoneInfo(device.location.timezone)
+    now = timezone.now()
+    for span in dict.fromkeys(SUMMARY_SPANS):
+        window, _ = window_for(SPANS[span], zone, device.last_seen, None, now)
+        merged(device.metric, [Group(device.pk)], window, now, {device.pk: device.location_id})

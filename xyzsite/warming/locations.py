@@ -11,7 +11,7 @@ from locations.models import Location
 from locations.selectors import location_by_code, role_at
 from users.models import User
 from xyzsite.paging import device_page
-from xyzsite.warming.people import people_at, reading_primary
+from xyzsite.warming.people import people_at
 
 CALLS = 500  # in one batch: their entries are leased together
 
@@ -19,7 +19,7 @@ CALLS = 500  # in one batch: their entries are leased together
 def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for locations."""
     yield rows_of(Location, keys, by=("code",))
-    with bypassed(), reading_primary():
+    with bypassed():
         places = list(Location.objects.filter(pk__in=keys))
     people = people_at({place.pk for place in places})
     calls = [partial(page, user, place.code) for place in places for user in people[place.pk]]
@@ -29,9 +29,8 @@ def tasks(keys: Sequence[int]) -> Iterator[Task]:
 
 def page(user: User, code: str) -> None:
     """Read what a location's page reads for one person."""
-    with reading_primary():
-        place = location_by_code(user, code)
-        device_page(user, DeviceFilter(location_id=place.pk))
-        device_counts([place.pk])
-        devices_at([place.pk])
-        role_at(user, place)
+    place = location_by_code(user, code)
+    device_page(user, DeviceFilter(location_id=place.pk))
+    device_counts([place.pk])
+    devices_at([place.pk])
+    role_at(user, place)

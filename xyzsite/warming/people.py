@@ -1,7 +1,6 @@
 """Warming people: their rows, their sessions, what every page reads for them; and whom a page is warmed for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 from cacheops import bypassed
@@ -11,24 +10,13 @@ from locations.models import Membership
 from locations.selectors import LocationFilter, locations_for, visible_location_ids
 from users.models import User
 from xyzsite.paging import location_page
-from xyzsite.router import read_primary
 
 MAX_PEOPLE = 20  # members of a location for whom its pages are warmed, the latest to sign in first
 
 
-@contextmanager
-def reading_primary() -> Iterator[None]:
-    """Read as a person does who has just written: reads of a replica are not cached, so there is nothing to warm."""
-    token = read_primary.set(True)
-    try:
-        yield
-    finally:
-        read_primary.reset(token)
-
-
 def people_at(location_ids: set[int]) -> Mapping[int, list[User]]:
     """Return for each location for whom its pages are to be warmed: one of the staff, who share them, and members."""
-    with bypassed(), reading_primary():
+    with bypassed():
         staff = list(User.objects.filter(is_active=True, is_staff=True).order_by("pk")[:1])
         found = {pk: list(staff) for pk in location_ids}
         members = Membership.objects.filter(
@@ -43,7 +31,7 @@ def people_at(location_ids: set[int]) -> Mapping[int, list[User]]:
 def tasks(keys: Sequence[int]) -> Iterator[Task]:
     """Yield what to fill for people."""
     yield rows_of(User, keys, by=("username",))
-    with bypassed(), reading_primary():
+    with bypassed():
         people = list(User.objects.filter(pk__in=keys, is_active=True))
     yield Reads([partial(pages, user) for user in people])
     yield from sessions_of([user.pk for user in people])
@@ -51,9 +39,8 @@ def tasks(keys: Sequence[int]) -> Iterator[Task]:
 
 def pages(user: User) -> None:
     """Read what the overview, the list of locations and the analytics page read for one person."""
-    with reading_primary():
-        if not user.is_staff:
-            visible_location_ids(user)
-        list(locations_for(user))
-        page = location_page(user, LocationFilter())
-        device_counts([location.pk for location in page])
+    if not user.is_staff:
+        visible_location_ids(user)
+    list(locations_for(user))
+    page = location_page(user, LocationFilter())
+    device_counts([location.pk for location in page])

@@ -34,6 +34,26 @@ class TestExpiry:
         assert cache.expire("missing", 100) is False
 
 
+class TestSetMax:
+    def test_the_largest_stays_whoever_comes_last(self, cache):
+        numbers = [f"{number:04}" for number in range(40)]
+
+        def store(own):
+            for number in own:
+                cache.set_max("key", number, 100)
+
+        threads = [threading.Thread(target=store, args=(numbers[first::4],)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert cache.get("key") == "0039"
+        assert cache.set_max("key", "0038", 100) is False
+        assert cache.set_max("key", "0039", 200) is True
+        assert 100 < cache.ttl("key") <= 200
+
+
 class TestPatterns:
     def test_delete_pattern_counts_and_spares_what_does_not_match(self, cache):
         cache.set_many({f"reading:{number}": number for number in range(60)} | {"device:1": 1})

@@ -1,13 +1,8 @@
 """A replica is loaded from where it is proved to hold what was cleared before the leases, and nowhere else."""
 
-import signal
-from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
-import environ
 import pytest
-from django.db import connections
 
 from cacheops import bypassed
 from cacheops.warming import Reads, Rows, replica
@@ -16,61 +11,10 @@ from cacheops.warming.replica import Source
 from tests.testapp.cached import statements
 from tests.testapp.models import Book
 from tests.waiting import until
-from xyzsite.localregions import ports, postgres, processes
-from xyzsite.localregions.manager import LocalRegions
-from xyzsite.localregions.programs import find_postgres
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 
-FAR = "far"  # an alias of the streaming replica in another region
 TASKS = {"rows": lambda: Rows(Book, [1], "default"), "reads": lambda: Reads([title])}
-
-
-@pytest.fixture(scope="module")
-def replica_url(regions: LocalRegions) -> Iterator[str]:
-    """Start a streaming replica of the suite's database; return its address."""
-    plan = regions.plan
-    root = plan.data_root or plan.directory
-    program = postgres.runnable(find_postgres(), root)
-    data, log, slot = root / "far-db", plan.directory / "far-db.log", "far"
-    primary, port = plan.port("us-east-1-db"), ports.choose([slot], {})[slot]
-    postgres.create_slots(primary, [slot])
-    postgres.clone(program, primary, data)
-    command = postgres.command(program, data, port, volatile=True)
-    process = processes.spawn(command + postgres.replica_options(primary, slot), log, user=program.user)
-    postgres.wait_ready(process, data, log)
-    yield postgres.url(port)
-    process.send_signal(signal.SIGINT)  # fast shutdown
-    process.wait(20)
-
-
-@pytest.fixture
-def far(replica_url: str) -> Iterator[str]:
-    """Let the process know the replica, as its routers would in that region."""
-    own = connections["default"].settings_dict
-    address = environ.Env.db_url_config(replica_url)
-    config = {**own, **address, "ENGINE": "django.db.backends.postgresql", "NAME": own["NAME"]}
-    connections.settings[FAR] = config
-    yield FAR
-    connections[FAR].close()
-    del connections[FAR]
-    del connections.settings[FAR]
-
-
-@pytest.fixture
-def lagging(far: str) -> Iterator[str]:
-    """Let the replica stand still."""
-    until(lambda: Source("default", far).sources(), "the replica follows")
-    run(far, "SELECT pg_wal_replay_pause()")
-    until(lambda: run(far, "SELECT pg_get_wal_replay_pause_state()") == "paused", "it stands still")
-    yield far
-    run(far, "SELECT pg_wal_replay_resume()")
-
-
-def run(alias: str, sql: str) -> Any:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchone()[0]
 
 
 def title() -> str:

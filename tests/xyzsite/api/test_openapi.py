@@ -50,7 +50,7 @@ def test_each_operation_documents_its_errors(schema: Any) -> None:
         expected = {401}
         if "{" in path:
             expected |= {404}
-        if operation["parameters"] and any(item["in"] == "query" for item in operation["parameters"]):
+        if operation["parameters"] and any(item.get("in") == "query" for item in operation["parameters"]):
             expected |= {422}
         if "requestBody" in operation:
             expected |= BODY_ERRORS

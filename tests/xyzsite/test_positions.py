@@ -1,0 +1,130 @@
+"""Read your own writes: pages and the API of a region whose replica stands still."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.core.signing import TimestampSigner
+from django.test import Client
+
+from cacheops import position
+from cacheops.instrumentation.counters import counters
+from cacheops.regions.position import Position
+from devices.models import Device, Kind
+from locations.models import Location
+from tests.cacheops.orm import conftest as orm
+from tests.replica import catch_up, pause, resume
+from tests.testapp.cached import statements
+from users.models import ApiToken, User
+from xyzsite.positions import COOKIE, HEADER, signer
+
+pytestmark = [pytest.mark.servers, pytest.mark.django_db]
+_django_db_helper = orm._django_db_helper  # every write is committed
+
+DETAILS = {"action": "details", "last_name": "Li", "email": "ann@example.com", "home_region": "us-east-1"}
+
+
+@pytest.fixture
+def ann(_django_db_helper: None) -> Iterator[User]:
+    cache.clear()
+    user = User.objects.create_user("ann", first_name="Ann", is_staff=True)
+    yield user
+    Device.objects.all().delete()
+    Location.objects.all().delete()
+    user.delete()
+
+
+@pytest.fixture
+def browsers(ann: User, far: str) -> list[Client]:
+    """Return two browsers in which she is signed in. Nothing carries a position yet."""
+    found = [Client(), Client()]
+    for client in found:
+        client.force_login(ann)
+    return found
+
+
+@pytest.fixture
+def renamed(browsers: list[Client], lagging: str) -> list[Client]:
+    """Change her name in the first browser, while the replica stands still."""
+    assert browsers[0].post("/profile/", DETAILS | {"first_name": "Nova"}).status_code == 302
+    return browsers
+
+
+def shows(client: Any, name: str, **headers: str) -> bool:
+    return f'value="{name}"' in client.get("/profile/", headers=headers).content.decode()
+
+
+def name_of_device(client: Any, **headers: str) -> str:
+    return client.get("/api/devices", headers=headers).json()["items"][0]["name"]
+
+
+def counted(what: str) -> int:
+    return counters.totals().get("e|position", {}).get(what, 0)
+
+
+def test_a_browser_sees_its_own_write_at_any_lag_and_another_one_does_not(renamed, lagging):
+    own, other = renamed
+    assert shows(own, "Nova")
+    assert shows(other, "Ann")  # the replica is read
+
+    session_only = Client()  # the region knows the session's position: a response that comes late takes none back
+    session_only.cookies = own.cookies.copy()
+    del session_only.cookies[COOKIE]
+    assert shows(session_only, "Nova")
+
+    cache.clear()  # as in another region, where the cookie tells
+    assert shows(own, "Nova")
+
+
+def test_once_the_replica_has_it_the_primary_is_not_asked(renamed, lagging):
+    resume(lagging)
+    catch_up(lagging)
+    renamed[0].get("/profile/")  # its message, which is shown once, is in the session
+    with statements("default") as primary, statements(lagging) as replica:
+        assert shows(renamed[0], "Nova")
+    assert not [sql for sql in primary if "users_user" in sql]
+    assert [sql for sql in replica if "users_user" in sql]
+
+
+def test_what_nobody_has_signed_lately_is_ignored_and_counted(renamed, monkeypatch):
+    other = renamed[1]
+    newest = position()
+    old = TimestampSigner(salt=signer.salt)
+    monkeypatch.setattr(old, "timestamp", lambda: "1")
+    others = Position(newest.system, newest.timeline - 1, newest.lsn)
+    for text, what in (
+        (str(newest), "unsigned"),
+        (signer.sign(str(newest))[:-1], "unsigned"),
+        (old.sign(str(newest)), "old"),
+        (signer.sign(str(others)), "other_history"),
+    ):
+        before = counted(what)
+        assert shows(other, "Ann", **{HEADER: text})
+        assert counted(what) == before + 1
+    assert shows(other, "Nova", **{HEADER: f"{signer.sign(str(others))}, {signer.sign(str(newest))}"})
+    assert shows(other, "Nova", **{HEADER: signer.sign("unknown")})
+
+
+def test_a_program_sends_back_what_it_was_given(ann, far):
+    program = Client(headers={"Authorization": f"Bearer {ApiToken.issue(ann, 'test')[1]}"})
+    place = Location.objects.create(name="Harbor", code="harbor")
+    Device.objects.create(location=place, serial="H-1", name="One", kind=Kind.THERMOMETER, metric="rain")
+    program.get("/api/me")  # when the token was last used is written once a minute
+    pause(far)
+    answer = program.patch("/api/devices/H-1", {"name": "Two"}, content_type="application/json")
+    program.cookies.clear()
+    assert name_of_device(program) == "One"
+    assert name_of_device(program, **{HEADER: answer[HEADER]}) == "Two"
+
+
+def test_a_request_that_fails_carries_the_position_of_what_it_has_committed(browsers, monkeypatch):
+    def fails(*args: Any) -> None:
+        User.objects.update(first_name="Nova")
+        raise RuntimeError
+
+    monkeypatch.setattr("xyzsite.web.overview.overview_of", fails)
+    own = browsers[0]
+    own.raise_request_exception = False
+    assert own.get("/").status_code == 500
+    assert Position.parse(signer.unsign(own.cookies[COOKIE].value)) <= position()
