@@ -154,6 +154,12 @@ def test_28_where_any_key_may_be_evicted_the_database_is_written(
     assert not acknowledged.buffered
     assert policy in acknowledged.reason
     assert sorted(sink.stored) == [1]
+    evicting("volatile-lru")
+    assert cache.write(Note(2)).buffered
+    assert cache.buffer.take("worker", 10, 3600, 3600) == []  # it waits for others to make a batch
+    evicting(policy)  # at once, with each write
+    assert not cache.write(Note(3)).buffered
+    assert len(cache.buffer.take("worker", 10, 3600, 3600)) == 1  # what waits is written before it can be evicted
     (warning,) = [found for found in check_buffers(None) if "'notes'" in found.msg]
     assert (warning.id, policy in warning.msg) == ("cacheops.W004", True)
 

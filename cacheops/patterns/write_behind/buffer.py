@@ -9,19 +9,20 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cacheops.exceptions import BufferFull, NotReplicated, NoWorker
+from cacheops.exceptions import BufferFull, NotBuffered, NotReplicated, NoWorker
 from cacheops.stores.base import CommandTransport, Store
 from cacheops.stores.scripts import MAX_RUN, Script
 
 GROUP = "writers"
-POLICY_SECONDS = 10.0  # how long an eviction policy is believed: an operator may change it
 HOLD_SECONDS = 1.0  # after a replica did not confirm: each further try would cost the caller the whole wait
 WORKER_SECONDS = 60.0  # a worker comes twice a second, but a slow batch may keep it
 GONE_SECONDS = 3600.0  # after which a dead worker's name is forgotten
 MAXMEMORY_POLICY = re.compile(rb"maxmemory_policy:(\S+)")
+KEEPS = re.compile("noeviction|volatile-.*")  # what has no time to live; lua/policy.lua has the same
 
 APPEND, TAKE, DONE, LEAVE, STATS = SCRIPTS = [
-    Script(f"buffer_{name}") for name in ("append", "take", "done", "leave", "stats")
+    *[Script("policy", f"buffer_{name}") for name in ("append", "take")],
+    *[Script(f"buffer_{name}") for name in ("done", "leave", "stats")],
 ]
 
 
@@ -63,19 +64,18 @@ class Buffer:
         self.wait_replicas = wait_replicas
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
         self._transport = transport
-        self._problem = ""
-        self._problem_until = 0.0
+        self._held_until = 0.0  # monotonic
 
     def problem(self) -> str:
-        """Say why nothing may be buffered here now; "" where it may."""
+        """Say why nothing would be buffered here now, for people; "" where it would. An append finds out by itself."""
+        policy = self.eviction_policy() if self.wait_replicas else ""
+        return self._unreplicated() or ("" if KEEPS.fullmatch(policy) else evicted_under(policy))
+
+    def _unreplicated(self) -> str:
+        """Say why no replica would hold a write; "" where one would, as far as is known."""
         if self.wait_replicas < 1:
             return "no replica would hold it: CACHEOPS_WAIT_REPLICAS is 0 for this region"
-        if self._problem_until < time.monotonic():
-            policy = self.eviction_policy()
-            # Under volatile-* and noeviction what has no time to live is never evicted.
-            evicts = policy.startswith("allkeys")
-            self._note(f"maxmemory-policy is {policy}, which may evict it" if evicts else "", POLICY_SECONDS)
-        return self._problem
+        return "the replicas did not confirm a write lately" if time.monotonic() < self._held_until else ""
 
     def eviction_policy(self) -> str:
         """Return maxmemory-policy of the stream's server. (From INFO: the access list forbids CONFIG.)"""
@@ -86,9 +86,12 @@ class Buffer:
         """Add writes, all or none; return when a replica has them too.
 
         Of each name in `newest`, the one with the highest order is kept for `keep` seconds. Raise BufferFull where
-        there would be more than `bound`, NoWorker where no worker would take them, NotReplicated where the replicas did
-        not confirm in time: the writes may be in the buffer all the same.
+        there would be more than `bound`, NotBuffered where no worker would take them, the server may evict them, or no
+        replica would hold them; NotReplicated where the replicas did not confirm in time: the writes may be in the
+        buffer all the same.
         """
+        if problem := self._unreplicated():
+            raise NotBuffered(problem)
         keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
         ordered = [part for one in newest for part in (one.order, one.payload)]
         append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
@@ -97,8 +100,10 @@ class Buffer:
             raise BufferFull(f"{bound} writes wait for the database: send again later, or add workers (flush_writes).")
         if outcome == b"idle":
             raise NoWorker("no worker would take it: run `manage.py flush_writes`")
+        if outcome != b"ok":
+            raise NotBuffered(evicted_under(outcome.decode().removeprefix("evicts ")))
         if confirmed < self.wait_replicas:
-            self._note("the replicas did not confirm a write lately", HOLD_SECONDS)
+            self._held_until = time.monotonic() + HOLD_SECONDS
             raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
 
     def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
@@ -147,9 +152,6 @@ class Buffer:
         """Close this thread's connections."""
         self._transport.close()
 
-    def _note(self, problem: str, seconds: float) -> None:
-        self._problem, self._problem_until = problem, time.monotonic() + seconds
-
 
 class NoBuffer(Buffer):
     """Stands for one where there can be none: a process's memory is gone with the process. It never holds anything."""
@@ -159,6 +161,8 @@ class NoBuffer(Buffer):
 
     def problem(self) -> str:
         return "the region's cache is in this process's memory, which a crash empties"
+
+    _unreplicated = problem
 
     def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
         return [None] * len(names)
@@ -171,6 +175,10 @@ class NoBuffer(Buffer):
 
     def stats(self) -> BufferStats:
         return BufferStats()
+
+
+def evicted_under(policy: str) -> str:
+    return f"maxmemory-policy is {policy}, which may evict it"
 
 
 def buffer_of(store: Store, base: str, wait_seconds: float) -> Buffer:

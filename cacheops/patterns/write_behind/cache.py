@@ -118,16 +118,12 @@ class WriteBehindCache(Generic[Item, Result]):
     def _buffer_all(self, items: Sequence[Item]) -> str:
         """Put items into the buffer; return why they are not there, "" when they are."""
 
-        def append(buffer: Buffer) -> str:
-            problem = buffer.problem()
-            if not problem:
-                payloads = [self.encode(item) for item in items]
-                keep = NEWEST_FLUSHES * conf.flush_seconds + NEWEST_SECONDS
-                buffer.append(payloads, conf.buffer_bound, self._newest_items(items, payloads), keep)
-            return problem
-
+        payloads = [self.encode(item) for item in items]
+        keep = NEWEST_FLUSHES * conf.flush_seconds + NEWEST_SECONDS
+        newest = self._newest_items(items, payloads)
         try:
-            return self._asked(append)
+            self._asked(lambda buffer: buffer.append(payloads, conf.buffer_bound, newest, keep))
+            return ""
         except (NotBuffered, StoreError) as error:
             return str(error)
 

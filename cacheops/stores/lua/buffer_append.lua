@@ -1,4 +1,4 @@
--- Add writes to a buffer, all or none, and remember the newest of each name.
+-- Add writes to a buffer, all or none, and remember the newest of each name. After policy.lua.
 --
 -- KEYS[1]   the stream
 -- KEYS[2]   the workers that live: a hash that ends when none has come for a while
@@ -8,10 +8,13 @@
 -- ARGV[3]   how many payloads follow
 -- ARGV[4..] the payloads; then an order and a payload for each of KEYS[3..]
 --
--- Returns "ok"; "full" where there would be too many; "idle" where no worker lives that would take them.
+-- Returns "ok"; "full" where there would be too many; "idle" where no worker lives that would take them; "evicts" and the
+-- policy where the server may evict them.
 
 local FIRST = 4
 local count = tonumber(ARGV[3])
+local policy = evicting_policy()
+if policy then return 'evicts ' .. policy end
 if redis.call('EXISTS', KEYS[2]) == 0 then return 'idle' end
 if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[1]) then return 'full' end
 for at = FIRST, FIRST + count - 1 do

@@ -1,11 +1,11 @@
--- Give a worker the writes that are due: those to be tried again first, else new ones.
+-- Give a worker the writes that are due: those to be tried again first, else new ones. After policy.lua.
 --
 -- KEYS[1]   the stream
 -- KEYS[2]   the workers that live: a hash of their names and when each came last, in milliseconds
 -- ARGV[1]   the consumer group
 -- ARGV[2]   the worker's name
 -- ARGV[3]   how many writes at most
--- ARGV[4]   how old the oldest new one must be before fewer are given, in milliseconds
+-- ARGV[4]   how old the oldest new one must be before fewer are given, in milliseconds; 0 while the server may evict them
 -- ARGV[5]   after how long a write that is not done is given again, in milliseconds; it doubles with each time
 -- ARGV[6]   how long a worker counts as living, in milliseconds
 --
@@ -65,7 +65,7 @@ if not first then return {} end
 -- What is done is deleted, so all that is not pending is new.
 local waiting = redis.call('XLEN', stream) - pending
 local oldest = now - tonumber(string.match(first[1], '^%d+'))
-if waiting < count and oldest < age then return {} end
+if waiting < count and oldest < age and not evicting_policy() then return {} end
 local read = redis.call('XREADGROUP', 'GROUP', group, worker, 'COUNT', count, 'STREAMS', stream, '>')
 for _, entry in ipairs(read and read[1][2] or {}) do
     answer[#answer + 1] = entry[1]
