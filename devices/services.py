@@ -14,6 +14,7 @@ from django.utils import timezone
 from devices.current import current_devices
 from devices.metrics import METRICS
 from devices.models import Device, Reading
+from devices.units import conversion, is_same_unit
 from locations.models import Location
 
 # Sensors whose clock has lost its battery report 1970 or 1980: no reading is as old as that.
@@ -41,7 +42,7 @@ Newest = Mapping[tuple[int, str], tuple[datetime, float]]
 
 @dataclass(frozen=True, slots=True)
 class NewReading:
-    """A reading to be recorded. `value` is in the metric's unit, which `unit` repeats or leaves out."""
+    """A reading to be recorded. `value` is in the metric's unit, which `unit` repeats, however spelt, or omits."""
 
     device_id: int
     metric: str
@@ -147,9 +148,18 @@ def metric_problem(metric: str) -> str:
 
 
 def unit_problem(metric: str, unit: str) -> str:
-    if metric not in METRICS or unit in ("", METRICS[metric].unit):
+    if metric not in METRICS or unit == "" or is_same_unit(unit, METRICS[metric].unit):
         return ""
-    return f"{metric} is stored in {METRICS[metric].unit}, not {unit}: convert the value."
+    stored = METRICS[metric].unit
+    return f"{metric} is stored in {stored}, not {unit}: {conversion(unit, stored) or 'convert the value'}."
+
+
+def range_problem(metric: str, value: float) -> str:
+    """Return why no sensor can have measured a value, if so. Imports ask; what is posted is shown, and seen at once."""
+    known = METRICS[metric]
+    if known.low <= value <= known.high:
+        return ""
+    return f"{value:g} is outside {known.low:g} to {known.high:g} {known.unit}, the physical range of {metric}."
 
 
 def value_problem(value: float) -> str:

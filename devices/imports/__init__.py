@@ -1,4 +1,5 @@
-"""Import files of readings: formats, files, writers, and the loop that joins them, lowest floor first.
+"""Import files of readings: text to rows, rows to readings, readings to the database; lowest floor first.
 
-errors -> formats (prsa, long) -> files -> writers -> importer; the command `import_readings` is the front.
+errors -> cells -> options -> formats (prsa, long) -> files, lines -> tables -> clocks, writers -> importer; the command
+`import_readings` is the front.
 """

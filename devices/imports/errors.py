@@ -1,7 +1,8 @@
 """What can go wrong with an import.
 
-ImportFailed     the import stops: a file that can not be read, a wrong header, a bad row under --strict
-BadRow           one row is left out, reported and counted
+ImportFailed     the import stops: a bad row under --strict, a database that takes no imports
+  FileFailed     a file can not be read, or has another header; others may
+BadRow           one row, or one value of it, is left out, reported and counted
 """
 
 
@@ -9,5 +10,9 @@ class ImportFailed(Exception):
     """An import can not go on; the message says what is wrong and what to do."""
 
 
+class FileFailed(ImportFailed):
+    """A file can not be imported; the message names it, and says what is wrong and what to do."""
+
+
 class BadRow(ValueError):
-    """A row can not be imported; the message says why."""
+    """A row, or a value of it, can not be imported; the message says why."""

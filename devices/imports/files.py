@@ -1,35 +1,56 @@
-"""The files of an import: found, opened, identified by their content."""
+"""The files of an import: found in folders, and identified by their content."""
 
-import csv
 import gzip
 import hashlib
-import io
+import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from devices.imports.errors import ImportFailed
+from devices.imports.errors import FileFailed, ImportFailed
 
-SUFFIXES = (".csv", ".csv.gz")
+ENDINGS = (".csv", ".txt", ".tsv", ".dat")  # in capitals, too, and with .gz behind
+KNOWN = f"{', '.join(ENDINGS)}, nor one of them with .gz"
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files named, and those in the folders named, sorted within a folder. Raises ImportFailed."""
-    found: list[Path] = []
+@dataclass(slots=True)
+class Found:
+    """The files to import, and what was left out of the folders named."""
+
+    files: list[Path] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
+
+
+def find_files(paths: Iterable[Path]) -> Found:
+    """Return the files named, and those in the folders named and below, sorted within a folder. Raises ImportFailed."""
+    found = Found()
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file())
-            if not inside:
-                raise ImportFailed(f"{path} holds no file that ends with {' or '.join(SUFFIXES)}.")
-            found += inside
+            inside = list(files_below(path))
+            if not any(map(is_known, inside)):
+                raise ImportFailed(f"{path} holds no file that ends with {' or '.join(ENDINGS)}, plain or gzipped.")
+            found.files += filter(is_known, inside)
+            found.left_out += (file for file in inside if not is_known(file))
         elif not path.exists():
             raise ImportFailed(f"{path} does not exist: check the path.")
-        elif not path.name.endswith(SUFFIXES):
-            raise ImportFailed(f"{path} ends with neither {' nor '.join(SUFFIXES)}: only such files are imported.")
+        elif not is_known(path):
+            raise ImportFailed(f"{path} ends with none of {KNOWN}: only such files are imported.")
         else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+            found.files.append(path)
+    found.files = list(dict.fromkeys(found.files))
+    return found
+
+
+def is_known(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(ENDINGS)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (file for name in sorted(names) if (file := Path(parent, name)).is_file())
 
 
 def digest_of(path: Path, *options: str) -> str:
@@ -39,46 +60,11 @@ def digest_of(path: Path, *options: str) -> str:
     return hashlib.sha256("\0".join((content, *options)).encode()).hexdigest()
 
 
-class Table:
-    """An open CSV file, past its header. Iterating gives (line number, cells), blank lines left out."""
-
-    def __init__(self, path: Path, rows: Iterable[str], position: Callable[[], int]) -> None:
-        self.path = path
-        self.position = position  # bytes read of the file as it is on disk
-        self.reader = csv.reader(rows, strict=True)
-
-    def check_header(self, expected: Sequence[str]) -> None:
-        header = [cell.strip() for cell in next(self.reader, [])]
-        if header != list(expected):
-            raise ImportFailed(
-                f"{self.path}: the header is {','.join(header)!r} but must be {','.join(expected)!r}. "
-                "Is it another format?"
-            )
-
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        for row in self.reader:
-            if row:
-                yield self.reader.line_num, row
-
-
-@contextmanager
-def open_table(path: Path) -> Iterator[Table]:
-    """Open a CSV file, gzipped or not. Raises ImportFailed for what can not be read, also while it is being read."""
-    with reading_errors(path), path.open("rb") as raw:
-        content = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
-        with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
-            yield Table(path, text, raw.tell)
-
-
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ImportFailed(f"{path} is damaged or not complete ({error}): fetch it again.") from error
+        raise FileFailed(f"{path} is damaged or not complete ({error}): fetch it again.") from error
     except OSError as error:
-        raise ImportFailed(f"{path} can not be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise ImportFailed(f"{path} is not UTF-8 ({error}): convert it.") from error
-    except csv.Error as error:
-        raise ImportFailed(f"{path} is not CSV ({error}): check its quotes.") from error
+        raise FileFailed(f"{path} can not be read: {error.strerror or error}.") from error

@@ -1,36 +1,58 @@
 """What a format is. A new one is a subclass of Format in a module of its own, named in registry.py."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from datetime import datetime, tzinfo
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import ClassVar, NamedTuple
 
 from django.utils import timezone
 
+from devices.imports.cells import is_missing, number
 from devices.imports.errors import BadRow
-from devices.services import time_problem, value_problem
+from devices.imports.options import DEFAULTS, Options
+from devices.services import time_problem
 
 # One reading: the device's id, the metric, the value in the metric's unit, the moment with its time zone.
 # A tuple, as an import makes millions of them.
-Row = tuple[int, str, float, datetime]
+Reading = tuple[int, str, float, datetime]
+
+
+class Understood(NamedTuple):
+    """What a row says: its readings, how many values are missing, what is wrong with single values."""
+
+    readings: list[Reading]
+    missing: int = 0
+    problems: Sequence[str] = ()
 
 
 class Format(ABC):
-    """Turns the rows of a CSV file into readings. One instance serves one import, of one file or many."""
+    """Turns the rows of a file into readings. One instance serves one import, of one file or many."""
 
     name: ClassVar[str]
     description: ClassVar[str]  # one line, for the command's help
     header: ClassVar[Sequence[str]]  # the columns, in this order
+    takes_columns: ClassVar[bool] = False  # whether --columns, --set and --time-format say something to it
+    has_header = True
 
-    def __init__(self, zone: tzinfo | None = None) -> None:
-        """`zone` is that of times that name none."""
-        self.zone = zone
+    def __init__(self, options: Options = DEFAULTS) -> None:
+        self.options = options
         self.now = timezone.now()
 
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The names of the columns that a header must have."""
+        return self.header
+
+    def bind(self, cells: Sequence[str]) -> bool:
+        """Return whether `cells`, without blanks around, are the header; remember where each column is.
+
+        Raises BadRow where they are, but its columns hold something else.
+        """
+        return tuple(cells) == tuple(self.header)
+
     @abstractmethod
-    def readings(self, row: Sequence[str]) -> list[Row]:
-        """Return the readings of a row, which has as many cells as the header. Raises BadRow."""
+    def understand(self, cells: Sequence[str]) -> Understood:
+        """Return what a row says, which has as many cells as the header. Raises BadRow where all of it is wrong."""
 
     def check_time(self, taken_at: datetime) -> datetime:
         problem = time_problem(taken_at, self.now)
@@ -38,17 +60,17 @@ class Format(ABC):
             raise BadRow(problem)
         return taken_at
 
-
-def number(cell: str, column: str) -> float:
-    """Return a cell's value. Raises BadRow for what is no number, no finite one, or one too large."""
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    # Python would take "1_000", which is more likely a damaged row.
-    if not math.isfinite(value) or "_" in cell:
-        raise BadRow(f"{column} is {cell!r}, which is no finite number.")
-    problem = value_problem(value)
-    if problem:
-        raise BadRow(f"{column}: {problem}")
-    return value
+    def measured(self, cells: Iterable[tuple[int, str, str, str]], taken_at: datetime) -> Understood:
+        """Return the readings of one moment: (device, metric, column's name, cell) of each. A bad cell costs itself."""
+        readings: list[Reading] = []
+        problems: list[str] = []
+        missing = 0
+        for device, metric, column, cell in cells:
+            if is_missing(cell):
+                missing += 1
+                continue
+            try:
+                readings.append((device, metric, number(cell, column, self.options.decimal, metric), taken_at))
+            except BadRow as error:
+                problems.append(str(error))
+        return Understood(readings, missing, problems)

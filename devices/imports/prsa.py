@@ -10,7 +10,8 @@ from django.utils.text import slugify
 
 from devices.humidity import relative_humidity
 from devices.imports.errors import BadRow
-from devices.imports.formats import Format, Row, number
+from devices.imports.formats import Format, Understood
+from devices.imports.options import DEFAULTS, Options
 from devices.metrics import METRICS
 from devices.models import Device, Kind
 from locations.models import Location
@@ -48,6 +49,8 @@ COLUMNS = {
 }
 DERIVED = "TEMP, DEWP"  # what the humidity is derived from
 REGIONS = list(Region)
+MAX_CODE = 32  # characters of a location's code, and of names
+MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +66,33 @@ class Prsa(Format):
     description = "Beijing air quality: a location a station, a device a column, humidity derived; NA is missing"
     header = HEADER
 
-    def __init__(self, *args: object) -> None:
-        super().__init__()
+    def __init__(self, options: Options = DEFAULTS) -> None:
+        super().__init__(options)
         self.stations: dict[str, Station] = {}
 
-    def readings(self, row: Sequence[str]) -> list[Row]:
+    def understand(self, cells: Sequence[str]) -> Understood:
         try:
-            taken_at = self.check_time(datetime(*map(int, row[YEAR : HOUR + 1]), tzinfo=BEIJING))  # type: ignore[misc, arg-type]
+            taken_at = self.check_time(datetime(*map(int, cells[YEAR : HOUR + 1]), tzinfo=BEIJING))  # type: ignore[misc, arg-type]
         except ValueError as error:
-            raise BadRow(f"year, month, day, hour {' '.join(row[YEAR : HOUR + 1])}: {error}") from error
-        station = self.stations.get(row[STATION]) or self.add_station(row[STATION], taken_at.date())
-        found = [
-            (device, metric, number(row[column], name), taken_at)
-            for column, name, device, metric in station.columns
-            if row[column] != MISSING
-        ]
-        if MISSING not in (row[TEMPERATURE], row[DEW_POINT]):
-            found.append((station.humidity, "humidity", derived_humidity(row), taken_at))
+            raise BadRow(f"year, month, day, hour {' '.join(cells[YEAR : HOUR + 1])}: {error}") from error
+        station = self.stations.get(cells[STATION]) or self.add_station(cells[STATION], taken_at.date())
+        found = self.measured(
+            ((device, metric, name, cells[column]) for column, name, device, metric in station.columns), taken_at
+        )
+        values = {metric: value for _, metric, value, _ in found.readings}
+        if {"temperature", "dew_point"} <= values.keys():
+            humidity = relative_humidity(values["temperature"], values["dew_point"])
+            found.readings.append((station.humidity, "humidity", humidity, taken_at))
         return found
 
     def add_station(self, name: str, installed: date) -> Station:
         """Find or make a station's location and devices; existing ones stay as they are."""
-        code = slugify(name)
-        if not code:
+        code = code_of(name)
+        if not name:
             raise BadRow(f"station is {name!r}: it must have a name.")
         with transaction.atomic():
             location, _ = Location.objects.get_or_create(
-                code=code, defaults={"name": name, "region": region_of(name), "timezone": "Asia/Shanghai"}
+                code=code, defaults={"name": name[:MAX_NAME], "region": region_of(name), "timezone": "Asia/Shanghai"}
             )
             columns = [
                 (HEADER.index(column), column, add_device(location, column, metric, kind, installed), metric)
@@ -100,11 +103,13 @@ class Prsa(Format):
         return self.stations[name]
 
 
-def derived_humidity(row: Sequence[str]) -> float:
-    try:
-        return relative_humidity(float(row[TEMPERATURE]), float(row[DEW_POINT]))
-    except ArithmeticError as error:  # near -243.04 °C, the formula's pole
-        raise BadRow(f"{DERIVED} are {row[TEMPERATURE]}, {row[DEW_POINT]}: no humidity follows from them.") from error
+def code_of(station: str) -> str:
+    """Return the code of a station's location: its name in ASCII, with a checksum where that loses letters."""
+    code = slugify(station)
+    letters, held = (sum(map(str.isalnum, text)) for text in (station, code))
+    if held == letters and len(code) <= MAX_CODE:
+        return code
+    return f"{code[: MAX_CODE - 9]}-{zlib.crc32(station.encode()):08x}".lstrip("-")
 
 
 def add_device(location: Location, column: str, metric: str, kind: Kind, installed: date) -> int:
@@ -112,7 +117,7 @@ def add_device(location: Location, column: str, metric: str, kind: Kind, install
         serial=f"prsa-{location.code}-{metric}",
         defaults={
             "location": location,
-            "name": f"{location.name} {METRICS[metric].label}",
+            "name": f"{location.name[: MAX_NAME - 20]} {METRICS[metric].label}",
             "kind": kind,
             "metric": metric,
             "installed": installed,

@@ -2,13 +2,19 @@
 
 import csv
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from devices.imports.formats import Reading
+from devices.metrics import METRICS
+from devices.models import Device
 
 Say = Callable[[str], None]
 
@@ -28,6 +34,26 @@ class BadRows:
             self.say(f"{path}, line {line}: {reason}")
         if self.writer:
             self.writer.writerow((path, line, reason))
+
+
+class FirstReadings:
+    """Shows the first readings of each file as they were understood, for a dry run."""
+
+    def __init__(self, say: Say, shown: int) -> None:
+        self.say = say
+        self.shown = shown
+        self.counts: Counter[Path] = Counter()
+
+    def add(self, path: Path, line: int, reading: Reading) -> None:
+        self.counts[path] += 1
+        if self.counts[path] > self.shown:
+            return
+        device, metric, value, taken_at = reading
+        serial = Device.objects.values_list("serial", flat=True).get(pk=device)
+        moment = taken_at.astimezone(UTC)
+        self.say(
+            f"{path}, line {line}: {serial} {metric} {value:g} {METRICS[metric].unit} at {moment:%Y-%m-%d %H:%M:%S} UTC"
+        )
 
 
 class QuietReport:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from devices.imports.errors import ImportFailed
-from devices.imports.formats import Row
+from devices.imports.formats import Reading
 from devices.metrics import METRICS
 
 COLUMNS = "device_id, metric, value, unit, taken_at"
@@ -17,7 +17,7 @@ INSERT_NEW = "ON CONFLICT (device_id, metric, taken_at) DO NOTHING"
 
 class Writer(ABC):
     @abstractmethod
-    def write(self, rows: Sequence[Row]) -> int:
+    def write(self, rows: Sequence[Reading]) -> int:
         """Store those readings whose moment is not stored yet, within the caller's transaction; return how many."""
 
 
@@ -39,7 +39,7 @@ class CopyWriter(Writer):
         f' ORDER BY device_id, metric COLLATE "C", taken_at, ctid {INSERT_NEW}'
     )
 
-    def write(self, rows: Sequence[Row]) -> int:
+    def write(self, rows: Sequence[Reading]) -> int:
         with connection.cursor() as cursor:
             cursor.execute(self.STAGE)
             with cursor.copy(f"COPY import_stage ({COLUMNS}) FROM STDIN") as copy:
@@ -50,7 +50,7 @@ class CopyWriter(Writer):
         return new
 
 
-def copy_lines(rows: Iterable[Row]) -> Iterator[str]:
+def copy_lines(rows: Iterable[Reading]) -> Iterator[str]:
     """Yield rows in COPY's text format (PostgreSQL manual, COPY, "Text Format"); no cell needs escaping."""
     last: datetime | None = None
     moment = ""
@@ -65,12 +65,12 @@ class ManyWriter(Writer):
 
     INSERT = f"INSERT INTO devices_reading ({COLUMNS}) VALUES (%s, %s, %s, %s, %s) {INSERT_NEW}"
 
-    def write(self, rows: Sequence[Row]) -> int:
+    def write(self, rows: Sequence[Reading]) -> int:
         with connection.cursor() as cursor:
             cursor.executemany(self.INSERT, list(self.parameters(rows)))
             return cursor.rowcount
 
-    def parameters(self, rows: Iterable[Row]) -> Iterator[tuple[Any, ...]]:
+    def parameters(self, rows: Iterable[Reading]) -> Iterator[tuple[Any, ...]]:
         last: datetime | None = None
         moment: Any = None
         for device, metric, value, taken_at in rows:

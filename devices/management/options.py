@@ -3,6 +3,9 @@
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -29,3 +32,15 @@ def above_zero(text: str) -> float:
     if not 0 < value < math.inf:
         raise ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+def matching(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return the type of what `parse` takes: its ValueError says what is wrong."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from error
+
+    return read

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from devices.imports.importer import Importer
+from devices.imports.importer import FileImport
 from devices.imports.prsa import HEADER as PRSA_HEADER
 from devices.models import Device, ImportedFile, Reading
 from devices.services import NewReading, record_readings
@@ -40,7 +40,7 @@ def write(path: Path, rows: Iterable[Iterable[object]], header: Iterable[str] = 
 
 
 def hourly(count: int, start: int = 0) -> list[list[object]]:
-    return [["t-1", "temperature", (NOON + n * HOUR).isoformat(), n, "°C"] for n in range(start, start + count)]
+    return [["t-1", "temperature", (NOON + n * HOUR).isoformat(), n % 50, "°C"] for n in range(start, start + count)]
 
 
 def run(*arguments: object) -> list[str]:
@@ -53,13 +53,13 @@ def run(*arguments: object) -> list[str]:
 def batches(monkeypatch) -> list[int]:
     """The sizes of the batches that are stored."""
     sizes: list[int] = []
-    store = Importer.store
+    store = FileImport.store
 
-    def counted(self, batch, *rest):
-        sizes.append(len(batch.readings))
-        return store(self, batch, *rest)
+    def counted(self):
+        sizes.append(len(self.batch.readings))
+        return store(self)
 
-    monkeypatch.setattr(Importer, "store", counted)
+    monkeypatch.setattr(FileImport, "store", counted)
     return sizes
 
 
@@ -89,12 +89,18 @@ class TestImport:
         device.refresh_from_db()
         assert (device.last_seen, device.current_value) == (NOON + 8 * HOUR, 8)
 
-    def test_a_folder_is_read_in_order_gzipped_or_not_and_other_files_are_left_alone(self, tmp_path, device):
+    def test_a_folder_is_read_in_order_with_those_below_and_other_files_are_named(self, tmp_path, device):
         write(tmp_path / "b.csv.gz", hourly(3, 3))
         write(tmp_path / "a.csv", hourly(3))
         (tmp_path / "README.md").write_text("not data")
-        assert [line.split(":")[0] for line in run("long", tmp_path)] == ["a.csv", "b.csv.gz", "2 files"]
-        assert Reading.objects.count() == 6
+        (tmp_path / "more").mkdir()
+        write(tmp_path / "more" / "A.CSV", hourly(3, 6))
+        (tmp_path / "more" / "notes.xlsx").write_bytes(b"PK")
+        said = run("long", tmp_path)
+        assert said[0].startswith("Left out, as their names end otherwise: ")
+        assert [name.split("/")[-1] for name in said[0].rstrip(".").split(", ")[-2:]] == ["README.md", "notes.xlsx"]
+        assert [line.split(":")[0] for line in said[1:]] == ["a.csv", "b.csv.gz", "A.CSV", "3 files"]
+        assert Reading.objects.count() == 9
 
     def test_quotes_blank_lines_and_a_byte_order_mark_are_no_trouble(self, tmp_path, device):
         file = tmp_path / "a.csv"
@@ -122,7 +128,7 @@ class TestAgain:
 
     def test_of_two_alike_in_a_file_the_first_is_stored(self, tmp_path, device):
         rows = hourly(2)
-        rows.insert(1, [*rows[0][:3], 77, "°C"])
+        rows.insert(1, [*rows[0][:3], 7, "°C"])
         assert "3 readings (1 known)" in run("long", write(tmp_path / "a.csv", rows))[0]
         assert Reading.objects.get(taken_at=NOON).value == 0
 
@@ -148,7 +154,7 @@ class TestInterrupted:
         """Press Ctrl-C, as it were, when a batch of this number is about to be stored; 0: never."""
 
         def choose(number: int) -> None:
-            store, calls = Importer.store, []
+            store, calls = FileImport.store, []
 
             def stopping(self, *arguments):
                 calls.append(1)
@@ -156,7 +162,7 @@ class TestInterrupted:
                     raise KeyboardInterrupt
                 return store(self, *arguments)
 
-            monkeypatch.setattr(Importer, "store", stopping)
+            monkeypatch.setattr(FileImport, "store", stopping)
 
         yield choose
         monkeypatch.undo()
@@ -188,7 +194,7 @@ class TestInterrupted:
 class TestBadRows:
     ROWS = (
         ["t-9", "temperature", "2026-05-04T12:00Z", 1, "°C"],
-        ["t-1", "temperature", "2026-05-04T13:00Z", "nan", "°C"],
+        ["t-1", "temperature", "2026-05-04T13:00Z", "warm", "°C"],
         ["t-1", "temperature", "2026-05-04T14:00Z", 1],
         ["t-1", "temperature", "2026-05-04T15:00Z", 1, "°C", "more"],
     )
@@ -197,7 +203,7 @@ class TestBadRows:
         file = write(tmp_path / "a.csv", [*hourly(2), *self.ROWS, *hourly(2, 9)])
         said = run("long", file)
         assert said[0].startswith(f"{file}, line 4: there is no device with the serial 't-9'")
-        assert said[1].startswith(f"{file}, line 5: value is 'nan'")
+        assert said[1].startswith(f"{file}, line 5: value is 'warm'")
         assert said[2:4] == [
             f"{file}, line {n}: there are {cells} cells, but 5 columns." for n, cells in ((6, 4), (7, 6))
         ]
@@ -268,17 +274,7 @@ class TestRefused:
 
     def test_an_empty_file(self, tmp_path):
         (tmp_path / "a.csv").touch()
-        with pytest.raises(CommandError, match="the header is ''"):
-            run("long", tmp_path / "a.csv")
-
-    def test_what_is_not_text(self, tmp_path):
-        (tmp_path / "a.csv").write_bytes(b"serial,metric,time,value,unit\n\xff\xfe\n")
-        with pytest.raises(CommandError, match="not UTF-8"):
-            run("long", tmp_path / "a.csv")
-
-    def test_broken_quotes(self, tmp_path):
-        (tmp_path / "a.csv").write_text('serial,metric,time,value,unit\n"a"b,1,1,1,1\n')
-        with pytest.raises(CommandError, match="not CSV"):
+        with pytest.raises(CommandError, match="the first is ''"):
             run("long", tmp_path / "a.csv")
 
     def test_a_file_that_is_cut_off_keeps_its_whole_batches(self, tmp_path, device):
@@ -307,8 +303,8 @@ def test_a_slice_of_the_real_data(tmp_path):
             "".join(line for _, line in zip(range(1001), lines, strict=False)), newline=""
         )
     said = run("prsa", tmp_path)
-    assert "line 76: SO2 is ' ', which is no finite number." in said[0]
-    assert said[1].startswith("slice.csv: 1,000 rows, ")
+    # Line 76 has a blank for SO2: it costs that value.
+    assert said[0].startswith("slice.csv: 1,000 rows, 11,891 readings (0 known), 0 bad rows, 109 missing")
     newest = Device.objects.get(serial="prsa-aotizhongxin-temperature")
     assert newest.last_seen == datetime(2013, 4, 11, 7, tzinfo=UTC)
     assert newest.current_value == Reading.objects.filter(device=newest).first().value

@@ -155,7 +155,7 @@ class ReadingIn(Strict):
     taken_at: Moment = Field(description="When it was measured, with an offset.", examples=["2026-03-01T12:00:00Z"])
     metric: MetricCode | None = Field(None, description="The device's own if left out.", examples=["temperature"])
     unit: str | None = Field(
-        None, max_length=16, description="The metric's own; no other is converted.", examples=["°C"]
+        None, max_length=16, description="The metric's own, however spelt; no other is converted.", examples=["°C"]
     )
 
 

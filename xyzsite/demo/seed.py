@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db import transaction
 
-from devices.imports.formats import Row
+from devices.imports.formats import Reading
 from devices.imports.importer import BATCH, newest_of
 from devices.imports.writers import writer
 from devices.models import Device, Status
@@ -41,7 +41,7 @@ def seed(until: datetime, days: int) -> Seeded:
         if Location.objects.filter(code__in=[place.code for place in PLACES]).exists():
             return Seeded(0, 0, top_up(until, days))
         devices = 0
-        rows: list[Row] = []
+        rows: list[Reading] = []
         for place in PLACES:
             location = Location.objects.create(
                 code=place.code, name=place.name, region=place.region, timezone=place.timezone
@@ -87,7 +87,7 @@ def top_up(until: datetime, days: int) -> int:
     behind = Device.objects.filter(serial__in=known, status=Status.ACTIVE, last_seen__lt=until - STALE_AFTER).order_by(
         "pk"
     )
-    rows: list[Row] = []
+    rows: list[Reading] = []
     for device in behind:
         place, sensor = known[device.serial]
         if device.metric == sensor.metric and device.last_seen:
@@ -113,11 +113,11 @@ def full(moment: datetime, step: timedelta) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() // step.total_seconds() * step.total_seconds(), UTC)
 
 
-def readings(device: int, place: Place, sensor: Sensor, times: Iterable[datetime]) -> Iterator[Row]:
+def readings(device: int, place: Place, sensor: Sensor, times: Iterable[datetime]) -> Iterator[Reading]:
     return ((device, sensor.metric, value_at(sensor.metric, Moment(place, at)), at) for at in times)
 
 
-def store(rows: list[Row]) -> int:
+def store(rows: list[Reading]) -> int:
     newest = newest_of(rows)
     lock_devices({device for device, _ in newest})
     new = sum(writer().write(chunk) for chunk in chunks(rows, BATCH))

@@ -1,34 +1,45 @@
 """manage.py import_readings: files of readings into the database."""
 
 import time
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter, _ArgumentGroup
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import tzinfo
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.db import transaction
 from rich.console import Console
 
-from devices.imports.errors import ImportFailed
-from devices.imports.files import find_files
-from devices.imports.importer import BATCH, Counts, FileDone, Importer
+from devices.imports.cells import TIME_FORMATS
+from devices.imports.errors import FileFailed, ImportFailed
+from devices.imports.files import Found, find_files
+from devices.imports.formats import Format
+from devices.imports.importer import BATCH, Counts, FileDone, Importer, Policy
+from devices.imports.long import FIXED, ROLES
+from devices.imports.options import (
+    NO_LIMIT,
+    Options,
+    known_decimal,
+    known_delimiter,
+    known_encoding,
+    known_limit,
+    known_time_format,
+    known_zone,
+    pairs,
+)
 from devices.imports.registry import FORMATS
-from devices.imports.reports import BadRows, BarReport, QuietReport
+from devices.imports.reports import BadRows, BarReport, FirstReadings, QuietReport
 from devices.imports.writers import writer
-from devices.management.options import whole
-from locations.models import validate_timezone
+from devices.management.options import matching, whole
 
-HELP = "Import readings from CSV files, plain or gzipped."
+HELP = "Import readings from files of text: CSV and its kin, plain or gzipped."
 FORMAT_LINES = "\n".join(
     f"  {name:6} {kind.description}\n         {','.join(kind.header)}" for name, kind in FORMATS.items()
 )
-EPILOG = f"""formats, each with the header that its files must have:
+EPILOG = f"""formats, each with the header that its files have:
 {FORMAT_LINES}
 
 An import that was stopped, in whatever way, goes on where it was when the same command is given again. A reading that
@@ -38,20 +49,17 @@ passed over the next time, unless some of its rows were bad.
 examples:
   manage.py import_readings prsa data/prsa
   manage.py import_readings long january.csv february.csv.gz --errors bad-rows.csv
+  manage.py import_readings long logger.txt --dry-run --delimiter semicolon --decimal , --timezone Europe/Berlin
+      --columns "serial=Sensor,time=Zeit,temperature=Temp [°C]" --time-format "%d.%m.%Y %H:%M"
+
+docs/how-to/import-readings.md shows the layouts of nine loggers and archives, and the options that read them.
 """
+MAX_NAMED = 10  # files that are left out
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C: 128 + SIGINT
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
     """Keeps the lines of the formats and examples as they are."""
-
-
-def zone(name: str) -> tzinfo:
-    try:
-        validate_timezone(name)
-    except ValidationError as error:
-        raise ArgumentTypeError(error.messages[0]) from error
-    return ZoneInfo(name)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -71,15 +79,23 @@ class Command(BaseCommand):
             metavar="PATH",
             nargs="+",
             type=Path,
-            help="a .csv or .csv.gz file, or a folder of such",
+            help="a .csv, .txt, .tsv or .dat file, or such a .gz; or a folder of them, with its sub-folders",
         )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="store nothing; show the first readings as understood"
+        )
+        self.add_text_arguments(parser.add_argument_group("how files are read"))
         parser.add_argument("--strict", action="store_true", help="stop at the first bad row, with exit status 1")
+        parser.add_argument(
+            "--max-bad",
+            type=matching(known_limit),
+            default=NO_LIMIT,
+            metavar="N|P%",
+            help="stop a file of which more rows are bad, before that batch is stored, with exit status 1",
+        )
         parser.add_argument("--errors", type=Path, metavar="FILE", help="add all bad rows to FILE: file,line,reason")
         parser.add_argument(
             "--show", type=whole(0), default=10, metavar="N", help="show the first N bad rows (default 10)"
-        )
-        parser.add_argument(
-            "--timezone", type=zone, metavar="ZONE", help="zone of times that name none, such as America/Chicago"
         )
         parser.add_argument("--again", action="store_true", help="read files from their start, finished or not")
         parser.add_argument(
@@ -88,6 +104,31 @@ class Command(BaseCommand):
             default=BATCH,
             metavar="N",
             help=f"readings in one transaction (default {BATCH:,})",
+        )
+
+    def add_text_arguments(self, group: _ArgumentGroup) -> None:
+        for name, parse, metavar, text in (
+            ("timezone", known_zone, "ZONE", "of times that name none, such as America/Chicago or +01:00"),
+            ("encoding", known_encoding, "NAME", "such as cp1252; UTF-8 and UTF-16 are recognised"),
+            ("delimiter", known_delimiter, "CHARACTER", "or its name, such as tab; , ; tab and | are recognised"),
+            ("decimal", known_decimal, "POINT", "point or comma, . or , (a comma is recognised where it is no other)"),
+            ("time-format", known_time_format, "FORMAT", f"strptime's, or {', '.join(TIME_FORMATS)}"),
+        ):
+            group.add_argument(f"--{name}", type=matching(parse), metavar=metavar, help=text.replace("%", "%%"))
+        group.add_argument("--skip", type=whole(0), default=0, metavar="N", help="lines between header and first row")
+        group.add_argument(
+            "--columns",
+            action="append",
+            default=[],
+            metavar="ROLE=COLUMN,…",
+            help=f"where each role stands, by name or number (#1): {', '.join(ROLES)}",
+        )
+        group.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="ROLE=VALUE,…",
+            help=f"what all rows have in common: {', '.join(FIXED)}",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -102,32 +143,57 @@ class Command(BaseCommand):
         self.sum_up(done, time.monotonic() - started)
 
     def import_files(self, stack: ExitStack, options: dict[str, Any]) -> list[FileDone]:
-        files = find_files(options["paths"])
-        report = self.report(files)
+        found = find_files(options["paths"])
+        report = self.report(found)
         bad_rows = BadRows(report.say, options["show"], self.errors_file(stack, options["errors"]))
+        if options["dry_run"]:
+            stack.enter_context(transaction.atomic())  # of the devices that a format makes
+            stack.callback(transaction.set_rollback, True)
+        policy = {name: options[name] for name in ("strict", "again", "max_bad", "dry_run")}
         importer = Importer(
-            FORMATS[options["format"]](options["timezone"]),
+            self.layout(options),
             writer(),
+            Policy(**policy, batch_size=options["batch"]),
             on_bad_row=bad_rows.add,
             on_step=report.step,
-            strict=options["strict"],
-            again=options["again"],
-            batch_size=options["batch"],
+            on_reading=FirstReadings(report.say, options["show"]).add,
         )
         stack.enter_context(report.running())
-        done = []
-        for path in files:
-            done.append(importer.import_file(path))
+        done, failed = [], []
+        for path in found.files:
+            try:
+                done.append(importer.import_file(path))
+            except FileFailed as error:
+                failed.append(str(error))
+            else:
+                report.say(self.line(done[-1]))
             report.file_done(path)
-            report.say(self.line(done[-1]))
         if bad_rows.count > options["show"] > 0 and not options["errors"]:
             report.say(f"… and {bad_rows.count - options['show']:,} more bad rows: --errors FILE gets all of them.")
+        if failed:
+            raise ImportFailed("\n".join(failed))
         return done
 
-    def report(self, files: Sequence[Path]) -> QuietReport:
-        if self.stdout.isatty():
-            return BarReport(files, Console())
-        return QuietReport(self.stdout.write)
+    def layout(self, options: dict[str, Any]) -> Format:
+        kind = FORMATS[options["format"]]
+        try:
+            columns, fixed = pairs(options["columns"], ROLES), pairs(options["set"], FIXED)
+        except ValueError as error:
+            raise CommandError(f"--columns and --set: {error}.") from error
+        if not kind.takes_columns and (columns or fixed or options["time_format"]):
+            raise CommandError(
+                f"--columns, --set and --time-format are of no use to {kind.name}: its columns are given."
+            )
+        text = {name: options[name] or "" for name in ("encoding", "delimiter", "decimal", "time_format")}
+        return kind(Options(options["timezone"], **text, skip=options["skip"], columns=columns, fixed=fixed))
+
+    def report(self, found: Found) -> QuietReport:
+        report = BarReport(found.files, Console()) if self.stdout.isatty() else QuietReport(self.stdout.write)
+        if found.left_out:
+            names = [str(path) for path in found.left_out]
+            more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+            report.say(f"Left out, as their names end otherwise: {', '.join(names[:MAX_NAMED])}{more}.")
+        return report
 
     def errors_file(self, stack: ExitStack, path: Path | None) -> Any:
         if path is None:
@@ -155,4 +221,5 @@ def summary(counts: Counts) -> str:
     return (
         f"{counted(counts.rows, 'row')}, {counted(counts.readings, 'reading')} "
         f"({counts.known:,} known), {counted(counts.bad, 'bad row')}"
+        + (f", {counts.missing:,} missing" if counts.missing else "")
     )

@@ -47,7 +47,7 @@ def test_one_wrong_reading_stores_none(operator: Caller, thermometer: Device) ->
     assert list(response.document["error"]["fields"]) == ["readings.2.serial"]
     response = operator.post("/readings", {"readings": items[:2]})
     assert response.document["error"]["fields"] == {
-        "readings.1.unit": ["temperature is stored in °C, not K: convert the value."]
+        "readings.1.unit": ["temperature is stored in °C, not K: subtract 273.15."]
     }
     assert not Reading.objects.exists()
 
