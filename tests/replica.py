@@ -9,6 +9,7 @@ import environ
 import pytest
 from django.db import connections
 
+from cacheops.regions.lag import lag_meter
 from tests.waiting import until
 from xyzsite.localregions import ports, postgres, processes
 from xyzsite.localregions.manager import LocalRegions
@@ -62,15 +63,26 @@ def run(alias: str, sql: str) -> Any:
         return cursor.fetchone()[0]
 
 
+def execute(alias: str, sql: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql)
+
+
 def catch_up(alias: str) -> None:
     """Wait until a replica shows all that is committed now."""
     end = run("default", "SELECT pg_current_wal_insert_lsn()::text")
     until(lambda: run(alias, f"SELECT pg_last_wal_replay_lsn() >= '{end}'"), "the replica follows")
 
 
+def follow(alias: str) -> None:
+    """Wait until this process has seen a replica show all that is committed now."""
+    catch_up(alias)
+    until(lambda: lag_meter.measure(alias).seconds == 0, "it is known to follow")
+
+
 def pause(alias: str) -> None:
     """Let a replica stand still, once it shows all that is committed now."""
-    catch_up(alias)
+    follow(alias)
     run(alias, "SELECT pg_wal_replay_pause()")
     until(lambda: run(alias, "SELECT pg_get_wal_replay_pause_state()") == "paused", "it stands still")
 

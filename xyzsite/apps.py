@@ -5,6 +5,7 @@ class XyzSiteConfig(AppConfig):
     name = "xyzsite"
 
     def ready(self) -> None:
-        from xyzsite import warming
+        from xyzsite import replica, warming
 
+        replica.register()
         warming.register()

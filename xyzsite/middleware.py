@@ -13,8 +13,10 @@ from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
+from cacheops.regions.lag import lag_meter
 from cacheops.regions.read_scope import in_scope
 from xyzsite import positions
+from xyzsite.router import REPLICA
 from xyzsite.unavailable import unavailable
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
@@ -98,8 +100,16 @@ def server_timing(stats: RequestStats, queries: int, milliseconds: float) -> str
     """Return the header's value (W3C Server-Timing); counts stand in `desc`, as `dur` is for milliseconds only."""
     return (
         f'region;desc="{settings.XYZ_REGION}", hits;desc="{stats.hits}", misses;desc="{stats.misses}", '
-        f'sql;desc="{queries}", total;dur={milliseconds:.1f}'
+        f'sql;desc="{queries}", total;dur={milliseconds:.1f}{lag_timing()}'
     )
+
+
+def lag_timing() -> str:
+    lag = lag_meter.last().get(REPLICA)
+    if lag is None:
+        return ""
+    duration = f";dur={lag.seconds * 1000:.0f}" if lag.is_known else ""
+    return f', replica{duration};desc="{lag.bytes} bytes behind"'
 
 
 def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
@@ -107,8 +117,17 @@ def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
     return (
         f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
         f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "
-        f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>{away}"
+        f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
+        f"{lag_words()}{away}"
     )
+
+
+def lag_words() -> str:
+    lag = lag_meter.last().get(REPLICA)
+    if lag is None:
+        return ""
+    said = f"{lag.seconds:.1f} s" if lag.is_known else "far"
+    return f" <span>replica {said} behind</span>"
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -151,6 +151,12 @@ class Conf(Component):
         kinds.seconds(kinds.MIN_WAIT),
         "How long one reader may load while others wait for it; after it, those who wait for a dead one go on.",
     )
+    max_lag = Setting(
+        "CACHEOPS_MAX_LAG",
+        2.0,
+        kinds.seconds(kinds.MIN_WAIT),
+        "How old what a database replica shows may be. Where it is older, reads go to the primary.",
+    )
     timeout = Setting(
         "CACHEOPS_TIMEOUT",
         0.05,

@@ -1,6 +1,7 @@
 """The report of `manage.py cache_stats`: tables for a terminal."""
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -11,11 +12,22 @@ from rich.text import Text
 from cacheops.monitoring.formats import NONE, duration, human_bytes, share
 from cacheops.monitoring.monitor import RegionState
 from cacheops.monitoring.nodes import NodeStats
+from cacheops.monitoring.serialize import gauge_values
 from cacheops.monitoring.stats import Reads, Usage
 
 MAX_MODELS = 20
 STYLES = {"healthy": "green", "degraded": "yellow", "down": "red", "no answer": "red", "open": "red"}
-WORDS = {"region", "health", "breaker", "node", "role", "model", "towards", "source"}  # columns aligned to the left
+WORDS = {
+    "region",
+    "health",
+    "breaker",
+    "node",
+    "role",
+    "model",
+    "towards",
+    "source",
+    "gauge",
+}  # columns aligned to the left
 
 Columns = tuple[tuple[str, Callable[[Any], str]], ...]  # heads and cells, the important ones first
 
@@ -101,6 +113,9 @@ WRITE_COLUMNS: Columns = (  # of a model and source, and their writes
 )
 
 
+GAUGE_COLUMNS: Columns = (("gauge", itemgetter(0)), ("now", itemgetter(1)))
+
+
 def report(states: Iterable[RegionState]) -> Iterator[RenderableType]:
     """Yield the regions, then for each its nodes, processes, models and invalidations of 24 hours."""
     states = list(states)
@@ -117,6 +132,14 @@ def report(states: Iterable[RegionState]) -> Iterator[RenderableType]:
         yield from indented(PROCESS_COLUMNS, sorted((state.processes or {}).items()))
         if state.day is not None:
             yield from usage_tables(state.day)
+    yield from indented(GAUGE_COLUMNS, gauge_rows())
+
+
+def gauge_rows() -> Iterator[tuple[str, str]]:
+    """Yield the gauges of other parts: their names, and what they are now."""
+    for part, found in gauge_values().items():
+        figures = found.items() if isinstance(found, dict) else [("", found)]
+        yield from ((f"{part} {figure}".replace("_", " ").strip(), f"{value}") for figure, value in figures)
 
 
 def usage_tables(usage: Usage) -> Iterator[RenderableType]:

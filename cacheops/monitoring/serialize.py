@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from django.db import DatabaseError
@@ -102,7 +103,7 @@ def gauge_values() -> dict[str, dict[str, float] | str]:
     found: dict[str, dict[str, float] | str] = {}
     for name, read in registered_gauges().items():
         try:
-            found[name] = dict(read())
+            found[name] = {figure: value for figure, value in read().items() if isfinite(value)}  # JSON has no others
         except (CacheopsError, DatabaseError) as error:
             found[name] = str(error)
     return found

@@ -21,6 +21,7 @@ from cacheops.panel.switches import databases
 from cacheops.patterns.write_behind.cache import WriteBehindState, registered
 from cacheops.reading.options import bypassed
 from cacheops.regions import regions
+from cacheops.regions.lag import Lag, lag_meter
 from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
@@ -117,6 +118,7 @@ class Home:
     cards: list[Card]
     write_behind: list[WriteBehindState | Unavailable]
     runs: list[WarmingRun]
+    replicas: Mapping[str, Lag]  # of databases, by alias: as this process has last measured them
 
 
 def home() -> Home:
@@ -124,7 +126,7 @@ def home() -> Home:
     until = time.monotonic() + PATIENCE
     answers.start(asked_runs())
     found = cards(until)
-    return Home(found, write_behind(), runs(until))
+    return Home(found, write_behind(), runs(until), lag_meter.last())
 
 
 def cards(until: float | None = None) -> list[Card]:

@@ -112,6 +112,7 @@ class PanelViews:
             "cards": found.cards,
             "write_behind": found.write_behind,
             "runs": found.runs,
+            "replicas": found.replicas,
             "log": latest_actions(),
         }
         return self.render(request, "home", "Cache", context)

@@ -32,18 +32,23 @@ FROM pg_control_system()
 """
 
 
+def lsn_digits(lsn: str) -> str:
+    """Return an LSN such as "16/B374D848" as 16 hexadecimal digits, whose order is that of the places."""
+    high, _, low = lsn.partition("/")
+    return f"{int(high, 16):08X}{int(low, 16):08X}"
+
+
 class Position(NamedTuple):
     """A place in the history of a database server."""
 
     system: str  # the system identifier, in decimal digits
     timeline: int
-    lsn: str  # 16 hexadecimal digits: their order is that of the places
+    lsn: str  # 16 hexadecimal digits
 
     @classmethod
     def of(cls, system: str, timeline: int, lsn: str) -> Self:
         """Return the position of an LSN as PostgreSQL writes it, such as "16/B374D848"."""
-        high, _, low = lsn.partition("/")
-        return cls(system, timeline, f"{int(high, 16):08X}{int(low, 16):08X}")
+        return cls(system, timeline, lsn_digits(lsn))
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -12,7 +12,9 @@ from contextvars import ContextVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters
+from cacheops.regions.lag import lag_meter
 from cacheops.regions.position import Position, ask_position, shown_positions
 
 
@@ -32,10 +34,14 @@ class ReadScope:
 
     def _has_reached(self, replica: str) -> bool:
         """Return whether a replica shows all that must be seen. What is of another history does not count."""
+        if _get_running_loop() is not None:  # nothing can be asked in a coroutine
+            return not self.positions
+        lag = lag_meter.measured(replica)
+        if lag is not None and lag.seconds > conf.max_lag:
+            counters.event("position", too_far_behind=1)
+            return False
         if not self.positions:
             return True
-        if _get_running_loop() is not None:  # nothing can be asked in a coroutine
-            return False
         shown = shown_positions.last(replica)
         if shown is None or not all(position.is_reached(shown) for position in self.positions):
             shown = shown_positions.ask(replica)

@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
     "CACHEOPS_WAIT_SECONDS": ("E013", NO_WAIT, (0.001, 5)),
     "CACHEOPS_MARK_SECONDS": ("E013", NO_WAIT, (0.5, 3600)),
     "CACHEOPS_LOADER_SECONDS": ("E013", NO_WAIT, (0.001, 5)),
+    "CACHEOPS_MAX_LAG": ("E013", NO_WAIT, (0.001, 5)),
     "CACHEOPS_TIMEOUT": ("E013", NO_WAIT, (0.001, 5)),
     "CACHEOPS_REMOTE_TIMEOUT": ("E013", NO_WAIT, (0.001, 5)),
     "CACHEOPS_ON_UNREACHABLE": ("E008", (None, "", "hope", ["queue"], True), ("queue", "strict")),

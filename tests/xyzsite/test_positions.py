@@ -1,5 +1,6 @@
 """Read your own writes: pages and the API of a region whose replica stands still."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,14 +11,17 @@ from django.test import Client
 
 from cacheops import position
 from cacheops.instrumentation.counters import counters
+from cacheops.regions.lag import lag_meter
 from cacheops.regions.position import Position
 from devices.models import Device, Kind
 from locations.models import Location
 from tests.cacheops.orm import conftest as orm
 from tests.replica import catch_up, pause, resume
 from tests.testapp.cached import statements
+from tests.waiting import until
 from users.models import ApiToken, User
 from xyzsite.positions import COOKIE, HEADER, signer
+from xyzsite.replica import replica_gauges
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 _django_db_helper = orm._django_db_helper  # every write is committed
@@ -26,7 +30,8 @@ DETAILS = {"action": "details", "last_name": "Li", "email": "ann@example.com", "
 
 
 @pytest.fixture
-def ann(_django_db_helper: None) -> Iterator[User]:
+def ann(_django_db_helper: None, settings: Any) -> Iterator[User]:
+    settings.CACHEOPS_MAX_LAG = 3600  # however long a test takes
     cache.clear()
     user = User.objects.create_user("ann", first_name="Ann", is_staff=True)
     yield user
@@ -128,3 +133,23 @@ def test_a_request_that_fails_carries_the_position_of_what_it_has_committed(brow
     own.raise_request_exception = False
     assert own.get("/").status_code == 500
     assert Position.parse(signer.unsign(own.cookies[COOKIE].value)) <= position()
+
+
+def test_a_replica_that_is_too_far_behind_is_told_of_and_not_read(browsers, far, settings):
+    settings.CACHEOPS_MAX_LAG = 0.001
+    pause(far)
+    User.objects.update(first_name="Nova")  # by nobody who reads
+    until(lambda: lag_meter.measure(far).bytes, "it lacks something")
+    page = browsers[1].get("/profile/")
+    assert 'value="Nova"' in page.content.decode()
+    assert re.search(r', replica(;dur=\d+)?;desc="\d+ bytes behind"', page["Server-Timing"])
+    assert re.search(r"<span>replica (far|[\d.]+ s) behind</span>", page.content.decode())
+    health = browsers[1].get("/healthz")
+    assert (health.status_code, health.json()["status"], health.json()["ready"]) == (200, "lagging", True)
+    settings.XYZ_LAG_FAILS_HEALTH = True
+    assert browsers[1].get("/healthz").status_code == 503
+    assert replica_gauges()["up"] == 1
+    assert replica_gauges()["lag_bytes"] > 0
+    resume(far)
+    catch_up(far)
+    assert browsers[1].get("/healthz").json()["status"] == "ok"

@@ -92,6 +92,9 @@ CACHEOPS_LOCAL_REGION = XYZ_REGION
 CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
 # While the database is away, pages show what the region holds; what it does not hold is answered 503.
 CACHEOPS_WHEN_DATABASE_AWAY = env.str("WHEN_DATABASE_AWAY", default="serve")
+# A replica that lags by more is not read; the health check may have the balancer take another region then.
+CACHEOPS_MAX_LAG = env.float("MAX_LAG", default=2)
+XYZ_LAG_FAILS_HEALTH = env.bool("LAG_FAILS_HEALTH", default=False)
 # Readings wait in a buffer of the region, from which flush_writes brings them to the database.
 CACHEOPS_FLUSH_BATCH = env.int("FLUSH_BATCH", default=100)
 CACHEOPS_FLUSH_SECONDS = env.float("FLUSH_SECONDS", default=30)

@@ -2,13 +2,16 @@
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from cacheops.conf import conf
 from cacheops.regions import regions
+from cacheops.regions.lag import lag_meter
 from cacheops.stores.circuit_breaker import CircuitState
+from xyzsite.router import REPLICA
 
 
 @login_not_required
@@ -25,7 +28,8 @@ def live(request: HttpRequest) -> JsonResponse:
 def healthz(request: HttpRequest) -> JsonResponse:
     """Report to a load balancer whether to send requests here: 200, or 503 where pages can't be served.
 
-    While the database is away, the cache serves ("degraded"), if the settings say so and its region answers.
+    While the database is away, the cache serves ("degraded"), if the settings say so and its region answers. While the
+    region's replica is too far behind ("lagging"), every read goes to the primary: 503 only if the settings say so.
     """
     try:
         with connection.cursor() as cursor:
@@ -34,6 +38,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
         connection.close_if_unusable_or_obsolete()
         serves = settings.CACHEOPS_WHEN_DATABASE_AWAY == "serve" and cache_answers()
         return report("degraded" if serves else "failing", "no answer", 200 if serves else 503)
+    lag = lag_meter.measure(REPLICA, DEFAULT_DB_ALIAS) if REPLICA in connections.settings else None
+    if lag is not None and lag.seconds > conf.max_lag:
+        return report("lagging", "ok", 503 if settings.XYZ_LAG_FAILS_HEALTH else 200)
     return report("ok", "ok", 200)
 
 

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 import cacheops
 from cacheops.regions.position import Position, shown_positions
 from cacheops.regions.read_scope import ReadScope, alias_for_read, in_scope
-from tests.replica import catch_up, resume, run
+from tests.replica import catch_up, execute, follow, resume, run
 from tests.testapp import world
 from tests.testapp.models import Book
 
@@ -19,9 +19,11 @@ pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 
 
 @pytest.fixture
-def books(_django_db_helper, cache, far):
+def books(_django_db_helper, cache, far, settings):
+    settings.CACHEOPS_MAX_LAG = 3600  # however long a test takes
     world.empty("default")
     world.fill("default")
+    follow(far)
     yield
     world.empty("default")
 
@@ -74,15 +76,10 @@ def test_after_a_position_the_replica_is_read_once_it_is_there(books, lagging):
 WRITES = {
     "the ORM": lambda: rename("New"),
     "save()": lambda: Book.objects.using("default").get(pk=1).save(update_fields=["title"]),
-    "raw SQL": lambda: execute("UPDATE testapp_book SET title = 'New' WHERE id = 1"),
-    "a table that is not cached": lambda: execute("CREATE TABLE IF NOT EXISTS plain (id int)"),
+    "raw SQL": lambda: execute("default", "UPDATE testapp_book SET title = 'New' WHERE id = 1"),
+    "a table that is not cached": lambda: execute("default", "CREATE TABLE IF NOT EXISTS plain (id int)"),
     "COPY": lambda: copy("COPY django_session (session_key, session_data, expire_date) FROM STDIN"),
 }
-
-
-def execute(sql: str) -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(sql)
 
 
 def copy(sql: str) -> None:
@@ -99,7 +96,7 @@ def test_who_has_written_reads_the_primary_to_the_end(write, books, far):
         found = cacheops.position()
         assert scope.written == set()
         assert read() == "default"
-    execute("DROP TABLE IF EXISTS plain")
+    execute("default", "DROP TABLE IF EXISTS plain")
     assert found <= cacheops.position()
 
 
@@ -125,7 +122,7 @@ def test_a_thread_of_a_request_writes_for_it(books, far):
 
 def test_a_commit_that_is_not_flushed_has_its_position_too(books, far):
     with transaction.atomic():
-        execute("SET LOCAL synchronous_commit = off")
+        execute("default", "SET LOCAL synchronous_commit = off")
         rename("New")
     end = run("default", "SELECT pg_current_wal_insert_lsn()::text")
     found = cacheops.position()
@@ -135,7 +132,7 @@ def test_a_commit_that_is_not_flushed_has_its_position_too(books, far):
 def test_a_replica_that_can_not_tell_is_not_read(books, far):
     found = cacheops.position()
     catch_up(far)
-    execute_on(far, "SET default_transaction_isolation = 'serializable'")  # which a standby refuses
+    execute(far, "SET default_transaction_isolation = 'serializable'")  # which a standby refuses
     try:
         with cacheops.after(found):
             assert read() == "default"
@@ -143,11 +140,6 @@ def test_a_replica_that_can_not_tell_is_not_read(books, far):
         connections[far].close()
     with cacheops.after(found):
         assert read() == "replica"
-
-
-def execute_on(alias: str, sql: str) -> None:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(sql)
 
 
 def test_behind_a_pooler_each_read_asks(books, far):

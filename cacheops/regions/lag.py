@@ -1,0 +1,135 @@
+"""How far a database replica is behind, in seconds and bytes of the write-ahead log.
+
+No clock of a server is read. The end of the log is noted with the time at which it was asked for; what a replica shows
+is as old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
+another region; or, where that is asked too, by the primary itself: then a link that is cut or frozen shows at once.
+(The receiver notices it by wal_receiver_timeout, a minute by default.)
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from cacheops.engine import Component, register_component
+from cacheops.regions.direct_sql import query_driver
+from cacheops.regions.position import ask_position, lsn_digits
+
+logger = logging.getLogger("cacheops")
+
+FRESH_SECONDS = 1.0  # for how long a process goes by what it has measured
+WAIT, PRIMARY_WAIT = 0.02, 0.2  # seconds for which a replica may take to show the end, as it would with each commit
+PAUSE = 0.002
+MAX_NOTED = 100  # ends that a replica has not reached: of a longer wait, the times in between are not needed
+
+# A receiver's row is there for every role, its columns for pg_read_all_stats only. Without a receiver: NULL.
+REPLICA_SQL = """
+SELECT pg_last_wal_replay_lsn()::text,
+       (SELECT GREATEST(latest_end_lsn, pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text
+        FROM pg_stat_wal_receiver)
+WHERE pg_is_in_recovery()
+"""
+
+
+class Lag(NamedTuple):
+    """What a replica lacks."""
+
+    seconds: float  # since the newest moment whose commits it is known to show; infinite where none is
+    bytes: int  # of the log, to the last end that is known
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether there is a moment that the replica was seen to show."""
+        return math.isfinite(self.seconds)
+
+
+class LagMeter(Component):
+    """The lags of this process's replicas, by alias."""
+
+    def __init__(self) -> None:
+        self.clocks: dict[str, ReplicaClock] = {}
+        self._lock = threading.Lock()
+
+    def settings_changed(self) -> None:
+        self.clocks.clear()
+
+    def measured(self, replica: str) -> Lag | None:
+        """Return an alias's lag as last measured, as long as that is fresh; ask where it is not.
+
+        None where the server is no streaming replica of PostgreSQL; infinite where it does not answer.
+        """
+        clock = self._clock(replica)
+        if time.monotonic() < clock.fresh_until:
+            return clock.lag
+        return self.measure(replica)
+
+    def measure(self, replica: str, primary: str | None = None) -> Lag | None:
+        """Ask an alias's server, and the primary behind another alias for the end of its log, if one is given."""
+        clock = self._clock(replica)
+        clock.fresh_until = time.monotonic() + FRESH_SECONDS  # others go by the last one meanwhile
+        try:
+            clock.lag = self._measure(clock, connections[replica], primary)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Replica %s does not tell how far it is: %s", replica, error)
+            connections[replica].close_if_unusable_or_obsolete()
+            clock.lag = Lag(math.inf, 0)
+        return clock.lag
+
+    def _measure(self, clock: "ReplicaClock", wrapper: Any, primary: str | None) -> Lag | None:
+        if wrapper.vendor != "postgresql":
+            return None
+        asked_at = time.monotonic()
+        known = ask_position(primary) if primary else None
+        end = known.lsn if known else None
+        deadline = asked_at + (PRIMARY_WAIT if primary else WAIT)
+        while rows := query_driver(wrapper, REPLICA_SQL):
+            shown, received = [text and lsn_digits(text) for text in rows[0]]
+            if end is None and primary is None:
+                end = received
+            lag = clock.note(asked_at, end, shown)
+            if end is None or not lag.seconds or time.monotonic() > deadline:
+                return lag
+            time.sleep(PAUSE)
+        return None
+
+    def last(self) -> dict[str, Lag]:
+        """Return what was measured last, by alias."""
+        return {alias: clock.lag for alias, clock in self.clocks.items() if clock.lag is not None}
+
+    def _clock(self, replica: str) -> "ReplicaClock":
+        with self._lock:
+            return self.clocks.setdefault(replica, ReplicaClock())
+
+
+class ReplicaClock:
+    """When a replica was last known to show all there was."""
+
+    def __init__(self) -> None:
+        self.lag: Lag | None = None  # as last measured
+        self.fresh_until = 0.0
+        self._whole_at = -math.inf
+        self._ends: deque[tuple[float, str]] = deque()  # (when it was asked for, the end of the log): not reached yet
+        self._lock = threading.Lock()
+
+    def note(self, at: float, end: str | None, shown: str) -> Lag:
+        """Return the lag, by an end of the log, None where nobody tells it, and by what the replica shows later."""
+        with self._lock:
+            if end is not None and (not self._ends or self._ends[-1][1] < end):
+                if len(self._ends) >= MAX_NOTED:
+                    self._ends.pop()
+                self._ends.append((at, end))
+            newest = self._ends[-1][1] if self._ends else shown
+            while self._ends and self._ends[0][1] <= shown:
+                self._whole_at = self._ends.popleft()[0]
+            if end is not None and end <= shown:
+                self._whole_at = max(self._whole_at, at)
+            is_whole = end is not None and not self._ends
+            seconds = 0.0 if is_whole else time.monotonic() - self._whole_at
+            return Lag(seconds, max(int(newest, 16) - int(shown, 16), 0))
+
+
+lag_meter = register_component(LagMeter())

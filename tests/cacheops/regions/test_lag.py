@@ -1,0 +1,68 @@
+"""How far a replica is behind: the arithmetic, and a real one that stands still."""
+
+import math
+import time
+
+import pytest
+
+import cacheops
+from cacheops.regions.lag import MAX_NOTED, ReplicaClock, lag_meter
+from tests.replica import catch_up, execute, resume
+from tests.waiting import until
+
+
+def lsn(number: int) -> str:
+    return f"{number:016X}"
+
+
+def test_the_lag_is_the_age_of_the_newest_end_that_was_reached():
+    clock, now = ReplicaClock(), time.monotonic()
+    assert clock.note(now - 100, lsn(50), lsn(20)) == (math.inf, 30)  # nobody knows since when
+    assert clock.note(now - 90, lsn(50), lsn(50)) == (0, 0)
+    assert clock.note(now - 80, lsn(60), lsn(50)).bytes == 10
+    assert clock.note(now - 70, lsn(70), lsn(55)).seconds >= 90
+    lag = clock.note(now - 10, lsn(80), lsn(60))  # what was the end 80 seconds ago
+    assert 80 <= lag.seconds < 90 + time.monotonic() - now
+    assert lag.bytes == 20
+    assert clock.note(now, None, lsn(60)).seconds >= 80  # its receiver has gone
+    assert clock.note(now, lsn(80), lsn(80)) == (0, 0)
+
+
+def test_a_log_that_is_still_is_no_lag_and_a_long_wait_no_heap():
+    clock, now = ReplicaClock(), time.monotonic()
+    for second in range(100):
+        assert clock.note(now + second - 100, lsn(5), lsn(5)).seconds == 0
+    for second in range(3 * MAX_NOTED):
+        clock.note(now, lsn(10 + second), lsn(5))
+    assert len(clock._ends) == MAX_NOTED
+    assert clock.note(now, None, lsn(5)).bytes == 3 * MAX_NOTED + 4
+
+
+@pytest.mark.servers
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_django_db_helper")
+class TestReplica:
+    def test_one_that_stands_still_falls_behind_and_catches_up(self, lagging):
+        lag_meter.clocks.clear()
+        assert lag_meter.measure(lagging) == (0, 0)
+        execute("default", "SELECT pg_logical_emit_message(true, 'test', repeat('x', 1000))")
+        first = until(lambda: (found := lag_meter.measure(lagging)).bytes > 1000 and found, "it has received it")
+        assert 0 < first.seconds < lag_meter.measure(lagging, "default").seconds
+        resume(lagging)
+        catch_up(lagging)
+        assert lag_meter.measure(lagging, "default").seconds == 0
+        assert lag_meter.last() == {lagging: (0, 0)}
+
+    def test_one_that_is_not_known_to_follow_is_not_read(self, far, settings):
+        settings.CACHEOPS_MAX_LAG = 3600
+        lag_meter.clocks.clear()
+        assert lag_meter.measure(far, "other") == (math.inf, 0)
+        with cacheops.after():
+            assert cacheops.regions.read_scope.alias_for_read("default", far) == "default"
+        until(lambda: lag_meter.measure(far).seconds == 0, "its own receiver tells")
+        with cacheops.after():
+            assert cacheops.regions.read_scope.alias_for_read("default", far) == far
+
+    def test_what_is_no_replica_has_no_lag(self):
+        assert lag_meter.measured("default") is None
+        assert lag_meter.measured("other") is None
