@@ -11,6 +11,7 @@ from ninja.parser import Parser
 from xyzsite.api.errors import ApiError
 
 MAX_BODY_BYTES = 1024 * 1024  # 1,000 readings take some 150 kB
+MAX_VALUES = 10_000  # objects and lists among them; 1,000 readings have some 6,000
 MAX_DEPTH = 16  # levels of nesting; no document of ours has more than 4, metadata may add some
 
 
@@ -40,8 +41,9 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number; leave the value out or send null")
 
 
-def check_json(data: Any, path: str = "", depth: int = 0) -> None:
-    """Raise ApiError where a parsed document holds what cannot be stored, naming the place."""
+def check_json(data: Any, path: str = "", depth: int = 0) -> int:
+    """Raise ApiError where a parsed document holds what cannot be stored, naming the place; return how many values."""
+    values = 1
     if depth > MAX_DEPTH:
         raise ApiError(400, f"The JSON is nested too deeply: at most {MAX_DEPTH} levels.")
     match data:
@@ -52,10 +54,13 @@ def check_json(data: Any, path: str = "", depth: int = 0) -> None:
         case dict():
             for key, value in data.items():
                 check_text(key, path)
-                check_json(value, f"{path}.{key}".lstrip("."), depth + 1)
+                values += check_json(value, f"{path}.{key}".lstrip("."), depth + 1)
         case list():
             for index, value in enumerate(data):
-                check_json(value, f"{path}.{index}".lstrip("."), depth + 1)
+                values += check_json(value, f"{path}.{index}".lstrip("."), depth + 1)
+    if values > MAX_VALUES:
+        raise ApiError(413, f"The JSON holds too much: at most {MAX_VALUES:,} values.")
+    return values
 
 
 def check_text(text: str, path: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError
@@ -18,6 +19,10 @@ Fields = Mapping[str, list[str]]
 
 # RFC 6750, section 3: how a client learns which credentials are wanted.
 BEARER_CHALLENGE = 'Bearer realm="api"'
+
+# A body of a megabyte can hold a hundred thousand errors; nobody corrects more at a time.
+MAX_FIELDS = 100
+MAX_FIELD_LETTERS = 200  # of a path that a client made up
 
 UNAVAILABLE_SECONDS = 5  # until what the database would have to answer is asked again: a restart takes 2 to 6
 
@@ -63,14 +68,16 @@ class ErrorOut(Schema):
 
 
 class ApiError(Exception):
-    """Refuse the request with `status`, one of KINDS; `fields` tells which values are at fault."""
+    """Refuse the request with `status`, one of KINDS; `fields` tells which values are at fault, MAX_FIELDS at most."""
 
     def __init__(
         self, status: int, message: str = "", fields: Fields | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self.status = status
         self.message = message or KINDS[status].message
-        self.fields = dict(fields or {})
+        self.fields = {path[:MAX_FIELD_LETTERS]: each for path, each in islice((fields or {}).items(), MAX_FIELDS)}
+        if fields and len(fields) > MAX_FIELDS:
+            self.message += f" {len(fields):,} are wrong, of which the first {MAX_FIELDS} are named."
         self.headers = dict(headers or {})
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(UNAVAILABLE_SECONDS))

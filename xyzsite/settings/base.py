@@ -157,6 +157,10 @@ SESSION_ENGINE = "cacheops.sessions"
 SESSION_CACHE_ALIAS = "default"
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
 
+# No page takes files. What somebody sends all the same is not written to the disk, which it could fill: beyond 2.5 MB
+# (FILE_UPLOAD_MAX_MEMORY_SIZE) this handler lets it pass by.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = False

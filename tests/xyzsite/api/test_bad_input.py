@@ -239,3 +239,22 @@ def test_nothing_there(operator: Caller, path: str) -> None:
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE"])
 def test_other_methods(operator: Caller, method: str) -> None:
     check(operator.call(method, "/devices"), 405)
+
+
+@pytest.mark.parametrize("unknown", [99, 100, 101, 9_000])
+def test_a_hundred_errors_are_named_and_the_rest_counted(manager: Caller, unknown: int) -> None:
+    response = manager.post(
+        "/readings", {f"{number}".ljust(300 if unknown < 1000 else 1, "k"): 1 for number in range(unknown)}
+    )
+    fields = response.document["error"]["fields"]
+    assert response.status_code == 422
+    assert len(fields) == min(unknown + 1, 100)  # what is missing, and what is unknown
+    assert all(len(path) <= 200 for path in fields)
+    assert (f"{unknown + 1:,} are wrong" in response.document["error"]["message"]) == (unknown >= 100)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_document_of_too_many_values_is_refused_before_it_is_judged(manager: Caller, extra: int) -> None:
+    readings = [{str(key): 1 for key in range(98)} for _ in range(100)] + [{}] * (98 + extra)  # 10,000 values
+    response = manager.post("/readings", {"readings": readings})
+    assert response.status_code == (413 if extra else 422)

@@ -1,9 +1,11 @@
 """Who may see what: the same 404 for what is not there and for what is not theirs."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 
@@ -71,3 +73,10 @@ def test_the_health_check_tells_that_the_database_is_away_whoever_asks(
         answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == expected
     assert (answer.json()["live"], answer.json()["ready"]) == (True, expected[0] == 200)
+
+
+@pytest.mark.parametrize("megabytes", [2, 3])
+def test_a_strangers_file_is_not_written_to_the_disk(megabytes: int, tmp_path: Path, settings: Any) -> None:
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "nowhere")  # to write would fail
+    file = SimpleUploadedFile("a.csv", b"x" * megabytes * 1024 * 1024)
+    assert Client().post("/sign-in/", {"username": "ann", "file": file}).status_code == 200
