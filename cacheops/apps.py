@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class CacheopsConfig(AppConfig):
@@ -11,7 +12,9 @@ class CacheopsConfig(AppConfig):
         from cacheops.instrumentation.tracing import tracing
         from cacheops.monitoring import collectors, recorder
         from cacheops.orm import optimistic_save  # noqa: F401 - it hears of saves, the first one included
+        from cacheops.relay.publication import publish_new_tables
 
         recorder.install()
         tracing.install()
         collectors.register()
+        post_migrate.connect(publish_new_tables, sender=self, dispatch_uid="cacheops.relay")

@@ -19,6 +19,8 @@ CacheopsError
 │   │   └── NoWorker        no flush_writes runs that would take it
 │   └── BufferFull          too many writes wait for the database: send it again later
 ├── InvalidationRefused     the write was not committed, because a region could not be told of it (`strict`)
+├── RelayRefused            a relay can't work on this database, or in this region; the message says what to do
+├── RelayInterrupted        a relay must begin anew, as what the log sends is not known to be all
 ├── PublishFailed           a service did not take the figures that were published to it
 └── InvalidOption           a setting that cannot work; also Django's ImproperlyConfigured
 """
@@ -71,6 +73,14 @@ class LockLost(LockError):
 
 class InvalidOption(CacheopsError, ImproperlyConfigured):
     """A CACHES option that cannot work; the message names it and says what to write instead."""
+
+
+class RelayRefused(CacheopsError):
+    """A relay can't work here; the message says why, and what to do."""
+
+
+class RelayInterrupted(CacheopsError):
+    """A relay must begin anew: what the log sends is not known to be all."""
 
 
 class EntryError(CacheopsError):

@@ -56,6 +56,7 @@ ON_SERVERS = {
         "cacheops/redis/test_failover.py",
         "cacheops/redis/test_outage.py",
         "cacheops/redis/test_transport.py",
+        "cacheops/relay",
         "cacheops/sessions",
         "cacheops/stores/test_redis.py",
         "cacheops/warming/test_command.py",

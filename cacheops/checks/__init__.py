@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Tags, register
 from django.db import connections
 
 from cacheops.checks.messages import CHECKS, OPTIONS_HINT, TAG, found, message
-from cacheops.checks.servers import check_buffers, check_replicas
+from cacheops.checks.servers import check_buffers, check_relays, check_replicas
 from cacheops.conf import SETTINGS, conf
 from cacheops.exceptions import InvalidOption
 from cacheops.invalidation import cached_databases
@@ -26,6 +26,7 @@ __all__ = [
     "check_engines",
     "check_profiles",
     "check_regions",
+    "check_relays",
     "check_replicas",
     "check_settings",
 ]

@@ -33,11 +33,13 @@ CHECKS = {
     "E022": "A mark would end before the servers have had the time to confirm it.",
     "E023": "PyPI's django-cacheops is installed beside this engine: both are the package `cacheops`.",
     "E024": "A database that is cached is in no region of `CACHEOPS_REGIONS`.",
+    "E025": "Relays are installed on a database, and can't work (`check --database default`).",
     "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
     "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
     "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",
     "W006": "Fewer replicas confirm what is written than `CACHEOPS_WAIT_REPLICAS` says (`check --database default`).",
     "W007": "A name in `CACHEOPS` begins with an app that is not installed: it stands for nothing.",
+    "W008": "Relays are installed on a database, and don't see a cached table (`check --database default`).",
 }
 
 TAG = "cacheops"  # of all checks: `manage.py check --tag cacheops`

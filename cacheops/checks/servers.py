@@ -1,9 +1,11 @@
 """System checks of what a region's servers have: replicas, and an eviction policy that keeps buffers."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
+from django.db import connections
 
 from cacheops.checks.messages import TAG, found, message
 from cacheops.conf import conf
@@ -11,6 +13,7 @@ from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.regions import store_for
+from cacheops.relay.publication import problems, publication_of, unpublished_tables
 from cacheops.stores.base import Store
 
 
@@ -48,6 +51,24 @@ def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
             f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS does not say so: after a fail-over that "
             "loses a mark, an entry may be served stale.",
             "Set CACHEOPS_WAIT_REPLICAS = {'" + store.name + "': 1}, or more.",
+        )
+
+
+@register(Tags.caches, TAG)
+def check_relays(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where relays are installed they can work, and see every cached table."""
+    return [each for alias in databases or () for each in found(partial(_relays, alias))]
+
+
+def _relays(alias: str) -> Iterator[CheckMessage]:
+    connection: Any = connections[alias]
+    if connection.vendor != "postgresql" or publication_of(connection) is None:
+        return
+    for problem in problems(alias):
+        yield message("E025", problem, "Or take it back: `manage.py relay --uninstall`.")
+    for table in unpublished_tables(connection):
+        yield message(
+            "W008", f"Relays do not see what is written to {table}.", "Run `manage.py relay --install` again."
         )
 
 

@@ -272,6 +272,11 @@ class Conf(Component):
         return found
 
     @property
+    def has_fixed_prefix(self) -> bool:
+        """Whether all keys begin alike; else the prefix is asked for at each read and write."""
+        return isinstance(self._prefix, str)
+
+    @property
     def metrics_prefix(self) -> str:
         """The beginning of the keys of metrics, which are of all tenants: CACHEOPS_PREFIX, or "co" for a callable."""
         return self._prefix if isinstance(self._prefix, str) else "co"

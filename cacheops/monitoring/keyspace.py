@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cacheops.conf import conf
 from cacheops.monitoring.stats import model_label
-from cacheops.protocol.keys import ENTRY, LOADER, METRICS, OUTDATED, REGISTRY, TAG, USAGE, WRITE_BEHIND, parse
+from cacheops.protocol.keys import ENTRY, LOADER, METRICS, OUTDATED, REGISTRY, RELAY, TAG, USAGE, WRITE_BEHIND, parse
 from cacheops.regions import Region
 
 MAX_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each
@@ -87,6 +87,6 @@ def group_of(key: str) -> tuple[str, str]:
     parsed = parse(key)
     if parsed is None:
         return OTHER, OTHER
-    if parsed.database in (METRICS, USAGE, WRITE_BEHIND):
+    if parsed.database in (METRICS, USAGE, WRITE_BEHIND, RELAY):
         return parsed.database, parsed.database
     return model_label(parsed.table), KINDS.get(parsed.kind, OTHER)

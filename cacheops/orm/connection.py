@@ -14,6 +14,7 @@ from cacheops.orm.session import Session
 from cacheops.orm.transaction import Statement, Transaction
 from cacheops.protocol.keys import IDENTITY, digest
 from cacheops.regions.database_away import away_databases
+from cacheops.writing.intent import WriteIntent
 
 IDENTITY_LETTERS = 8  # 48 bits of its digest
 
@@ -170,6 +171,13 @@ class CachedConnection:
     def commits_each(self) -> bool:
         """Return whether a save() may be one statement, which commits by itself; False where that can't be checked."""
         return False
+
+    def log_marks(self, intent: WriteIntent) -> None:
+        """Say in the database's log, with the open transaction, what was marked for it, if a relay reads it."""
+
+    def marks_logged(self, intent: WriteIntent) -> Statement:
+        """Return what a statement's list of results adds to do the same, "" if no relay reads the log."""
+        return "", ()
 
     def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""

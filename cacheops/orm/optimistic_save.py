@@ -171,10 +171,11 @@ def _execute(compiler: Any, intent: WriteIntent, expected: dict[str, Any], sql: 
     seconds = conf.mark_seconds * SAFE_SHARE
     # Both clocks: the server's own is right; the other one knows of a wait before the statement came there.
     in_time = "clock_timestamp() < LEAST(statement_timestamp() + make_interval(secs => %s), to_timestamp(%s))"
-    text = f"{sql}{checks} RETURNING 1 / (CASE WHEN {in_time}{checks} THEN 1 ELSE 0 END)"
+    logged, message = connection.cacheops.marks_logged(intent)
+    text = f"{sql}{checks} RETURNING 1 / (CASE WHEN {in_time}{checks} THEN 1 ELSE 0 END){logged}"
     try:
         with connection.cacheops.transaction.watched(), connection.cursor() as cursor:
-            cursor.execute(text, (*parameters, *values, seconds, time.time() + seconds, *values))
+            cursor.execute(text, (*parameters, *values, seconds, time.time() + seconds, *values, *message))
             return cursor.fetchone() is not None
     except (OperationalError, InterfaceError) as error:
         if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:

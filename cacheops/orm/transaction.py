@@ -132,6 +132,7 @@ class Transaction:
         intent = WriteIntent(self.database, changes)
         try:
             intent.mark()
+            self.connection.log_marks(intent)
         except BaseException:
             # Django rolls back by itself after errors of the database only.
             self.wrapper.rollback()

@@ -14,6 +14,7 @@ from cacheops.protocol.keys import (
     METRICS,
     OUTDATED,
     REGISTRY,
+    RELAY,
     TAG,
     USAGE,
     WRITE_BEHIND,
@@ -22,7 +23,7 @@ from cacheops.protocol.keys import (
 from cacheops.protocol.tags import WHOLE_TABLE
 
 HIDDEN = "…"
-INTERNAL = (METRICS, USAGE, WRITE_BEHIND)  # keys without anybody's data
+INTERNAL = (METRICS, USAGE, WRITE_BEHIND, RELAY)  # keys without anybody's data
 
 
 def may_view(user: Any, model: type[models.Model] | None) -> bool:

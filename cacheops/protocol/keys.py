@@ -32,7 +32,8 @@ IDENTITY = "@"  # between a database's alias and what tells it from others
 FUNCTIONS = "-"  # results of cached functions; TABLE is the function's name
 BY_NAME = "+"  # values under keys of a program's own (cache-aside); TABLE is the key's namespace
 METRICS, USAGE, WRITE_BEHIND = "metrics", "usage", "write-behind"  # the engine's own; TABLE is a time bucket or a name
-SPACES = frozenset({FUNCTIONS, BY_NAME, METRICS, USAGE, WRITE_BEHIND})
+RELAY = "relay"  # how far a region's relay is; TABLE is the database's name
+SPACES = frozenset({FUNCTIONS, BY_NAME, METRICS, USAGE, WRITE_BEHIND, RELAY})
 
 DIGEST_BYTES = 16  # 128 bits: no two queries share a key by accident
 

@@ -4,6 +4,7 @@ The rules are those of docs/design/invalidation.md. A region that cannot be told
 database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from cacheops.conf import conf
 from cacheops.databases import table_keys
 from cacheops.exceptions import InvalidationRefused, ServerRefused, StoreError, StoreUnavailable
 from cacheops.instrumentation.counters import MARK, PENDING, counters
+from cacheops.protocol.keys import GENERATION
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, regions
 from cacheops.signals import cache_invalidated
@@ -25,6 +27,11 @@ from cacheops.writing.changes import Changes, TableChange
 LATE = "Marks in %s ran out before their write was done, after %.1f s: raise CACHEOPS_MARK_SECONDS."
 LOST = "Region %s lost marks before their write was done: it was full, frozen, or began anew."
 CLOSING_ROWS = 32  # a write of more closes its tables: so many marks take the server longer than the commit
+
+
+def marks_prefix() -> str:
+    """Return the prefix of the log's messages in which writers under this prefix of keys say what they have marked."""
+    return f"cacheops-marks:{conf.prefix}"
 
 
 class WriteIntent:
@@ -155,6 +162,17 @@ class WriteIntent:
             if region.outbox.add(self.database, sorted(self.changes.tables)):
                 counters.delivered(region.name, queued=len(self.changes.tables))
         self._missed = missed
+
+    def message(self) -> str:
+        """Return, for the log, what is marked: by region and table, the tags' names. Relays skip it."""
+        missed = {region.name for region in self._missed}
+        return json.dumps(
+            {
+                region: {table: [GENERATION] if held.whole else sorted(held.tags) for table, held in tables.items()}
+                for region, tables in self._marked.items()
+                if region not in missed
+            }
+        )
 
     def clear(self) -> None:
         """Take the marks off. A region that does not answer keeps them until their deadline: its readers bypass.

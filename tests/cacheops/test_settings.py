@@ -247,6 +247,7 @@ def asked(**arguments: Any) -> dict[str, str]:
 
 
 @pytest.mark.servers
+@pytest.mark.django_db
 def test_replicas_that_are_not_there_are_found_where_servers_are_asked(settings: Any) -> None:
     settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
     settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 7}
@@ -259,6 +260,7 @@ def test_replicas_that_are_not_there_are_found_where_servers_are_asked(settings:
 
 
 @pytest.mark.servers
+@pytest.mark.django_db
 def test_replicas_that_no_setting_counts_are_found_where_servers_are_asked(settings: Any) -> None:
     settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
     settings.CACHEOPS_WAIT_REPLICAS = {}
@@ -267,6 +269,7 @@ def test_replicas_that_no_setting_counts_are_found_where_servers_are_asked(setti
 
 
 @pytest.mark.servers
+@pytest.mark.django_db
 def test_servers_that_are_away_are_no_finding(settings: Any) -> None:
     settings.CACHES = {
         "default": {"BACKEND": "cacheops.backends.RegionCache", "LOCATION": "redis://127.0.0.1:1/0"},

@@ -15,6 +15,7 @@ from cacheops.orm.connection import CachedConnection
 from cacheops.orm.session import REPORTED, SETTINGS
 from cacheops.orm.transaction import Statement
 from cacheops.regions.direct_sql import query_driver
+from cacheops.writing.intent import WriteIntent, marks_prefix
 
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
@@ -22,10 +23,16 @@ IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
 
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-CONTROLDATA
 IDENTITY_SQL = """
-    SELECT system_identifier, oid, {settings} FROM pg_control_system(), pg_database WHERE datname = current_database()
+    SELECT system_identifier, oid, {relayed}, {settings}
+    FROM pg_control_system(), pg_database WHERE datname = current_database()
 """
-NAME_SQL = "SELECT datname, oid, {settings} FROM pg_database WHERE datname = current_database()"
+NAME_SQL = "SELECT datname, oid, {relayed}, {settings} FROM pg_database WHERE datname = current_database()"
+# A relay of a home region has a slot (cacheops/relay/publication.py).
+RELAYED = """EXISTS (
+    SELECT FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE 'cacheops\\_home\\_%%')
+"""
 VALUES = "ARRAY(SELECT current_setting(name, true) FROM unnest(%s::text[]) AS name)"
+LOG_MESSAGE = "pg_logical_emit_message(true, %s, %s)"
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -41,6 +48,7 @@ class WatchedDebugCursor(StreamWatching, base.CursorDebugWrapper):
 
 
 class Connection(CachedConnection):
+    _is_relayed = False  # a home region's relay reads the log, and skips what its writer has marked
     _isolation: str | None = None  # of the session's transactions where nothing else is said; None: not asked yet
 
     def uses_snapshots(self) -> bool:
@@ -69,12 +77,13 @@ class Connection(CachedConnection):
         autocommit, driver.autocommit = driver.autocommit, True  # no transaction is left open
         try:
             with driver.cursor() as cursor:
-                *identity, settings = cursor.execute(IDENTITY_SQL.format(settings=VALUES), [list(SETTINGS)]).fetchone()
+                row = cursor.execute(IDENTITY_SQL.format(relayed=RELAYED, settings=VALUES), [list(SETTINGS)]).fetchone()
         except (InsufficientPrivilege, UndefinedFunction):
             with driver.cursor() as cursor:
-                *identity, settings = cursor.execute(NAME_SQL.format(settings=VALUES), [list(SETTINGS)]).fetchone()
+                row = cursor.execute(NAME_SQL.format(relayed=RELAYED, settings=VALUES), [list(SETTINGS)]).fetchone()
         finally:
             driver.autocommit = autocommit
+        *identity, self._is_relayed, settings = row
         return tuple(identity), tuple(settings)
 
     def reported_settings(self) -> tuple[Any, ...] | None:
@@ -89,6 +98,13 @@ class Connection(CachedConnection):
 
     def driver_in_transaction(self) -> bool:
         return IDLE < self.wrapper.connection.pgconn.transaction_status < UNKNOWN
+
+    def log_marks(self, intent: WriteIntent) -> None:
+        if self._is_relayed:
+            query_driver(self.wrapper, f"SELECT {LOG_MESSAGE}", (marks_prefix(), intent.message()))
+
+    def marks_logged(self, intent: WriteIntent) -> Statement:
+        return (f", {LOG_MESSAGE}", (marks_prefix(), intent.message())) if self._is_relayed else ("", ())
 
     def commits_each(self) -> bool:
         return self.wrapper.connection is not None and not self.in_transaction()

@@ -1,0 +1,245 @@
+"""Where a relay begins, what it waits for, and that one at a time works."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management.base import CommandError
+from django.db import connection
+
+from cacheops.checks import check_relays
+from cacheops.conf import conf
+from cacheops.exceptions import RelayInterrupted
+from cacheops.regions import regions
+from cacheops.relay.publication import publish_new_tables, slot_name
+from cacheops.relay.relay import LOCK_SQL, Relay
+from tests.cacheops.relay.conftest import REGION, other_session, relay
+from tests.races.actors import Actor
+from tests.testapp.cached import is_hit
+from tests.testapp.models import Book
+from tests.waiting import until
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
+
+Run = Callable[..., Any]
+SYNCHRONOUS = "ALTER SYSTEM {} synchronous_standby_names"
+PROCESS = """
+import sys, django
+from django.conf import settings
+settings.CACHEOPS_PREFIX = sys.argv[1]
+django.setup()
+from django.core.management import call_command
+call_command("relay", "--region", sys.argv[2])
+"""
+
+
+def title() -> str:
+    return Book.objects.values_list("title", flat=True).get(pk=1)
+
+
+def write(outside: Run, text: str) -> None:
+    outside("UPDATE testapp_book SET title = %s WHERE id = 1", [text])
+
+
+def test_a_region_keeps_its_hits_while_it_knows_how_far_it_is(outside: Run) -> None:
+    title()
+    relay("--once")
+    assert is_hit("default", title)
+    store = regions[REGION].store
+    store.delete([Relay(regions[REGION], "default")._record])
+    relay("--once")
+    assert not is_hit("default", title)
+
+
+def test_a_slot_that_is_lost_makes_the_region_forget(outside: Run) -> None:
+    title()
+    outside("SELECT pg_drop_replication_slot(%s)", [slot_name("default", REGION)])
+    write(outside, "While there was no slot")
+    relay("--once")
+    assert title() == "While there was no slot"
+
+
+def test_another_timeline_makes_the_region_forget(outside: Run) -> None:
+    title()
+    with Relay(regions[REGION], "default") as one:
+        one._history = one._history.replace("-00000001-", "-00000002-")  # of a primary that a fail-over has replaced
+        one._note_position(2**60)
+    relay("--once")
+    assert not is_hit("default", title)
+
+
+def test_a_publication_that_was_made_anew_makes_the_region_forget(outside: Run) -> None:
+    """What was committed between the two is not sent: the server refuses to, or leaves it out (PostgreSQL 18)."""
+    title()
+    with Relay(regions[REGION], "default") as one:
+        outside("DROP PUBLICATION cacheops")
+        write(outside, "While there was no publication")
+        relay("--install")
+        with pytest.raises((RelayInterrupted, psycopg.OperationalError)):
+            one.work_until(one.send_note())
+    relay("--once")
+    assert title() == "While there was no publication"
+
+
+def test_a_table_that_was_added_is_found_and_published(outside: Run) -> None:
+    outside("ALTER PUBLICATION cacheops DROP TABLE testapp_book")
+    title()
+    write(outside, "Told by nobody")
+    assert [each.id for each in check_relays(None, ["default"])] == ["cacheops.W008"]
+    publish_new_tables("default")
+    assert title() == "Told by nobody"
+    assert check_relays(None, ["default"]) == []
+
+
+@contextmanager
+def commits_unseen(outside: Run) -> Iterator[None]:
+    """Let commits of sessions that say so be in the log and not visible, as they wait for a replica to have them."""
+    outside("ALTER DATABASE {} SET synchronous_commit = local".format(connection.settings_dict["NAME"]))
+    connection.close()
+    outside(SYNCHRONOUS.format("SET") + " = 'nobody'")
+    outside("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        outside(SYNCHRONOUS.format("RESET"))
+        outside("SELECT pg_reload_conf()")
+        outside("ALTER DATABASE {} RESET synchronous_commit".format(connection.settings_dict["NAME"]))
+        connection.close()
+
+
+def test_a_commit_is_told_once_it_is_visible(outside: Run) -> None:
+    """R29: it is in the log before. Who reads between the two fills what was before."""
+    title()
+    with other_session() as writer:
+        with commits_unseen(outside):
+            writer.execute("SET synchronous_commit = on")
+            pid = writer.info.backend_pid
+            committing = Actor(lambda: write(writer.execute, "Seen late"))
+            until(lambda: waits(outside, pid) == "SyncRep", "the commit waits for a replica")
+            telling = Actor(lambda: relay("--once"))
+            until(lambda: told_or_waits(outside), "the relay has read the log")
+            title()  # loads what is visible, and fills it
+        committing.result()
+        telling.result()
+    assert title() == "Seen late"
+
+
+def waits(outside: Run, pid: int) -> str | None:
+    found: str | None = outside("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone()[0]
+    return found
+
+
+def told_or_waits(outside: Run) -> bool:
+    """Say whether the relay looks at snapshots, as it does behind the commit, or has gone on."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_current_snapshot()%'"
+    past = "SELECT confirmed_flush_lsn >= pg_current_wal_flush_lsn() FROM pg_replication_slots WHERE slot_name = %s"
+    return outside(asked).fetchone()[0] or outside(past, [slot_name("default", REGION)]).fetchone()[0]
+
+
+def test_a_connection_that_is_lost_meanwhile_makes_it_invalidate_again(outside: Run, monkeypatch: Any) -> None:
+    """R24: what was told may have been told to a server that another has replaced."""
+    store = regions[REGION].store
+    told: list[Any] = []
+    invalidate = store.invalidate
+
+    def cut(tables: Any) -> int:
+        told.append(tables)
+        found = invalidate(tables)
+        if len(told) == 1:
+            store.close()
+        return found
+
+    title()
+    write(outside, "Told twice")
+    monkeypatch.setattr(store, "invalidate", cut)
+    relay("--once")
+    assert len(told) > 1
+    assert told[0] == told[1]
+
+
+def test_another_at_work_is_left_to_it(outside: Run) -> None:
+    with other_session() as other:
+        other.execute(LOCK_SQL, [slot_name("default", REGION)])
+        with pytest.raises(CommandError, match="at work already"):
+            relay("--once")
+    assert "was told" in relay("--once")
+
+
+def test_two_processes_take_turns(outside: Run) -> None:
+    environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "xyzsite.settings.test"}
+    command = [sys.executable, "-c", PROCESS, conf.prefix, REGION]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        title()
+        write(outside, "First")
+        until(lambda: title() == "First", "one of them tells")
+        working = outside("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()[0]
+        outside("SELECT pg_terminate_backend(%s)", [working])
+        for process in both:
+            assert process.poll() is None
+        both[0].kill()
+        write(outside, "Second")
+        until(lambda: title() == "Second", "the other one tells")
+        both[1].send_signal(signal.SIGTERM)
+        assert both[1].wait(10) == 0
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def database_url() -> str:
+    given = connection.settings_dict
+    return f"postgres://{given['USER']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
+
+
+def test_its_state_in_words(outside: Run) -> None:
+    outside("UPDATE testapp_book SET title = 'x'")
+    assert "NO RELAY IS AT WORK" in relay("--status")
+    with Relay(regions[REGION], "default"):
+        assert "a relay is at work" in relay("--status")
+    outside("SELECT pg_drop_replication_slot(%s)", [slot_name("default", REGION)])
+    assert "no relay has run yet" in relay("--status")
+
+
+def test_what_can_not_work_is_refused(outside: Run) -> None:
+    outside("ALTER PUBLICATION cacheops DROP TABLE testapp_note")
+    outside("ALTER TABLE testapp_note SET UNLOGGED")
+    try:
+        with pytest.raises(CommandError, match='testapp_note" is UNLOGGED'):
+            relay("--install")
+        assert [each.id for each in check_relays(None, ["default"])] == ["cacheops.E025", "cacheops.W008"]
+        outside("DROP PUBLICATION cacheops")
+        assert check_relays(None, ["default"]) == []
+    finally:
+        outside("ALTER TABLE testapp_note SET LOGGED")
+    with pytest.raises(CommandError, match="relay --install` first"):
+        relay("--once")
+    relay("--install")
+
+
+def test_a_role_without_rights_is_refused(outside: Run) -> None:
+    outside("DROP ROLE IF EXISTS plain; CREATE ROLE plain")
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE plain")
+    try:
+        with pytest.raises(CommandError, match="may not make replication slots"):
+            relay("--install")
+    finally:
+        connection.close()
+        outside("DROP ROLE plain")
+
+
+def test_a_region_in_memory_is_refused(outside: Run, settings: Any) -> None:
+    settings.CACHES = {**settings.CACHES, REGION: {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": "r"}}
+    with pytest.raises(CommandError, match="in the memory of each process"):
+        relay("--once")
+    settings.CACHEOPS_REGIONS = {"other": (REGION,)}
+    with pytest.raises(CommandError, match="no region that caches 'default'"):
+        relay("--once")
