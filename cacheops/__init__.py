@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
     from cacheops.reading.options import bypassed, is_bypassed
     from cacheops.regions.read_scope import after, position
-    from cacheops.signals import cache_invalidated, cache_read
+    from cacheops.signals import cache_invalidated, cache_read, rows_changed
 
 __all__ = [
     "CachedManager",
@@ -43,6 +43,7 @@ __all__ = [
     "keys_of",
     "no_invalidation",
     "position",
+    "rows_changed",
     "stale_ok",
 ]
 
@@ -57,7 +58,7 @@ _NAMES = {
     "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
     "reading.options": ("bypassed", "is_bypassed"),
     "regions.read_scope": ("after", "position"),
-    "signals": ("cache_invalidated", "cache_read"),
+    "signals": ("cache_invalidated", "cache_read", "rows_changed"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -3,9 +3,10 @@
 from django.db import connections, models
 
 from cacheops.conf import conf
+from cacheops.orm.commit import invalidate
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
-from cacheops.orm.schema import fields_by_column, is_tracked, models_by_table
+from cacheops.orm.schema import fields_by_column, is_tracked, key_columns, models_by_table
 from cacheops.orm.transaction import no_invalidation as no_invalidation
 from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import Region, regions
@@ -21,13 +22,13 @@ def invalidate_obj(obj: models.Model, using: str | None = None) -> None:
     for model in concrete_models(type(obj)):
         table = model._meta.db_table
         if is_tracked(table):
-            columns = known_columns(database, table)
+            columns = known_columns(database, table).union(key_columns(table))
             row = {
                 column: value_of(table, column, getattr(obj, field.attname))
                 for column, field in fields_by_column(table).items()
                 if column in columns
             }
-            changes.add_rows(table, [row], ChangeSource.MANUAL)
+            changes.add(table, [row], ChangeSource.MANUAL)
     _apply(database, changes)
 
 
@@ -77,7 +78,7 @@ def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
         changes = Changes()
         for table in tables:
             if is_tracked(table):
-                changes.add_table(table, ChangeSource.MANUAL)
+                changes.add(table, None, ChangeSource.MANUAL)
         _apply(database, changes)
 
 
@@ -89,6 +90,8 @@ def _apply(database: str, changes: Changes) -> None:
     if isinstance(connection, CachedConnection) and connection.in_transaction():
         connection.transaction.changes.update(changes)
         connection.transaction.mark_raw()
-    intent = WriteIntent(database, changes)
-    intent.mark()
-    intent.clear()
+        intent = WriteIntent(database, changes)
+        intent.mark()
+        intent.cancel()  # which the commit repeats, and tells of
+    else:
+        invalidate(database, changes)

@@ -1,21 +1,36 @@
-"""Signals that other code may listen to. Receivers run in the caller's thread and must be quick; the sender is None."""
+"""Signals. Receivers run in the thread that reads or writes, and must be quick.
+
+`rows_changed` drives the invalidation: what a receiver of it raises fails the write. The others only tell; what their
+receivers raise is logged.
+"""
 
 from django.dispatch import Signal
 
-cache_read = Signal()
-"""A decorated function was called.
+rows_changed = Signal(use_caching=True)
+"""A write has changed rows, and is not committed yet. Send it for writes that only your code knows of.
 
-Arguments: `func`, `hit` (whether its entry has answered), `key` (of the entry), `op` ("call").
+Arguments: the sender is the model; `table` (that of the model, if not given), `rows` (before and after the change, each
+a mapping of columns to values, of the columns by which queries are cached; None for the whole table), `source` (the
+kind of write; "signal", if not given), `database` (its alias; "default", if not given).
 """
 
 cache_invalidated = Signal()
-"""A table was changed, and what is cached of it was invalidated.
+"""Rows were changed and committed, and what is cached of them was invalidated; once a table and transaction.
 
-Arguments: `table`, `rows` (how many row values are known; None for the whole table), `source` (the kind of write).
+Arguments: the sender is the model; `table`, `source` (of the first write), `keys` (primary keys of the rows; None for
+the whole table, and where they are many or not known), `database`, `obj_dict` (attributes of the row, as far as they
+are known, where it is only one; otherwise None).
+"""
+
+cache_read = Signal()
+"""A query or a decorated function was answered, from its entry or otherwise.
+
+Arguments: the sender is the model, None for functions; `func` (None for queries), `hit` (whether its entry has
+answered), `key` (of the entry), `op` (of the query, "call" for functions).
 """
 
 region_state_changed = Signal()
 """A region became reachable or unreachable for this process.
 
-Arguments: `region`, `reachable` (bool).
+Arguments: the sender is None; `region`, `reachable` (bool).
 """

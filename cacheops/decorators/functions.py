@@ -108,7 +108,7 @@ class CachedFunction(Generic[P, R]):
         self._kept_last = True
         if cache_read.receivers:
             key = request.keys.entry(request.digest)
-            cache_read.send(None, func=self.func, hit=not called, key=key, op="call")
+            cache_read.send_robust(None, func=self.func, hit=not called, key=key, op="call")
         return called[0] if called else objects.unpack(found[0][0])
 
     def entry_key(self, call: Any, variant: Any) -> str:

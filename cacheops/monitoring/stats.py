@@ -214,7 +214,7 @@ def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
             model, _, operation = name.rpartition(":")
             add_counts(reads.setdefault((model or name, operation if model else "other"), {}), counts)
         elif kind == "w":
-            table, _, source = name.rpartition("|")
+            table, _, source = name.partition("|")
             writes[model_label(table), source] = Writes.of(counts)
         elif kind == "t":
             deliveries[name] = DeliveryStats.of(counts)

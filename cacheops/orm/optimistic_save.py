@@ -27,12 +27,13 @@ from django.db.models.signals import post_save, pre_save
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.orm.catalogue import exact_columns
+from cacheops.orm.commit import announce
 from cacheops.orm.connection import UNCACHED, CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import fields_by_column, is_exact, is_tracked
-from cacheops.orm.transaction import is_invalidation_disabled
+from cacheops.orm.transaction import Transaction, is_invalidation_disabled
 from cacheops.regions import regions
-from cacheops.writing.changes import Changes, ChangeSource
+from cacheops.writing.changes import ChangeSource
 from cacheops.writing.intent import WriteIntent
 
 EXACT_TYPES = (int, str, uuid.UUID, dt.date, type(None))  # and subclasses: bool, datetime
@@ -143,8 +144,9 @@ def expected_values(compiler: Any, instance: Model, named: bool) -> dict[str, An
 
 def _run(compiler: Any, expected: dict[str, Any]) -> bool:
     """Mark, and compile the statement meanwhile; then run it."""
-    changes = Changes()
-    changes.add_rows(compiler.table, [expected], ChangeSource.SAVE)
+    transaction: Transaction = compiler.transaction
+    with transaction.collected() as changes:
+        transaction.changed_rows(compiler.table, [expected], ChangeSource.SAVE)
     intent = WriteIntent(compiler.using, changes)
     try:
         missed = intent.place_nowait()
@@ -159,6 +161,7 @@ def _run(compiler: Any, expected: dict[str, Any]) -> bool:
     done = reached and _execute(compiler, intent, expected, sql, parameters)
     if done:
         intent.clear()
+        announce(compiler.using, changes)
     else:
         intent.cancel()
     return done

@@ -14,6 +14,7 @@ from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import with_fast_json
+from cacheops.orm.observed import observed
 from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
@@ -22,6 +23,7 @@ from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
 from cacheops.reading.request import Request, label_of
 from cacheops.reading.stream import fetch_parts
+from cacheops.signals import cache_read
 from cacheops.stores.base import TableTags
 
 MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
@@ -50,14 +52,17 @@ class CachingCompiler(SQLCompiler):
             return run(result_type, chunked_fetch, chunk_size)
         request, plan = found
         if chunked_fetch:
-            parts = fetch_parts(request, lambda: run(result_type, chunked_fetch, chunk_size))
+            parts = self._fetch(fetch_parts, request, lambda: run(result_type, chunked_fetch, chunk_size))
             self._adopt_plan(plan)
             return parts
-        rows = fetch(request, lambda: self.load_rows(result_type))
+        rows = self._fetch(fetch, request, lambda: self.load_rows(result_type))
         self._adopt_plan(plan)
         if result_type == SINGLE:
             return rows[0] if rows else None
         return [rows]
+
+    def _fetch(self, read: Any, request: Request, load: Callable[[], Any]) -> Any:
+        return observed(self.query.model, request, read, load) if cache_read.receivers else read(request, load)
 
     def _adopt_plan(self, plan: Plan) -> None:
         """Set what compiling leaves on a compiler, and what builds the results: a hit compiles nothing."""

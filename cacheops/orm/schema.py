@@ -116,6 +116,12 @@ def fields_by_column(table: str) -> "dict[str, models.Field[Any, Any]]":
     return {str(field.column): field for field in models_by_table()[table]._meta.local_concrete_fields}
 
 
+@memo()
+def key_columns(table: str) -> tuple[str, ...]:
+    """Return the columns of a table's primary key."""
+    return tuple(str(field.column) for field in models_by_table()[table]._meta.pk_fields)
+
+
 def compared_as(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
     """Return the field that says how a column's values compare: a foreign key's is the one that it refers to."""
     while field.remote_field is not None and hasattr(field, "target_field"):

@@ -4,14 +4,17 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from cacheops.engine import schema_changed
+from cacheops.orm.commit import announce, cleared_after, invalidate
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
-from cacheops.orm.schema import is_tracked
+from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.regions.read_scope import note_write
+from cacheops.signals import cache_invalidated, rows_changed
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent, known_columns
 
@@ -55,6 +58,8 @@ class Transaction:
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
         self.alters = False  # it has changed the schema
+        self.commits_by_hand = False  # autocommit is off, and not by an atomic block
+        self.is_sending = False  # a statement of this connection tells what it changes
         self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
         self._save: SaveInProgress | None = None
         self._begun = True  # False at the start of a transaction that is ours
@@ -65,15 +70,46 @@ class Transaction:
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
-    def changed_rows(self, table: str, rows: list[Mapping[str, Any]], source: str) -> None:
-        """Note rows by the values of their columns, before or after a change."""
-        if is_tracked(table) and not is_invalidation_disabled():
-            self.changes.add_rows(table, rows, source)
+    def changed_rows(self, table: str, rows: list[Mapping[str, Any]] | None, source: str) -> None:
+        """Tell of rows by the values of their columns, before or after a change: the collector among others."""
+        if is_tracked(table):
+            outer, self.is_sending = self.is_sending, True
+            try:
+                rows_changed.send(
+                    models_by_table()[table],
+                    table=table,
+                    rows=rows,
+                    source=source,
+                    database=self.wrapper.alias,
+                    transaction=self,
+                )
+            finally:
+                self.is_sending = outer
 
     def changed_table(self, table: str, source: str) -> None:
-        """Note a change whose rows are not known."""
-        if is_tracked(table) and not is_invalidation_disabled():
-            self.changes.add_table(table, source)
+        """Tell of a change whose rows are not known."""
+        self.changed_rows(table, None, source)
+
+    def apply(self, changes: Changes) -> None:
+        """Invalidate what no statement here has changed: with the open transaction, or now."""
+        note_write(self.database)
+        if self.is_sending or self.connection.in_django_transaction():  # sending: a receiver tells what follows from it
+            self.changes.update(changes)
+            return
+        if self.connection.in_raw_transaction():
+            self.changes.update(changes)
+            self.mark_raw()
+            return
+        invalidate(self.database, changes)
+
+    @contextmanager
+    def collected(self) -> Iterator[Changes]:
+        """Collect what is told within the block apart from the transaction."""
+        outer, self.changes = self.changes, Changes()
+        try:
+            yield self.changes
+        finally:
+            self.changes = outer
 
     def begin_save(self, instance: Any, *, names_fields: bool) -> None:
         """Note the instance whose save() has begun."""
@@ -137,15 +173,23 @@ class Transaction:
             # Django rolls back by itself after errors of the database only.
             self.wrapper.rollback()
             raise
-        cleared_after(intent, commit)
-        self._clear_raw()
+        cleared_after(intent, commit, intent.cancel)
+        self._cancel_raw()  # they are among those of the commit
         self._ended()
+        self._announce(changes)
 
     def rolled_back(self) -> None:
         self.changes = Changes()
         self.is_snapshot = False
-        self._clear_raw()
+        self._cancel_raw()
         self._ended()
+
+    def _announce(self, changes: Changes) -> None:
+        """Tell of changes that are committed, once Django may run queries again."""
+        if self.commits_by_hand or self.wrapper.autocommit:
+            announce(self.database, changes)
+        elif cache_invalidated.receivers:  # an atomic block, which has yet to turn autocommit on
+            self.wrapper.run_on_commit.insert(0, (set(), partial(announce, self.database, changes), True))
 
     # --- raw transactions, whose end Django does not see ------------------------------------------------------------
 
@@ -167,9 +211,16 @@ class Transaction:
         self._raw_marks.append(intent)
 
     def _clear_raw(self) -> None:
+        """Clear the marks of a transaction that has ended unseen. It may have been rolled back."""
         marks, self._raw_marks = self._raw_marks, []
         for intent in marks:
             intent.clear()
+            announce(self.database, intent.changes)
+
+    def _cancel_raw(self) -> None:
+        marks, self._raw_marks = self._raw_marks, []
+        for intent in marks:
+            intent.cancel()
 
     def _all_changes(self) -> Changes:
         """Return what the open transaction has changed, marked or not."""
@@ -250,32 +301,19 @@ class Transaction:
     def committed(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
         """Run raw SQL that commits by itself: with it what the transaction has changed before."""
         changes = self._all_changes()
-        if not is_invalidation_disabled():
-            for table in tables:
-                changes.add_table(table, ChangeSource.RAW_SQL)
+        with self.collected() as own:
+            self._add_tables(tables)
+        changes.update(own)
         if not changes:
             return run()
         intent = WriteIntent(self.database, changes)
         intent.mark()
-        result = cleared_after(intent, run)
+        result = cleared_after(intent, run, intent.clear)
         if not self.connection.in_transaction():
             self.changes = Changes()
-            self._clear_raw()
+            self._cancel_raw()
+        announce(self.database, changes)
         return result
-
-
-def cleared_after(intent: WriteIntent, commit: Callable[[], Any]) -> Any:
-    """Commit, and take the marks off where the outcome is known."""
-    try:
-        result = commit()
-    except (OperationalError, InterfaceError):
-        # It may have been committed all the same, or will be: the marks stand until their deadline.
-        raise
-    except BaseException:
-        intent.clear()
-        raise
-    intent.clear()
-    return result
 
 
 def wanted_columns(database: str, table: str) -> frozenset[str]:

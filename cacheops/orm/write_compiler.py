@@ -23,8 +23,9 @@ from cacheops.engine import memo
 from cacheops.orm.catalogue import columns_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.optimistic_save import is_row_of, update_as_expected
-from cacheops.orm.schema import changed_by_deleting, models_by_table, plain_type
+from cacheops.orm.schema import changed_by_deleting, is_tracked, key_columns, models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, wanted_columns
+from cacheops.signals import cache_invalidated
 from cacheops.writing.changes import ChangeSource
 
 Values = Mapping[str, Any]  # column -> value
@@ -73,7 +74,10 @@ class CapturingCompiler(SQLCompiler):
         table, model = self.table, self.query.model
         if table not in models_by_table() or model._meta.apps is not apps:
             return []
-        return fields_named(model, wanted_columns(self.using, table))
+        columns = wanted_columns(self.using, table)
+        if columns or (cache_invalidated.receivers and is_tracked(table)):  # who listens is told the keys
+            columns = columns.union(key_columns(table))
+        return fields_named(model, columns)
 
     def returning(self, fields: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
         """Return a RETURNING clause. (Django 6 has renamed the operation.)"""

@@ -110,7 +110,7 @@ class Region:
             self._away_since = time.monotonic()
             state = "has too few replicas" if isinstance(error, MarkNotReplicated) else "does not answer"
             logger.warning("Region %s %s; reads go to the database: %s", self.name, state, error)
-        region_state_changed.send(None, region=self.name, reachable=error is None)
+        region_state_changed.send_robust(None, region=self.name, reachable=error is None)
 
     def _failed(self, error: StoreUnavailable) -> None:
         self.outbox.recheck()

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, connections
 
 from cacheops.exceptions import RelayRefused
+from cacheops.orm.commit import invalidate
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.regions.direct_sql import query_driver
 from cacheops.writing.changes import Changes, ChangeSource
-from cacheops.writing.intent import WriteIntent
 
 logger = logging.getLogger("cacheops")
 
@@ -133,10 +133,8 @@ def forget_tables(database: str, names: Iterable[str]) -> None:
     """Make the entries of tables misses, by their quoted names: what was written before is told by nobody."""
     changes = Changes()
     for name in names:
-        changes.add_table(name.strip('"'), ChangeSource.MANUAL)
-    intent = WriteIntent(database, changes)
-    intent.mark()
-    intent.clear()
+        changes.add(name.strip('"'), None, ChangeSource.MANUAL)
+    invalidate(database, changes)
 
 
 def comment_sql(comment: str) -> str:

@@ -20,6 +20,7 @@ class ChangeSource(StrEnum):
     BULK = "bulk"  # bulk_create(), bulk_update(), COPY
     RAW_SQL = "raw SQL"
     MANUAL = "manual"  # invalidate_obj() and its like, the command, the panel
+    SIGNAL = "signal"  # of others, who have sent rows_changed
 
 
 @dataclass(slots=True)
@@ -28,7 +29,7 @@ class TableChange:
 
     rows: list[Row] = field(default_factory=list)
     whole: bool = False
-    source: str = ""  # a ChangeSource
+    source: str = ""  # a ChangeSource, or what a sender of rows_changed calls it
 
     def tags(self, schemes: frozenset[str]) -> frozenset[str] | None:
         """Return the tags that these rows lie in; None where only the whole table will do."""
@@ -55,21 +56,19 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.tables)
 
-    def add_rows(self, table: str, rows: Sequence[Row], source: str) -> None:
-        change = self.tables.setdefault(table, TableChange(source=source))
-        if not change.whole:
+    def add(self, table: str, rows: Sequence[Row] | None, source: str) -> None:
+        """Add rows; the whole table, where they are None."""
+        change = self.tables.get(table)
+        if change is None:
+            change = self.tables[table] = TableChange(source=source)
+        if change.whole:
+            return
+        if rows is not None:
             change.rows.extend(rows)
-            if len(change.rows) > 2 * conf.max_marks:  # each changed row is here twice
-                change.whole, change.rows = True, []
+        if rows is None or len(change.rows) > 2 * conf.max_marks:  # each changed row is here twice
+            change.whole, change.rows = True, []
 
     def update(self, other: "Changes") -> None:
         """Add the changes of another."""
         for table, change in other.tables.items():
-            if change.whole:
-                self.add_table(table, change.source)
-            else:
-                self.add_rows(table, change.rows, change.source)
-
-    def add_table(self, table: str, source: str) -> None:
-        change = self.tables.setdefault(table, TableChange(source=source))
-        change.whole, change.rows = True, []
+            self.add(table, None if change.whole else change.rows, change.source)

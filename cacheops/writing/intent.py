@@ -18,7 +18,6 @@ from cacheops.instrumentation.counters import MARK, PENDING, counters
 from cacheops.protocol.keys import GENERATION
 from cacheops.protocol.tags import VERSION_BYTES, columns_of
 from cacheops.regions import Region, regions
-from cacheops.signals import cache_invalidated
 from cacheops.stores.base import MarkedTable
 from cacheops.stores.circuit_breaker import CircuitOpen
 from cacheops.stores.reply import Reply
@@ -184,9 +183,6 @@ class WriteIntent:
             region.outbox.recheck()  # only now do others see what was queued
         for table, change in self.changes.tables.items():
             self._count(table, change)
-            cache_invalidated.send_robust(  # the write is committed; Django logs the error
-                None, table=table, rows=None if change.whole else len(change.rows), source=change.source
-            )
 
     def cancel(self) -> None:
         """Take the marks off, nothing having been changed."""

@@ -39,6 +39,7 @@ PUBLIC = {
         "keys_of",
         "no_invalidation",
         "position",
+        "rows_changed",
         "stale_ok",
     ],
     "cacheops.backends": ["ClusterClient", "MemoryCache", "PairClient", "RegionCache", "TypedSerializer"],

@@ -246,7 +246,7 @@ def test_a_refusal_is_an_answer(settings, monkeypatch):
         raise StoreUnavailable
     assert region.breaker.state is not CircuitState.CLOSED
     changes = Changes()
-    changes.add_table("testapp_book", "test")
+    changes.add("testapp_book", None, "test")
 
     with monkeypatch.context() as full, atomic():
         full.setattr(region.store, "mark", lambda *args: Failed(CommandRefused("out of memory")))

@@ -6,11 +6,15 @@ from typing import Any
 
 from django.db.transaction import atomic
 
+from cacheops.orm.collector import collect
 from cacheops.orm.connection import CachedConnection
 from cacheops.orm.raw_sql import classify_sql, written_tables
 from cacheops.orm.transaction import Transaction
 from cacheops.regions.read_scope import note_write
+from cacheops.signals import rows_changed
 from cacheops.writing.changes import ChangeSource
+
+rows_changed.connect(collect, weak=False, dispatch_uid="cacheops.collector")
 
 
 class CachingWrapper:
@@ -29,6 +33,11 @@ class CachingWrapper:
     def init_connection_state(self) -> None:
         super().init_connection_state()
         self.cacheops.identify(self.connection)
+
+    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
+        """Turn autocommit on or off; an atomic block, and nobody else, forces a transaction to begin."""
+        self.cacheops.transaction.commits_by_hand = not (autocommit or force_begin_transaction_with_broken_autocommit)
+        super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
 
     def _commit(self) -> None:
         self.cacheops.transaction.commit(super()._commit)

@@ -32,6 +32,7 @@ from cacheops.orm.fastpath.plans import (
     planned,
     remember,
 )
+from cacheops.orm.observed import observed
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
@@ -39,6 +40,7 @@ from cacheops.reading.fetch import fetch
 from cacheops.reading.options import bypassed, leave_rows, options_of
 from cacheops.reading.policy import decide
 from cacheops.reading.request import label_of
+from cacheops.signals import cache_read
 
 M = TypeVar("M", bound=models.Model)
 T = TypeVar("T")
@@ -268,7 +270,9 @@ class FastQuerySet(models.QuerySet[M]):
         if template is None or connection.has_written(template.table_names):
             return None
         request = request_for(plan, parameters, database, connection.name, profile, label_of(self.model, op))
-        return None if request is None else fetch(request, load)
+        if request is None:
+            return None
+        return observed(self.model, request, fetch, load) if cache_read.receivers else fetch(request, load)
 
     # --- what is learned ---------------------------------------------------------------------------------------------
 

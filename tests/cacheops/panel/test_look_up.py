@@ -62,7 +62,7 @@ def test_each_region_has_entries_of_its_own(world: World) -> None:
 def test_a_writer_under_way_makes_it_a_bypass(world: World) -> None:
     Device.objects.get(pk=world.device.pk)
     changes = Changes()
-    changes.add_rows("devices_device", [{"id": world.device.pk, "location_id": 1, "serial": "H-1"}], "update")
+    changes.add("devices_device", [{"id": world.device.pk, "location_id": 1, "serial": "H-1"}], "update")
     intent = WriteIntent("default", changes)
     intent.mark()
     found = look(world)
