@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import Device, Reading, Status
@@ -231,3 +232,12 @@ class TestDevices:
         assert shown(device) == (NOON, 40)
         change_device(device, metric="pressure")
         assert shown(device) == (None, None)
+
+    @pytest.mark.servers
+    def test_the_row_is_locked_before_it_is_compared(self):
+        """Or a change that another writer has just made would count as made by this one, or as not needed."""
+        device = make_device()
+        with CaptureQueriesContext(connection) as queries:
+            change_device(device, name="Roof")
+        reads = [one["sql"] for one in queries if one["sql"].startswith("SELECT") and "devices_device" in one["sql"]]
+        assert "FOR NO KEY UPDATE" in reads[0]

@@ -95,6 +95,16 @@ def test_a_batch_whose_load_fails_keeps_no_lock() -> None:
     until(lambda: not locks(), "the next reader is let in")
 
 
+def test_a_read_whose_load_fails_keeps_no_lock() -> None:
+    def fail() -> Any:
+        assert len(locks()) == 1
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fetch.fetch(request(1), fail)
+    until(lambda: not locks(), "the next reader is let in")
+
+
 def rows_of(places: Any) -> list[Any]:
     return [ROWS for _ in places]
 
@@ -117,12 +127,27 @@ def test_a_batch_keeps_no_lock_of_what_a_writer_has_marked() -> None:
     until(lambda: not locks(), "the next reader is let in")
 
 
-def test_a_batch_in_a_table_without_room_for_its_condition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The very batch that finds it out is filled, and depends on the whole table."""
+@pytest.fixture
+def no_room(books: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the table no room for another condition."""
     region = regions.local
     monkeypatch.setattr(region, "full", set())
     schemes = tuple(f"column{number}" for number in range(MAX_SCHEMES))
     assert isinstance(region.store.lease([TableTags(table(), (), schemes)], "", 60.0, 0.0).result(), bytes)
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_read_of_a_table_without_room_for_its_condition() -> None:
+    """The very read that finds it out is filled, and depends on the whole table."""
+    assert fetch.fetch(request(1), lambda: ROWS) == ROWS
+    assert list(fetch.fetch(request(1), loads_nothing)) == ROWS
+    Book.objects.filter(pk=3).update(title="new")
+    assert fetch.fetch(request(1), list) == []
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_batch_in_a_table_without_room_for_its_condition() -> None:
+    """The very batch that finds it out is filled, and depends on the whole table."""
     wanted = [request(1), request(2)]
     assert fetch_many(wanted, rows_of) == [ROWS, ROWS]
     assert list(map(list, fetch_many(wanted, loads_nothing))) == [ROWS, ROWS]

@@ -41,6 +41,14 @@ class Narrowing:
         return found
 
 
+class Living:
+    """Mixed into a queryset class: conditions are narrowed on their way, below filter() and exclude()."""
+
+    def _filter_or_exclude(self, negate: bool, args: Any, kwargs: Any) -> Self:
+        found: Self = super()._filter_or_exclude(negate, args, {**kwargs, "country": "de"})  # type: ignore[misc]
+        return found
+
+
 class Marking:
     """Mixed into a queryset class: changes what it has fetched."""
 
@@ -58,6 +66,14 @@ class NarrowingQuerySet(Narrowing, QuerySet[Any]):
 
 
 class NarrowingCachedQuerySet(Narrowing, CachedQuerySet[Any]):
+    pass
+
+
+class LivingQuerySet(Living, QuerySet[Any]):
+    pass
+
+
+class LivingCachedQuerySet(Living, CachedQuerySet[Any]):
     pass
 
 

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from cacheops.exceptions import PublishFailed
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.aws import make_client
-from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics
+from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Published, period_data
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 
@@ -93,6 +93,15 @@ def test_counts_are_of_the_period_and_not_of_all_time(cloud: Any, region: str) -
     assert told["CacheStaleFills"].value == 2
     assert sums(cloud, "CacheHits") == [3.0]
     assert sums(cloud, "CacheHitRate") == [75.0]
+
+
+def test_a_node_that_has_begun_anew_counts_from_nothing() -> None:
+    """A restarted server's totals are smaller than the last ones: all of them are of this period."""
+    before = Published(at=0, reads={}, invalidations=50, nodes={"a": (900, 40), "b": (5, 5)})
+    after = Published(at=60, reads={}, invalidations=8, nodes={"a": (3, 41), "b": (7, 2)})
+    told = {datum.name: datum.value for datum in period_data(before, after, {"a", "b"})}
+    assert (told["CacheEvictedKeys"], told["CacheExpiredKeys"]) == (3 + 2, 1 + 2)
+    assert told["CacheInvalidations"] == 8
 
 
 def test_another_process_goes_on_where_the_last_one_stopped(cloud: Any, region: str) -> None:

@@ -16,6 +16,7 @@ from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters, is_sampled
 from cacheops.instrumentation.tracing import SPAN, tracing
 from cacheops.monitoring import stats
+from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import Flusher, flusher
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys, digest
@@ -93,6 +94,18 @@ def test_each_read_is_counted_once_by_its_outcome(region: str, table: MarkedTabl
     assert (seen.look_up.count, seen.load.count, seen.fill.count) == (4, 2, 2)
     assert seen.fills == 2
     assert seen.bytes > 0
+
+
+def test_what_went_past_the_cache_is_no_hit_in_the_specifications_figures(region: str, table: MarkedTable) -> None:
+    """`misses` of get_cache_metrics() are all reads that the database has answered, or the rate would look better."""
+    read(DIGESTS[0])
+    read(DIGESTS[0])
+    regions[region].store.mark([table], b"writer00", 60.0).result()
+    read(DIGESTS[0])
+    read(DIGESTS[1])
+    assert flusher.flush()
+    metrics = CacheMonitor(region).get_cache_metrics()
+    assert (metrics.hits, metrics.misses, metrics.total_operations) == (1, 3, 4)
 
 
 def test_entries_that_nobody_reads_are_told_from_a_sample(region: str) -> None:

@@ -13,6 +13,8 @@ from cacheops.reading.options import bypassed
 from tests.testapp.cached import statements
 from tests.testapp.compare import plain
 from tests.testapp.managers import (
+    LivingCachedQuerySet,
+    LivingQuerySet,
     MarkingCachedQuerySet,
     MarkingQuerySet,
     NarrowingCachedQuerySet,
@@ -163,7 +165,12 @@ def test_a_hit_builds_no_query(library: str, app: None, monkeypatch: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("own", "ours"), [(NarrowingQuerySet, NarrowingCachedQuerySet), (MarkingQuerySet, MarkingCachedQuerySet)]
+    ("own", "ours"),
+    [
+        (NarrowingQuerySet, NarrowingCachedQuerySet),
+        (LivingQuerySet, LivingCachedQuerySet),
+        (MarkingQuerySet, MarkingCachedQuerySet),
+    ],
 )
 def test_a_queryset_class_that_reads_in_its_own_way_keeps_it(own: Any, ours: Any, library: str) -> None:
     reads: list[Callable[[Any], Any]] = [

@@ -151,6 +151,18 @@ def test_a_write_that_fails_leaves_all_as_it_was(device: Device) -> None:
     assert current_devices.get(device.pk + 1) is None
 
 
+@pytest.mark.servers
+@pytest.mark.django_db
+def test_a_row_is_locked_before_it_is_changed(device: Device) -> None:
+    """Or of two writers at once the second would check, and write, a row that the first has changed meanwhile."""
+    with CaptureQueriesContext(connection) as queries:
+        update_device_data(device.pk, {"name": "New"})
+    reads = [
+        query["sql"] for query in queries if query["sql"].startswith("SELECT") and "devices_device" in query["sql"]
+    ]
+    assert "FOR NO KEY UPDATE" in reads[0]
+
+
 @committed
 def test_many_at_once(device: Device, django_assert_num_queries: Any) -> None:
     others = [
