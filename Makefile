@@ -65,6 +65,7 @@ soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions wit
 bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.warming
+	@$(BIN)/python -m benchmarks.pages
 
 lint: $(INSTALLED_DEV) ## check style
 	@$(BIN)/ruff check .

@@ -71,6 +71,11 @@ class Overview:
     made_at: datetime
 
     @property
+    def state(self) -> tuple[object, ...]:
+        """All of it but the moments."""
+        return (self.regions, self.counts, self.silent, self.attention, self.attention_total)
+
+    @property
     def location_count(self) -> int:
         return sum(len(region.locations) for region in self.regions)
 

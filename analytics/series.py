@@ -39,7 +39,7 @@ def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, A
     counted = metric == DEVICE_COUNT
     decimals = 0 if counted else METRICS[metric].decimals
     return {
-        "label": "Devices reporting" if counted else METRICS[metric].label,
+        "label": title_of(metric),
         "unit": "" if counted else METRICS[metric].unit,
         "decimals": decimals,
         "fromZero": counted,
@@ -49,6 +49,10 @@ def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, A
         "band": not counted and any(bucket.minimum != bucket.maximum for bucket in found),
         "points": [[p.x, p.average, p.minimum, p.maximum, p.label] for p in points],
     }
+
+
+def title_of(metric: str) -> str:
+    return "Devices reporting" if metric == DEVICE_COUNT else METRICS[metric].label
 
 
 def points_with_gaps(found: tuple[Bucket, ...], window: Window) -> list[Point]:

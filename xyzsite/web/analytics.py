@@ -2,11 +2,12 @@
 
 import csv
 from datetime import UTC
+from functools import cache, partial
 
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from analytics.series import chart
+from analytics.series import chart, title_of
 from analytics.summaries import Question, analytics_summary
 from devices.metrics import METRICS
 from devices.spans import SPANS
@@ -34,7 +35,8 @@ def analytics(request: PageRequest) -> HttpResponse:
         "later": window.later() if summary.newest and window.end <= summary.newest else None,
         "locations": [(place, figures[place.pk]) for place in form.locations.values() if place.pk in figures],
         "buckets": summary.buckets[::-1],
-        "chart": chart(summary.buckets, window, summary.metric),
+        "title": title_of(summary.metric),
+        "chart": cache(partial(chart, summary.buckets, window, summary.metric)),  # drawn where it is not kept
     }
     return render_part(request, "analytics/page.html", "analytics/_results.html", "results", context)
 

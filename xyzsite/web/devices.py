@@ -1,6 +1,7 @@
 """The page of a device: its value now, its readings over a window."""
 
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -52,7 +53,7 @@ def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[st
         "earlier": window.earlier(),
         "later": None if newest_shown else window.later(),
         "buckets": held[::-1],
-        "chart": chart(held, window, found.metric),
+        "chart": cache(partial(chart, held, window, found.metric)),  # drawn where it is not kept
         "figures": totals(held),
     }
 

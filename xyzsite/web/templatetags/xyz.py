@@ -1,10 +1,13 @@
 """What the templates need to write values, times and lists."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 from django import template
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,6 +16,7 @@ from analytics.windows import Window
 from devices.metrics import METRICS
 from devices.models import Status
 from users.models import Region
+from xyzsite.paging import Page
 from xyzsite.web import formats
 
 SHORT_NAMES = {"temperature": "Temp.", "humidity": "Humidity"}
@@ -38,6 +42,36 @@ def short_name(code: str) -> str:
 @register.filter
 def item(values: dict[str, Any], key: str) -> Any:
     return values.get(key)
+
+
+@register.filter
+def state(value: Any) -> str:
+    """Name a value by all that it holds: the same data, the same name. What is kept under it is never out of date."""
+    return blake2b(_encode(value), digest_size=16).hexdigest()
+
+
+def _items(value: Any) -> list[Any]:
+    """Return what a model instance or a queryset holds. Raise NotImplementedError for other things."""
+    if isinstance(value, Model):
+        return [getattr(value, field.attname) for field in value._meta.concrete_fields]
+    if isinstance(value, QuerySet):
+        return list(value)
+    raise NotImplementedError(f"A part of a page can't be named by a {type(value).__name__}.")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_items).encode
+
+
+@register.filter
+def place(page: Page[Any]) -> str:
+    """Name where in its list a page is."""
+    return f"{page.number} {page.size} {page.total}"
+
+
+@register.simple_tag
+def this_minute() -> int:
+    """Return the minute, counted from 1970, from which ages are written."""
+    return int(timezone.now().timestamp() // 60)
 
 
 @register.filter
@@ -77,7 +111,7 @@ def when(moment: datetime | None, zone: str) -> SafeString | str:
         '<time datetime="{}" title="{}">{}</time>',
         moment.astimezone(clock).isoformat(timespec="seconds"),
         formats.absolute(moment, clock, named=True),
-        formats.relative(moment, timezone.now(), clock),
+        formats.relative(moment, timezone.now().replace(second=0, microsecond=0), clock),
     )
 
 

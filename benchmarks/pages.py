@@ -1,0 +1,115 @@
+"""What pages cost: `python -m benchmarks.pages`. The processor's time of a warm page, as a ratio to plain Django's.
+
+Two processes have the platform with the demo's data, and answer the same requests in turns within one run: one caches,
+the other has Django's own database engine and sessions, and no cache at all.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks import report, servers
+from benchmarks.environments import FOLDER, ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- pages: begin -->", "<!-- pages: end -->"
+GOAL = 0.25
+DAYS = 30  # of readings
+REQUESTS = 10  # a round, page and process
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description="What pages cost.")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--publish", action="store_true", help="write the result into docs/performance.md")
+    arguments = parser.parse_args()
+    with servers.running(fsync=False) as started:
+        environment = environment_for(started)
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+        subprocess.run(
+            [sys.executable, "manage.py", "seed_demo", "--days", str(DAYS), "--with-logins"],
+            cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        measured = measure(environment, arguments.rounds)
+        load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+        machine = {**started.described, "load": load}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "pages.json").write_text(json.dumps(measured, indent=2))
+    text = as_text(measured, machine)
+    print(text)
+    if arguments.publish:
+        report.put_into(PAGE, text, BEGIN, END)
+
+
+def environment_for(started: servers.Servers) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "REDIS_", "DATABASE_"))}
+    return kept | {
+        "DJANGO_SETTINGS_MODULE": "xyzsite.settings.local",
+        "DATABASE_URL": started.database_url,
+        "REDIS_URL_US_EAST_1": f"redis://127.0.0.1:{started.redis_port}/0",
+        "DEBUG": "false",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def measure(environment: dict[str, str], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return by page and process the milliseconds of each round's undisturbed request (10th percentile)."""
+    workers = {name: Worker(name, environment) for name in ("plain", "cached")}
+    pages = workers["plain"].ask(do="pages")["pages"]
+    found: dict[str, dict[str, list[float]]] = {page: {name: [] for name in workers} for page in pages}
+    for number in range(rounds + 1):
+        for page in pages:
+            for name, worker in workers.items():
+                worked = sorted(worker.ask(do="run", page=page, count=REQUESTS)["worked"])
+                if number:  # the first round fills the cache
+                    found[page][name].append(worked[len(worked) // 10] / 1e6)
+    for worker in workers.values():
+        worker.end()
+    return found
+
+
+class Worker:
+    """A process of the platform, and the pipe over which it is told what to request."""
+
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.pages_worker", name],
+            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"The process ended while it was to {command}: see its error above.")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+def as_text(measured: dict[str, dict[str, list[float]]], machine: dict[str, str]) -> str:
+    """Return the result as Markdown: the median of the rounds' ratios."""
+    lines = ["| page, warm | plain Django, ms | cached, ms | ratio | goal | met |", "|---|---:|---:|---:|---:|---|"]
+    for page, found in measured.items():
+        plain, cached = found["plain"], found["cached"]
+        ratio = statistics.median(mine / other for mine, other in zip(cached, plain, strict=True))
+        times = f"{statistics.median(plain):.2f} | {statistics.median(cached):.2f}"
+        lines.append(f"| `{page}` | {times} | {ratio:.2f} | {GOAL} | {'yes' if ratio <= GOAL else 'no'} |")
+    rounds = len(next(iter(measured.values()))["plain"])
+    return "\n".join(
+        [*lines, "", f"{rounds} rounds. " + "; ".join(f"{name}: {value}" for name, value in machine.items()) + "."]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Parts of pages that are kept rendered: each is named by all that it shows, so that none is out of date."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import pytest
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.test import Client
+from django.utils import timezone
+
+from devices.models import Device, Reading
+from locations.models import Location, Membership
+from tests.xyzsite.web.conftest import World
+from xyzsite.web.templatetags.xyz import state
+
+ADDRESSES = [
+    "/",
+    "/locations/?search=r",
+    "/locations/?sort=-name",
+    "/locations/harbor/",
+    "/locations/harbor/?sort=-value",
+    "/devices/H-1/",
+    "/analytics/?metric=temperature",
+    "/analytics/?metric=temperature&location=harbor&window=7d",
+]
+# What differs from one rendering to the next although the data is the same.
+OWN = re.compile(rb'<p id="foot".*?</p>|name="csrfmiddlewaretoken" value="\w+"', re.S)
+
+CHANGES: dict[str, Callable[["Clock"], object]] = {
+    "nothing": lambda clock: None,
+    "two minutes later": lambda clock: clock.later(minutes=2),
+    "a device's name": lambda clock: Device.objects.filter(serial="H-1").update(name="Pier"),
+    "a device's status": lambda clock: Device.objects.filter(serial="H-1").update(status="offline"),
+    "a device's value": lambda clock: Device.objects.filter(serial="H-1").update(current_value=17.5),
+    "when a device was heard": lambda clock: Device.objects.filter(serial="H-1").update(last_seen=clock.now),
+    "a reading": lambda clock: read(31.0, clock),
+    "a location's name": lambda clock: Location.objects.filter(code="harbor").update(name="Harbour"),
+    "its time zone": lambda clock: Location.objects.filter(code="harbor").update(timezone="Asia/Kolkata"),
+    "a location closed": lambda clock: Location.objects.filter(code="harbor").update(active=False),
+    "another location": lambda clock: Location.objects.create(name="Quay", code="quay"),
+    "a device moved": lambda clock: Device.objects.filter(serial="R-1").update(location=at("harbor")),
+    "a member of one location more": lambda clock: Membership.objects.update(location=at("ridge")),
+    "four hours later": lambda clock: clock.later(hours=4),
+}
+
+
+class Clock:
+    """The time as the pages see it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def later(self, **by: int) -> None:
+        self.now += timedelta(**by)
+
+
+def at(code: str) -> Location:
+    return Location.objects.get(code=code)
+
+
+def read(value: float, clock: Clock) -> None:
+    device = Device.objects.get(serial="H-1")
+    Reading.objects.create(device=device, metric="temperature", value=value, unit="°C", taken_at=clock.now)
+
+
+def test_pages_of_kept_parts_are_those_rendered_anew(
+    member: Client, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(timezone.now())
+    monkeypatch.setattr(timezone, "now", clock)
+    asked = [(client, address) for client in (staff, member) for address in ADDRESSES]
+    for change in CHANGES:
+        CHANGES[change](clock)
+        kept = [shown(*one) for one in asked]
+        with nothing_kept():
+            assert kept == [shown(*one) for one in asked], change
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    parts = caches["parts"]
+    caches["parts"] = DummyCache("parts", {})
+    try:
+        yield
+    finally:
+        caches["parts"] = parts
+
+
+def shown(client: Client, address: str) -> tuple[str, int, bytes]:
+    answer = client.get(address)
+    return address, answer.status_code, OWN.sub(b"", answer.content)
+
+
+def test_a_name_tells_values_and_their_types_apart() -> None:
+    values: list[object] = [1, 1.0, True, "1", None, [1], [[1]], {"a": 1}, "", [], ["a", "b"], ["ab"]]
+    assert len({state(value) for value in values}) == len(values)
+    assert state([1, "a"]) == state([1, "a"])
+
+
+def test_the_columns_of_rows_name_them(world: World) -> None:
+    rows = Device.objects.order_by("pk")
+    before = state(rows)
+    assert state(list(rows.all())) == before
+    world.device.name = "Pier"
+    assert state([world.device, world.hidden]) != before
+
+
+def test_what_has_no_contents_to_name_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="object"):
+        state(object())
