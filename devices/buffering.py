@@ -20,12 +20,12 @@ reading_buffer: WriteBehindCache[NewReading, Recorded] = WriteBehindCache(
 )
 
 
-def accept_readings(readings: Iterable[NewReading]) -> Acknowledged[Recorded]:
+def accept_readings(readings: Iterable[NewReading], kinds: Mapping[int, str] | None = None) -> Acknowledged[Recorded]:
     """Make readings safe, all or none: in the region's buffer, or in the database where there is none.
 
-    Raises InvalidReadings, and BufferFull where too many wait for the database.
+    `kinds` are those of the devices, by their ids. Raises InvalidReadings, and BufferFull where too many wait.
     """
-    return reading_buffer.write_many(checked(readings))
+    return reading_buffer.write_many(checked(readings, kinds))
 
 
 newest_pending = BatchCacheOperations(NewestItems(reading_buffer))

@@ -20,6 +20,21 @@ class Kind(models.TextChoices):
     PARTICLE_COUNTER = "particle_counter", "Particle counter"
     GAS_ANALYSER = "gas_analyser", "Gas analyser"
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The metrics that a device of this kind can measure: codes of devices.metrics."""
+        return AIR | MEASURED.get(self, frozenset())
+
+
+# The state of the air, which many sensors measure besides, as their own values depend on it.
+AIR = frozenset({"temperature", "humidity", "dew_point", "pressure"})
+MEASURED = {
+    Kind.RAIN_GAUGE: frozenset({"rain"}),
+    Kind.ANEMOMETER: frozenset({"wind_speed"}),
+    Kind.PARTICLE_COUNTER: frozenset({"pm25", "pm10"}),
+    Kind.GAS_ANALYSER: frozenset({"so2", "no2", "co", "o3"}),
+}
+
 
 class Status(models.TextChoices):
     ACTIVE = "active", "Active"

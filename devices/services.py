@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from devices.current import current_devices
 from devices.metrics import METRICS
-from devices.models import Device, Reading
+from devices.models import Device, Kind, Reading
 from devices.units import conversion, is_same_unit
 from locations.models import Location
 
@@ -110,10 +110,13 @@ def record_readings(readings: Iterable[NewReading]) -> Recorded:
     return Recorded(new=len(fresh), known=len(batch) - len(fresh))
 
 
-def checked(readings: Iterable[NewReading]) -> list[NewReading]:
-    """Return the readings. Raise InvalidReadings where one is wrong by itself."""
+def checked(readings: Iterable[NewReading], kinds: Mapping[int, str] | None = None) -> list[NewReading]:
+    """Return the readings. Raise InvalidReadings, with all that is wrong, where one is wrong by itself.
+
+    `kinds` are those of devices, by their ids, as far as they are known: a thermometer reports no rain.
+    """
     batch, now = list(readings), timezone.now()
-    refuse(check_reading(index, reading, now) for index, reading in enumerate(batch))
+    refuse(error for index, reading in enumerate(batch) for error in reading_errors(index, reading, now, kinds or {}))
     return batch
 
 
@@ -130,21 +133,28 @@ def refuse(errors: Iterable[ReadingError | None]) -> None:
         raise InvalidReadings(found)
 
 
-def check_reading(index: int, reading: NewReading, now: datetime) -> ReadingError | None:
-    """Return what is wrong with a reading, if anything."""
+def reading_errors(index: int, reading: NewReading, now: datetime, kinds: Mapping[int, str]) -> Iterator[ReadingError]:
+    """Yield what is wrong with a reading, one error a field."""
     for field, reason in (
-        ("metric", metric_problem(reading.metric)),
+        ("metric", metric_problem(reading.metric) or kind_problem(kinds.get(reading.device_id, ""), reading.metric)),
         ("unit", unit_problem(reading.metric, reading.unit)),
         ("value", value_problem(reading.value)),
         ("taken_at", time_problem(reading.taken_at, now)),
     ):
         if reason:
-            return ReadingError(index, field, reason)
-    return None
+            yield ReadingError(index, field, reason)
 
 
 def metric_problem(metric: str) -> str:
     return "" if metric in METRICS else f"{metric!r} is no metric; use one of {', '.join(METRICS)}."
+
+
+def kind_problem(kind: str, metric: str) -> str:
+    """Return why no device of a kind measures a metric, if so; a kind that is not known measures all."""
+    if kind not in Kind.values or metric in Kind(kind).metrics:
+        return ""
+    label, metrics = Kind(kind).label.lower(), (code for code in METRICS if code in Kind(kind).metrics)
+    return f"A {label} does not measure {metric}; it can measure {', '.join(metrics)}."
 
 
 def unit_problem(metric: str, unit: str) -> str:
@@ -248,6 +258,7 @@ def create_device(location: Location, **fields: Any) -> Device:
     """
     device = Device(location=location, **only(fields, CHANGEABLE - {"location"} | {"serial"}))
     device.full_clean()
+    check_kind(device)
     device.save(force_insert=True)
     return device
 
@@ -267,9 +278,17 @@ def change_device(device: Device, **changes: Any) -> Device:
             show_newest(current)
             changed |= {"last_seen", "current_value"}
         current.full_clean()
+        if changed & {"kind", "metric"}:
+            check_kind(current)
         if changed:
             current.save(update_fields=changed)
     return current
+
+
+def check_kind(device: Device) -> None:
+    problem = kind_problem(device.kind, device.metric)
+    if problem:
+        raise ValidationError({"metric": problem})
 
 
 def only(fields: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, Any]:

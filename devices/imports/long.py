@@ -11,7 +11,7 @@ from devices.imports.formats import Format, Understood
 from devices.imports.options import DEFAULTS, Options
 from devices.metrics import METRICS
 from devices.models import Device
-from devices.services import metric_problem, unit_problem
+from devices.services import kind_problem, metric_problem, unit_problem
 from devices.units import conversion
 
 SERIAL, METRIC, DATE, TIME, VALUE, UNIT = "serial", "metric", "date", "time", "value", "unit"
@@ -32,7 +32,9 @@ class Long(Format):
 
     def __init__(self, options: Options = DEFAULTS) -> None:
         super().__init__(options)
-        self.devices = dict(Device.objects.values_list("serial", "pk").iterator())
+        self.devices = {
+            serial: (pk, kind) for serial, pk, kind in Device.objects.values_list("serial", "pk", "kind").iterator()
+        }
         self.metrics = [role for role in options.columns if role in METRICS]  # with a column of their own
         given = options.columns.keys() | options.fixed.keys()
         if self.metrics and given & {METRIC, VALUE, UNIT}:
@@ -97,7 +99,11 @@ class Long(Format):
             serial = serial.replace("{metric}", metric)
         if serial not in self.devices:
             raise BadRow(f"there is no device with the serial {serial!r}: create it, then import the file again.")
-        return self.devices[serial]
+        pk, kind = self.devices[serial]
+        problem = kind_problem(kind, metric)
+        if problem:
+            raise BadRow(problem)
+        return pk
 
     def moment(self, text: str) -> datetime:
         taken_at = moment(text, self.options.time_format)

@@ -184,13 +184,15 @@ class TestLong:
         assert times == [datetime(2026, 5, 4, 12, tzinfo=UTC)] * 2
 
     @pytest.mark.parametrize("unit", ["ug/m3", "µg/m³", "μg/m³"])
-    def test_units_may_be_spelt_in_several_ways(self, unit):
+    def test_units_may_be_spelt_in_several_ways(self, unit, device):
+        Device.objects.update(kind=Kind.PARTICLE_COUNTER)
         assert long().understand(["t-1", "pm25", "2026-05-04T12:00Z", "1", unit]).readings
 
     @pytest.mark.parametrize(
         ("row", "reason"),
         [
             (["t-9", "temperature", "2026-05-04T12:00Z", "1", "°C"], "no device with the serial 't-9'"),
+            (["t-1", "rain", "2026-05-04T12:00Z", "1", "mm"], "A thermometer does not measure rain"),
             (["t-1", "mood", "2026-05-04T12:00Z", "1", "°C"], "'mood' is no metric"),
             (["t-1", "temperature", "2026-05-04T12:00Z", "1", "°F"], "stored in °C, not °F"),
             (["t-1", "temperature", "2026-05-04T12:00", "1", "°C"], "without a zone"),

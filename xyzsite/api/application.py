@@ -17,12 +17,15 @@ from xyzsite.api.auth import ApiRequest, BearerToken, Session
 from xyzsite.api.body import StrictParser, check_head
 from xyzsite.api.devices import router as devices_router
 from xyzsite.api.errors import KINDS, ApiError, error_response, install_handlers, responses
+from xyzsite.api.examples import add_examples
 from xyzsite.api.locations import MembershipOut, memberships_of
 from xyzsite.api.locations import router as locations_router
 from xyzsite.api.readings import router as readings_router
 from xyzsite.positions import HEADER
 
 View = Callable[..., HttpResponse]
+
+FIELDS_AT_FAULT = {"readings.3.value": ["Send a finite number."], "readings.3.unit": ["Send text."]}
 
 DESCRIPTION = """
 Locations, their devices and readings, and analytics: what the pages show, under the same access rules.
@@ -76,6 +79,7 @@ class PlatformAPI(NinjaAPI):
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
         schema["components"] |= POSITION
+        add_examples(schema)
         for operations in schema["paths"].values():
             for operation in operations.values():
                 describe_errors(operation)
@@ -125,7 +129,7 @@ def describe_errors(operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if status in KINDS:
             kind = KINDS[status]
-            problem = {"code": kind.code, "message": kind.message, "fields": {}}
+            problem = {"code": kind.code, "message": kind.message, "fields": FIELDS_AT_FAULT if status == 422 else {}}
             response["description"] = kind.message
             response["content"]["application/json"]["example"] = {"error": problem}
 

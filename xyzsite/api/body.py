@@ -38,7 +38,7 @@ class StrictParser(Parser):
 
 
 def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number; leave the value out or send null")
+    raise ValueError(f"{name} is no JSON number: send a finite one, or leave the reading out")
 
 
 def check_json(data: Any, path: str = "", depth: int = 0) -> int:

@@ -12,6 +12,7 @@ from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from cacheops.regions.database_away import is_away
+from xyzsite.api.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Problem(Schema):
     fields: dict[str, list[str]] = Field(
         default_factory=dict,
         description="By the path of the value at fault (`readings.3.value`): what is wrong with it, what to do.",
-        examples=[{"readings.3.value": ["Input should be a finite number."]}],
+        examples=[{"readings.3.value": ["Send a finite number."]}],
     )
 
 
@@ -141,16 +142,3 @@ def field_of(location: tuple[str | int, ...]) -> str:
     """
     start = 2 if location[0] == "body" else 1
     return ".".join(str(part) for part in location[start:]) or "body"
-
-
-def sentence_of(item: Mapping[str, Any]) -> str:
-    """Return pydantic's error as a sentence for the client."""
-    match item["type"]:
-        case "missing":
-            return "This is required: send it."
-        case "extra_forbidden":
-            return "There is no such field: remove it."
-        case "value_error":
-            return str(item["ctx"]["error"])
-        case _:
-            return f"{item['msg']}."

@@ -70,7 +70,7 @@ def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status
     device = visible_device(request, serial)
     require(request, device.location, Role.OPERATOR)
     reading = new_reading(device, body)
-    acknowledged = accept([reading], prefix="")
+    acknowledged = accept([reading], {device.pk: device.kind}, prefix="")
     status, result = 202, "accepted"
     if acknowledged.result is not None:
         status, result = (201, "stored") if acknowledged.result.new else (200, "known")
@@ -91,7 +91,8 @@ def post_readings(request: ApiRequest, body: ReadingsIn) -> Status:
     devices = devices_by_serial(request.auth, body.readings)
     require_operator(request.auth, body.readings, devices)
     readings = [new_reading(devices[item.serial], item) for item in body.readings]
-    acknowledged = accept(readings, prefix="readings.{index}.")
+    kinds = {device.pk: device.kind for device in devices.values()}
+    acknowledged = accept(readings, kinds, prefix="readings.{index}.")
     accepted = len(readings) if acknowledged.buffered else 0
     recorded = acknowledged.result or Recorded(new=0, known=0)
     counts = {"accepted": accepted, "stored": recorded.new, "known": recorded.known}
@@ -134,10 +135,10 @@ def new_reading(device: Device, item: ReadingIn) -> NewReading:
     return NewReading(device.pk, item.metric or device.metric, item.value, item.taken_at, item.unit or "")
 
 
-def accept(readings: list[NewReading], prefix: str) -> Acknowledged[Recorded]:
+def accept(readings: list[NewReading], kinds: dict[int, str], prefix: str) -> Acknowledged[Recorded]:
     """Make readings safe. Raise ApiError: 429, or the fields at fault, each after `prefix`, which may hold {index}."""
     try:
-        return accept_readings(readings)
+        return accept_readings(readings, kinds)
     except InvalidReadings as error:
         fields = {prefix.format(index=item.index) + item.field: [item.reason] for item in error.errors}
         raise ApiError(422, fields=fields) from error

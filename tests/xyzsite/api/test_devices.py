@@ -153,3 +153,12 @@ def test_a_count_of_devices_has_no_average(viewer: Caller, thermometer: Device) 
     document = viewer.get("/analytics?metric=device_count&until=2026-03-01T12:00:00Z").document
     assert document["total"] == {"average": None, "minimum": None, "maximum": None, "count": 1}
     assert [item["devices"] for item in document["buckets"]] == [1]
+
+
+def test_a_device_measures_what_its_kind_can(manager: Caller, harbour: Location, thermometer: Device) -> None:
+    body = {"serial": "T-2", "location": "harbour", "name": "T", "kind": "thermometer", "metric": "rain"}
+    for response in (manager.post("/devices", body), manager.patch("/devices/THERM-1", {"metric": "rain"})):
+        assert response.status_code == 422
+        assert "A thermometer does not measure rain" in response.document["error"]["fields"]["metric"][0]
+    Device.objects.update(metric="rain")  # one from before the rule can still be retired
+    assert manager.patch("/devices/THERM-1", {"status": "retired"}).status_code == 200

@@ -72,7 +72,7 @@ def value_of(name: str, schema: Any) -> st.SearchStrategy[Any]:
 
 
 def query_of(operation: Any) -> st.SearchStrategy[dict[str, Any]]:
-    names = [item["name"] for item in operation["parameters"] if item["in"] == "query"]
+    names = [item["name"] for item in operation["parameters"] if item.get("in") == "query"]
     right = st.lists(st.sampled_from(names), unique=True, max_size=4) if names else st.just([])
     wrong = st.dictionaries(
         st.sampled_from([*names, "other"]), (NASTY | st.integers() | TEXT).map(str).map(writable), max_size=1

@@ -75,6 +75,20 @@ def test_everything_is_described(schema: Any) -> None:
         assert "django" not in component["description"].lower(), name
 
 
+def test_every_value_has_an_example_or_a_choice(schema: Any) -> None:
+    speaking = {"examples", "example", "enum", "const", "default", "$ref", "anyOf", "allOf"}
+    for name, component in schema["components"]["schemas"].items():
+        for field, value in component.get("properties", {}).items():
+            is_composed = "$ref" in str(value) or "additionalProperties" in str(value)
+            assert is_composed or speaking & value.keys() - {"anyOf"}, f"{name}.{field}"
+    for method, path, operation in operations(schema):
+        for parameter in operation["parameters"]:
+            value = parameter.get("schema", {})
+            assert "$ref" in str(parameter) or (speaking - {"anyOf"}) & (value.keys() | parameter.keys()), (
+                f"{method} {path} {parameter['name']}"
+            )
+
+
 def test_every_reference_leads_somewhere(schema: Any) -> None:
     for name in set(re.findall(r"#/components/schemas/(\w+)", str(schema))):
         assert name in schema["components"]["schemas"], name

@@ -1,5 +1,7 @@
 """Posting readings, one or many, and reading them back."""
 
+import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +9,9 @@ import pytest
 from django.utils import timezone
 
 from devices.models import Device, Reading
+from locations.models import Location
 from tests.xyzsite.api.conftest import NOON, Caller
+from tests.xyzsite.api.test_openapi import REFERENCE
 
 
 def reading(**changes: Any) -> dict[str, Any]:
@@ -118,3 +122,58 @@ def test_listing_readings_takes_three_queries(
     operator.get("/me")
     with django_assert_num_queries(3):  # the token, the device, its readings
         operator.get("/devices/THERM-1/readings")
+
+
+def test_all_that_is_wrong_with_a_reading_is_told_at_once(operator: Caller, thermometer: Device) -> None:
+    wrong = reading(metric="rain", unit="inch", taken_at="1970-01-01T00:00:00Z")
+    fields = operator.post("/devices/THERM-1/readings", wrong).document["error"]["fields"]
+    assert fields == {
+        "metric": ["A thermometer does not measure rain; it can measure temperature, humidity, dew_point, pressure."],
+        "unit": ["rain is stored in mm, not inch: multiply by 25.4."],
+        "taken_at": ["1970-01-01T00:00:00+00:00 is before 1990: set the device's clock."],
+    }
+    many = {"readings": [reading(serial="THERM-1"), wrong | {"serial": "THERM-1"}]}
+    fields = operator.post("/readings", many).document["error"]["fields"]
+    assert list(fields) == ["readings.1.metric", "readings.1.unit", "readings.1.taken_at"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"value": None}, "Send a finite number."),
+        ({"value": "warm"}, "Send a finite number."),
+        ({"value": True}, "Send a finite number."),
+        ({"value": 1e13}, "Send at most 1e+12."),
+        ({"unit": 5}, "Send text."),
+        ({"unit": "x" * 17}, "Send at most 16 characters."),
+        ({"taken_at": "yesterday"}, "Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z."),
+        (
+            {"taken_at": "2026-03-01T12:00:00"},
+            "Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_in_sentences(operator: Caller, thermometer: Device, change: Any, sentence: str) -> None:
+    [found] = operator.post("/devices/THERM-1/readings", reading(**change)).document["error"]["fields"].values()
+    assert found == [sentence]
+
+
+def test_nan_is_no_json(operator: Caller, thermometer: Device) -> None:
+    body = reading(serial="THERM-1") | {"value": float("nan")}
+    response = operator.post("/readings", {"readings": [body]})
+    assert response.status_code == 400
+    assert "NaN is no JSON number: send a finite one, or leave the reading out" in response.document["error"]["message"]
+
+
+def test_equal_spellings_of_a_unit_are_taken(operator: Caller, thermometer: Device) -> None:
+    assert operator.post("/devices/THERM-1/readings", reading(unit="degC")).status_code == 201
+    assert Reading.objects.get().unit == "°C"
+
+
+def test_the_documented_readings_are_taken(operator: Caller, thermometer: Device, harbour: Location) -> None:
+    document = next(
+        text for text in re.findall(r"```json\n(.*?)```", REFERENCE.read_text(), re.DOTALL) if "value" in text
+    )
+    Device.objects.create(location=harbour, serial="HYGRO-1", name="H", kind="hygrometer", metric="humidity")
+    response = operator.post("/readings", json.loads(document))
+    assert (response.status_code, response.document["stored"]) == (200, 2)
