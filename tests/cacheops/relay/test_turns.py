@@ -184,6 +184,9 @@ def test_two_processes_take_turns(outside: Run) -> None:
         for process in both:
             assert process.poll() is None
         both[0].kill()
+        assert both[1].stdout
+        assert any(line.startswith("Telling") for line in both[1].stdout)
+        until(lambda: is_hit("default", title), "the region keeps what it is told of")
         write(outside, "Second")
         until(lambda: title() == "Second", "the other one tells")
         both[1].send_signal(signal.SIGTERM)
