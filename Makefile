@@ -50,7 +50,8 @@ soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and 
 	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2,us-east-2 --readers 4 --writers 2 \
 		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
-faults: $(INSTALLED_DEV) ## the same, each fault by itself for some minutes
+faults: $(INSTALLED_DEV) ## break one thing after another, a row each; then look for stale reads under each fault
+	@$(BIN)/python -m tests.faults
 	@for faults in kill failover snapshot-restart evict snapshot locks kill,failover; do \
 		for mode in queue strict; do \
 			echo "== $$faults, $$mode"; \
