@@ -75,6 +75,7 @@ ON_SERVERS = {
         "xyzsite/localregions/test_serve.py",
         "xyzsite/localregions/test_up_and_down.py",
         "xyzsite/settings/test_production.py",
+        "xyzsite/test_front.py",
         "xyzsite/warming",
     )
 }

@@ -51,7 +51,8 @@ class LocalPlatform:
         self.environment = dict(os.environ)
         self._site: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
-        self._own_regions = False
+        self._on_regions = False  # the site uses the local regions
+        self._own_regions = False  # this process has started them
 
     def run(self) -> None:
         """Serve until stopped. Raise PlatformError where something does not start."""
@@ -82,6 +83,7 @@ class LocalPlatform:
         except ProgramMissing as error:
             self.say(f"{error}\nGoing on without: SQLite, and caches in the memory of each process.")
             return
+        self._on_regions = True
         known = self.regions.environment(self.region)
         self.environment |= {name: value for name, value in known.items() if name not in given}
         verb = "Started" if self._own_regions else "Found"
@@ -126,19 +128,29 @@ class LocalPlatform:
         return subprocess.Popen(tied(command), cwd=self.base_dir, env=environment, start_new_session=True, **options)
 
     def _serve(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "xyzsite.wsgi", "--bind", f"{HOST}:{self.port}"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:xyzsite.server", "xyzsite.wsgi"]
         # A cache in memory is one process's own: two would be stale for each other's writes.
         workers = 2 if variable("REDIS_URL", self.region) in self.environment else 1
-        command += ["--worker-class", "gthread", "--workers", str(workers), "--threads", "4", "--log-level", "warning"]
+        command += ["--bind", f"{HOST}:{self.port}", "--workers", str(workers), "--log-level", "warning"]
+        command += ["--access-logfile", os.devnull]
         self._site = self._process(command)
         self._wait_for_site()
         self.say(f"\nThe platform runs on http://{HOST}:{self.port} in {self.region}. Ctrl-C ends it.")
         while (code := self._site.poll()) is None:
+            self._check_regions()
             if self._worker is not None and self._worker.poll() is not None:
                 self.say(f"flush_writes ended by itself, with status {self._worker.returncode}: starting another.")
                 self._start_worker()
             time.sleep(LOOK_SECONDS)
         raise PlatformError(f"The web server ended by itself, with status {code}.")
+
+    def _check_regions(self) -> None:
+        """Raise PlatformError where the regions' supervisor was killed: nothing promotes or restarts a server then."""
+        if self._on_regions and not self.regions.running:
+            raise PlatformError(
+                "The local regions have ended, or their supervisor was killed. The site ends as well, as it would "
+                "answer with errors: start again (`make run`), which ends what is left of them and starts new ones."
+            )
 
     def _wait_for_site(self) -> None:
         assert self._site is not None

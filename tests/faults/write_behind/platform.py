@@ -71,11 +71,8 @@ class PlatformProcesses:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.url = "http://127.0.0.1:{1}".format(*listening.getsockname())
             bind = f"fd://{listening.fileno()}"
-            command = [sys.executable, "-m", "gunicorn", "xyzsite.wsgi", "--bind", bind, "--log-level", "critical"]
-            self.site = self._start(
-                [*command, "--worker-class", "gthread", "--workers", "2", "--threads", "4"],
-                pass_fds=[listening.fileno()],
-            )
+            command = [sys.executable, "-m", "gunicorn", "-c", "python:xyzsite.server", "xyzsite.wsgi", "--bind", bind]
+            self.site = self._start([*command, "--log-level", "critical"], pass_fds=[listening.fileno()])
         for _ in range(2):
             self.start_worker()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
-from xyzsite.localregions.serving import PlatformError, check_port, given_by_user
+from xyzsite.localregions.serving import LocalPlatform, PlatformError, check_port, given_by_user
 
 END = 120  # seconds until a start, or an end, has failed
 
@@ -111,6 +111,14 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_site_ends_with_a_sentence_where_its_regions_were_killed(tmp_path: Path) -> None:
+    platform = LocalPlatform(tmp_path, "us-east-1", free_port(), print)
+    platform._check_regions()  # on servers of the environment there is nothing to look after
+    platform._on_regions = True
+    with pytest.raises(PlatformError, match=r"supervisor was killed.*`make run`"):
+        platform._check_regions()
 
 
 def test_a_port_in_use_is_named():
