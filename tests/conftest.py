@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("suite")
 replica_url, far, lagging = replica.replica_url, replica.far, replica.lagging
 
 END_OTHER_SESSIONS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 

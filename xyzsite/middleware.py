@@ -1,4 +1,4 @@
-"""Sign-in, the page foot and Server-Timing, content security, and reads of one's own writes."""
+"""Sign-in, the page foot and Server-Timing, headers of security, and reads of one's own writes."""
 
 import time
 from collections.abc import Callable
@@ -22,10 +22,18 @@ from xyzsite.unavailable import unavailable
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
 
 FOOT_PLACE = b"<!-- page foot -->"
+# Content security policies (W3C CSP 3). Nobody loads from other hosts or runs a script that stands in the page itself.
 PAGE_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "img-src 'self' data:"
 )
+POLICIES = {  # by the first name space of the address; all others have PAGE_POLICY
+    # django-unfold writes its colours into each page, and Alpine.js evaluates what stands in attributes.
+    "admin": f"{PAGE_POLICY}; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-eval'",
+    "api": f"{PAGE_POLICY}; style-src 'self' 'unsafe-inline'",  # of Swagger's pictures
+}
+# What no page of ours uses, and no script that got into one shall ask a browser for.
+PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
@@ -134,10 +142,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-class ContentSecurityPolicyMiddleware:
-    """Let our pages load nothing but their own files, and run no script or style that stands in the page itself.
+class PageSecurityMiddleware:
+    """Say with each answer what a browser may load for it and do with it, and that nobody may keep it.
 
-    The admin and the API's documentation bring scripts of their own, which this policy would stop.
+    Whatever a view makes may show data of people: only a view that says so itself can be kept by caches. Static files
+    are answered before, by WhiteNoise.
     """
 
     def __init__(self, get_response: ResponseMaker) -> None:
@@ -145,10 +154,13 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        match = request.resolver_match
         pages_of_django = settings.DEBUG and response.status_code >= 400  # styled in place
-        if not pages_of_django and (match is None or not match.namespaces):
-            response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+        if not pages_of_django:
+            namespaces = request.resolver_match.namespaces if request.resolver_match else []
+            policy = POLICIES.get(namespaces[0], PAGE_POLICY) if namespaces else PAGE_POLICY
+            response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

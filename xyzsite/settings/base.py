@@ -48,7 +48,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "xyzsite.middleware.PageFootMiddleware",
-    "xyzsite.middleware.ContentSecurityPolicyMiddleware",
+    "xyzsite.middleware.PageSecurityMiddleware",
     "xyzsite.middleware.PositionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
