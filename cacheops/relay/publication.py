@@ -18,6 +18,7 @@ logger = logging.getLogger("cacheops")
 
 PUBLICATION = "cacheops"
 MAX_SLOT_NAME = 63
+MIN_VERSION = 14  # of PostgreSQL: pgoutput sends the messages of writers, and of relays to themselves, from then on
 
 CACHED_SQL = """
     SELECT name, relkind::text, relpersistence::text, pg_has_role(relowner, 'USAGE')
@@ -34,7 +35,8 @@ NOT_FULL_SQL = """
 """
 COMMENT_SQL = "SELECT obj_description(oid, 'pg_publication') FROM pg_publication WHERE pubname = %s"
 RIGHTS_SQL = """
-    SELECT current_setting('wal_level'), rolsuper OR rolreplication OR EXISTS (
+    SELECT current_setting('server_version_num')::int / 10000, current_setting('wal_level'),
+    rolsuper OR rolreplication OR EXISTS (
         SELECT FROM pg_roles AS granting WHERE granting.rolname = 'rds_replication'
         AND pg_has_role(current_user, granting.oid, 'MEMBER')
     ), has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery()
@@ -84,7 +86,9 @@ def problems(database: str) -> Iterator[str]:
     if not hasattr(connection, "cacheops"):
         yield f"The database {database!r} has Django's own engine, so nothing of it is cached."
         return
-    wal_level, may_replicate, may_create, in_recovery = query_driver(connection, RIGHTS_SQL)[0]
+    version, wal_level, may_replicate, may_create, in_recovery = query_driver(connection, RIGHTS_SQL)[0]
+    if version < MIN_VERSION:
+        yield f"The server is PostgreSQL {version}, whose log tells no messages: {MIN_VERSION} is the first that does."
     if in_recovery:
         yield f"The database {database!r} is a replica: install on the primary."
     if wal_level != "logical":
@@ -93,6 +97,10 @@ def problems(database: str) -> Iterator[str]:
         yield "The role may not make replication slots: ALTER ROLE … REPLICATION, as a superuser."
     if not may_create:
         yield "The role may not make publications: GRANT CREATE ON DATABASE … TO the role."
+    yield from _problems_of_tables(connection)
+
+
+def _problems_of_tables(connection: Any) -> Iterator[str]:
     for name, kind, persistence, is_owned in cached_relations(connection):
         if kind in "rp" and persistence == "u":
             yield f"{name} is UNLOGGED, and its rows are in no log: ALTER TABLE {name} SET LOGGED, or do not cache it."

@@ -7,6 +7,7 @@ import pytest
 from django.db.transaction import atomic
 
 from cacheops.relay.values import full_xids
+from devices.models import Reading
 from tests.cacheops.relay.conftest import relay
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
@@ -103,6 +104,20 @@ def test_whole_tables(outside: Run) -> None:
         assert_fresh(
             notes, Tag.objects.count, Tag.objects.filter(name="bulk-3000").count, Book.tags.through.objects.count
         )
+
+
+def test_a_partition_stands_for_its_table(outside: Run) -> None:
+    outside("SET session_replication_role = replica")  # rows that refer to none
+    row = "INSERT INTO devices_reading (device_id, metric, value, unit, taken_at) VALUES (7, 'm', 1, 'u', '2026-05-05')"
+    for write in (row, "UPDATE devices_reading SET device_id = 8", "TRUNCATE devices_reading_default"):
+        reads = [Reading.objects.filter(device=device).count for device in (7, 8)]
+        for read in reads:
+            read()
+        title(1)()
+        outside(write)
+        relay("--once")
+        assert_fresh(*reads)
+        assert is_hit("default", title(1))  # it is known which table was changed
 
 
 def test_a_table_without_full_identity_is_told_as_a_whole(outside: Run) -> None:
