@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
-from operator import itemgetter
+from operator import itemgetter, truediv
 
 from analytics.buckets import Group, edges_of, step_of, sums
 from analytics.selectors import DEVICE_COUNT, Row
@@ -20,11 +20,18 @@ class Figures:
     database has added up in floating point: it differs from a query over all readings by their rounding alone.
     """
 
-    average: float
+    average: float  # of the readings: what sends more often weighs more
     minimum: float
     maximum: float
     count: int  # readings
     devices: int  # that sent them
+    time_average: float  # of the averages of each device's steps of time: an hour weighs as much as any other
+    steps: int  # of devices and time
+
+    @property
+    def amount(self) -> float:
+        """The sum of a device's readings, on average of the devices: the rain that fell, where several gauges stand."""
+        return self.average * self.count / self.devices
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,22 @@ class Merged:
 
     buckets: tuple[Bucket, ...]
     locations: tuple[LocationFigures, ...]
+
+
+def over_all(rows: Sequence[Figures]) -> Figures | None:
+    """Return what parts come to together, None where there are none. The devices are those of the largest part."""
+    if not rows:
+        return None
+    count, steps = sum(row.count for row in rows), sum(row.steps for row in rows)
+    return Figures(
+        average=sum(row.average * row.count for row in rows) / count,
+        minimum=min(row.minimum for row in rows),
+        maximum=max(row.maximum for row in rows),
+        count=count,
+        devices=max(row.devices for row in rows),
+        time_average=sum(row.time_average * row.steps for row in rows) / steps,
+        steps=steps,
+    )
 
 
 def merged(metric: str, groups: Sequence[Group], window: Window, now: datetime, locations: Mapping[int, int]) -> Merged:
@@ -75,13 +98,14 @@ def grouped(
         yield found, [row for _, _, row in group]
 
 
-def figures(metric: str, rows: Sequence[Row]) -> tuple[float, float, float, int, int]:
-    """Return average, minimum, maximum, count and number of devices; values of several metrics have no mean."""
+def figures(metric: str, rows: Sequence[Row]) -> tuple[float, float, float, int, int, float, int]:
+    """Return the values of Figures, in its order; values of several metrics have no mean."""
     ids, _, counts, totals, lowest, highest = zip(*rows, strict=True)  # a window has thousands: loops are left to C
     count, devices = sum(counts), len(set(ids))
     if metric == DEVICE_COUNT:
-        return float(devices), float(devices), float(devices), count, devices
-    return math.fsum(totals) / count, min(lowest), max(highest), count, devices
+        return float(devices), float(devices), float(devices), count, devices, float(devices), len(ids)
+    by_time = math.fsum(map(truediv, totals, counts)) / len(ids)
+    return math.fsum(totals) / count, min(lowest), max(highest), count, devices, by_time, len(ids)
 
 
 def places_of_steps(window: Window) -> dict[int, int]:

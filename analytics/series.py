@@ -35,18 +35,20 @@ class Point:
 
 def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, Any]:
     """Return what the page's script needs to draw a chart, as plain values for JSON."""
-    points = points_with_gaps(found, window)
     counted = metric == DEVICE_COUNT
+    summed = not counted and METRICS[metric].summed
+    points = points_with_gaps(found, window, summed)
     decimals = 0 if counted else METRICS[metric].decimals
     return {
+        "summed": summed,
         "label": title_of(metric),
         "unit": "" if counted else METRICS[metric].unit,
         "decimals": decimals,
-        "fromZero": counted,
+        "fromZero": counted or summed,
         "start": milliseconds(window.start),
         "end": milliseconds(window.end),
         "marks": axis_marks(window),
-        "band": not counted and any(bucket.minimum != bucket.maximum for bucket in found),
+        "band": not (counted or summed) and any(bucket.minimum != bucket.maximum for bucket in found),
         "points": [[p.x, p.average, p.minimum, p.maximum, p.label] for p in points],
     }
 
@@ -55,12 +57,12 @@ def title_of(metric: str) -> str:
     return "Devices reporting" if metric == DEVICE_COUNT else METRICS[metric].label
 
 
-def points_with_gaps(found: tuple[Bucket, ...], window: Window) -> list[Point]:
+def points_with_gaps(found: tuple[Bucket, ...], window: Window, summed: bool = False) -> list[Point]:
     """Return a point for each bucket, and an empty one within each gap.
 
     Devices report at paces of their own, so what counts as a gap is measured by the usual distance between points.
     """
-    points = [point(bucket, window) for bucket in found]
+    points = [point(bucket, window, summed) for bucket in found]
     distances = [after.x - before.x for before, after in pairwise(points)]
     if not distances:
         return points
@@ -75,14 +77,12 @@ def points_with_gaps(found: tuple[Bucket, ...], window: Window) -> list[Point]:
     return joined
 
 
-def point(bucket: Bucket, window: Window) -> Point:
-    return Point(
-        milliseconds(bucket.start),
-        bucket.average,
-        bucket.minimum,
-        bucket.maximum,
-        bucket_label(bucket.start, window),
-    )
+def point(bucket: Bucket, window: Window, summed: bool) -> Point:
+    """Return a bucket's average over time with its extremes; its amount alone where values are summed."""
+    average, low, high = bucket.time_average, bucket.minimum, bucket.maximum
+    if summed:
+        average = low = high = bucket.amount
+    return Point(milliseconds(bucket.start), average, low, high, bucket_label(bucket.start, window))
 
 
 def bucket_label(start: datetime, window: Window) -> str:

@@ -1,14 +1,14 @@
 """Answers to what an analytics page asks: always as fresh as the database, merged from what is kept of its readings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
 from analytics.buckets import groups_of
-from analytics.figures import Bucket, LocationFigures, Merged, merged
+from analytics.figures import Bucket, Figures, LocationFigures, Merged, merged, over_all
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.windows import Window, shown_until, window_for, window_until
 from devices.directory import DeviceRow, devices_at, newest_sighting
@@ -59,18 +59,10 @@ class AnalyticsSummary:
         return sum(location.devices for location in self.locations)
 
     @property
-    def average(self) -> float | None:
-        if not self.count:
-            return None
-        return sum(location.average * location.count for location in self.locations) / self.count
-
-    @property
-    def minimum(self) -> float | None:
-        return min((location.minimum for location in self.locations), default=None)
-
-    @property
-    def maximum(self) -> float | None:
-        return max((location.maximum for location in self.locations), default=None)
+    def total(self) -> Figures | None:
+        """What the readings of all locations come to, None where there are none."""
+        found = over_all(self.locations)
+        return replace(found, devices=self.devices) if found else None
 
 
 def analytics_summary(question: Question, now: datetime | None = None) -> AnalyticsSummary:

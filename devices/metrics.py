@@ -17,6 +17,7 @@ class Metric:
     decimals: int = 1
     low: float = -10  # of gases and particles: an analyser's noise around zero
     high: float = 5_000
+    summed: bool = False  # a reading is an amount since the one before: a total says something of them, a mean nothing
 
 
 METRICS = {
@@ -26,7 +27,7 @@ METRICS = {
         Metric("humidity", "Relative humidity", "%", low=0, high=105),  # sensors overshoot in fog
         Metric("dew_point", "Dew point", "°C", low=-100, high=40),  # record: 35
         Metric("pressure", "Air pressure", "hPa", low=300, high=1_100),  # Mount Everest: 330; record: 1,084
-        Metric("rain", "Rain", "mm", low=0, high=500),  # since the reading before; record of an hour: 401
+        Metric("rain", "Rain", "mm", low=0, high=500, summed=True),  # since the reading before; record of an hour: 401
         Metric("wind_speed", "Wind speed", "m/s", low=0, high=115),  # record: 113.2
         Metric("pm25", "PM2.5", "µg/m³", 0),
         Metric("pm10", "PM10", "µg/m³", 0, high=9_000),  # sand storms

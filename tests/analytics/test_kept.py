@@ -175,7 +175,7 @@ def test_a_reading_that_is_recorded_is_shown_at_once(world: World) -> None:
     tables = [re.search(r' FROM "(\w+)" WHERE', query["sql"]) for query in queries]
     assert [found[1] for found in tables if found] == ["devices_device", "devices_reading"]
     assert len(queries) == 2
-    assert (after.count, after.maximum) == (before.count + 1, 99.0)
+    assert (after.count, after.total.maximum) == (before.count + 1, 99.0)
     assert [row.current_value for row in Device.objects.filter(pk=device.pk)] == [99.0]
     assert overview(None).regions[0].locations[0].values["temperature"] == 99.0
 

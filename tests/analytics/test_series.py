@@ -12,7 +12,7 @@ WINDOW = window_until(SPANS["24h"], datetime(2026, 3, 10, 23, 59, tzinfo=UTC), Z
 
 
 def buckets_at(*minutes: int) -> tuple[Bucket, ...]:
-    return tuple(Bucket(1.5, 1, 2, 3, 1, WINDOW.start + timedelta(minutes=minute)) for minute in minutes)
+    return tuple(Bucket(1.5, 1, 2, 3, 1, 1.5, 1, WINDOW.start + timedelta(minutes=minute)) for minute in minutes)
 
 
 def breaks(*minutes: int) -> int:
@@ -40,7 +40,7 @@ def test_marks_stand_at_round_times() -> None:
 
 
 def test_the_band_is_left_out_where_it_would_have_no_width() -> None:
-    flat = tuple(Bucket(2, 2, 2, 1, 1, WINDOW.start) for _ in range(2))
+    flat = tuple(Bucket(2, 2, 2, 1, 1, 2, 1, WINDOW.start) for _ in range(2))
     assert not chart(flat, WINDOW, "temperature")["band"]
     assert chart(buckets_at(0, 15), WINDOW, "temperature")["band"]
     assert not chart(buckets_at(0, 15), WINDOW, "device_count")["band"]

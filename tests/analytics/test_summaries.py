@@ -82,20 +82,21 @@ def test_the_csv_holds_the_windows_buckets(readings, admin_client) -> None:
     head, *rows = answer.content.decode().splitlines()
     assert answer["Content-Type"].startswith("text/csv")
     assert 'filename="temperature-30d-20161121T0500Z.csv"' in answer["Content-Disposition"]
-    assert head == "start,metric,unit,average,minimum,maximum,readings,devices"
+    assert head == "start,metric,unit,average,minimum,maximum,readings,devices,time_average,amount"
     summary = analytics_summary(Question(Selection("temperature"), SPANS["30d"], "America/New_York"))
     assert len(rows) == len(summary.buckets) == 30
-    start, metric, unit, average, *_, count, devices = rows[0].split(",")
+    start, metric, unit, average, _, _, count, devices, time_average, amount = rows[0].split(",")
     first = summary.buckets[0]
     assert (start, metric, unit) == (first.start.isoformat(), "temperature", "°C")
-    assert (float(average), int(count), int(devices)) == (first.average, first.count, first.devices)
+    assert (int(count), int(devices), amount) == (first.count, first.devices, "")
+    assert (float(average), float(time_average)) == pytest.approx((first.average, first.time_average), rel=1e-8)
 
 
 def test_devices_reporting_are_counted(readings, admin_client) -> None:
     page = admin_client.get("/analytics/?metric=device_count&window=30d")
     assert page.context["summary"].devices == 6
     row = admin_client.get("/analytics.csv?metric=device_count&window=30d").content.decode().splitlines()[-1]
-    assert row.split(",")[2:] == ["devices", "6.0", "6.0", "6.0", row.split(",")[6], "6"]
+    assert row.split(",")[2:] == ["devices", "6", "6", "6", row.split(",")[6], "6", "6", ""]
 
 
 @pytest.mark.parametrize("query", ["metric=evil", "location=evil", "kind=evil", "window=evil", "until=evil"])

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from ninja import Field, Query, Router, Schema
 
+from analytics.figures import Figures
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary
 from devices.metrics import METRICS
@@ -18,6 +19,8 @@ from xyzsite.api.errors import responses
 from xyzsite.api.fields import Moment, OneOf, QueryString
 
 router = Router(tags=["analytics"])
+
+VALUES = ("average", "time_average", "amount", "minimum", "maximum")
 
 
 class AnalyticsQuery(QueryString):
@@ -38,7 +41,14 @@ class AnalyticsQuery(QueryString):
 class FiguresOut(Schema):
     """What readings come to; the values in the metric's unit, null for `device_count`."""
 
-    average: float | None
+    average: float | None = Field(description="Of the readings: what sends more often weighs more.", examples=[21.4])
+    time_average: float | None = Field(
+        description="Over time: each step of time of each device weighs alike.", examples=[20.9]
+    )
+    amount: float | None = Field(
+        description="The sum of a device's readings, on average of the devices; null unless the metric is rain.",
+        examples=[None],
+    )
     minimum: float | None
     maximum: float | None
     count: int = Field(description="How many readings.")
@@ -82,36 +92,36 @@ def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
     selection = Selection(query.metric, ids, query.kind or "")
     zone = location.timezone if location else "UTC"
     summary = analytics_summary(Question(selection, SPANS[query.window], zone, query.until))
-    measured = query.metric != DEVICE_COUNT
     return {
         "metric": query.metric,
-        "unit": METRICS[query.metric].unit if measured else "",
+        "unit": METRICS[query.metric].unit if query.metric != DEVICE_COUNT else "",
         "window": query.window,
         "timezone": zone,
         "start": summary.window.start,
         "end": summary.window.end,
-        "total": figures_out(summary, measured),
+        "total": figures_out(summary.total, query.metric),
         "buckets": [
-            figures_out(bucket, measured) | {"start": bucket.start, "devices": bucket.devices}
+            figures_out(bucket, query.metric) | {"start": bucket.start, "devices": bucket.devices}
             for bucket in summary.buckets
         ],
-        "locations": locations_out(summary.locations, measured),
+        "locations": locations_out(summary.locations, query.metric),
     }
 
 
-def locations_out(rows: Any, measured: bool) -> list[dict[str, Any]]:
+def locations_out(rows: Any, metric: str) -> list[dict[str, Any]]:
     """Return what each location's readings come to, with its names, in one query."""
     named = Location.objects.in_bulk([row.location_id for row in rows])
     return [
-        figures_out(row, measured)
+        figures_out(row, metric)
         | {"code": named[row.location_id].code, "name": named[row.location_id].name, "devices": row.devices}
         for row in rows
         if row.location_id in named  # it may have gone since the readings were summed up
     ]
 
 
-def figures_out(figures: Any, measured: bool) -> dict[str, Any]:
+def figures_out(figures: Figures | None, metric: str) -> dict[str, Any]:
     """Return the figures; an average over readings of different metrics means nothing."""
-    if not measured:
-        return {"average": None, "minimum": None, "maximum": None, "count": figures.count}
-    return {name: getattr(figures, name) for name in ("average", "minimum", "maximum", "count")}
+    if figures is None or metric == DEVICE_COUNT:
+        return dict.fromkeys(VALUES) | {"count": figures.count if figures else 0}
+    found = {name: getattr(figures, name) for name in (*VALUES, "count")}
+    return found if METRICS[metric].summed else found | {"amount": None}

@@ -15,7 +15,19 @@ from locations.selectors import locations_for
 from xyzsite.web.forms import AnalyticsForm
 from xyzsite.web.http import PageRequest, render_part
 
-CSV_COLUMNS = ("start", "metric", "unit", "average", "minimum", "maximum", "readings", "devices")
+CSV_COLUMNS = (
+    "start",
+    "metric",
+    "unit",
+    "average",
+    "minimum",
+    "maximum",
+    "readings",
+    "devices",
+    "time_average",
+    "amount",
+)
+CSV_DIGITS = 9  # significant ones: no sensor has more, and what floating point adds beyond is noise
 
 
 @require_safe
@@ -50,13 +62,16 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
     name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     unit = METRICS[summary.metric].unit if summary.metric in METRICS else "devices"
+    is_summed = summary.metric in METRICS and METRICS[summary.metric].summed
     zone = summary.window.zone
     rows = csv.writer(response)
     rows.writerow(CSV_COLUMNS)
     for bucket in summary.buckets:
         start = bucket.start.astimezone(zone).isoformat()
-        values = (bucket.average, bucket.minimum, bucket.maximum, bucket.count, bucket.devices)
-        rows.writerow((start, summary.metric, unit, *values))
+        values = (f"{value:.{CSV_DIGITS}g}" for value in (bucket.average, bucket.minimum, bucket.maximum))
+        amount = f"{bucket.amount:.{CSV_DIGITS}g}" if is_summed else ""
+        counts = (bucket.count, bucket.devices, f"{bucket.time_average:.{CSV_DIGITS}g}", amount)
+        rows.writerow((start, summary.metric, unit, *values, *counts))
     return response
 
 

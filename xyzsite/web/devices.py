@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from analytics.buckets import Group
-from analytics.figures import Bucket, merged
+from analytics.figures import merged, over_all
 from analytics.series import chart
 from analytics.windows import shown_until, window_for
 from devices.buffering import with_pending
@@ -54,18 +54,5 @@ def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[st
         "later": None if newest_shown else window.later(),
         "buckets": held[::-1],
         "chart": cache(partial(chart, held, window, found.metric)),  # drawn where it is not kept
-        "figures": totals(held),
-    }
-
-
-def totals(held: tuple[Bucket, ...]) -> dict[str, float | int] | None:
-    """Return average, minimum, maximum and count over all buckets, None where there are none."""
-    if not held:
-        return None
-    count = sum(bucket.count for bucket in held)
-    return {
-        "average": sum(bucket.average * bucket.count for bucket in held) / count,
-        "minimum": min(bucket.minimum for bucket in held),
-        "maximum": max(bucket.maximum for bucket in held),
-        "count": count,
+        "figures": over_all(held),
     }

@@ -138,7 +138,14 @@ def test_analytics_add_up(viewer: Caller, thermometer: Device) -> None:
     )
     query = "metric=temperature&window=24h&location=harbour&kind=thermometer&until=2026-03-01T13:00:00Z"
     document = viewer.get(f"/analytics?{query}").document
-    assert document["total"] == {"average": 1.5, "minimum": 0, "maximum": 3, "count": 4}
+    assert document["total"] == {
+        "average": 1.5,
+        "time_average": 5.5 / 3,
+        "amount": None,
+        "minimum": 0,
+        "maximum": 3,
+        "count": 4,
+    }
     assert [(item["start"], item["count"]) for item in document["buckets"]] == [
         ("2026-03-01T12:00:00Z", 2),
         ("2026-03-01T12:15:00Z", 1),
@@ -151,7 +158,9 @@ def test_analytics_add_up(viewer: Caller, thermometer: Device) -> None:
 def test_a_count_of_devices_has_no_average(viewer: Caller, thermometer: Device) -> None:
     Reading.objects.create(device=thermometer, metric="temperature", value=1, unit="°C", taken_at=NOON)
     document = viewer.get("/analytics?metric=device_count&until=2026-03-01T12:00:00Z").document
-    assert document["total"] == {"average": None, "minimum": None, "maximum": None, "count": 1}
+    assert document["total"] == dict.fromkeys(("average", "time_average", "amount", "minimum", "maximum")) | {
+        "count": 1
+    }
     assert [item["devices"] for item in document["buckets"]] == [1]
 
 
@@ -162,3 +171,29 @@ def test_a_device_measures_what_its_kind_can(manager: Caller, harbour: Location,
         assert "A thermometer does not measure rain" in response.document["error"]["fields"]["metric"][0]
     Device.objects.update(metric="rain")  # one from before the rule can still be retired
     assert manager.patch("/devices/THERM-1", {"status": "retired"}).status_code == 200
+
+
+def test_rain_is_summed_and_averages_weigh_time(viewer: Caller, harbour: Location, thermometer: Device) -> None:
+    gauges = [
+        Device.objects.create(location=harbour, serial=f"R-{n}", name="R", kind=Kind.RAIN_GAUGE, metric="rain")
+        for n in range(2)
+    ]
+    for n, value in enumerate((1.5, 2.0, 0.5)):
+        at = NOON + timedelta(minutes=20 * n)
+        Reading.objects.bulk_create(
+            Reading(device=g, metric="rain", value=value, unit="mm", taken_at=at) for g in gauges
+        )
+    query = "window=24h&location=harbour&until=2026-03-01T13:00:00Z"
+    total = viewer.get(f"/analytics?metric=rain&{query}").document["total"]
+    assert total["amount"] == 4  # where two gauges stand, no more rain has fallen
+    # A quarter of an hour with ten readings weighs what one with a single reading does.
+    readings = [
+        Reading(device=thermometer, metric="temperature", value=20, unit="°C", taken_at=NOON + timedelta(hours=1))
+    ]
+    readings += [
+        Reading(device=thermometer, metric="temperature", value=10, unit="°C", taken_at=NOON + timedelta(minutes=n))
+        for n in range(10)
+    ]
+    Reading.objects.bulk_create(readings)
+    total = viewer.get(f"/analytics?metric=temperature&{query}").document["total"]
+    assert (round(total["average"], 2), total["time_average"], total["amount"]) == (10.91, 15, None)

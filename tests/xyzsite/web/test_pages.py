@@ -138,10 +138,22 @@ def test_locations_are_narrowed(world: World, staff: Client) -> None:
 
 def test_a_device_shows_its_value_and_day(world: World, member: Client) -> None:
     answer = member.get("/devices/H-1/")
-    assert answer.context["figures"]["count"] == 23
-    assert answer.context["figures"]["maximum"] == 20
+    assert answer.context["figures"].count == 23
+    assert answer.context["figures"].maximum == 20
     assert answer.context["present"] is True
     assert len(answer.context["recent"]) == 12
+
+
+def test_rain_has_a_total_and_no_average(world: World, member: Client) -> None:
+    gauge = add_device(world.harbor, "G-1", "Gauge", kind=Kind.RAIN_GAUGE, metric="rain", last_seen=world.now)
+    Reading.objects.bulk_create(
+        Reading(device=gauge, metric="rain", unit="mm", value=1.5, taken_at=world.now - timedelta(hours=hour))
+        for hour in range(2)
+    )
+    for path in ("/devices/G-1/", "/analytics/?metric=rain"):
+        text = member.get(path).content.decode()
+        assert "<dt>Total</dt><dd>3.0\N{NARROW NO-BREAK SPACE}mm</dd>" in text
+        assert "Average" not in text
 
 
 def test_a_device_of_the_past_ends_its_windows_at_its_newest_reading(world: World, member: Client) -> None:
@@ -150,7 +162,7 @@ def test_a_device_of_the_past_ends_its_windows_at_its_newest_reading(world: Worl
     world.device.readings.update(taken_at=newest)
     type(world.device).objects.filter(pk=world.device.pk).update(last_seen=newest)
     page = member.get("/devices/H-1/?window=24h")
-    assert page.context["figures"]["count"] == 1
+    assert page.context["figures"].count == 1
     assert b"24 hours up to <time" in page.content
     assert b"28 Feb 2017, 07:00 PST" in page.content
     earlier = member.get("/devices/H-1/?window=24h&until=2017-02-27T12:00:00Z")
