@@ -84,6 +84,8 @@ class PageFootMiddleware:
         milliseconds = (time.perf_counter() - started) * 1000
         if stats.unchecked:  # RFC 9211
             response["Cache-Status"] = f'{settings.XYZ_REGION}; hit; detail="database away"'
+        elif stats.lagging:
+            response["Cache-Status"] = f'{settings.XYZ_REGION}; fwd=bypass; detail="readings may be missing"'
         response["Server-Timing"] = server_timing(stats, queries.count, milliseconds)
         if not response.streaming and FOOT_PLACE in response.content:
             foot = foot_line(stats, queries.count, milliseconds)
@@ -122,6 +124,8 @@ def lag_timing() -> str:
 
 def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
     away = " <strong>The database is away: this is what was last known.</strong>" if stats.unchecked else ""
+    if stats.lagging:
+        away += " <strong>The region does not answer: readings of the last minute may be missing.</strong>"
     return (
         f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
         f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "

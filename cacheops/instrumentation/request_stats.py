@@ -14,6 +14,7 @@ class RequestStats:
     misses: int = 0  # asked a cache, which did not hold it
     bypasses: int = 0  # went past the cache by rule, or because it did not answer
     unchecked: int = 0  # answered by a cache while the database was away
+    lagging: int = 0  # may lack what was acknowledged lately: the buffer that holds it did not answer
 
 
 _current: ContextVar[RequestStats | None] = ContextVar("cacheops_request_stats", default=None)
@@ -30,7 +31,7 @@ def collect_request_stats() -> Iterator[RequestStats]:
         _current.reset(token)
 
 
-def count(hits: int = 0, misses: int = 0, bypasses: int = 0, unchecked: int = 0) -> None:
+def count(hits: int = 0, misses: int = 0, bypasses: int = 0, unchecked: int = 0, lagging: int = 0) -> None:
     """Add to the counts of the innermost block, if there is one."""
     stats = _current.get()
     if stats is not None:
@@ -38,3 +39,4 @@ def count(hits: int = 0, misses: int = 0, bypasses: int = 0, unchecked: int = 0)
         stats.misses += misses
         stats.bypasses += bypasses
         stats.unchecked += unchecked
+        stats.lagging += lagging

@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from cacheops.conf import conf
 from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import NotBuffered, StoreError
+from cacheops.instrumentation import request_stats
 from cacheops.patterns.write_behind.buffer import Buffer, Newest, buffer_of
 from cacheops.protocol.keys import WRITE_BEHIND, base_of
 from cacheops.regions import regions
@@ -105,12 +106,17 @@ class WriteBehindCache(Generic[Item, Result]):
         return self.newest_many([name]).get(name)
 
     def newest_many(self, names: Sequence[str]) -> dict[str, Item]:
-        """Return what `newest` does for many names, those that are known: in one round trip."""
+        """Return what `newest` does for many names, those that are known: in one round trip.
+
+        Where the region does not answer, or its circuit pauses, the request counts as `lagging`: what it says may lack
+        what was acknowledged (`collect_request_stats`).
+        """
         if not names:
             return {}
         try:
             payloads = self._asked(lambda buffer: buffer.newest_many(names))
         except StoreError:
+            request_stats.count(lagging=1)
             return {}
         found = zip(names, payloads, strict=True)
         return {name: self.decode(payload) for name, payload in found if payload is not None}

@@ -56,12 +56,12 @@ class ReadingRules:
         assert reader.hits()
 
     def test_a_lease_prolongs_the_life_of_tags(self, store: Store, pass_time: PassTime) -> None:
-        keys, short = new_table(), 10 * BRIEF  # or a slow machine would see them end before they are prolonged
-        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=short)
+        keys = new_table()
+        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=BRIEF)
         reader = Reader(store, query(keys, "a=1"))
         reader.fill()
-        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=short)
-        pass_time(1.2 * short)
+        Reader(store, query(keys, "a=1"), digest="short").fill(ttl=BRIEF)
+        pass_time(2 * BRIEF)
         assert reader.hits()
 
     def test_one_loader_holds_the_lock_until_it_fills(self, store: Store) -> None:

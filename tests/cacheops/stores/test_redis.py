@@ -164,3 +164,15 @@ def test_a_writer_that_closes_a_table_is_not_taken_for_a_late_one(servers_store:
     assert reader.lease() is Refusal.PENDING
     assert servers_store.clear(closed, writer).result() == 0
     assert isinstance(reader.lease(), bytes)
+
+
+def test_a_tag_lives_as_long_as_the_longest_entry_that_depends_on_it(servers_store: RedisStore) -> None:
+    """Or the entry of a long profile would end with the tag of a short one."""
+    keys = new_table()
+    reader = Reader(servers_store, query(keys, "a=1"))
+    client = servers_store.servers.client
+    for ttl in (1, 10_000, 1):
+        reader.lease(ttl=ttl)
+        least = 10_000 if ttl > 1 else 0
+        assert all(client.pttl(tag) > 1000 * least for tag in reader.tags())
+    assert all(client.pttl(tag) > 9_000_000 for tag in reader.tags())

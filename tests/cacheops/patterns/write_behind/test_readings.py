@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from cacheops.patterns.write_behind.cache import dead_letters
 from cacheops.patterns.write_behind.worker import Flusher
+from cacheops.regions import regions
 from devices.buffering import reading_buffer
 from devices.models import Device, Reading
 from tests.testapp.cached import is_hit
@@ -201,3 +202,23 @@ def test_a_flush_invalidates_the_buckets_that_it_writes_to_and_no_other(world: W
     hits = {name for name, bucket in buckets.items() if is_hit("default", bucket)}
     assert hits == {(own, 0), (other, 0), (other, 3)}
     assert mean(own, 3) == 15
+
+
+def test_an_answer_that_may_lack_what_was_accepted_says_so(
+    world: World, worker: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(world, 21.5, START).status_code == 202
+    breaker = regions.local.breaker
+    monkeypatch.setattr(breaker, "pause", 3600.0)
+    breaker.failed()
+    try:
+        assert not breaker.is_usable()
+        answer = call(world, "GET", "/devices/LOAD-0000")
+        assert answer.document["current_value"] is None
+        assert "readings may be missing" in answer["Cache-Status"]
+        page = Client(headers={"Cookie": world.cookie}).get("/devices/LOAD-0000/")
+        assert "readings of the last minute may be missing" in page.content.decode()
+    finally:
+        breaker.reset()
+    answer = call(world, "GET", "/devices/LOAD-0000")
+    assert (answer.document["current_value"], answer.headers.get("Cache-Status")) == (21.5, None)
