@@ -185,10 +185,7 @@ class Conf(Component):
         "CACHEOPS_BREAKER_THRESHOLD", 5, kinds.whole(1), "Unanswered calls in a row after which a region is left alone."
     )
     breaker_recovery = Setting(
-        "CACHEOPS_BREAKER_RECOVERY",
-        60.0,
-        kinds.seconds(),
-        "How long it is left alone until one call tries it again.",
+        "CACHEOPS_BREAKER_RECOVERY", 60.0, kinds.seconds(), "How long it is left alone until one call tries it again."
     )
 
     # --- Write-behind -----------------------------------------------------------------------------------------------
@@ -229,6 +226,9 @@ class Conf(Component):
         16,
         kinds.whole(0),
         "One in so many look-ups is noted, so that warming knows what is used; 0 notes none.",
+    )
+    verify_sample = Setting(
+        "CACHEOPS_VERIFY_SAMPLE", 0, kinds.whole(0), "One in so many entries can be verified; 0: none can."
     )
     metrics_seconds = Setting(
         "CACHEOPS_METRICS_SECONDS",

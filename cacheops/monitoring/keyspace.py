@@ -6,12 +6,31 @@ from dataclasses import dataclass, field
 
 from cacheops.conf import conf
 from cacheops.monitoring.stats import model_label
-from cacheops.protocol.keys import ENTRY, LOADER, METRICS, OUTDATED, REGISTRY, RELAY, TAG, USAGE, WRITE_BEHIND, parse
+from cacheops.protocol.keys import (
+    ENTRY,
+    LOADER,
+    METRICS,
+    OUTDATED,
+    RECIPE,
+    REGISTRY,
+    RELAY,
+    TAG,
+    USAGE,
+    WRITE_BEHIND,
+    parse,
+)
 from cacheops.regions import Region
 
 MAX_KEYS = 50_000  # looked at in a region: some 100 round trips of half a millisecond of the server's time each
 SAMPLE = 500  # keys of one model and kind whose memory is measured: the mean's error is then a few per cent
-KINDS = {ENTRY: "entries", TAG: "tags", REGISTRY: "registries", LOADER: "loaders", OUTDATED: "outdated"}
+KINDS = {
+    ENTRY: "entries",
+    TAG: "tags",
+    REGISTRY: "registries",
+    LOADER: "loaders",
+    OUTDATED: "outdated",
+    RECIPE: "recipes",
+}
 OTHER = "other"
 
 

@@ -155,12 +155,16 @@ def write_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
 def event_metrics(usages: Sequence[Usage]) -> Iterator[Metric]:
     """Yield what other parts have counted: warming runs, dropped minutes."""
     events = CounterMetricFamily("cacheops_events", "Counts of other parts", labels=("region", "part", "what"))
+    stale = HistogramMetricFamily(
+        "cacheops_verified_stale_seconds", "Ages of entries that verify_cache found to differ", labels=("region",)
+    )
     for usage in usages:
+        add_histogram(stale, (usage.region,), Histogram.unpacked("stale", usage.events.get("verify", {})))
         for part, counts in usage.events.items():
             for what, count in counts.items():
                 if ":" not in what:
                     events.add_metric((usage.region, part, what), count)
-    yield events
+    yield from (events, stale)
 
 
 def process_metrics(names: Sequence[str]) -> Iterator[Metric]:

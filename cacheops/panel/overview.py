@@ -65,6 +65,11 @@ class Card:
         return self.state.day.recoveries if self.state.day else 0
 
     @property
+    def verified(self) -> Mapping[str, int]:
+        """What `verify_cache` has counted in the last 24 hours; nothing where it did not run."""
+        return self.state.day.events.get("verify", {}) if self.state.day else {}
+
+    @property
     def rate_severity(self) -> str:
         return rate_severity(self.now.hit_rate)
 

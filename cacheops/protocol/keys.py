@@ -4,6 +4,7 @@
     PREFIX:{DB.TABLE}:t:NAME     a tag; the generation is the tag with the reserved name "*"
     PREFIX:{DB.TABLE}:r          the table's registry: schemes and pending writers
     PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
+    PREFIX:{DB.TABLE}:q:DIGEST   how an entry was loaded, where that is kept (reading/recipes.py)
     PREFIX:{DB.TABLE}:o          versions that were replaced lately, where readers take outdated entries
 
 DB is the database's name, ALIAS@IDENTITY (databases.py): test databases, clones and other sites have keys of their own.
@@ -26,6 +27,7 @@ from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, shortened
 
 ENTRY, TAG, REGISTRY, LOADER, OUTDATED = "e", "t", "r", "l", "o"  # kinds of a table's keys
+RECIPE = "q"
 GENERATION = "*"
 IDENTITY = "@"  # between a database's alias and what tells it from others
 
@@ -62,6 +64,9 @@ class TableKeys:
 
     def entry(self, digest: str) -> str:
         return f"{self.base}{ENTRY}:{digest}"
+
+    def recipe(self, digest: str) -> str:
+        return f"{self.base}{RECIPE}:{digest}"
 
     def loader(self, digest: str) -> str:
         return f"{self.base}{LOADER}:{digest}"

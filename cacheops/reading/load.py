@@ -11,6 +11,7 @@ from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOAD, counters
 from cacheops.reading.lease import Lease
 from cacheops.reading.reader import Load
+from cacheops.reading.recipes import is_sampled, with_recipe
 from cacheops.stores.circuit_breaker import CircuitOpen
 
 logger = logging.getLogger("cacheops")
@@ -20,7 +21,8 @@ def load_and_fill(lease: Lease, load: Load) -> Sequence[Row]:
     """Return what the database holds, and store it under a lease."""
     started = time.perf_counter()
     try:
-        loaded = load()
+        is_kept = conf.verify_sample and is_sampled(lease.request.digest)
+        loaded = with_recipe(lease.region, lease.request, load) if is_kept else load()
     except BaseException:
         lease.release()
         raise

@@ -71,6 +71,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
     "CACHEOPS_FLUSH_RETRY_SECONDS": ("E011", NO_SECONDS, (0, 0.5)),
     "CACHEOPS_FLUSH_ATTEMPTS": ("E011", NO_COUNT, (1, 5)),
     "CACHEOPS_BUFFER_BOUND": ("E011", NO_COUNT, (1, 5)),
+    "CACHEOPS_VERIFY_SAMPLE": ("E014", NO_COUNT_OR_0, (0, 1)),
     "CACHEOPS_USAGE_SAMPLE": ("E014", NO_COUNT_OR_0, (0, 1)),
     "CACHEOPS_METRICS_SECONDS": ("E013", NO_SECONDS, (0, 0.5)),
     "CACHEOPS_METRICS_TOKEN": ("E017", (None, 1, b"secret", "secret\n", "a secret"), ("", "secret")),

@@ -98,6 +98,8 @@ CACHEOPS_WHEN_DATABASE_AWAY = env.str("WHEN_DATABASE_AWAY", default="serve")
 # A replica that lags by more is not read; the health check may have the balancer take another region then.
 CACHEOPS_MAX_LAG = env.float("MAX_LAG", default=2)
 XYZ_LAG_FAILS_HEALTH = env.bool("LAG_FAILS_HEALTH", default=False)
+# Of one in so many entries it is kept how they were loaded: what `verify_cache` compares. 0: of none.
+CACHEOPS_VERIFY_SAMPLE = env.int("VERIFY_SAMPLE", default=0)
 # Readings wait in a buffer of the region, from which flush_writes brings them to the database.
 CACHEOPS_FLUSH_BATCH = env.int("FLUSH_BATCH", default=100)
 CACHEOPS_FLUSH_SECONDS = env.float("FLUSH_SECONDS", default=30)

@@ -1,0 +1,75 @@
+"""manage.py verify_cache: compare entries with the database, and name the cause of each difference."""
+
+import json
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from cacheops.conf import conf
+from cacheops.exceptions import StoreError
+from cacheops.monitoring.recorder import flusher
+from cacheops.monitoring.verify import Report, recipe_keys, verify
+from cacheops.regions import regions
+
+RATE = 20.0  # entries a second: one statement each
+
+
+class Command(BaseCommand):
+    help = "Compare entries, drawn at random, with the database; exit with 1 where one differs that must not."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--region", help="the region whose entries are read; this process's own by default")
+        parser.add_argument("--sample", default=f"{RATE:g}/s", metavar="N/s", help=f"how many a second ({RATE:g}/s)")
+        parser.add_argument("--json", action="store_true", help="as JSON, one object")
+
+    def handle(self, *args: Any, region: str | None, sample: str, json: bool, **options: Any) -> None:
+        name = region or conf.local_region
+        if name not in conf.regions:
+            raise CommandError(f"{name} is no region. Use one of: {', '.join(conf.regions)}.")
+        rate = rate_in(sample)
+        report = Report(name)
+        flusher.flush()  # what this process has counted itself
+        try:
+            self._verify(report, rate)
+        except (StoreError, DatabaseError) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            flusher.flush()
+        self._show(report, json)
+        if report.faults:
+            raise CommandError(f"{len(report.faults)} entries differ from the database.", returncode=1)
+
+    def _verify(self, report: Report, rate: float) -> None:
+        region = regions[report.region]
+        due = time.monotonic()
+        for found in verify(region, recipe_keys(region)):
+            report.add(found)
+            due = max(due + 1 / rate, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _show(self, report: Report, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(report.as_values()))
+            return
+        for each in report.differences:
+            allowed = f" (allowed: {each.allowed})" if each.allowed else ""
+            self.stdout.write(f"{each.cause}{allowed}: {each.label} {each.key}")
+        others = {outcome: count for outcome, count in report.outcomes.items() if outcome not in ("equal", "differs")}
+        left_out = "".join(f", {count} {outcome.replace('_', ' ')}" for outcome, count in sorted(others.items()))
+        self.stdout.write(f"{report.region}: {report.compared} compared, {len(report.faults)} at fault{left_out}.")
+        if not report.outcomes:
+            self.stdout.write("Nothing can be verified: set CACHEOPS_VERIFY_SAMPLE, in the processes that read.")
+
+
+def rate_in(text: str) -> float:
+    """Return the entries a second of a text such as "20/s". Raise CommandError."""
+    number = text.removesuffix("/s")
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise CommandError(f"--sample needs entries a second, such as 20/s, not {text!r}.")
+    return rate

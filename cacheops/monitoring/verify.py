@@ -1,0 +1,232 @@
+"""Compare entries with the database while all runs: what `manage.py verify_cache` does.
+
+The rules are those of a lease. An entry is read with its tags, then the database, then the entry with its tags again:
+only what has not changed meanwhile is compared, since a write under way has its marks among the tags. A difference that
+lasts breaks the promise, unless it is allowed; its cause is told from what is left of it.
+"""
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from django.db import connections, transaction
+
+from cacheops.conf import conf
+from cacheops.databases import name_of, session_of
+from cacheops.encoding import rows as codec
+from cacheops.encoding.rows import Entry, Row
+from cacheops.exceptions import CorruptEntry
+from cacheops.instrumentation.counters import counters
+from cacheops.monitoring import stats
+from cacheops.protocol.keys import IDENTITY, RECIPE, REGISTRY, TableKeys, parse
+from cacheops.protocol.tags import VERSION_BYTES
+from cacheops.reading.options import bypassed
+from cacheops.reading.recipes import Recipe, read_recipe
+from cacheops.regions import Region
+from cacheops.stores.base import MARK_BYTES
+
+TRIES = 3  # of an entry that differs: what a moment explains is gone by then
+PAUSE = 0.05  # seconds between them
+MAX_KEPT = 100_000  # recipes of a region from which entries are drawn
+SERIES = "e|verify"
+MINUTES, HOURS = 1440, 720  # for which a region keeps its sums by minute, and by hour
+
+# Outcomes of what is not compared.
+GONE, OUTDATED, PENDING, CHANGED, OTHER = "gone", "outdated", "pending", "changed", "other_session"
+EQUAL, DIFFERS, AMBIGUOUS = "equal", "differs", "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An entry that is not what the database holds; `allowed` says why it may, "" where it must not."""
+
+    key: str
+    label: str
+    cause: str
+    allowed: str = ""
+    stale_seconds: float | None = None  # at most: since the entry was made
+
+
+class Verified(NamedTuple):
+    """What became of one entry."""
+
+    outcome: str
+    difference: Difference | None = None
+
+
+class Report:
+    """The sums of a run."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self.outcomes: Counter[str] = Counter()
+        self.differences: list[Difference] = []
+
+    @property
+    def compared(self) -> int:
+        return self.outcomes[EQUAL] + self.outcomes[DIFFERS]
+
+    @property
+    def faults(self) -> list[Difference]:
+        """Return the differences that nothing allows."""
+        return [each for each in self.differences if not each.allowed]
+
+    def add(self, found: Verified) -> None:
+        """Count one entry, for this report and for the metrics."""
+        self.outcomes[found.outcome] += 1
+        counts = {found.outcome: 1}
+        if found.difference is None:
+            counters.event("verify", **counts)
+            return
+        self.differences.append(found.difference)
+        counts["faults"] = int(not found.difference.allowed)
+        counts["allowed" if found.difference.allowed else found.difference.cause] = 1
+        if found.difference.stale_seconds is None:
+            counters.event("verify", **counts)
+        else:
+            counters.timed(SERIES, "stale", found.difference.stale_seconds, **counts)
+
+    def as_values(self) -> dict[str, Any]:
+        """Return the report as values that JSON knows."""
+        return {
+            "region": self.region,
+            "compared": self.compared,
+            "outcomes": dict(self.outcomes),
+            "differences": [asdict(each) for each in self.differences],
+        }
+
+
+def recipe_keys(region: Region) -> list[str]:
+    """Return the keys of what can be verified in a region, in random order."""
+    found: list[str] = []
+    for batch in region.store.scan(f"{conf.metrics_prefix}:"):
+        found += [key for key in batch if (parsed := parse(key)) is not None and parsed.kind == RECIPE]
+        if len(found) >= MAX_KEPT:
+            break
+    random.shuffle(found)
+    return found
+
+
+def verify(region: Region, keys: Sequence[str]) -> Iterator[Verified]:
+    """Yield what becomes of each entry whose recipe's key is given. Raise StoreError, DatabaseError."""
+    for key in keys:
+        payload = region.read([key], ())[0]
+        if payload is None:
+            yield Verified(GONE)
+            continue
+        try:
+            recipe = read_recipe(key, payload)
+        except CorruptEntry:
+            yield Verified(DIFFERS, Difference(key, "", "corrupt"))
+            continue
+        yield verify_one(region, recipe)
+
+
+def verify_one(region: Region, recipe: Recipe) -> Verified:
+    """Return what becomes of one entry; one that differs is looked at again, as a moment may explain it."""
+    for _ in range(TRIES):
+        found = _compare(region, recipe)
+        if found.outcome != DIFFERS:
+            break
+        time.sleep(PAUSE)
+    return found
+
+
+def _compare(region: Region, recipe: Recipe) -> Verified:
+    key, parsed = recipe.keys[0], parse(recipe.keys[0])
+    if parsed is None or parsed.database != name_of(recipe.alias) or recipe.session != session_of(recipe.alias):
+        return Verified(OTHER)
+    before = region.read(recipe.keys, (recipe.alias,))
+    if before[0] is None:
+        return Verified(GONE)
+    try:
+        entry = codec.decode(before[0], key, recipe.columns)
+        held = entry.rows()
+    except CorruptEntry:
+        return Verified(DIFFERS, Difference(key, recipe.label, "corrupt"))
+    if any(value is not None and len(value) != VERSION_BYTES for value in before[1:]):
+        return _marked(recipe, entry, before[1:])
+    if entry.versions != b"".join([value or b"" for value in before[1:]]):
+        return Verified(OUTDATED)
+    loaded = _load(recipe, len(entry.types))
+    if region.read(recipe.keys, (recipe.alias,)) != before:
+        return Verified(CHANGED)
+    if _are_equal(held, loaded):
+        return Verified(EQUAL)
+    if " LIMIT " in recipe.sql and not recipe.label.endswith(":get") and len(held) == len(loaded) > 1:
+        return Verified(AMBIGUOUS)  # of rows that the order leaves open, any may be among the first
+    return Verified(DIFFERS, _difference(region, recipe, entry))
+
+
+def _marked(recipe: Recipe, entry: Entry, tags: Sequence[bytes | None]) -> Verified:
+    """Return what becomes of an entry that nobody is served while its marks stand: a fault, if all have run out."""
+    deadlines = [
+        int(value[at + VERSION_BYTES : at + MARK_BYTES])
+        for value in tags
+        if value is not None and len(value) != VERSION_BYTES
+        for at in range(1, len(value), MARK_BYTES)
+    ]
+    if deadlines and max(deadlines) / 1000 < time.time():
+        seconds = time.time() - entry.made_at
+        return Verified(PENDING, Difference(recipe.keys[0], recipe.label, "lost_clear", "it is not served", seconds))
+    return Verified(PENDING)
+
+
+def _load(recipe: Recipe, columns: int) -> list[Row]:
+    """Run the statement; return its rows, cut to the columns that an entry holds."""
+    connection: Any = connections[recipe.alias]
+    with bypassed(), transaction.atomic(using=recipe.alias), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(recipe.sql, recipe.values)
+        rows = cursor.fetchall()
+    return [tuple(row[: columns or None]) for row in rows]
+
+
+def _are_equal(held: Sequence[Row], loaded: Sequence[Row]) -> bool:
+    """Return whether rows are the same; in whatever order: a statement may leave it open."""
+    kept = codec.decode(codec.encode(loaded, b"", 0.0, 0.0, 0.0)).rows()
+    return list(held) == kept or sorted(map(repr, held)) == sorted(map(repr, kept))
+
+
+def _difference(region: Region, recipe: Recipe, entry: Entry) -> Difference:
+    allowed = "queue" if region.outbox.waiting([recipe.alias]) else ""
+    seconds = max(0.0, time.time() - entry.made_at)
+    return Difference(recipe.keys[0], recipe.label, cause_of(region, recipe, seconds), allowed, seconds)
+
+
+def cause_of(region: Region, recipe: Recipe, seconds: float) -> str:
+    """Return the likeliest cause of a difference in an entry that was made so many seconds ago.
+
+    two_keys        a table has keys under another alias of its database, or another identity of its alias: writers
+                    may mark those
+    no_mark         processes of ours have invalidated the table since, and not this entry
+    outside_writer  none has: somebody wrote past the engine, or within no_invalidation()
+    """
+    tables = {parsed.keys for key in recipe.keys[1:] if (parsed := parse(key))}
+    if any(_has_twin(region, keys) for keys in tables):
+        return "two_keys"
+    names = {stats.model_label(keys.table) for keys in tables}
+    minutes = math.ceil(seconds / 60) + 1
+    usage = stats.usage(region.name, minutes=minutes) if minutes < MINUTES else stats.usage(region.name, hours=HOURS)
+    return "no_mark" if names & {label for label, _ in usage.writes} else "outside_writer"
+
+
+def _has_twin(region: Region, keys: TableKeys) -> bool:
+    """Return whether a table has a registry under a name that may be another one of the same database."""
+    own = parse(keys.registry)
+    assert own is not None
+    alias, _, identity = own.database.partition(IDENTITY)
+    for batch in region.store.scan(f"{own.prefix}:"):
+        for key in batch:
+            found = parse(key)
+            if found is None or found.kind != REGISTRY or found.table != own.table or found.database == own.database:
+                continue
+            other_alias, _, other_identity = found.database.partition(IDENTITY)
+            if alias == other_alias or identity == other_identity:
+                return True
+    return False
