@@ -57,6 +57,16 @@ def test_only_operations_may_run_dangerous_commands(pair, user, command):
         client.execute_command(*command)
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["SCRIPT FLUSH", "SCRIPT EXISTS 0", "FUNCTION LIST", "FUNCTION FLUSH", "FCALL f 0", "SELECT 1", "MOVE key 1",
+     "CLIENT LIST", "CLIENT KILL ID 1", "PUBLISH channel 1", "SUBSCRIBE channel"],
+)  # fmt: skip
+def test_the_application_may_not_run_what_it_does_not_use(pair, command):
+    with pair.client("app") as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command.split())
+
+
 def test_operations_may(pair):
     with pair.client("operations") as client:
         client.set("key", 1)
