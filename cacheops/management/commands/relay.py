@@ -41,6 +41,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, region: str | None, database: str, **options: Any) -> None:
         if database not in connections:
             raise CommandError(f"DATABASES has no {database!r}: use one of {', '.join(connections)}.")
+        if connections[database].vendor != "postgresql":
+            raise CommandError(next(problems(database)))
         acts: dict[str, Callable[[], None]] = {
             "install": lambda: self._install(database),
             "uninstall": lambda: self._uninstall(database),

@@ -239,9 +239,18 @@ def test_a_role_without_rights_is_refused(outside: Run) -> None:
         outside("DROP ROLE plain")
 
 
-def test_a_region_in_memory_is_refused(outside: Run, settings: Any) -> None:
+@pytest.mark.parametrize("act", ["--install", "--uninstall", "--status", "--once"])
+def test_a_database_without_a_log_is_refused(act: str) -> None:
+    with pytest.raises(CommandError, match="no log that a relay can read"):
+        relay(act, "--database", "other")
+
+
+def test_a_region_that_no_relay_reaches_is_refused(outside: Run, settings: Any) -> None:
     settings.CACHES = {**settings.CACHES, REGION: {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": "r"}}
     with pytest.raises(CommandError, match="in the memory of each process"):
+        relay("--once")
+    settings.CACHEOPS_PREFIX = lambda: "tenant"
+    with pytest.raises(CommandError, match="CACHEOPS_PREFIX is a function"):
         relay("--once")
     settings.CACHEOPS_REGIONS = {"other": (REGION,)}
     with pytest.raises(CommandError, match="no region that caches 'default'"):
