@@ -6,8 +6,8 @@ from cacheops.conf import conf
 from cacheops.orm.commit import invalidate
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
+from cacheops.orm.no_invalidation import no_invalidation as no_invalidation
 from cacheops.orm.schema import fields_by_column, is_tracked, key_columns, models_by_table
-from cacheops.orm.transaction import no_invalidation as no_invalidation
 from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable

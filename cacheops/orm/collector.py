@@ -7,8 +7,9 @@ from django.core.exceptions import ValidationError
 
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
+from cacheops.orm.no_invalidation import is_invalidation_disabled
 from cacheops.orm.schema import fields_by_column, is_tracked
-from cacheops.orm.transaction import Transaction, is_invalidation_disabled
+from cacheops.orm.transaction import Transaction
 from cacheops.writing.changes import Changes, ChangeSource, Row
 
 

@@ -182,8 +182,8 @@ class CachedConnection:
     def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
         found = []
-        with self.wrapper.cursor() as cursor:
-            for sql, parameters in statements:
+        for place, (sql, parameters) in enumerate(statements, 1):  # Django would run the last only
+            with self.transaction.silent(place < len(statements)), self.wrapper.cursor() as cursor:
                 cursor.execute(sql, parameters)
                 found.append(cursor.fetchall())
         return found

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,23 +23,6 @@ if TYPE_CHECKING:
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
 
 
-_invalidation_disabled: ContextVar[bool] = ContextVar("cacheops_invalidation_disabled", default=False)
-
-
-@contextmanager
-def no_invalidation() -> Iterator[None]:
-    """Let writes within the block, in this thread or task, invalidate nothing. What they change is served stale."""
-    token = _invalidation_disabled.set(True)
-    try:
-        yield
-    finally:
-        _invalidation_disabled.reset(token)
-
-
-def is_invalidation_disabled() -> bool:
-    return _invalidation_disabled.get()
-
-
 class SaveInProgress(NamedTuple):
     """The instance whose save() is under way, and whether its fields were named (`update_fields`)."""
 
@@ -58,6 +40,8 @@ class Transaction:
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
         self.alters = False  # it has changed the schema
+        self.is_added = False  # it was begun for one statement, where Django's engine begins none
+        self.is_silent = False  # what runs is not in connection.queries: Django's engine would not run it
         self.commits_by_hand = False  # autocommit is off, and not by an atomic block
         self.is_sending = False  # a statement of this connection tells what it changes
         self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
@@ -131,7 +115,7 @@ class Transaction:
         """Run a compiler's write: within a transaction, so that it is announced before it is committed."""
         self.wrapper.ensure_connection()
         if not self.connection.in_transaction():
-            with transaction.atomic(using=self.database, savepoint=False), self.watched():
+            with self.added(), self.watched():
                 self._begun = False
                 yield
         else:
@@ -139,6 +123,25 @@ class Transaction:
             with self.watched():
                 yield
             self.mark_raw()
+
+    @contextmanager
+    def added(self) -> Iterator[None]:
+        """Run statements in a transaction that Django's engine would not begin: it is not in connection.queries."""
+        self.is_added = True
+        try:
+            with transaction.atomic(using=self.database, savepoint=False):
+                yield
+        finally:
+            self.is_added = False
+
+    @contextmanager
+    def silent(self, is_silent: bool = True) -> Iterator[None]:
+        """Keep what runs within the block out of connection.queries."""
+        outer, self.is_silent = self.is_silent, self.is_silent or is_silent
+        try:
+            yield
+        finally:
+            self.is_silent = outer
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -290,7 +293,7 @@ class Transaction:
             result = run()
             self.mark_raw()
             return result
-        with transaction.atomic(using=self.database, savepoint=False):
+        with self.added():
             self._add_tables(statement.tables)
             return run()
 

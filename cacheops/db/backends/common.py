@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db.transaction import atomic
-
 from cacheops.orm.collector import collect
 from cacheops.orm.connection import CachedConnection
 from cacheops.orm.raw_sql import classify_sql, written_tables
@@ -36,15 +34,30 @@ class CachingWrapper:
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
         """Turn autocommit on or off; an atomic block, and nobody else, forces a transaction to begin."""
-        self.cacheops.transaction.commits_by_hand = not (autocommit or force_begin_transaction_with_broken_autocommit)
-        super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        transaction = self.cacheops.transaction
+        transaction.commits_by_hand = not (autocommit or force_begin_transaction_with_broken_autocommit)
+        with transaction.silent(transaction.is_added and not autocommit):  # not what hooks of the commit run
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+
+    @property
+    def queries_logged(self) -> bool:
+        """Whether statements are noted in `queries`; those that Django's engine would not run are not."""
+        logged: bool = super().queries_logged
+        return logged and not self.cacheops.transaction.is_silent
 
     def _commit(self) -> None:
-        self.cacheops.transaction.commit(super()._commit)
+        self.cacheops.transaction.commit(self._commit_driver)
+
+    def _commit_driver(self) -> None:
+        transaction = self.cacheops.transaction
+        with transaction.silent(transaction.is_added):
+            super()._commit()
 
     def _rollback(self) -> None:
+        transaction = self.cacheops.transaction
         try:
-            super()._rollback()
+            with transaction.silent(transaction.is_added):
+                super()._rollback()
         finally:
             self.cacheops.transaction.rolled_back()
 
@@ -85,11 +98,15 @@ class StreamWatching:
         transaction = self.db.cacheops.transaction
         note_write(self.db.alias)
         if tables and not self.db.cacheops.in_transaction():
-            return _OwnTransaction(transaction, set(tables), self.cursor.copy(statement, *args, **kwargs))
+            return _OwnTransaction(transaction, set(tables), self._copy(statement, *args, **kwargs))
         for table in tables:
             transaction.changed_table(table, ChangeSource.BULK)
         transaction.mark_raw()
-        return self.cursor.copy(statement, *args, **kwargs)
+        return self._copy(statement, *args, **kwargs)
+
+    def _copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        noted = getattr(super(), "copy", None)  # of Django's debugging cursor, which takes the statement alone
+        return self.cursor.copy(statement, *args, **kwargs) if noted is None or args or kwargs else noted(statement)
 
 
 class ScriptWatching:
@@ -118,11 +135,11 @@ class _OwnTransaction:
     def __init__(self, transaction: Transaction, tables: set[str], copy: Any) -> None:
         self._transaction = transaction
         self._tables = tables
-        self._atomic = atomic(using=transaction.database, savepoint=False)
+        self._block = transaction.added()
         self._copy = copy
 
     def __enter__(self) -> Any:
-        self._atomic.__enter__()
+        self._block.__enter__()
         for table in self._tables:
             self._transaction.changed_table(table, ChangeSource.BULK)
         return self._copy.__enter__()
@@ -131,7 +148,7 @@ class _OwnTransaction:
         try:
             self._copy.__exit__(*error)
         except BaseException:
-            self._atomic.__exit__(*sys.exc_info())
+            self._block.__exit__(*sys.exc_info())
             raise
-        self._atomic.__exit__(*error)
+        self._block.__exit__(*error)
         return None

@@ -111,7 +111,7 @@ def test_a_save_takes_the_short_way_while_such_a_region_fails(two_regions: str) 
     regions["far"].breaker.failed()
     with statements(two_regions) as ran:
         book.save()
-    assert len(ran) == 1 or not connection.cacheops.commits_each()
+    assert "clock_timestamp()" in ran[-1] or not connection.cacheops.commits_each()
 
 
 def test_rows_are_written_through_to_the_regions_that_cache_them(two_regions: str) -> None:

@@ -1,11 +1,12 @@
 """The database engine `cacheops.db.backends.postgresql`: Django's, whose reads and writes pass the cache."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.db.backends.postgresql import base, operations
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorWrapper, debug_transaction
 from psycopg import ClientCursor
 from psycopg.errors import InsufficientPrivilege, UndefinedFunction
 from psycopg.pq import TransactionStatus
@@ -109,6 +110,13 @@ class Connection(CachedConnection):
     def commits_each(self) -> bool:
         return self.wrapper.connection is not None and not self.in_transaction()
 
+    def _noted(self, statement: Statement) -> AbstractContextManager[None]:
+        """Note the one statement in connection.queries that Django's engine would run."""
+        if not self.wrapper.queries_logged:
+            return nullcontext()
+        noted: AbstractContextManager[None] = debug_transaction(self.wrapper, self.wrapper.ops.compose_sql(*statement))
+        return noted
+
     def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
         """Send all in one message, BEGIN too: each sees what was committed before it, as if it were sent alone."""
         driver = self.wrapper.connection
@@ -119,7 +127,7 @@ class Connection(CachedConnection):
             driver.autocommit = True  # or the driver sends one itself; Django sets it anew after the transaction
             texts.insert(0, "BEGIN")
         found = []
-        with self.wrapper.cursor() as cursor:
+        with self._noted(statements[-1]), self.transaction.silent(), self.wrapper.cursor() as cursor:
             cursor.execute("; ".join(texts), parameters)
             for _ in range(len(texts) - len(statements)):
                 cursor.nextset()
