@@ -12,7 +12,16 @@ from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidationRefused, StoreError
 from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj
 from cacheops.panel import switches
-from cacheops.panel.forms import PAUSES, ModelForm, ObjectForm, PatternForm, PauseForm, RegionForm, WarmForm
+from cacheops.panel.forms import (
+    PAUSES,
+    ModelForm,
+    ObjectForm,
+    PatternForm,
+    PausedModelForm,
+    PauseForm,
+    RegionForm,
+    WarmForm,
+)
 from cacheops.panel.overview import queued
 from cacheops.patterns.aside import CacheAsideManager
 from cacheops.warming.history import Checkpoint, Outcome
@@ -259,7 +268,7 @@ ACTIONS: dict[str, Action] = {
             title="End a pause",
             button="End the pause",
             summary="A paused model is cached again.",
-            form=ModelForm,
+            form=PausedModelForm,
             subject="{model}",
             effects=("{model} is cached again, in every process within a second.",),
             call=resume,

@@ -11,6 +11,7 @@ from django.db import models
 from cacheops.conf import conf
 from cacheops.orm.fastpath.get import is_unique
 from cacheops.panel.entry_page import NotFound, condition
+from cacheops.panel.switches import pauses, table_of
 from cacheops.profiles import profile_of
 from cacheops.reading.options import bypassed
 from cacheops.warming.registry import cached_models, registered
@@ -51,6 +52,20 @@ class ModelForm(forms.Form):
     """One model."""
 
     model = ModelField()
+
+
+class PausedModelForm(forms.Form):
+    """A model whose caching is paused."""
+
+    model = ModelField()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        paused = {pause.table for pause in pauses()}
+        names = [name for name in model_choices() if table_of(apps.get_model(name[0])) in paused]
+        set_choices(self, "model", names)
+        if not names:
+            self.fields["model"].help_text = "No model is paused."
 
 
 class ObjectForm(forms.Form):

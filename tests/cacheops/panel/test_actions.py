@@ -137,8 +137,11 @@ def test_a_paused_model_is_read_from_the_database_and_still_invalidated(cached: 
         content = root.get(PANEL + page).content.decode()
         assert "devices.device is not cached until" in content
         assert "Strange values" in content
+    listed = root.get(f"{PANEL}actions/resume/").content.decode()
+    assert ('value="devices.device"' in listed, 'value="devices.reading"' in listed) == (True, False)
     Device.objects.filter(pk=cached.device.pk).update(name="Other")
     act(root, "resume", model="devices.device")
+    assert "No model is paused." in root.get(f"{PANEL}actions/resume/").content.decode()
     assert Device.objects.get(pk=cached.device.pk).name == "Other"
     assert read(cached) == "hit"
     assert "is not cached until" not in root.get(PANEL).content.decode()
