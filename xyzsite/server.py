@@ -9,7 +9,7 @@ from typing import Any
 worker_class = "xyzsite.buffered.BufferedWorker"
 workers = 2
 threads = 8  # a process: pages wait for the database and for Redis more than they compute
-worker_connections = 1000  # a process, most of them idle
+worker_connections = 800  # a process: a thousand files are open at most as a rule, and threads need some for servers
 control_socket_disable = True
 graceful_timeout = 6  # seconds for requests under way at SIGTERM; `docker stop` kills after 10
 accesslog = "-"

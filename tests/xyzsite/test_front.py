@@ -26,7 +26,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 class Site:
     """A site that answers from SQLite and its own memory."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *options: str) -> None:
         self.log = log
         self.served: list[int] = []  # the status of each answer
         self.port = ports.choose(["site"], {})["site"]
@@ -36,7 +36,7 @@ class Site:
         command = [sys.executable, "-m", "gunicorn", "-c", "python:xyzsite.server", "xyzsite.wsgi", "--bind", bind]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command,
+                [*command, *options],
                 cwd=CHECKOUT,
                 env={**given, **settings, "REDIS_URL_US_EAST_1": ""},
                 stdout=output,
@@ -175,8 +175,12 @@ def test_sigterm_under_load_resets_nothing_and_the_access_log_has_each_request(t
     assert site.log.read_text().count(f'"GET {PAGE} HTTP/1.1" 200') == len(site.served)
 
 
-def test_no_worker_outlives_the_main_process(tmp_path: Path) -> None:
-    site = Site(tmp_path / "log")
+def test_who_is_silent_makes_room_and_no_worker_outlives_the_main_process(tmp_path: Path) -> None:
+    site = Site(tmp_path / "log", "--worker-connections", "5")
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(site.connect(b"GET / HTTP/1.1\r\n"))
+        assert [site.status() for _ in range(5)] == [200] * 5
     site.process.kill()
     site.process.wait()
     until(lambda: not site.listens(), "the port is free")
