@@ -59,6 +59,11 @@ def test_the_rules_are_sound_and_fire_when_they_should() -> None:
     promtool("test", "rules", "alerts.test.yaml")
 
 
+def test_the_runbook_has_one_heading_an_alert() -> None:
+    headings = re.findall(r"^## (.+)$", (RULES.parents[1] / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert headings == [rule["alert"] for rule in rules_of_the_file()]
+
+
 def use_the_platform() -> None:
     """Read, write, miss and hit, so that all is counted that a healthy platform counts."""
     place = Location.objects.create(name="Harbor", code=f"harbor-{uuid.uuid4().hex[:6]}")
