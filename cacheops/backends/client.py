@@ -178,9 +178,9 @@ class RegionClient(DefaultClient):
     def incr(self, key: str, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
         """Add to a number without a race. Raises ValueError when the key is not there, unless that is not checked."""
         nkey = self.make_key(key, version)
-        if ignore_key_check:
-            return int(self.transport.run(("INCRBY", nkey, delta), nkey))
         answer = self.transport.run(("EVAL", INCREMENT, 1, nkey, delta), nkey)
+        if answer is None and ignore_key_check:
+            return int(self.transport.run(("INCRBY", nkey, delta), nkey))
         if answer is None:
             raise ValueError(f"Key '{key}' not found")
         return int(answer) if isinstance(answer, bytes) else self._incr_by_replacing(key, nkey, delta)

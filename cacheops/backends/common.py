@@ -28,7 +28,7 @@ class RegionCacheMixin:
             return value
         if callable(default):
             default = default()
-        if default is None or self.add(key, default, timeout=timeout, version=version):
+        if self.add(key, default, timeout=timeout, version=version):
             return default
         return self.get(key, default, version=version)  # another was faster: all get the same value
 
@@ -40,6 +40,6 @@ class RegionCacheMixin:
             return value
         if callable(default):
             default = default()
-        if default is None or await self.aadd(key, default, timeout=timeout, version=version):
+        if await self.aadd(key, default, timeout=timeout, version=version):
             return default
         return await self.aget(key, default, version=version)

@@ -63,7 +63,7 @@ class TestOneKey:
         assert cache.get("called") == 3
 
     def test_get_or_set_keeps_none(self, cache):
-        assert cache.get_or_set("key", None) is None
+        assert (cache.get_or_set("key", None), cache.get_or_set("key", lambda: 1)) == (None, None)
         cache.set("held", None)
         assert cache.get_or_set("held", 1) is None
 

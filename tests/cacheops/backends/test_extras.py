@@ -108,6 +108,8 @@ class TestSetConditions:
         assert cache.set("key", 3, xx=True) is True
         assert cache.get("key") == 3
         assert cache.incr("new", 5, ignore_key_check=True) == 5
+        cache.set("large", (1 << 63) - 1)
+        assert cache.incr("large", 5, ignore_key_check=True) == (1 << 63) + 4
 
 
 class TestLocks:

@@ -74,6 +74,8 @@ def test_a_cache_of_djangos_own_is_added_to_one_by_one() -> None:
     assert batch.batch_add({"a": 1, "b": 2}) == 2
     assert batch.batch_add({"a": 3, "c": 4}) == 1
     assert batch.batch_get("abc") == {"a": 1, "b": 2, "c": 4}
+    assert batch.batch_delete("abd") == 2
+    assert batch.batch_get("abc") == {"c": 4}
 
 
 def test_a_ttl_of_0_keeps_nothing(batch: BatchCacheOperations) -> None:
