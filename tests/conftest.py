@@ -15,8 +15,8 @@ from tests import clients, replica, servers
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import REGIONS, Options
 
-# A drawn example may take as long as a busy machine needs for it.
-hypothesis.settings.register_profile("suite", deadline=None)
+# Drawn examples may take as long as a busy machine needs for them.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
 replica_url, far, lagging = replica.replica_url, replica.far, replica.lagging

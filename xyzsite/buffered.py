@@ -2,7 +2,7 @@
 
 Its own gives a thread to each connection at once, for as long as the client takes to send: 40 idle ones, or 17 that
 have sent half a head or body, keep all threads busy. Here the loop alone waits for clients, and bounds how much and how
-long. Parsing, answering, the access log and the processes stay gunicorn's (docs/decisions/0022-the-front.md).
+long. Parsing, answering, the access log and the processes stay gunicorn's (docs/decisions/0026-the-front.md).
 """
 
 import selectors

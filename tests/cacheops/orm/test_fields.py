@@ -50,7 +50,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.fixed_dictionaries({name: st.none() | values for name, values in VALUES.items()}))
 def test_every_field_comes_back_as_from_the_database(library: str, values: dict[str, Any]) -> None:
     pk = EveryField.objects.using(library).create(**values).pk

@@ -86,7 +86,12 @@ def writable(text: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_every_answer_is_declared(manager: Caller, thermometer: Device, data: Any, method: str, path: str) -> None:
     operation = SCHEMA["paths"][path][method]
