@@ -93,6 +93,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(END_OTHER_SESSIONS)
+                connection.close()  # behind a browser's event loop it is another one than was there at the beginning
 
 
 @pytest.fixture(autouse=True)

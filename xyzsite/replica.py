@@ -5,7 +5,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from cacheops.conf import conf
 from cacheops.monitoring import register_source
-from cacheops.regions.lag import lag_meter
+from cacheops.regions.lag import Lag, lag_meter
 from xyzsite.router import REPLICA
 
 
@@ -16,8 +16,11 @@ def register() -> None:
 
 
 def replica_gauges() -> dict[str, float]:
+    return figures(lag_meter.measure(REPLICA, DEFAULT_DB_ALIAS))
+
+
+def figures(lag: Lag | None) -> dict[str, float]:
     """Return how far the replica is behind, how far it may be, and whether it is known to follow."""
-    lag = lag_meter.measure(REPLICA, DEFAULT_DB_ALIAS)
     if lag is None:
         return {"up": 0.0, "max_lag_seconds": conf.max_lag}
     return {

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
-from django.db import connections
+from django.db import OperationalError, connections
 
 from cacheops.checks.messages import TAG, found, message
 from cacheops.conf import conf
@@ -62,8 +62,11 @@ def check_relays(app_configs: Any, databases: Sequence[str] | None = None, **kwa
 
 def _relays(alias: str) -> Iterator[CheckMessage]:
     connection: Any = connections[alias]
-    if connection.vendor != "postgresql" or publication_of(connection) is None:
-        return
+    try:
+        if connection.vendor != "postgresql" or publication_of(connection) is None:
+            return
+    except OperationalError:
+        return  # it is away: nothing can be said of it
     for problem in problems(alias):
         yield message("E025", problem, "Or take it back: `manage.py relay --uninstall`.")
     for table in unpublished_tables(connection):

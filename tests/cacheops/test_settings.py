@@ -93,7 +93,11 @@ RIGHT = [(name, value) for name, (_, _, right) in VALUES.items() for value in ri
 
 def found() -> dict[str, str]:
     """Return the texts of what the checks find, by id."""
-    return {message.id: message.msg for message in run_checks(tags=["caches"]) if message.id.startswith("cacheops.")}
+    return {
+        message.id: message.msg
+        for message in run_checks(tags=["caches"], databases=[])
+        if message.id.startswith("cacheops.")
+    }
 
 
 def test_every_setting_is_tested_here() -> None:
@@ -110,7 +114,7 @@ def test_a_setting_has_a_check_and_one_line_of_meaning(setting: Setting[Any]) ->
 @pytest.mark.parametrize(("name", "id", "value"), WRONG)
 def test_a_wrong_value_is_found_by_check(settings: Any, name: str, id: str, value: Any) -> None:
     setattr(settings, name, value)
-    messages = [message for message in run_checks(tags=["caches"]) if message.id.startswith("cacheops.")]
+    messages = [message for message in run_checks(tags=["caches"], databases=[]) if message.id.startswith("cacheops.")]
     assert [message.id for message in messages] == [id]
     assert messages[0].msg.startswith(f"{name} ")
     assert messages[0].hint.startswith("Use ")
@@ -126,7 +130,9 @@ def test_a_wrong_value_that_is_read_is_named(settings: Any, name: str, id: str, 
 @pytest.mark.parametrize(("name", "value"), RIGHT)
 def test_a_right_value_passes(settings: Any, name: str, value: Any) -> None:
     setattr(settings, name, value)
-    assert not [message for message in run_checks(tags=["caches"]) if message.id == f"cacheops.{VALUES[name][0]}"]
+    assert not [
+        message for message in run_checks(tags=["caches"], databases=[]) if message.id == f"cacheops.{VALUES[name][0]}"
+    ]
     getattr(conf, ATTRIBUTES[name])
 
 
@@ -222,7 +228,7 @@ def test_what_a_function_returns_as_prefix_is_checked_when_it_is_read(settings: 
 )
 def test_a_misspelt_setting_is_a_warning_with_the_nearest_name(settings: Any, name: str, meant: str) -> None:
     setattr(settings, name, True)
-    (message,) = [message for message in run_checks(tags=["caches"]) if message.id == "cacheops.W005"]
+    (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
     assert not message.is_serious()
     assert message.msg.startswith(f"{name} ")
     assert message.hint.startswith(f"Did you mean {meant}?")
@@ -235,7 +241,7 @@ def test_an_unknown_setting_that_is_like_no_other_is_a_warning(settings: Any) ->
 
 def test_a_profile_of_an_app_that_is_not_installed_is_a_warning_with_the_nearest_name(settings: Any) -> None:
     settings.CACHEOPS = {"devises.*": {"ops": "all"}}
-    (message,) = [message for message in run_checks(tags=["cacheops"]) if message.id == "cacheops.W007"]
+    (message,) = [message for message in run_checks(tags=["cacheops"], databases=[]) if message.id == "cacheops.W007"]
     assert not message.is_serious()
     assert message.hint == "Did you mean 'devices'?"
 

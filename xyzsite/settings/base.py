@@ -84,10 +84,7 @@ XYZ_REGION = env.str("XYZ_REGION", default=HOME_REGION)
 XYZ_REGIONS = REGIONS
 XYZ_HOME_REGION = HOME_REGION
 
-CACHES = caches_from_environment(env, XYZ_REGION) | {
-    # Rendered parts of pages, named by the data that they show, in the process.
-    "parts": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "parts", "TIMEOUT": 3600},
-}
+CACHES = caches_from_environment(env, XYZ_REGION)
 
 # The ORM cache: entries in each region that has servers, or else in this process alone. Times are TTL strategies.
 CACHEOPS_REGIONS = regions_with_servers(CACHES, XYZ_REGION)

@@ -28,6 +28,8 @@ REGIONS = {
 # 0013). Other regions are far, and asked by commands and the panel.
 LOCAL_WAIT = 0.05
 FAR_WAIT = 1.0
+# Rendered parts of pages, named by the data that they show, in the process.
+PARTS = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "parts", "TIMEOUT": 3600}
 
 
 def variable(name: str, region: str) -> str:
@@ -36,14 +38,14 @@ def variable(name: str, region: str) -> str:
 
 
 def caches_from_environment(env: environ.Env, own_region: str) -> dict[str, dict[str, Any]]:
-    """Return Django's CACHES: one alias a region, and "default", the same servers as the process's own region.
+    """Return Django's CACHES: one alias a region; "default", the servers of the process's own region; and "parts".
 
     Raises ImproperlyConfigured when `own_region` is no region of ours.
     """
     if own_region not in REGIONS:
         raise ImproperlyConfigured(f"XYZ_REGION is {own_region!r}; it must be one of {', '.join(REGIONS)}.")
     caches = {region: region_cache(env, region, LOCAL_WAIT if region == own_region else FAR_WAIT) for region in REGIONS}
-    return {"default": caches[own_region], **caches}
+    return {"default": caches[own_region], **caches, "parts": PARTS}
 
 
 def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[str, Any]:

@@ -10,9 +10,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cacheops.instrumentation.counters import counters
+from cacheops.instrumentation.gauges import register_source
 from cacheops.monitoring.prometheus import exposition
 from cacheops.monitoring.recorder import flusher
 from cacheops.regions import regions
+from cacheops.regions.lag import Lag
+from xyzsite.replica import figures
+from xyzsite.router import REPLICA
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -30,6 +34,7 @@ def told() -> dict[str, set[str]]:
     counters.timed("w|devices_device|update", "k", 0.001, writes=1)
     counters.timed(f"t|{regions.local.name}", "m", 0.001, marks=1)
     counters.event("warming", runs=1)
+    register_source(REPLICA, lambda: figures(Lag(0.5, 100)))  # as in a region that has one
     flusher.flush()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(exposition().decode()):

@@ -24,12 +24,12 @@ def plain(database: str) -> Iterator[None]:
     """Have Django's own engine serve a database within the block."""
     ours = connections[database]
     engine = load_backend(ENGINES[ours.vendor])
-    connections[database] = engine.DatabaseWrapper(ours.settings_dict, database)
+    theirs = connections[database] = engine.DatabaseWrapper(ours.settings_dict, database)
     try:
         yield
     finally:
-        connections[database].close()
         connections[database] = ours
+        theirs.connection.close()  # the driver's: Django's engine keeps one that SQLite has in memory
 
 
 def kinds(database: str, write: Callable[[str], Any]) -> list[str]:

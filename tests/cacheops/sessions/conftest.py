@@ -15,7 +15,7 @@ def region(request: Any, settings: Any) -> str:
     settings.CACHEOPS_PREFIX = "sessions"
     if request.param == "memory":
         memory = {"BACKEND": "cacheops.backends.MemoryCache", "LOCATION": "sessions"}
-        settings.CACHES = {"default": memory, "us-east-1": memory}
+        settings.CACHES = {**settings.CACHES, "default": memory, "us-east-1": memory}
         settings.CACHEOPS_REGIONS = ("us-east-1",)
         return "us-east-1"
     settings.CACHES = {**settings.CACHES, "default": settings.CACHES[request.param]}

@@ -59,7 +59,7 @@ def after_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> N
     monkeypatch.setattr(PeoplesSessions, "make", made)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases="__all__")
 def test_the_first_page_after_a_loss_makes_no_query(region: str, user: User, session_key: str) -> None:
     call_command("invalidate", "all")
     lose([region])
