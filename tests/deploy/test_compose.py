@@ -66,8 +66,8 @@ def test_the_application_gets_every_region(services, monkeypatch):
 
     caches = caches_from_environment(environ.Env(), "us-east-1")
 
-    assert set(caches) == {"default", *REGIONS}
-    for cache in caches.values():
+    assert set(caches) == {"default", *REGIONS, "parts"}
+    for cache in [caches["default"], *(caches[region] for region in REGIONS)]:
         assert cache["BACKEND"] == "cacheops.backends.RegionCache"
         hosts = [url.rpartition("@")[2].partition(":")[0] for url in cache["LOCATION"]]
         assert set(hosts) <= set(services)

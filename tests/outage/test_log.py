@@ -35,7 +35,7 @@ def test_a_region_that_is_away_has_a_line_a_change_and_a_minute(caplog: pytest.L
 
     region_state_changed.connect(note)
     changes = Changes()
-    changes.add_table("testapp_author", "test")
+    changes.add("testapp_author", None, "test")
     for _ in range(20):
         WriteIntent("default", changes).mark()
     assert QueuedInvalidation.objects.filter(region=AWAY).count() == 20
