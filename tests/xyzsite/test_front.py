@@ -180,9 +180,9 @@ def test_who_is_silent_makes_room_and_no_worker_outlives_the_main_process(tmp_pa
     site = Site(tmp_path / "log", "--worker-connections", "5")
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(site.connect(b"")) for _ in range(30)]
-        assert [site.status() for _ in range(5)] == [200] * 5
-        # Those before the last answer were accepted before it, in turn; each process may be about to drop one more.
-        assert len(select.select(silent, [], [], 0)[0]) >= 30 - 2 * 5 - 2
+        # Two processes keep five each; either may be about to drop one more.
+        until(lambda: len(select.select(silent, [], [], 0)[0]) >= 30 - 2 * 5 - 2, "the silent made room")
+        assert site.status() == 200
     site.process.kill()
     site.process.wait()
     until(lambda: not site.listens(), "the port is free")
