@@ -116,6 +116,8 @@ class BufferedWorker(ThreadWorker):
         close_socket(connection.sock)
 
     def _on_readable(self, connection: BufferedConnection, client: Any) -> None:
+        if connection not in self.waiting:  # it made room for another one in this very turn
+            return
         try:
             data = client.recv(CHUNK)
         except BlockingIOError:
