@@ -9,6 +9,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
+from tests.waiting import until
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.settings.regions import variable
 
@@ -64,15 +65,18 @@ def row(regions: LocalRegions, name: str) -> dict[str, Any]:
 
 
 def primary(regions: LocalRegions, region: str, shard: int = 1) -> dict[str, Any]:
-    """Return the row of a shard's primary."""
-    wanted = (region, shard, "primary")
-    return next(row for row in regions.status() if (row["region"], row["shard"], row["role"]) == wanted)
+    """Return the row of a shard's primary; wait for one, as there is none until a replica has taken over."""
+    return until(lambda: rows_of(regions, region, shard, "primary"), f"a primary of {region}")[0]
 
 
 def replica(regions: LocalRegions, region: str, shard: int = 1) -> dict[str, Any]:
     """Return the row of a shard's replica."""
-    wanted = (region, shard, "replica")
-    return next(row for row in regions.status() if (row["region"], row["shard"], row["role"]) == wanted)
+    return rows_of(regions, region, shard, "replica")[0]
+
+
+def rows_of(regions: LocalRegions, *wanted: str | int) -> list[dict[str, Any]]:
+    """Return the rows of a region's shard in a role."""
+    return [row for row in regions.status() if (row["region"], row["shard"], row["role"]) == wanted]
 
 
 def write(client: Any, key: str, value: str) -> bool:
