@@ -10,10 +10,10 @@ import os
 import statistics
 import subprocess
 import sys
-from typing import Any
 
 from benchmarks import report, servers
 from benchmarks.environments import FOLDER, ROOT
+from benchmarks.processes import PipedProcess
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- pages: begin -->", "<!-- pages: end -->"
@@ -58,43 +58,21 @@ def environment_for(started: servers.Servers) -> dict[str, str]:
 
 def measure(environment: dict[str, str], rounds: int) -> dict[str, dict[str, list[float]]]:
     """Return by page and process the milliseconds of each round's undisturbed request (10th percentile)."""
-    workers = {name: Worker(name, environment) for name in ("plain", "cached")}
-    pages = workers["plain"].ask(do="pages")["pages"]
+    workers = {
+        name: PipedProcess(name, [sys.executable, "-m", "benchmarks.pages_worker", name], ROOT, environment)
+        for name in ("plain", "cached")
+    }
+    pages = workers["plain"].ask("pages")["pages"]
     found: dict[str, dict[str, list[float]]] = {page: {name: [] for name in workers} for page in pages}
     for number in range(rounds + 1):
         for page in pages:
             for name, worker in workers.items():
-                worked = sorted(worker.ask(do="run", page=page, count=REQUESTS)["worked"])
+                worked = sorted(worker.ask("run", page=page, count=REQUESTS)["worked"])
                 if number:  # the first round fills the cache
                     found[page][name].append(worked[len(worked) // 10] / 1e6)
     for worker in workers.values():
         worker.end()
     return found
-
-
-class Worker:
-    """A process of the platform, and the pipe over which it is told what to request."""
-
-    def __init__(self, name: str, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.pages_worker", name],
-            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def ask(self, **command: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"The process ended while it was to {command}: see its error above.")
-        return json.loads(answer)
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
 
 
 def as_text(measured: dict[str, dict[str, list[float]]], machine: dict[str, str]) -> str:

@@ -3,14 +3,43 @@
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.environments import OURS, PEER_CODE, ROOT, Peer
 
 
-class PeerProcess:
-    """A running peer. `ask` raises RuntimeError when the process has ended."""
+class PipedProcess:
+    """A process that answers commands, a JSON object a line. `ask` raises RuntimeError when it has ended."""
+
+    def __init__(self, title: str, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self._title = title
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and return the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self._title} ended while it was to {do} {arguments}: see its error above.")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        """Close the pipe, on which the process ends, and wait for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+class PeerProcess(PipedProcess):
+    """A running peer."""
 
     def __init__(self, peer: Peer, database_url: str, redis_url: str) -> None:
         self.peer = peer
@@ -25,28 +54,5 @@ class PeerProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTHON"))}
         if peer.name in OURS:
             environment["PYTHONPATH"] = str(ROOT)
-        self._process = subprocess.Popen(
-            [str(peer.python), "worker.py", peer.name, json.dumps(database), redis_url],
-            cwd=PEER_CODE,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a command and return the answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.peer.title} ended while it was to {do} {arguments}: see its error above.")
-        return json.loads(answer)
-
-    def end(self) -> None:
-        """Close the pipe, on which the process ends, and wait for it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
+        command = [str(peer.python), "worker.py", peer.name, json.dumps(database), redis_url]
+        super().__init__(peer.title, command, PEER_CODE, environment)
