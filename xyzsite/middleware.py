@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
-from cacheops.regions.lag import lag_meter
+from cacheops.regions.lag import Lag, lag_meter
 from cacheops.regions.read_scope import in_scope
 from xyzsite import positions
 from xyzsite.router import REPLICA
@@ -86,9 +86,10 @@ class PageFootMiddleware:
             response["Cache-Status"] = f'{settings.XYZ_REGION}; hit; detail="database away"'
         elif stats.lagging:
             response["Cache-Status"] = f'{settings.XYZ_REGION}; fwd=bypass; detail="readings may be missing"'
-        response["Server-Timing"] = server_timing(stats, queries.count, milliseconds)
+        lag = lag_meter.last().get(REPLICA)
+        response["Server-Timing"] = server_timing(stats, queries.count, milliseconds, lag)
         if not response.streaming and FOOT_PLACE in response.content:
-            foot = foot_line(stats, queries.count, milliseconds)
+            foot = foot_line(stats, queries.count, milliseconds, lag)
             response.content = response.content.replace(FOOT_PLACE, foot.encode())
             if "Content-Length" in response:  # CommonMiddleware, further in, has measured the page without its foot
                 response["Content-Length"] = str(len(response.content))
@@ -106,23 +107,22 @@ class QueryCounter:
         return execute(sql, params, many, context)
 
 
-def server_timing(stats: RequestStats, queries: int, milliseconds: float) -> str:
+def server_timing(stats: RequestStats, queries: int, milliseconds: float, lag: Lag | None) -> str:
     """Return the header's value (W3C Server-Timing); counts stand in `desc`, as `dur` is for milliseconds only."""
     return (
         f'region;desc="{settings.XYZ_REGION}", hits;desc="{stats.hits}", misses;desc="{stats.misses}", '
-        f'sql;desc="{queries}", total;dur={milliseconds:.1f}{lag_timing()}'
+        f'sql;desc="{queries}", total;dur={milliseconds:.1f}{lag_timing(lag)}'
     )
 
 
-def lag_timing() -> str:
-    lag = lag_meter.last().get(REPLICA)
+def lag_timing(lag: Lag | None) -> str:
     if lag is None:
         return ""
     duration = f";dur={lag.seconds * 1000:.0f}" if lag.is_known else ""
     return f', replica{duration};desc="{lag.bytes} bytes behind"'
 
 
-def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
+def foot_line(stats: RequestStats, queries: int, milliseconds: float, lag: Lag | None) -> str:
     away = " <strong>The database is away: this is what was last known.</strong>" if stats.unchecked else ""
     if stats.lagging:
         away += " <strong>The region does not answer: readings of the last minute may be missing.</strong>"
@@ -130,12 +130,11 @@ def foot_line(stats: RequestStats, queries: int, milliseconds: float) -> str:
         f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
         f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "
         f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
-        f"{lag_words()}{away}"
+        f"{lag_words(lag)}{away}"
     )
 
 
-def lag_words() -> str:
-    lag = lag_meter.last().get(REPLICA)
+def lag_words(lag: Lag | None) -> str:
     if lag is None:
         return ""
     said = f"{lag.seconds:.1f} s" if lag.is_known else "far"

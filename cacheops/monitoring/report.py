@@ -17,17 +17,8 @@ from cacheops.monitoring.stats import Reads, Usage
 
 MAX_MODELS = 20
 STYLES = {"healthy": "green", "degraded": "yellow", "down": "red", "no answer": "red", "open": "red"}
-WORDS = {
-    "region",
-    "health",
-    "breaker",
-    "node",
-    "role",
-    "model",
-    "towards",
-    "source",
-    "gauge",
-}  # columns aligned to the left
+# Columns aligned to the left.
+WORDS = {"region", "health", "breaker", "node", "role", "model", "towards", "source", "gauge"}
 
 Columns = tuple[tuple[str, Callable[[Any], str]], ...]  # heads and cells, the important ones first
 
