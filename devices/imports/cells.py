@@ -13,9 +13,8 @@ MISSING = frozenset(
 )
 COMMA = re.compile(r"[+−-]?\d+,\d+")
 THOUSANDS = re.compile(r"[+−-]?[1-9]\d{0,2},\d{3}")
-MIDNIGHT = re.compile(
-    r"(?<=[ T_])24:00(:00(\.0+)?)?(?![\d:])"
-)  # ISO 8601's end of a day, which is the next one's begin
+# ISO 8601's end of a day, which is the next one's begin.
+MIDNIGHT = re.compile(r"(?<=[ T_])24:00(:00(\.0+)?)?(?![\d:])")
 OFFSET = re.compile(r" (?=[+-]\d\d(:?\d\d)?$)")
 UTC_NAMES = re.compile(r" ?(UTC|GMT)$")
 EXCEL_EPOCH = datetime(1899, 12, 30)
