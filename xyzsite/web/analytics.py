@@ -12,6 +12,7 @@ from analytics.summaries import Question, analytics_summary
 from devices.metrics import METRICS
 from devices.spans import SPANS
 from locations.selectors import locations_for
+from xyzsite.web.formats import resolved
 from xyzsite.web.forms import AnalyticsForm
 from xyzsite.web.http import PageRequest, render_part
 
@@ -27,7 +28,7 @@ CSV_COLUMNS = (
     "time_average",
     "amount",
 )
-CSV_DIGITS = 9  # significant ones: no sensor has more, and what floating point adds beyond is noise
+VALUES = ("average", "minimum", "maximum", "time_average", "amount")
 
 
 @require_safe
@@ -55,23 +56,24 @@ def analytics(request: PageRequest) -> HttpResponse:
 
 @require_safe
 def analytics_csv(request: PageRequest) -> HttpResponse:
-    """Answer with the window's buckets. Times are ISO 8601 with the offset of the location's clock."""
+    """Answer with the window's buckets. Times are ISO 8601 with the offset of the location's clock.
+
+    Values have the metric's resolution (xyzsite.web.formats.resolved).
+    """
     _, question = asked(request)
     summary = analytics_summary(question)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     unit = METRICS[summary.metric].unit if summary.metric in METRICS else "devices"
-    is_summed = summary.metric in METRICS and METRICS[summary.metric].summed
-    zone = summary.window.zone
+    summed = summary.metric in METRICS and METRICS[summary.metric].summed
     rows = csv.writer(response)
     rows.writerow(CSV_COLUMNS)
     for bucket in summary.buckets:
-        start = bucket.start.astimezone(zone).isoformat()
-        values = (f"{value:.{CSV_DIGITS}g}" for value in (bucket.average, bucket.minimum, bucket.maximum))
-        amount = f"{bucket.amount:.{CSV_DIGITS}g}" if is_summed else ""
-        counts = (bucket.count, bucket.devices, f"{bucket.time_average:.{CSV_DIGITS}g}", amount)
-        rows.writerow((start, summary.metric, unit, *values, *counts))
+        start = bucket.start.astimezone(summary.window.zone).isoformat()
+        average, low, high, over_time, amount = (resolved(getattr(bucket, name), summary.metric) for name in VALUES)
+        counts = (bucket.count, bucket.devices, over_time, amount if summed else "")
+        rows.writerow((start, summary.metric, unit, average, low, high, *counts))
     return response
 
 

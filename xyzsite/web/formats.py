@@ -28,6 +28,15 @@ def measured(value: float | None, metric: str) -> str:
     return number(value, METRICS[metric].decimals if metric in METRICS else 0)
 
 
+def resolved(value: float, metric: str) -> str:
+    """Return a value for programs, with one decimal more than people are shown: 21.3456 -> "21.35"; counts as they are.
+
+    No sensor resolves more: what an average has beyond is noise.
+    """
+    decimals = METRICS[metric].decimals + 1 if metric in METRICS else 0
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # adding zero makes -0.0 zero
+
+
 def unit_of(metric: str) -> str:
     return METRICS[metric].unit if metric in METRICS else ""
 

@@ -34,6 +34,20 @@ def test_a_value_bears_its_metrics_decimals_and_unit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (21.3456789, "temperature", "21.35"),
+        (20.0, "temperature", "20.00"),
+        (-0.004, "temperature", "0.00"),
+        (1234567.891, "pm25", "1234567.9"),
+        (7.0, "device_count", "7"),
+    ],
+)
+def test_a_program_gets_one_decimal_more_than_people(value: float, metric: str, text: str) -> None:
+    assert formats.resolved(value, metric) == text
+
+
+@pytest.mark.parametrize(
     ("age", "text"),
     [
         (timedelta(seconds=-90), "just now"),
