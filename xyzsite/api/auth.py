@@ -13,6 +13,7 @@ from ninja.utils import check_csrf
 from cacheops.regions.database_away import is_away
 from users.models import ApiToken, User
 from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
+from xyzsite.throttling.limits import Limit
 
 # `last_used_at` shows an owner which tokens are idle; a write with every call would cost more than the call.
 LAST_USED_STEP = timedelta(minutes=1)
@@ -44,10 +45,22 @@ class BearerToken(HttpBearer):
                 "This token is unknown or has ended: make a new one on your profile.",
                 headers={"WWW-Authenticate": f'{BEARER_CHALLENGE}, error="invalid_token"'},
             )
+        check_rate(f"token {found.digest}")
         if note_use(found):
             token_of(token)  # or the cache would not know it, should the database go away
         request.user = found.user
         return found.user
+
+
+def check_rate(caller: str) -> None:
+    """Count a call. Raise ApiError, 429, for one too many in this minute."""
+    seconds = Limit("api", settings.XYZ_API_CALLS_PER_MINUTE, 60).add(caller)
+    if seconds:
+        raise ApiError(
+            429,
+            f"This caller may call {settings.XYZ_API_CALLS_PER_MINUTE:,} times a minute: call again in {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
 
 
 def token_of(secret: str) -> ApiToken | None:
@@ -80,6 +93,7 @@ class Session(APIKeyCookie):
             return None
         if check_csrf(request) is not None:
             raise ApiError(403, "The CSRF token is missing or wrong: send the csrftoken cookie's value as X-CSRFToken.")
+        check_rate(f"person {request.user.pk}")
         return request.user
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:

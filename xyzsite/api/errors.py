@@ -45,7 +45,10 @@ KINDS = {
     413: Kind("too_large", "The body is too large: send less at a time."),
     415: Kind("unsupported_media_type", "Send the body as JSON, with the header `Content-Type: application/json`."),
     422: Kind("invalid", "Some values are wrong: correct the fields named here and send it again."),
-    429: Kind("too_many_requests", "Too much waits to be stored: send it again after the seconds in Retry-After."),
+    429: Kind(
+        "too_many_requests",
+        "Too many calls, or readings that wait: call again after the seconds in Retry-After.",
+    ),
     503: Kind("unavailable", "The database does not answer: send it again after the seconds in Retry-After."),
 }
 
@@ -86,8 +89,8 @@ class ApiError(Exception):
 
 
 def responses(*statuses: int) -> dict[Any, type[ErrorOut]]:
-    """Return what an operation declares of its errors, for django-ninja's `response`."""
-    return dict.fromkeys(statuses, ErrorOut)
+    """Return what an operation declares of its errors, for django-ninja's `response`; any call may be one too many."""
+    return dict.fromkeys((*statuses, 429), ErrorOut)
 
 
 def error_response(error: ApiError) -> HttpResponse:

@@ -56,7 +56,7 @@ def list_readings(request: ApiRequest, serial: Serial, query: Query[ReadingsQuer
         200: RecordedOut,
         201: RecordedOut,
         202: RecordedOut,
-        **responses(400, 401, 403, 404, 413, 415, 422, 429),
+        **responses(400, 401, 403, 404, 413, 415, 422),
     },
     summary="Post a reading",
 )
@@ -79,7 +79,7 @@ def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status
 
 @router.post(
     "/readings",
-    response={200: RecordedManyOut, 202: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422, 429)},
+    response={200: RecordedManyOut, 202: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422)},
     summary="Post many readings",
 )
 def post_readings(request: ApiRequest, body: ReadingsIn) -> Status:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.templatetags.static import static
 
-from xyzsite.settings.environment import Env, database_at, log_level
+from xyzsite.settings.environment import Env, at_least, database_at, log_level, networks
 from xyzsite.settings.regions import (
     HOME_REGION,
     REGIONS,
@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "django_htmx",
     "ninja",  # for its Swagger files: /api/docs loads nothing from other hosts
     "cacheops",
@@ -59,6 +60,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "xyzsite.urls"
@@ -150,6 +152,30 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "xyzsite.throttling.sign_in.ThrottledBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Sign-in is refused after so many failures in so many seconds, of a name or of an address (0: never); the API after so
+# many calls a minute, of a token or of a person signed in (0: never).
+XYZ_SIGN_IN_FAILURES_PER_NAME = at_least(
+    0, "SIGN_IN_FAILURES_PER_NAME", env.int("SIGN_IN_FAILURES_PER_NAME", default=10)
+)
+XYZ_SIGN_IN_FAILURES_PER_ADDRESS = at_least(
+    0, "SIGN_IN_FAILURES_PER_ADDRESS", env.int("SIGN_IN_FAILURES_PER_ADDRESS", default=100)
+)
+XYZ_SIGN_IN_SECONDS = at_least(1, "SIGN_IN_SECONDS", env.int("SIGN_IN_SECONDS", default=900))
+XYZ_API_CALLS_PER_MINUTE = at_least(0, "API_CALLS_PER_MINUTE", env.int("API_CALLS_PER_MINUTE", default=6000))
+# The proxies whose X-Forwarded-For is believed.
+XYZ_TRUSTED_PROXIES = networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
+AXES_HANDLER = "xyzsite.throttling.sign_in.FailureHandler"
+AXES_LOCKOUT_CALLABLE = "xyzsite.throttling.sign_in.refusal"
+AXES_CLIENT_IP_CALLABLE = "xyzsite.throttling.addresses.client_address"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or `refusal` would not be asked
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+MIGRATION_MODULES = {"axes": None}  # its tables are not made: nothing is written there
+
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "sign_in"

@@ -4,6 +4,7 @@ Values are not shown: addresses hold passwords.
 """
 
 import logging
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,3 +63,20 @@ def log_level(variable: str, name: str) -> str:
     if name not in known:
         raise ImproperlyConfigured(f"{variable} must be one of {', '.join(sorted(known, key=known.__getitem__))}.")
     return name
+
+
+def at_least(least: int, variable: str, number: int) -> int:
+    """Return a number. Raise ImproperlyConfigured for one below the least that works."""
+    if number < least:
+        raise ImproperlyConfigured(f"{variable} must be {least} or more.")
+    return number
+
+
+def networks(variable: str, texts: list[str]) -> list[IPv4Network | IPv6Network]:
+    """Return the networks that a variable lists. Raise ImproperlyConfigured where one of them is none."""
+    try:
+        return [ip_network(text) for text in texts]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{variable} must be networks or addresses by comma, such as 10.0.0.0/8 or 2001:db8::1."
+        ) from error

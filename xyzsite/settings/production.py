@@ -3,7 +3,7 @@
 from django.core.exceptions import ImproperlyConfigured
 
 from xyzsite.settings.base import *  # noqa: F403
-from xyzsite.settings.base import ALLOWED_HOSTS, SECRET_KEY, XYZ_REGION, env
+from xyzsite.settings.base import ALLOWED_HOSTS, SECRET_KEY, XYZ_REGION, XYZ_TRUSTED_PROXIES, env
 from xyzsite.settings.regions import variable
 
 # Without DATABASE_URL this would be SQLite; without the region's cache, each process would keep one of its own.
@@ -24,11 +24,18 @@ if len(SECRET_KEY) < MIN_KEY_LETTERS or len(set(SECRET_KEY)) < MIN_KEY_KINDS or 
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts under which the site is served: * allows any.")
 
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+if BEHIND_PROXY and not XYZ_TRUSTED_PROXIES:
+    raise ImproperlyConfigured(
+        "BEHIND_PROXY needs TRUSTED_PROXIES: all clients would have the proxy's address, and wrong passwords of one "
+        "would keep everybody from signing in."
+    )
+
 DEBUG = False
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
 SECURE_REDIRECT_EXEMPT = ["^healthz(/live)?$"]  # load balancers ask for it without TLS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)  # a year, as browsers' preload lists ask for
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True

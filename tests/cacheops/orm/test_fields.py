@@ -135,7 +135,7 @@ def test_the_signed_in_user_is_read_from_the_cache(cache: str, settings: Any) ->
     request = HttpRequest()
     request.session = SessionStore()
     request.session[SESSION_KEY] = str(user.pk)
-    request.session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    request.session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
     request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     try:
         assert get_user(request) == user
