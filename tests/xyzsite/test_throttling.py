@@ -1,4 +1,4 @@
-"""Sign-in and the API are refused after too many tries, by region and by process, and allowed again when it was said."""
+"""Sign-in and the API are refused after too many tries, by region and by process, and allowed again when it said."""
 
 import itertools
 from collections.abc import Callable, Iterator

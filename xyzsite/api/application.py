@@ -36,6 +36,9 @@ with a session, unsafe methods need the `X-CSRFToken` header too.
 **Errors**: every 4xx answer, and 503 while the database is away, holds `{"error": {"code", "message", "fields"}}`.
 `fields` names the values at fault.
 
+**How often**: a token, or a person, that calls too often is answered 429; the header `Retry-After` says in how many
+seconds to call again.
+
 **Reads of what you have written**: an answer to a call that wrote something has the header `X-Position`. Send it, for
 60 seconds, with the calls that must see the write, in whatever region they are answered.
 

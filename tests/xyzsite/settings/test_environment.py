@@ -1,11 +1,12 @@
 """Variables of the environment: what is taken, and what is refused by name."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from xyzsite.settings.environment import Env, database_at, log_level, redis_addresses
+from xyzsite.settings.environment import Env, at_least, database_at, log_level, networks, redis_addresses
 from xyzsite.settings.regions import caches_from_environment
 
 
@@ -80,3 +81,19 @@ def test_a_level_is_one_of_loggings() -> None:
     assert log_level("LOG_LEVEL", "INFO") == "INFO"
     with pytest.raises(ImproperlyConfigured, match=r"^LOG_LEVEL must be one of .*DEBUG, INFO"):
         log_level("LOG_LEVEL", "info")
+
+
+def test_a_number_that_can_not_work_is_refused_by_name() -> None:
+    assert at_least(1, "VARIABLE", 1) == 1
+    with pytest.raises(ImproperlyConfigured, match=r"^VARIABLE must be 1 or more"):
+        at_least(1, "VARIABLE", 0)
+
+
+def test_networks_and_single_addresses_are_taken() -> None:
+    assert networks("VARIABLE", ["10.0.0.0/8", "::1"]) == [ip_network("10.0.0.0/8"), ip_network("::1/128")]
+
+
+@pytest.mark.parametrize("text", ["zzz", "10.0.0.1/8", "10.0.0.0/33", ""])
+def test_what_is_no_network_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^VARIABLE must be networks"):
+        networks("VARIABLE", ["10.0.0.0/8", text])

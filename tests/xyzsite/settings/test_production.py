@@ -56,6 +56,12 @@ def test_a_missing_variable_is_named(name: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_proxy_is_named_or_all_clients_would_be_one() -> None:
+    result = manage("check", **REQUIRED | {"BEHIND_PROXY": "true"})
+    assert (result.returncode, "BEHIND_PROXY needs TRUSTED_PROXIES" in result.stderr) == (1, True)
+    assert manage("check", **REQUIRED | {"BEHIND_PROXY": "true", "TRUSTED_PROXIES": "10.0.0.0/8"}).returncode == 0
+
+
 def test_a_second_region_needs_its_own_servers() -> None:
     assert "REDIS_URL_US_WEST_2" in manage("check", **REQUIRED | {"XYZ_REGION": "us-west-2"}).stderr
 
@@ -73,6 +79,8 @@ def test_an_unknown_region_is_refused() -> None:
         ("SESSION_COOKIE_AGE", "abc"),
         ("REDIS_URL_US_EAST_1", "redis://:secret@host:6379,zzz"),
         ("LOG_LEVEL", "zzz"),
+        ("SIGN_IN_SECONDS", "0"),
+        ("TRUSTED_PROXIES", "secret"),
     ],
 )
 def test_a_variable_that_can_not_be_meant_is_named(name: str, value: str) -> None:
