@@ -121,6 +121,13 @@ def test_what_succeeds_is_not_counted(person: User, clock: Clock) -> None:
     assert {sign_in(person.username, address=address).status_code for _ in range(7)} == {302}
 
 
+def test_what_is_refused_is_not_counted(person: User, clock: Clock) -> None:
+    address = next(addresses)
+    fail("somebody else", 3, address=address)
+    assert {sign_in("somebody else", address=address).status_code for _ in range(4)} == {429}
+    assert sign_in(person.username, address=address).status_code == 302
+
+
 def test_without_a_limit_nobody_is_refused(person: User, clock: Clock, settings: Any) -> None:
     settings.XYZ_SIGN_IN_FAILURES_PER_NAME = settings.XYZ_SIGN_IN_FAILURES_PER_ADDRESS = 0
     fail(person.username, 7, address=next(addresses))
