@@ -18,6 +18,9 @@ from cacheops.exceptions import StoreError
 
 now = time.time  # seconds since the epoch; processes share windows, so theirs must agree to about a second
 
+# For how long a count is kept beyond its window: whoever's clock is behind is still in there.
+SPARE_SECONDS = 300
+
 # The least recently used count goes first: one that refuses somebody is looked at with each try.
 process_cache = LocMemCache("throttling", {"OPTIONS": {"MAX_ENTRIES": 10_000}})
 
@@ -49,7 +52,8 @@ class Limit:
         if not self.times:
             return 0
         key, left = self._window(caller)
-        used = max(_add_one(process_cache, key, left), _add_one(cache, key, left))
+        kept = left + SPARE_SECONDS
+        used = max(_add_one(process_cache, key, kept), _add_one(cache, key, kept))
         return left if used > self.times else 0
 
     def _window(self, caller: str) -> tuple[str, int]:
