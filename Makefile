@@ -18,6 +18,9 @@ READS ?= 5000000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK_ARGS ?=
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate $(LOCK_ARGS)
 # What is installed, by the Django that was asked for. Only one Django can be: making a stamp removes the others.
 INSTALLED_RUN := $(VENV)/.installed-run$(DJANGO:%=-django-%)
 INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
@@ -25,7 +28,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference soak soak-orm faults regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference lock soak soak-orm faults regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +90,12 @@ format: $(INSTALLED_DEV) ## put the code in style
 reference: $(INSTALLED_DEV) ## write the tables that docs/reference has from the code
 	@$(BIN)/python -m docs.reference.generate
 
+# What the lock files hold stays as it is where it still fits; LOCK_ARGS=--upgrade takes the newest.
+lock: $(INSTALLED_DEV) ## write requirements*.lock anew, from requirements*.txt (LOCK_ARGS=--upgrade)
+	@$(LOCK) requirements.txt -o requirements.lock
+	@$(LOCK) requirements-local.txt -c requirements.lock -o requirements-local.lock
+	@$(LOCK) requirements-dev.txt -c requirements.lock -c requirements-local.lock -o requirements-dev.lock
+
 regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down
 
@@ -108,15 +117,15 @@ endif
 endif
 endif
 
-$(INSTALLED_RUN): $(BIN)/python requirements.txt requirements-local.txt
+$(INSTALLED_RUN): $(BIN)/python requirements.lock requirements-local.lock
 	@echo "Installing what the platform needs …"
 	@rm -f $(VENV)/.installed-*
-	@$(PIP) install -r requirements.txt -r requirements-local.txt
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-local.lock
 	@$(if $(DJANGO),$(PIP) install Django==$(DJANGO))
 	@touch $@
 
-$(INSTALLED_DEV): $(INSTALLED_RUN) requirements-aws.txt requirements-dev.txt
+$(INSTALLED_DEV): $(INSTALLED_RUN) requirements-dev.lock
 	@echo "Installing what the tests need …"
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(if $(DJANGO),$(PIP) install Django==$(DJANGO))
 	@touch $@
