@@ -14,6 +14,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from cacheops.backends.common import MISSING, RegionCacheMixin
 from cacheops.backends.glob import escaped, glob_regex
 from cacheops.backends.memory_lock import MemoryLock
+from cacheops.backends.redis_only import RedisOnly
 from cacheops.engine import Component, register_component
 from cacheops.instrumentation.request_stats import count
 from cacheops.stores.memory import MemoryStore
@@ -29,13 +30,13 @@ class KeyLocks(Component):
 key_locks = register_component(KeyLocks())
 
 
-class MemoryCache(RegionCacheMixin, LocMemCache):
+class MemoryCache(RegionCacheMixin, RedisOnly, LocMemCache):
     """The embedded form. Aliases of one LOCATION share its entries, and MAX_ENTRIES of them."""
 
     _cache: OrderedDict[str, bytes]
     _expire_info: dict[str, float | None]  # seconds since the epoch; None: never
     _lock: threading.Lock
-    _set: Callable[[str, bytes], None]
+    _set: Callable[..., None]
     _delete: Callable[[str], bool]
     _has_expired: Callable[[str], bool]
 
@@ -55,6 +56,32 @@ class MemoryCache(RegionCacheMixin, LocMemCache):
             return default
         count(hits=1)
         return value
+
+    def set(  # type: ignore[override]  # Django's returns nothing
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> bool:
+        """Return whether the value was stored; nx stores only a new key, xx only one that is there."""
+        made = self.make_and_validate_key(key, version)
+        pickled = pickle.dumps(value, self.pickle_protocol)
+        with self._lock:
+            absent = self._has_expired(made)
+            if (nx and not absent) or (xx and absent):
+                return False
+            self._set(made, pickled, timeout)
+        return True
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None, ignore_key_check: bool = False) -> int:
+        """Add `delta`. Raises ValueError when the key is not there, unless ignore_key_check: it counts from 0 then."""
+        if ignore_key_check:
+            self.add(key, 0, None, version)
+        total: int = super().incr(key, delta, version)
+        return total
 
     def get_and_touch(self, key: Any, timeout: float, default: Any = None, version: int | None = None) -> Any:
         """Return a key's value, and let it live for `timeout` seconds from now."""

@@ -5,8 +5,12 @@ import threading
 import pytest
 import redis
 from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django_redis.cache import RedisCache
 
-from cacheops.exceptions import LockLost, LockNotAcquired
+from cacheops.backends import MemoryCache
+from cacheops.backends.redis_only import REFUSED
+from cacheops.exceptions import LockLost, LockNotAcquired, NotInMemory
 from cacheops.instrumentation.request_stats import collect_request_stats
 from tests.cacheops.backends.conftest import SERVERS
 from tests.servers import on_servers
@@ -99,17 +103,33 @@ class TestPatterns:
 
 
 class TestSetConditions:
-    @pytest.mark.servers
-    @pytest.mark.parametrize("entry", ["us-east-1", "us-west-2"], indirect=True)
+    @pytest.mark.parametrize("entry", ["memory", *on_servers("us-east-1", "us-west-2")], indirect=True)
     def test_nx_and_xx(self, cache):
         assert cache.set("key", 1, xx=True) is False
         assert cache.set("key", 1, nx=True) is True
         assert cache.set("key", 2, nx=True) is False
-        assert cache.set("key", 3, xx=True) is True
+        assert cache.set("key", 3, 100, xx=True) is True
         assert cache.get("key") == 3
+        assert 50 < cache.ttl("key") <= 100
         assert cache.incr("new", 5, ignore_key_check=True) == 5
         cache.set("large", (1 << 63) - 1)
         assert cache.incr("large", 5, ignore_key_check=True) == (1 << 63) + 4
+
+
+@pytest.mark.parametrize("entry", ["memory"], indirect=True)
+class TestNotInMemory:
+    def test_each_command_of_redis_is_refused_by_name(self, cache):
+        has = {name for name in dir(RedisCache) if not name.startswith("_")}
+        missing = has - set(dir(LocMemCache)) - set(vars(MemoryCache))
+
+        assert missing == {*REFUSED, "client"}
+        for name in REFUSED:
+            with pytest.raises(NotInMemory, match=rf"MemoryCache has no {name}\(\): Use "):
+                getattr(cache, name)("key", 1)
+
+    def test_its_client_too(self, cache):
+        with pytest.raises(NotInMemory, match=r"no server. Use cacheops.backends.RegionCache"):
+            cache.client.get_client()
 
 
 class TestLocks:
