@@ -13,6 +13,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 # What to run, or to leave out (--ignore=…), besides.
 SELECTION ?=
 BENCH_ARGS ?=
+UPSTREAM_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
 
@@ -28,7 +29,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference lock soak soak-orm faults regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference lock soak soak-orm faults upstream regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ faults: $(INSTALLED_DEV) ## break one thing after another, a row each; then look
 
 soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
 	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/cacheops/orm/test_machine.py -x
+
+upstream: $(INSTALLED_DEV) ## run Django's own suite with everything cached, beside the same without (UPSTREAM_ARGS="--database sqlite3 queries")
+	@$(BIN)/python -m tests.upstream $(UPSTREAM_ARGS)
 
 bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

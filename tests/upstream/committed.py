@@ -1,0 +1,63 @@
+"""Have Django's suite commit what it writes, and read each entry back.
+
+Django's TestCase never commits, and the cache stores nothing of what an open transaction has written: most of the suite
+would only read past it. So each test makes its data anew, commits it, and leaves empty tables; and what a reader has
+just filled is looked up at once, so that every value passes the entries' format and comes from a hit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.color import no_style
+from django.db import connections
+from django.test import TestCase
+
+from cacheops.reading import fetch
+from cacheops.reading.lease import Lease
+from cacheops.reading.lookup import look_up
+
+# Filled by signals of `migrate`, once.
+KEPT = frozenset({"auth_permission", "django_content_type", "django_site"})
+
+
+class Tables:
+    """The tables of the test databases that tests may leave rows in."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def empty(self, alias: str) -> None:
+        connection = connections[alias]
+        if alias not in self._names:
+            found = connection.introspection.django_table_names(only_existing=True, include_views=False)
+            self._names[alias] = [name for name in found if name not in KEPT]
+        written = [name for name in self._names[alias] if self._has_rows(connection, name)]
+        connection.ops.execute_sql_flush(
+            connection.ops.sql_flush(no_style(), written, allow_cascade=True) if written else []
+        )
+
+    def _has_rows(self, connection: Any, name: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {connection.ops.quote_name(name)} LIMIT 1")
+            return cursor.fetchone() is not None
+
+
+def load_and_read_back(lease: Lease, load: Any) -> Sequence[Any]:
+    loaded = LOAD_AND_FILL(lease, load)
+    found = look_up(lease.region, lease.request)
+    return loaded if found is None else found
+
+
+LOAD_AND_FILL = fetch.load_and_fill
+
+
+def install() -> None:
+    tables = Tables()
+
+    def empty_tables(self: TestCase) -> None:
+        for alias in self._databases_names(include_mirrors=False):
+            tables.empty(alias)
+
+    TestCase._databases_support_transactions = classmethod(lambda cls: False)
+    TestCase._fixture_teardown = empty_tables
+    fetch.load_and_fill = load_and_read_back
