@@ -105,7 +105,7 @@ regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 
 clean: ## remove .venv and every local server's data
 	@if [ -x $(BIN)/python ]; then $(BIN)/python manage.py regions down; fi
-	@rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) var .upstream staticfiles .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH."; exit 1; }

