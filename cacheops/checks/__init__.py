@@ -120,7 +120,7 @@ def _defaults() -> Iterator[CheckMessage]:
 @register(Tags.caches, TAG)
 def check_regions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every region is a CACHES alias on which entries can be kept, and this process's own is one of them."""
-    return found(_regions, _regions_of_databases, _local_region, _by_region, _durations, _replicas)
+    return found(_regions, _regions_of_databases, _followers, _local_region, _by_region, _durations, _replicas)
 
 
 def _regions() -> Iterator[CheckMessage]:
@@ -147,6 +147,27 @@ def _regions_of_databases() -> Iterator[CheckMessage]:
                 f"The database {database!r} has an engine that is cached, and CACHEOPS_REGIONS no region for it.",
                 f"Add {database!r}: (…), or use Django's own engine for it.",
             )
+
+
+def _followers() -> Iterator[CheckMessage]:
+    for alias, primary in conf.followers.items():
+        both = set(conf.regions_of(alias)) & set(conf.regions_of(primary))
+        known = {name: connections[name].vendor for name in (alias, primary) if name in connections}
+        if any(known.get(name) != "postgresql" or not cacheops_of(name).is_cached for name in (alias, primary)):
+            problem = "both must be in DATABASES, with the engine cacheops.db.backends.postgresql"
+        elif alias == primary or primary in conf.followers:
+            problem = f"{primary!r} must be a primary"
+        elif both:
+            problem = f"CACHEOPS_REGIONS has both in {', '.join(sorted(both))}, where writers mark: a region caches one"
+        elif not conf.has_fixed_prefix:
+            problem = "CACHEOPS_PREFIX is a function, and a relay would not know whose keys to invalidate"
+        else:
+            continue
+        yield message(
+            "E026",
+            f"CACHEOPS_FOLLOWERS has {alias!r}: {primary!r}, and {problem}.",
+            "docs/how-to/followers.md has an example.",
+        )
 
 
 def _local_region() -> Iterator[CheckMessage]:
@@ -225,6 +246,8 @@ def _second_names() -> Iterator[CheckMessage]:
     """Entries and marks go by the alias: what is written by one name invalidates nothing that was read by another."""
     first: dict[Any, str] = {}
     for alias in cached_databases():
+        if alias in conf.followers:  # a relay tells of those writes
+            continue
         given = connections[alias].settings_dict
         mirrored = given.get("TEST", {}).get("MIRROR")
         same = tuple(str(given.get(name) or "") for name in ("ENGINE", "HOST", "PORT", "NAME"))

@@ -125,6 +125,12 @@ class Conf(Component):
         kinds.REGION,
         'The region of this process, the only one that it reads from; "" is the first of CACHEOPS_REGIONS.',
     )
+    followers = Setting(
+        "CACHEOPS_FOLLOWERS",
+        {},
+        kinds.ALIASES,
+        "Database replicas that are cached, by alias: each one's primary, whose log a relay brings to the region.",
+    )
     _wait_replicas = Setting(
         "CACHEOPS_WAIT_REPLICAS",
         0,

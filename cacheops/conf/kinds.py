@@ -179,6 +179,7 @@ REGIONS: Kind[tuple[str, ...] | Mapping[str, tuple[str, ...]]] = Kind(
 NETWORKS = Kind("E019", "a list or tuple of networks such as '10.0.0.0/8'", _networks)
 PROFILES = by_name("profiles by model, each a dictionary or None", lambda one: one is None or isinstance(one, Mapping))
 OPTIONS = by_name("a profile's options", lambda one: True)
+ALIASES = by_name("aliases of primaries by alias of a replica", lambda one: isinstance(one, str) and bool(one))
 TEXTS = by_name("names by region", lambda one: isinstance(one, str) and bool(one))
 REPLICAS_BY_REGION = by_name("whole numbers", lambda one: _in_range(one, int, 0, sys.maxsize))
 REPLICAS: Kind[int | Mapping[str, int]] = Kind(

@@ -6,6 +6,8 @@
     PREFIX:{DB.TABLE}:l:DIGEST   held by the loader of an entry
     PREFIX:{DB.TABLE}:q:DIGEST   how an entry was loaded, where that is kept (reading/recipes.py)
     PREFIX:{DB.TABLE}:o          versions that were replaced lately, where readers take outdated entries
+    PREFIX:{DB.TABLE}:p          in a follower region: the position up to which every commit is invalidated here
+    PREFIX:{DB.TABLE}:f          the same, as its relay has noted it: kept when nobody may go by it any more
 
 DB is the database's name, ALIAS@IDENTITY (databases.py): test databases, clones and other sites have keys of their own.
 Tags and registries carry no version of the code: during a rollout both versions must see each other's writes. Entries
@@ -27,6 +29,7 @@ from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, shortened
 
 ENTRY, TAG, REGISTRY, LOADER, OUTDATED = "e", "t", "r", "l", "o"  # kinds of a table's keys
+POSITION, FOLLOWED = "p", "f"
 RECIPE = "q"
 GENERATION = "*"
 IDENTITY = "@"  # between a database's alias and what tells it from others
@@ -49,11 +52,15 @@ class TableKeys:
     registry: str = field(init=False, compare=False)
     outdated: str = field(init=False, compare=False)
     generation: str = field(init=False, compare=False)
+    position: str = field(init=False, compare=False)
+    followed: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "registry", f"{self.base}{REGISTRY}")
         object.__setattr__(self, "outdated", f"{self.base}{OUTDATED}")
         object.__setattr__(self, "generation", f"{self.base}{TAG}:{GENERATION}")
+        object.__setattr__(self, "position", f"{self.base}{POSITION}")
+        object.__setattr__(self, "followed", f"{self.base}{FOLLOWED}")
 
     @staticmethod
     def of(prefix: str, database: str, table: str) -> "TableKeys":

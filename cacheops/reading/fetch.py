@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Row
@@ -9,11 +10,12 @@ from cacheops.exceptions import StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.tracing import tracing
+from cacheops.reading.follower import FollowerRead
 from cacheops.reading.lease import Lease, cancel_lease, send_lease, take_lease
 from cacheops.reading.load import count_bypass, load_and_fill
 from cacheops.reading.lookup import look_up
 from cacheops.reading.reader import Load, current_reader
-from cacheops.reading.request import Request, coarsen_if_full
+from cacheops.reading.request import Request, coarsen_if_full, followed_in
 from cacheops.reading.stale import outdated_rows
 from cacheops.regions import Region, regions
 from cacheops.regions.hotkeys import hotkeys
@@ -27,6 +29,8 @@ MAX_WAIT = 0.02
 
 def fetch(request: Request, load: Load) -> Sequence[Row]:
     """Return the rows of a cached read: from the local region's store, otherwise by calling `load`."""
+    if conf.followers and (alias := followed_in(request.databases)):
+        return _fetch_followed(request, load, FollowerRead(alias))
     reader = current_reader()
     if reader is not None:
         return reader.read(request, load)
@@ -36,7 +40,16 @@ def fetch(request: Request, load: Load) -> Sequence[Row]:
     return load() if found is None else found
 
 
-def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None:
+def _fetch_followed(request: Request, load: Load, follower: FollowerRead) -> Sequence[Row]:
+    found = seek(request, follower=follower)
+    if isinstance(found, Lease):
+        return follower.load(found, load)
+    return follower.load_past(load) if found is None else found
+
+
+def seek(
+    request: Request, *, lock: bool = True, follower: FollowerRead | None = None
+) -> Sequence[Row] | Lease | None:
     """Return the rows of a valid entry; else the lease to load them under; None where they must be loaded without one.
 
     `lock`: one reader loads at a time and others wait for it, where the profile says so.
@@ -50,19 +63,19 @@ def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None
     if switches.is_paused(request.databases, request.tables):  # of its circuit, the guard knows
         count_bypass(request.label)
         return None
-    sent = None
+    sent, find = None, look_up if follower is None else partial(look_up, follower=follower)
     try:
         with region.guard():
-            if region.misses.get(request.label, 0) >= MISSES_AHEAD and region.store.remote:
+            if follower is None and region.misses.get(request.label, 0) >= MISSES_AHEAD and region.store.remote:
                 sent = send_lease(region, request, lock=lock)  # one round trip for both
-            rows = look_up(region, request) if tracing.start_span is None else tracing.around(look_up, region, request)
+            rows = find(region, request) if tracing.start_span is None else tracing.around(find, region, request)
         if rows is None:
             region.misses[request.label] = region.misses.get(request.label, 0) + 1
             lease = take_lease(region, request, lock=lock, sent=sent)
             if isinstance(lease, Lease):
                 _count_miss(request)
                 return lease
-            found = _without_lease(region, request, lease)
+            found = _without_lease(region, request, lease, follower)
             if found is None:
                 count_bypass(request.label)
             return found
@@ -75,12 +88,14 @@ def seek(request: Request, *, lock: bool = True) -> Sequence[Row] | Lease | None
     return rows
 
 
-def _without_lease(region: Region, request: Request, refusal: Refusal) -> Sequence[Row] | Lease | None:
+def _without_lease(
+    region: Region, request: Request, refusal: Refusal, follower: FollowerRead | None
+) -> Sequence[Row] | Lease | None:
     """Return rows that are outdated or that another reader loads; the lease, where that one fails; None for neither."""
-    outdated = _outdated(region, request) if request.profile.stale else None
+    outdated = _outdated(region, request) if request.profile.stale and follower is None else None
     if outdated is not None:
         return outdated
-    return _wait(region, request) if refusal is Refusal.BUSY else None
+    return _wait(region, request, follower) if refusal is Refusal.BUSY else None
 
 
 def _outdated(region: Region, request: Request) -> Sequence[Row] | None:
@@ -93,7 +108,7 @@ def _outdated(region: Region, request: Request) -> Sequence[Row] | None:
     return rows
 
 
-def _wait(region: Region, request: Request) -> Sequence[Row] | Lease | None:
+def _wait(region: Region, request: Request, follower: FollowerRead | None) -> Sequence[Row] | Lease | None:
     """Look up again until the loader has filled the entry, is gone, or has had its time."""
     deadline = time.monotonic() + conf.loader_seconds
     pause = FIRST_WAIT
@@ -102,7 +117,7 @@ def _wait(region: Region, request: Request) -> Sequence[Row] | Lease | None:
         pause = min(pause * 1.5, MAX_WAIT)
         request = coarsen_if_full(region, request)
         with region.guard(urgent=True):
-            rows = look_up(region, request, waiting=True)
+            rows = look_up(region, request, follower, waiting=True)
         if rows is not None:
             return rows
         lease = take_lease(region, request, lock=True)

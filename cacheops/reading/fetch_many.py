@@ -7,19 +7,20 @@ load, so that no two wait for each other.
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOAD, LOOK_UP, counters
-from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT
+from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT, fetch
 from cacheops.reading.lease import Lease, fill_nowait, take_free_leases
 from cacheops.reading.load import count_bypass
 from cacheops.reading.lookup import due_early, valid_entry
 from cacheops.reading.policy import region_bypass
 from cacheops.reading.reader import LoadMany, Rows, current_reader
-from cacheops.reading.request import Request, coarsen_all_if_full, databases_of
+from cacheops.reading.request import Request, coarsen_all_if_full, databases_of, followed_in
 from cacheops.regions import Region, regions
 from cacheops.stores.base import Refusal
 
@@ -32,10 +33,16 @@ def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
     """
     if not requests:
         return []
+    if conf.followers and followed_in(databases_of(requests)):
+        return [fetch(request, partial(_load_one, load, place)) for place, request in enumerate(requests)]
     reader = current_reader()
     if reader is not None:
         return reader.read_many(requests, load)
     return _Batch(regions.local, requests, load).rows()
+
+
+def _load_one(load: LoadMany, place: int) -> Rows:
+    return load([place])[0]
 
 
 class _Batch:

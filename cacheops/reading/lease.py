@@ -19,7 +19,7 @@ from cacheops.encoding.rows import EncodedRows, Entry, Row
 from cacheops.exceptions import ServerRefused, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.instrumentation.counters import FILL, counters, is_sampled
 from cacheops.reading.lookup import entry_under
-from cacheops.reading.request import Request, coarsen_all_if_full, databases_of
+from cacheops.reading.request import Request, coarsen_all_if_full, databases_of, followed_in
 from cacheops.reading.stale import track_outdated
 from cacheops.regions import Region
 from cacheops.stores.base import EncodedEntry, LeaseRequest, Refusal
@@ -122,8 +122,8 @@ def take_leases(region: Region, requests: Sequence[Request], *, is_locked: bool 
 
     `is_locked`: this reader holds the loaders' locks. It lets those go whose lease is refused.
     """
-    if not requests:
-        return []
+    if not requests or is_followed(requests):
+        return [(Refusal.PENDING, None)] * len(requests)
     requests = coarsen_all_if_full(region, requests)
     with region.guard(urgent=is_locked):
         found = region.drained(databases_of(requests), lambda: _send_leases(region, requests).result())
@@ -148,9 +148,16 @@ def send_leases(region: Region, requests: Sequence[Request]) -> Reply[list[Lease
 
     What the region has missed is not applied first: an entry that it should have lost may stand under its versions.
     """
+    if is_followed(requests):
+        return ReadyReply([(Refusal.PENDING, None)] * len(requests))
     requests = coarsen_all_if_full(region, requests)
     reply = region.guard().send(lambda: _send_leases(region, requests))
     return MappedReply(reply, partial(_leases, region, False, requests))
+
+
+def is_followed(requests: Sequence[Request]) -> bool:
+    """Return whether some are of a follower, whose leases are taken one by one: each load is checked (R18)."""
+    return bool(conf.followers) and followed_in(databases_of(requests)) is not None
 
 
 _Found: TypeAlias = list[tuple[bytes | Refusal, bytes | None]]

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from cacheops.conf import conf
 from cacheops.encoding import rows as codec
@@ -18,11 +19,23 @@ MAX_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
 FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
 
 
-def look_up(region: Region, request: Request, waiting: bool = False) -> Sequence[Row] | None:
+class Positions(Protocol):
+    """How the keys of an entry of a follower are read."""
+
+    def look_up(self, region: Region, request: Request, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of a request's keys. Raise StoreError where the region does not vouch for them."""
+
+
+def look_up(
+    region: Region, request: Request, follower: Positions | None = None, waiting: bool = False
+) -> Sequence[Row] | None:
     """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
     started = time.perf_counter()
     keys = request.key_list()
-    values = region.read(keys, request.databases)
+    if follower is None:
+        values = region.read(keys, request.databases)
+    else:
+        values = follower.look_up(region, request, keys)
     entry = valid_entry(request, keys[0], values)
     if entry is None:
         if not waiting:

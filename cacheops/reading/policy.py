@@ -30,6 +30,7 @@ class Bypass(StrEnum):
     NO_TIMEOUT = "The timeout is 0: nothing would be kept."
     ENGINE = "The database has Django's own engine, which does not call the cache."
     REGION = "This process's region does not cache the database (CACHEOPS_REGIONS)."
+    FOLLOWER = "A value under a key of its own, or a function's, is not cached of a database replica."
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
     SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
@@ -122,6 +123,8 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
         bypass = _connection_bypass(connection)
         if bypass is not None:
             return bypass
+        if connection.alias in conf.followers:
+            return Bypass.FOLLOWER
         if connection.has_own_session():  # such an entry names none
             return Bypass.SESSION
         if connection.has_written(tables):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import Model
 
+from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.engine import memo
 from cacheops.profiles import Profile
@@ -71,6 +72,11 @@ def coarsen_if_full(region: Region, request: Request) -> Request:
 def coarsen_all_if_full(region: Region, requests: Sequence[Request]) -> Sequence[Request]:
     """Return requests as a region takes them."""
     return [coarsen_if_full(region, request) for request in requests] if region.full else requests
+
+
+def followed_in(databases: Iterable[str]) -> str | None:
+    """Return which of these databases is a follower, None for none."""
+    return next((alias for alias in databases if alias in conf.followers), None) if conf.followers else None
 
 
 def databases_of(requests: Iterable[Request]) -> tuple[str, ...]:

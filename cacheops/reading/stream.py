@@ -12,7 +12,7 @@ from cacheops.instrumentation.counters import counters
 from cacheops.reading.fetch import seek
 from cacheops.reading.lease import Lease
 from cacheops.reading.reader import current_reader
-from cacheops.reading.request import Request
+from cacheops.reading.request import Request, followed_in
 
 logger = logging.getLogger("cacheops")
 
@@ -24,6 +24,8 @@ def fetch_parts(request: Request, load: Callable[[], Iterable[Part]]) -> Iterabl
 
     No other reader waits for this one: how long it takes from one part to the next is not known.
     """
+    if conf.followers and followed_in(request.databases):
+        return load()  # how much the replica must show to its end is not known
     reader = current_reader()
     if reader is not None:
         return [reader.read(request, lambda: [row for part in load() for row in part])]

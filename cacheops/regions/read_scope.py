@@ -105,6 +105,11 @@ def position(database: str = DEFAULT_DB_ALIAS) -> Position | None:
     return ask_position(database) if scope is None else scope.ask(database)
 
 
+def current_scope() -> ReadScope | None:
+    """Return the scope of the running request or task."""
+    return _scope.get()
+
+
 def note_write(database: str) -> None:
     """Take note that the running request or task writes a database."""
     scope = _scope.get()

@@ -1,0 +1,92 @@
+"""Reads of a follower: a database replica, of whose log a relay tells the region (R18, R24 to R28).
+
+Nobody marks there. A look-up takes the position of each table that it asks in the same round trip: every commit up to
+it is invalidated there. A lease is filled from a replica only that is seen to show as much.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from cacheops.conf import conf
+from cacheops.encoding.rows import Row
+from cacheops.exceptions import StoreError
+from cacheops.reading.lease import Lease
+from cacheops.reading.load import load_and_fill
+from cacheops.reading.options import loaded_from
+from cacheops.reading.reader import Load
+from cacheops.reading.request import Request
+from cacheops.regions import Region
+from cacheops.regions.position import Position, shown_positions
+from cacheops.regions.read_scope import current_scope
+
+
+class NotVouched(StoreError):
+    """The region does not vouch for its entries as far as the reader must see."""
+
+
+class FollowerRead:
+    """What one read of a replica must see: what its reader has written, and what the region vouches for as it begins."""
+
+    def __init__(self, alias: str) -> None:
+        scope = current_scope()
+        self.alias = alias
+        self.primary = conf.followers[alias]
+        self.own = [] if scope is None else list(scope.positions)
+        self.has_unknown = scope is not None and self.primary in scope.written  # R28: no position says how far
+        self.vouched: set[Position] = set()
+
+    def look_up(self, region: Region, request: Request, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of a request's keys. Raise NotVouched where the reader must see more (R27)."""
+        if self.has_unknown:
+            raise NotVouched("The reader has written, and does not know its position yet.")
+        values = region.store.read([*keys, *positions_of(request)])
+        vouched = parsed(values[len(keys) :])
+        if vouched is None or not all(own.is_reached(each) for own in self.own for each in vouched):
+            raise NotVouched("The region has not been told of as much as the reader must see.")
+        self.vouched |= vouched
+        return values[: len(keys)]
+
+    def load(self, lease: Lease, load: Load) -> Sequence[Row]:
+        """Load and fill where the replica shows all that is invalidated under a lease; else load from the primary."""
+        if self._may_fill(lease):
+            return load_and_fill(lease, load)
+        lease.release()
+        return self._from_primary(load)
+
+    def load_past(self, load: Load) -> Sequence[Row]:
+        """Load without a lease: from the replica where it shows what the reader must see, else from the primary."""
+        is_enough = not self.has_unknown and (not self.own and not self.vouched or self._is_shown(self.vouched))
+        return load() if is_enough else self._from_primary(load)
+
+    def _may_fill(self, lease: Lease) -> bool:
+        try:
+            with lease.region.guard(urgent=True):
+                # What was invalidated before the lease is at most this: it is read behind the lease (R18).
+                invalidated = parsed(lease.region.store.read(positions_of(lease.request)))
+        except StoreError:
+            return False
+        return invalidated is not None and self._is_shown(invalidated | self.vouched)
+
+    def _is_shown(self, needed: Iterable[Position]) -> bool:
+        """Return whether this thread's connection to the replica shows these positions, and the reader's own."""
+        wanted = [*self.own, *needed]
+        shown = shown_positions.last(self.alias)
+        if shown is None or not all(each.is_reached(shown) for each in wanted):
+            shown = shown_positions.ask(self.alias)
+        return shown is not None and all(each.is_reached(shown) for each in wanted)
+
+    def _from_primary(self, load: Load) -> Sequence[Row]:
+        with loaded_from({self.alias: self.primary}):
+            return load()
+
+
+def positions_of(request: Request) -> list[str]:
+    """Return the keys of the positions up to which the tables of a request are invalidated."""
+    return [table.keys.position for table in request.tables]
+
+
+def parsed(values: Iterable[bytes | None]) -> set[Position] | None:
+    """Return the positions that a region's keys hold, None where one vouches for nothing."""
+    try:
+        return {Position.parse((value or b"").decode()) for value in values}
+    except ValueError:
+        return None
