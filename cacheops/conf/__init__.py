@@ -300,6 +300,11 @@ class Conf(Component):
         given = self._regions
         return given.get(database, ()) if isinstance(given, Mapping) else given
 
+    def follower_in(self, region: str, primary: str) -> str | None:
+        """Return the alias of a primary's replica that a region caches, None where it caches none."""
+        own = (alias for alias, of in self.followers.items() if of == primary)
+        return next((alias for alias in own if region in self.regions_of(alias)), None)
+
     @cached_property
     def local_databases(self) -> Container[str] | None:
         """The databases that this process's region caches; None for all."""

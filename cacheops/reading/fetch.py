@@ -47,9 +47,7 @@ def _fetch_followed(request: Request, load: Load, follower: FollowerRead) -> Seq
     return follower.load_past(load) if found is None else found
 
 
-def seek(
-    request: Request, *, lock: bool = True, follower: FollowerRead | None = None
-) -> Sequence[Row] | Lease | None:
+def seek(request: Request, *, lock: bool = True, follower: FollowerRead | None = None) -> Sequence[Row] | Lease | None:
     """Return the rows of a valid entry; else the lease to load them under; None where they must be loaded without one.
 
     `lock`: one reader loads at a time and others wait for it, where the profile says so.

@@ -24,7 +24,7 @@ class NotVouched(StoreError):
 
 
 class FollowerRead:
-    """What one read of a replica must see: what its reader has written, and what the region vouches for as it begins."""
+    """What one read of a replica must see: its reader's own writes, and what the region vouches for as it begins."""
 
     def __init__(self, alias: str) -> None:
         scope = current_scope()
@@ -54,8 +54,10 @@ class FollowerRead:
 
     def load_past(self, load: Load) -> Sequence[Row]:
         """Load without a lease: from the replica where it shows what the reader must see, else from the primary."""
-        is_enough = not self.has_unknown and (not self.own and not self.vouched or self._is_shown(self.vouched))
-        return load() if is_enough else self._from_primary(load)
+        if self.has_unknown:
+            return self._from_primary(load)
+        is_free = not self.own and not self.vouched
+        return load() if is_free or self._is_shown(self.vouched) else self._from_primary(load)
 
     def _may_fill(self, lease: Lease) -> bool:
         try:

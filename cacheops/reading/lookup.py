@@ -32,10 +32,7 @@ def look_up(
     """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
     started = time.perf_counter()
     keys = request.key_list()
-    if follower is None:
-        values = region.read(keys, request.databases)
-    else:
-        values = follower.look_up(region, request, keys)
+    values = region.read(keys, request.databases) if follower is None else follower.look_up(region, request, keys)
     entry = valid_entry(request, keys[0], values)
     if entry is None:
         if not waiting:

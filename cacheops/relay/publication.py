@@ -18,6 +18,7 @@ logger = logging.getLogger("cacheops")
 
 PUBLICATION = "cacheops"
 MAX_SLOT_NAME = 63
+HOME, FOLLOWER = "home", "follower"  # what a region is to a database, in slots' names
 MIN_VERSION = 14  # of PostgreSQL: pgoutput sends the messages of writers, and of relays to themselves, from then on
 
 CACHED_SQL = """
@@ -67,11 +68,11 @@ class Installed(NamedTuple):
     unpublished: tuple[str, ...]  # views and the like, which have no rows of their own
 
 
-def slot_name(database: str, region: str) -> str:
-    """Return the name of the slot of a home region's relay."""
+def slot_name(database: str, region: str, kind: str = HOME) -> str:
+    """Return the name of the slot of a region's relay."""
     oid = query_driver(connections[database], "SELECT oid FROM pg_database WHERE datname = current_database()")[0][0]
     plain = re.sub(r"[^a-z0-9]+", "_", region.lower())
-    name = f"cacheops_home_{plain}_{oid}"
+    name = f"cacheops_{kind}_{plain}_{oid}"
     if len(name) > MAX_SLOT_NAME:
         raise RelayRefused(f"The name of region {region!r} is too long for a replication slot's: shorten it.")
     return name

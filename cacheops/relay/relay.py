@@ -62,6 +62,9 @@ class Relay:
         self._position = 0  # LSN: the region was told of all before it
         self._open = ExitStack()
 
+    def _keys(self, table: str) -> TableKeys:
+        return table_keys(self.database, table)
+
     def try_turn(self) -> bool:
         """Return whether it is this relay's turn: no other one is at work for this region."""
         return bool(query_driver(self.connection, LOCK_SQL, [self.slot])[0][0])
@@ -97,12 +100,17 @@ class Relay:
         history, _, reached = (self.store.read([self._record])[0] or b"").decode().rpartition("-")
         if rows and rows[0][1] != "lost" and history == self._history and int(reached, 16) >= rows[0][0]:
             return int(rows[0][0])
-        if rows:
+        start = self._new_slot(is_there=bool(rows))
+        self._surely(self.forget)  # R26: what is committed from here on, the slot sends
+        self._surely(lambda: self._note_position(start))
+        return start
+
+    def _new_slot(self, *, is_there: bool) -> int:
+        """Make the slot, in place of one that is there; return the LSN from which on it sends."""
+        if is_there:
             query_driver(self.connection, "SELECT pg_drop_replication_slot(%s)", [self.slot])
         sql = "SELECT (lsn - '0/0')::bigint FROM pg_create_logical_replication_slot(%s, 'pgoutput')"
         start: int = query_driver(self.connection, sql, [self.slot])[0][0]
-        self._surely(self.forget)  # R26: what is committed from here on, the slot sends
-        self._surely(lambda: self._note_position(start))
         return start
 
     def _note_position(self, lsn: int) -> None:
@@ -111,7 +119,7 @@ class Relay:
 
     def forget(self) -> None:
         """Make every entry of the database a miss."""
-        tables = [table_keys(self.database, table) for table in models_by_table() if is_tracked(table)]
+        tables = [self._keys(table) for table in models_by_table() if is_tracked(table)]
         self.store.invalidate([MarkedTable(keys, frozenset(), whole=True) for keys in tables])
 
     # --- the log ------------------------------------------------------------------------------------------------------
@@ -120,10 +128,11 @@ class Relay:
         """Bring what the log holds to the region, waiting so long for the first of it; return the notes among it."""
         commits = [commit for data in self.stream.receive(seconds, BATCH) if (commit := self._commits.feed(data))]
         if commits:
-            self._apply(commits)
+            self._check_publication()
+            self._advance(commits[-1].end_lsn, commits)
         elif self._commits.is_between and self.stream.sent > self._position:
             self._check_publication()
-            self._reached(self.stream.sent)
+            self._advance(self.stream.sent, ())
         return [note for commit in commits for note in commit.notes]
 
     def send_note(self) -> str:
@@ -151,11 +160,18 @@ class Relay:
 
     # --- what is invalidated ------------------------------------------------------------------------------------------
 
-    def _apply(self, commits: Sequence[LoggedCommit]) -> None:
-        self._check_publication()
-        self._wait_visible([commit.xid for commit in commits])
-        self._surely(lambda: self._invalidate(commits))
-        self._reached(commits[-1].end_lsn)
+    def _advance(self, lsn: int, commits: Sequence[LoggedCommit]) -> None:
+        """Tell of all commits before an LSN, and note it, in the region first: a slot behind it sends again."""
+        self._tell(lsn, commits)
+        self._position = lsn
+        self.stream.confirm(lsn)
+
+    def _tell(self, lsn: int, commits: Sequence[LoggedCommit]) -> None:
+        """Invalidate what commits outdate, then note in the region how far it is."""
+        if commits:
+            self._wait_visible([commit.xid for commit in commits])
+            self._surely(lambda: self._invalidate(commits))
+        self._note_position(lsn)
 
     def _wait_visible(self, lower: Sequence[int]) -> None:
         """Wait until every snapshot that is taken from now on sees these commits."""
@@ -177,7 +193,7 @@ class Relay:
         for commit in commits:
             for table in commit.tables:
                 if table not in schemes:  # behind the commit: a scheme that comes later is loaded later, too
-                    schemes[table] = self.store.schemes(table_keys(self.database, table))
+                    schemes[table] = self.store.schemes(self._keys(table))
                 tags = self._tags(commit, table, schemes[table])
                 if tags:
                     needed[table] = needed[table].joined(tags) if table in needed else tags
@@ -189,17 +205,11 @@ class Relay:
         marked = commit.marked.get(table, set())
         if GENERATION in marked:
             return None
-        keys = table_keys(self.database, table)
+        keys = self._keys(table)
         tags = self._loader.tags(table, commit.tables[table], schemes) if schemes else None
         if tags is None:
             return MarkedTable(keys, frozenset(), whole=True)
         return MarkedTable(keys, tags - marked) if tags - marked else None
-
-    def _reached(self, lsn: int) -> None:
-        """Take note that all before an LSN is told, in the region first: a slot that is behind it sends it again."""
-        self._note_position(lsn)
-        self._position = lsn
-        self.stream.confirm(lsn)
 
     def _surely(self, act: Callable[[], None]) -> None:
         """Act on one connection to each server, and see that its replicas hold what was done."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from cacheops.regions.direct_sql import query_driver
-from cacheops.relay.publication import publication_of, slot_name
+from cacheops.relay.publication import HOME, publication_of, slot_name
 
 STATE_SQL = """
     SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
@@ -40,12 +40,12 @@ class RelayState(NamedTuple):
         return f"{self.region}: {work}; {in_bytes(self.behind)} behind; {kept}."
 
 
-def state_of(database: str, region: str) -> RelayState:
+def state_of(database: str, region: str, kind: str = HOME) -> RelayState:
     """Return how a region's relay is."""
     connection: Any = connections[database]
     if publication_of(connection) is None:
         return RelayState(region, False)
-    rows = query_driver(connection, STATE_SQL, [slot_name(database, region)])
+    rows = query_driver(connection, STATE_SQL, [slot_name(database, region, kind)])
     if not rows:
         return RelayState(region, True)
     active, status, behind, held, left = rows[0]

@@ -31,6 +31,8 @@ LEASE, LEASE_MANY, MARK, CLEAR, INVALIDATE, FILL_MANY, NOTE, OUTDATED = SCRIPTS 
     *[Script(name) for name in ("fill_many", "note", "outdated")],
 ]
 
+FOLLOW = Script("tag", "follow")  # of relays alone
+
 _PURGE_TAG = Script("purge_tag")
 
 

@@ -13,7 +13,8 @@ from psycopg import Error as DriverError
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
 from cacheops.regions import Region, regions
-from cacheops.relay.publication import install, problems, uninstall
+from cacheops.relay.follower import FollowerRelay
+from cacheops.relay.publication import FOLLOWER, HOME, install, problems, uninstall
 from cacheops.relay.relay import Relay
 from cacheops.relay.state import state_of
 
@@ -61,8 +62,8 @@ class Command(BaseCommand):
     def _region(self, name: str | None, database: str) -> Region:
         """Return the region to be told. Raise RelayRefused where nobody can tell it."""
         name = name or conf.local_region
-        if name not in conf.regions_of(database):
-            known = ", ".join(conf.regions_of(database)) or "none"
+        if name not in regions_told(database):
+            known = ", ".join(regions_told(database)) or "none"
             raise RelayRefused(f"{name!r} is no region that caches {database!r}: {known}.")
         if not conf.has_fixed_prefix:
             raise RelayRefused("CACHEOPS_PREFIX is a function, and a relay would not know whose keys to invalidate.")
@@ -87,11 +88,12 @@ class Command(BaseCommand):
         self._log(f"Took back the publication of {database!r}" + (f", and {', '.join(dropped)}." if dropped else "."))
 
     def _show(self, region: str | None, database: str) -> None:
-        for name in [region] if region else conf.regions_of(database):
-            self._log(state_of(database, name).words())
+        for name in [region] if region else regions_told(database):
+            kind = HOME if name in conf.regions_of(database) else FOLLOWER
+            self._log(state_of(database, name, kind).words())
 
     def _once(self, region: Region, database: str) -> None:
-        relay = Relay(region, database)
+        relay = relay_for(region, database)
         if not relay.try_turn():
             raise RelayRefused(f"A relay of {region.name} is at work already: it tells all by itself.")
         with relay:
@@ -128,7 +130,7 @@ class Command(BaseCommand):
 
     def _take_turn(self, region: Region, database: str, stopped: threading.Event, worked: Callable[[], None]) -> None:
         """Wait for our turn, then work until stopped. Raise one of FAILURES."""
-        relay, waits = Relay(region, database), False
+        relay, waits = relay_for(region, database), False
         while not relay.try_turn():
             if not waits:
                 self._log(f"Another relay of {region.name} is at work: waiting until it ends.")
@@ -144,3 +146,14 @@ class Command(BaseCommand):
     def _log(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def regions_told(database: str) -> list[str]:
+    """Return the regions that cache a database, or a replica of it."""
+    return [name for name in conf.regions if name in conf.regions_of(database) or conf.follower_in(name, database)]
+
+
+def relay_for(region: Region, database: str) -> Relay:
+    """Return a new relay of a region, of its own kind."""
+    follower = conf.follower_in(region.name, database)
+    return FollowerRelay(region, database, follower) if follower else Relay(region, database)

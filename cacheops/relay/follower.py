@@ -1,0 +1,157 @@
+"""The relay of a follower region: invalidates what its replica caches, and says how far it is.
+
+All keys of a table lie in one slot, so one script invalidates its tags and publishes its position (R24): whatever is
+restored, replaced or handed over has both or neither. It publishes over what this relay has written last alone; else
+it begins anew, and forgets the tables that are behind its slot (R25). No replica of the servers is waited for.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cacheops.conf import conf
+from cacheops.databases import name_of
+from cacheops.exceptions import RelayInterrupted, RelayRefused
+from cacheops.orm.schema import is_tracked, models_by_table
+from cacheops.protocol.keys import IDENTITY, TableKeys
+from cacheops.regions import Region
+from cacheops.regions.direct_sql import query_driver
+from cacheops.regions.position import Position
+from cacheops.relay.commits import LoggedCommit
+from cacheops.relay.publication import FOLLOWER, slot_name
+from cacheops.relay.relay import SLOT_SQL, Relay
+from cacheops.stores.base import MarkedTable
+from cacheops.stores.scripts import FOLLOW
+
+BEATS = 4  # heartbeats while a position counts
+
+
+class FollowerRelay(Relay):
+    """One turn of the relay that tells a region of the log behind a replica, read from the primary."""
+
+    def __init__(self, region: Region, database: str, follower: str) -> None:
+        super().__init__(region, database)
+        transport = self.store.transport([FOLLOW.source])
+        if transport is None:
+            raise RelayRefused(f"{region.name!r} is on no Redis servers, on which alone a position can be published.")
+        self.slot = slot_name(database, region.name, FOLLOWER)
+        self._transport = transport
+        # A replica has the identity of its primary.
+        self._name = f"{follower}{IDENTITY}{name_of(database).partition(IDENTITY)[2]}"
+        self._last: dict[str, str] = {}  # by table: what this relay has noted last, or has found
+        self._schemes: dict[str, frozenset[str]] = {}  # by table, as last heard
+        self._beats: dict[str, float] = {}  # notes that have not come back: when they were sent (monotonic)
+        self._next_beat = 0.0
+        self._counts_until = 0.0  # by when another heartbeat must have come back (monotonic)
+
+    def _keys(self, table: str) -> TableKeys:
+        return TableKeys.of(conf.prefix, self._name, table)
+
+    # --- how old a position may be ------------------------------------------------------------------------------------
+
+    def send_note(self) -> str:
+        sent_at = time.monotonic()
+        note = super().send_note()
+        self._beats[note], self._next_beat = sent_at, sent_at + conf.max_lag / BEATS
+        return note
+
+    def work(self, seconds: float) -> list[str]:
+        if time.monotonic() >= self._next_beat:
+            self.send_note()
+        return super().work(min(seconds, conf.max_lag / BEATS))
+
+    def _hear(self, notes: Iterable[str]) -> None:
+        """Take note of the heartbeats that have come back: all that was committed before they were sent is told."""
+        for note in notes:
+            sent_at = self._beats.pop(note, None)
+            if sent_at is not None:
+                self._counts_until = max(self._counts_until, sent_at + conf.max_lag)
+
+    # --- the slot, and how far each table is --------------------------------------------------------------------------
+
+    def _resume(self) -> int:
+        """Return from where the slot sends; make it where there is none; forget the tables that are behind it."""
+        rows = query_driver(self.connection, SLOT_SQL, [self.slot])
+        tables = [table for table in models_by_table() if is_tracked(table)]
+        if rows and rows[0][1] != "lost":
+            start = int(rows[0][0])
+        else:
+            self._follow([self._command(table, "", lasting=0, over="*") for table in tables])  # R26: withdrawn first
+            start = self._new_slot(is_there=bool(rows))
+        with self.region.guard(urgent=True):
+            held = self._transport.run_many([("GET", self._keys(table).followed) for table in tables])
+        self._last = {table: (text or b"").decode() for table, text in zip(tables, held, strict=True)}
+        behind = [table for table in tables if not self._is_at(table, start)]
+        self._publish(start, {table: self._whole(table) for table in behind}, behind)
+        return start
+
+    def _is_at(self, table: str, lsn: int) -> bool:
+        """Return whether a table is known to be as far as an LSN."""
+        history, _, reached = self._last[table].rpartition("-")
+        return history == self._history and int(reached, 16) >= lsn
+
+    # --- what is told -------------------------------------------------------------------------------------------------
+
+    def _tell(self, lsn: int, commits: Sequence[LoggedCommit]) -> None:
+        self._hear(note for commit in commits for note in commit.notes)
+        behind = [table for table in self._last if not self._is_at(table, lsn)]
+        changed = {table for commit in commits for table in commit.tables}
+        if any(commit.is_unknown for commit in commits):
+            changed = set(behind)
+        while behind:
+            marked = {table: self._marked(table, commits) for table in behind if table in changed}
+            behind = self._publish(lsn, marked, behind)
+
+    def _marked(self, table: str, commits: Sequence[LoggedCommit]) -> MarkedTable:
+        """Return what commits outdate in one table, by its schemes as last heard."""
+        if any(commit.is_unknown for commit in commits):
+            return self._whole(table)
+        found = MarkedTable(self._keys(table), frozenset())
+        schemes = self._schemes.get(table)
+        if schemes is None:
+            return found  # the answer tells them
+        for commit in commits:
+            tags = self._tags(commit, table, schemes) if table in commit.tables else None
+            found = found if tags is None else found.joined(tags)
+        return self._whole(table) if found.whole or len(found.tags) > 2 * conf.max_marks else found
+
+    def _whole(self, table: str) -> MarkedTable:
+        return MarkedTable(self._keys(table), frozenset(), whole=True)
+
+    def _publish(self, lsn: int, marked: Mapping[str, MarkedTable], tables: Sequence[str]) -> list[str]:
+        """Invalidate, and bring these tables to an LSN. Return those of which some schemes were not known yet.
+
+        Raise RelayInterrupted where a table is not where this relay has left it.
+        """
+        record, left = f"{self._history}-{lsn:016X}", max(0.0, self._counts_until - time.monotonic())
+        answers = self._follow(
+            [self._command(table, record, left, self._last[table], marked.get(table)) for table in tables]
+        )
+        again = []
+        for table, answer in zip(tables, answers, strict=True):
+            if answer == 0:
+                raise RelayInterrupted(f"{table} is not where this relay left it: a server was restored or replaced.")
+            if answer == 1:
+                self._last[table] = record
+            else:
+                self._schemes[table] = frozenset(scheme.decode() for scheme in answer)
+                again.append(table)
+        return again
+
+    def _follow(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        with self.region.guard(urgent=True):
+            return self._transport.run_many(commands, [command[3] for command in commands])
+
+    def _command(
+        self, table: str, record: str, lasting: float, over: str, marked: MarkedTable | None = None
+    ) -> tuple[Any, ...]:
+        """Return the call of lua/follow.lua for a table; `lasting` in seconds."""
+        keys = self._keys(table)
+        history, _, lsn = record.rpartition("-")
+        system, timeline = history.split("-")[:2] if history else ("", "0")
+        position = str(Position(system, int(timeline, 16), lsn))
+        schemes = self._schemes.get(table, ())
+        checked = [1, *schemes] if marked is not None and not marked.whole else [0]
+        tags = [] if marked is None else marked.key_list()
+        names = [keys.followed, keys.position, keys.registry, keys.generation, *tags]
+        return FOLLOW.command(names, over, record, position, round(lasting * 1000), *checked)
