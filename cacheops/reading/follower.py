@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from cacheops.conf import conf
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import StoreError
+from cacheops.protocol.keys import IDENTITY
 from cacheops.reading.lease import Lease
 from cacheops.reading.load import load_and_fill
 from cacheops.reading.options import loaded_from
@@ -38,9 +39,9 @@ class FollowerRead:
         """Return the values of a request's keys. Raise NotVouched where the reader must see more (R27)."""
         if self.has_unknown:
             raise NotVouched("The reader has written, and does not know its position yet.")
-        values = region.store.read([*keys, *positions_of(request)])
+        values = region.store.read([*keys, *self._positions_of(request)])
         vouched = parsed(values[len(keys) :])
-        if vouched is None or not all(own.is_reached(each) for own in self.own for each in vouched):
+        if not vouched or not all(own.is_reached(each) for own in self.own for each in vouched):
             raise NotVouched("The region has not been told of as much as the reader must see.")
         self.vouched |= vouched
         return values[: len(keys)]
@@ -63,10 +64,15 @@ class FollowerRead:
         try:
             with lease.region.guard(urgent=True):
                 # What was invalidated before the lease is at most this: it is read behind the lease (R18).
-                invalidated = parsed(lease.region.store.read(positions_of(lease.request)))
+                invalidated = parsed(lease.region.store.read(self._positions_of(lease.request)))
         except StoreError:
             return False
-        return invalidated is not None and self._is_shown(invalidated | self.vouched)
+        return bool(invalidated) and self._is_shown(invalidated | self.vouched)
+
+    def _positions_of(self, request: Request) -> list[str]:
+        """Return the keys of the positions of the replica's tables; an entry may lie among keys of its own."""
+        mark = f"{{{self.alias}{IDENTITY}"
+        return [table.keys.position for table in request.tables if mark in table.keys.base]
 
     def _is_shown(self, needed: Iterable[Position]) -> bool:
         """Return whether this thread's connection to the replica shows these positions, and the reader's own."""
@@ -81,14 +87,9 @@ class FollowerRead:
             return load()
 
 
-def positions_of(request: Request) -> list[str]:
-    """Return the keys of the positions up to which the tables of a request are invalidated."""
-    return [table.keys.position for table in request.tables]
-
-
-def parsed(values: Iterable[bytes | None]) -> set[Position] | None:
-    """Return the positions that a region's keys hold, None where one vouches for nothing."""
+def parsed(values: Iterable[bytes | None]) -> set[Position]:
+    """Return the positions that a region's keys hold, none where one of them vouches for nothing."""
     try:
         return {Position.parse((value or b"").decode()) for value in values}
     except ValueError:
-        return None
+        return set()

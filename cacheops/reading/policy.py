@@ -30,7 +30,7 @@ class Bypass(StrEnum):
     NO_TIMEOUT = "The timeout is 0: nothing would be kept."
     ENGINE = "The database has Django's own engine, which does not call the cache."
     REGION = "This process's region does not cache the database (CACHEOPS_REGIONS)."
-    FOLLOWER = "A value under a key of its own, or a function's, is not cached of a database replica."
+    FOLLOWER = "It depends on a database replica and on another database, which no position tells of."
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
     SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
@@ -117,19 +117,19 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
         return Bypass.BLOCK
     if timeout <= 0:
         return Bypass.NO_TIMEOUT
+    databases: set[str] = set()
     for model, connection, tables in sources:
         if profile_of(model) is None:
             return Bypass.NO_PROFILE
         bypass = _connection_bypass(connection)
         if bypass is not None:
             return bypass
-        if connection.alias in conf.followers:
-            return Bypass.FOLLOWER
         if connection.has_own_session():  # such an entry names none
             return Bypass.SESSION
         if connection.has_written(tables):
             return Bypass.WRITTEN
-    return None
+        databases.add(connection.alias)
+    return Bypass.FOLLOWER if len(databases) > 1 and not databases.isdisjoint(conf.followers) else None
 
 
 def _connection_bypass(connection: ConnectionState) -> Bypass | None:
