@@ -55,13 +55,13 @@ def told(name, verdict, states, history):
     return verdict.startswith("BROKEN" if name.startswith("broken") else "ok")
 
 
-def check_follower(name, *, readers=FOLLOWER_READERS, reader=None, relay=None, repeats=True, **world):
+def check_follower(name, *, readers=FOLLOWER_READERS, reader=None, relay=None, **world):
     """Explore a follower region: its replica lags, a relay invalidates, readers hold positions."""
 
     def steps(state):
         yield from followers.reader_steps(state, **(reader or {}))
         yield from followers.relay_steps(state, **(relay or {}))
-        yield from followers.world_steps(state, repeats=repeats)
+        yield from followers.world_steps(state)
 
     return told(name, *search(followers.Follower(readers=readers, **world), steps, followers.no_stale_read))
 
@@ -122,16 +122,15 @@ def holds():
 
 
 def follower_holds():
-    yield check_follower("follower: the relay crashes, tags are evicted", crashes_left=1, evictions_left=1)
-    yield check_follower("follower: the slot is on the primary", relay=dict(slot_on_primary=True))
+    yield check_follower("follower: the relay crashes, tags are evicted, a position ends", crashes_left=1,
+                         evictions_left=1, expiries_left=1)
     yield check_follower("follower: its replica goes back, its slot is lost", **SINGLE, back_left=1, slots_left=1)
-    yield check_follower("follower: the same, the slot is on the primary", **SINGLE, back_left=1, slots_left=1,
-                         relay=dict(slot_on_primary=True))
     yield check_follower("follower: its cache fails over", **SINGLE, **HANDS_OVER)
     yield check_follower("follower: its cache comes back from a snapshot", **SINGLE, **COMES_BACK)
     yield check_follower("follower: one of its two shards comes back from a snapshot", **SINGLE, **TWO_SHARDS,
                          **COMES_BACK)
-    yield check_follower("follower: two relays, one of which was taken for dead", relays=followers.Follower().relays * 2, crashes_left=1, **SINGLE)
+    yield check_follower("follower: two relays, one of which was taken for dead", **SINGLE, crashes_left=1,
+                         relays=followers.Follower().relays * 2)
     yield check_home("home region: a relay tells of commits that nobody marked")
 
 
@@ -174,16 +173,19 @@ def breaks():
 def follower_breaks():
     yield check_follower("broken R18: loads don't ask what the replica has replayed", back_left=1,
                          reader=dict(asks_replay=False))
-    yield check_follower("broken R18: nor where the relay is ahead of the replica", relay=dict(slot_on_primary=True),
-                         reader=dict(asks_replay=False))
-    yield check_follower("broken R18: the relay does not say what it begins", back_left=1, relay=dict(begins=False))
-    yield check_follower("broken R24: a position is published before its invalidations", relay=dict(publishes_first=True))
-    yield check_follower("broken R24: and on another connection", repeats=False, **SINGLE, **HANDS_OVER)
+    yield check_follower("broken R18: nor where the relay is ahead of the replica", reader=dict(asks_replay=False))
+    yield check_follower("broken R18: what the replica must show is asked before the lease",
+                         reader=dict(asks_behind_lease=False))
+    yield check_follower("broken R24: a position is published before its invalidations",
+                         relay=dict(in_one_step=False, publishes_first=True))
+    yield check_follower("broken R24: a position is published behind them, in another step", **SINGLE, **HANDS_OVER,
+                         relay=dict(in_one_step=False))
     yield check_follower("broken R25: a position is published over any other", relay=dict(compares=False), **SINGLE,
                          **COMES_BACK)
     yield check_follower("broken R25: shards that are behind the slot are not forgotten", slots_left=1,
                          relay=dict(forgets_behind=False))
-    yield check_follower("broken R26: forgotten first, then the slot is made", slots_left=1, relay=dict(slot_first=False))
+    yield check_follower("broken R26: forgotten, then the slot is made, while positions stand", slots_left=1,
+                         relay=dict(withdraws=False))
     yield check_follower("broken R27: readers don't heed their positions", reader=dict(heeds_position=False))
     yield check_follower("broken R27: nor those of other shards than the entry's", reader=dict(asks_all_shards=False),
                          **SINGLE, **TWO_SHARDS, **COMES_BACK)

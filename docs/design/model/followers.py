@@ -2,12 +2,14 @@
 
 One row, whose value is the commit as of which it was read; each commit is a batch of the relay's. The region's shards hold a
 tag each, and the one entry, in shard 0, depends on all of them. Commits change the row under one tag after the other, and
-every last one changes another table only (`changed_tag`). Shards are told apart, since each may come back from a snapshot alone, or hand over to its replica. What a shard holds:
+every last one changes another table only (`changed_tag`). A shard stands for the slot of a table; shards are told apart, since
+each may come back from a snapshot alone, or hand over to its replica. What a shard holds:
     tag       None (absent) | version          entry     None | (versions, value)
-    begun     the newest commit whose invalidation may be under way: the relay writes it first
-    position  every commit up to it is invalidated here; None: the relay does not vouch for this shard, readers pass it by
-A relay is (step, batch, last): `last` is what it has published itself on each shard; one that was cut off begins its
-batch again. Reader 0 commits too: its own position is its newest commit, None while it does not know it.
+    record    how far its relay has brought it, for the relay alone; None: it does not know
+    position  every commit up to it is invalidated here; None: nobody vouches for this shard, readers pass it by
+A relay is (step, batch, last): `last` is the record that it has written itself on each shard, or has found. It reads the log
+of the primary, and so may be ahead of the replica. Reader 0 commits too: its own position is its newest commit, None while it
+does not know it.
 """
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from model.search import replaced
 
 class Shard(NamedTuple):
     tag: int | None = None
-    begun: int = 0
+    record: int | None = 0
     position: int | None = 0
     entry: tuple | None = None
 
@@ -24,7 +26,7 @@ class Shard(NamedTuple):
 class Follower(NamedTuple):
     readers: tuple = (("idle", 2, 0), ("idle", 1, 0))  # (step, reads left, own position, ...)
     shards: tuple = (Shard(),)
-    relays: tuple = (("resume", 0, None),)  # (step, batch, what it published last on each shard)
+    relays: tuple = (("resume", 0, None),)  # (step, batch, its record on each shard)
     commits_left: int = 2
     own_left: int = 1                 # commits of reader 0, among these
     primary: int = 0                  # commits on the primary database
@@ -40,15 +42,12 @@ class Follower(NamedTuple):
     crashes_left: int = 0             # of relays
     slots_left: int = 0               # times that the slot may be lost
     evictions_left: int = 0
+    expiries_left: int = 0            # times that a position may count no more, as no heartbeat came back
     fault: str | None = None
 
 
 def with_shard(state, index, **changes):
     return state._replace(shards=replaced(state.shards, index, state.shards[index]._replace(**changes)))
-
-
-def with_shards(state, **changes):
-    return state._replace(shards=tuple(shard._replace(**changes) for shard in state.shards))
 
 
 def changed_tag(commit, shards):
@@ -71,12 +70,14 @@ def valid(state):
     return entry is not None and entry[0] == tuple(shard.tag for shard in state.shards)
 
 
-def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_all_shards=True, keeps_alias=True):
+def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_lease=True, asks_all_shards=True,
+                 keeps_alias=True):
     """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice."""
     for index, reader in enumerate(state.readers):
         name, step, left, own = f"R{index}", *reader[:3]
         # What it must see: its own commits, known or not, and what every shard vouches for as it begins.
         written = max([own or 0, *(reader[-1:] if own is None else ())])
+        positions = [shard.position for shard in state.shards]
 
         def to(label, *following, **changes):
             return f"{name} {label}", state._replace(readers=replaced(state.readers, index, following), **changes)
@@ -87,30 +88,39 @@ def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_all_shard
             idle = ("idle", left - 1, own) if own is not None else ("idle", left - 1, None, reader[-1])
             return to(label, *idle, **changes)
 
+        def passes_by(label, floor, needed):
+            if state.replica >= needed:
+                return returns(f"{label}: reads the replica", state.replica, floor)
+            return returns(f"{label}: reads the primary", state.primary, floor)
+
         if step == "idle" and left:
-            vouched = lowest([shard.position for shard in (state.shards if asks_all_shards else state.shards[:1])])
-            floor = max(written, lowest([shard.position for shard in state.shards]) or 0)
+            vouched = lowest(positions if asks_all_shards else positions[:1])
             if own is None and keeps_alias:
-                yield returns("wrote and does not know its position: reads the primary", state.primary, floor)
+                yield returns("wrote and does not know its position: reads the primary", state.primary, written)
             elif vouched is None or (heeds_position and (own or 0) > vouched):
-                yield returns("passes the cache by: reads the primary", state.primary, floor)
+                yield passes_by("passes the cache by", written, own or 0)
             elif valid(state):
+                floor = max(written, lowest(positions) or 0)
                 yield returns(f"hits {state.shards[0].entry[1]}", state.shards[0].entry[1], floor)
             else:
-                yield to("misses", "lease", left, own, floor, *reader[3:])
+                yield to("misses", "lease", left, own, max(written, lowest(positions) or 0), vouched, *reader[3:])
         elif step == "lease":
-            floor = reader[3]
             tags, after = [], state
             for at, shard in enumerate(state.shards):
                 tag = shard.tag if shard.tag is not None else after.versions + 1
                 tags.append(tag)
                 after = with_shard(after._replace(versions=max(tag, after.versions)), at, tag=tag)
-            needed = max([floor, *(shard.begun for shard in state.shards)])
-            yield to(f"leases {tags}", "load", left, own, floor, tuple(tags), needed, *reader[4:],
-                     shards=after.shards, versions=after.versions)
+            yield to(f"leases {tags}", "ask" if asks_behind_lease else "load", left, own, reader[3], reader[4],
+                     tuple(tags), *reader[5:], shards=after.shards, versions=after.versions)
+        elif step == "ask":  # what was invalidated before the lease is at most this
+            floor, needed, tags = reader[3:6]
+            if None in positions:
+                yield passes_by("finds no position", floor, max(needed, own or 0))
+            else:
+                yield to(f"asks {positions}", "load", left, own, floor, max(needed, *positions), tags, *reader[6:])
         elif step == "load":
-            floor, tags, needed = reader[3:6]
-            if asks_replay and state.replica < needed:
+            floor, needed, tags = reader[3:6]
+            if asks_replay and state.replica < max(needed, own or 0):
                 yield returns("finds the replica behind: reads the primary", state.primary, floor)
             else:
                 yield to(f"loads {state.replica}", "fill", left, own, floor, tags, state.replica, *reader[6:])
@@ -120,11 +130,10 @@ def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_all_shard
             yield returns(f"fills {value}", value, floor, shards=filled.shards)
 
 
-def relay_steps(state, *, slot_on_primary=False, slot_first=True, forgets_behind=True, begins=True, publishes_first=False,
-                compares=True):
-    """What each relay may do: resume where its slot is, or bring the next commit to the region.
+def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in_one_step=True, publishes_first=False):
+    """What each relay may do: resume where its slot is, or bring the next commit to the region, shard by shard.
 
-    It need not wait until the replica has replayed: loads do, by `begun`. (A slot on the primary is ahead of the replica.)
+    It waits neither until the replica has replayed, as loads do, nor for replicas of the shards.
     """
     for index, (step, batch, last) in enumerate(state.relays):
         name = "relay" if len(state.relays) == 1 else f"relay {index}"
@@ -132,80 +141,70 @@ def relay_steps(state, *, slot_on_primary=False, slot_first=True, forgets_behind
         def to(label, step, batch=0, last=None, after=state):
             return f"{name} {label}", after._replace(relays=replaced(after.relays, index, (step, batch, last)))
 
-        if step in ("resume", "late slot", "forget"):
-            yield from resume_steps(state, to, step, batch, last, slot_on_primary, slot_first, forgets_behind, begins)
-        elif step.startswith("publish"):
-            yield publication(state, to, step, batch, last, compares)
-        else:
-            yield from batch_steps(state, to, step, batch, last, slot_on_primary, begins, publishes_first)
+        def written(label, step, at, **changes):
+            """Write a shard's record and position, over the one that this relay knows."""
+            held = state.shards[at].record
+            if compares and held not in (last[at], batch):
+                return to(f"finds {held} where it left {last[at]}", "resume")
+            after = with_shard(state, at, record=batch, position=batch, **changes)
+            return to(f"{label} {batch} on shard {at}", step, batch, replaced(last, at, batch), after)
+
+        behind = [at for at, own in enumerate(last or ()) if own is None or own < batch]
+        if step == "resume":
+            yield resumed(state, to, withdraws)
+        elif step == "withdraw":
+            held = [at for at, shard in enumerate(state.shards) if shard.record is not None]
+            for at in held:
+                yield to(f"withdraws shard {at}", step, after=with_shard(state, at, record=None, position=None))
+            if not held:
+                yield to(f"makes its slot at {state.primary}", "resume", after=state._replace(confirmed=state.primary))
+        elif step == "late slot":
+            found = tuple(shard.record for shard in state.shards)
+            yield to(f"makes its slot at {state.primary}", "publish", state.primary, found,
+                     state._replace(confirmed=state.primary))
+        elif step == "forget":
+            for at in behind:
+                yield written("forgets up to", "forget", at, **(dict(tag=None) if forgets_behind else {}))
+            if not behind:
+                yield to(f"has forgotten what was before {batch}", "stream", batch, last)
+        elif step == "stream" and state.confirmed is None:
+            yield to("has lost its slot", "resume")
+        elif step == "stream" and batch < state.primary:
+            yield to(f"reads {batch + 1}", "tell" if in_one_step or publishes_first else "invalidate", batch + 1, last)
+        elif step == "tell":
+            for at in behind:
+                is_changed = changed_tag(batch, len(state.shards)) == at and not publishes_first
+                yield written("tells", "tell", at, **(dict(tag=None) if is_changed else {}))
+            if not behind:
+                yield to(f"has told {batch}", "invalidate" if publishes_first else "confirm", batch, last)
+        elif step == "invalidate":
+            changed = changed_tag(batch, len(state.shards))
+            after = state if changed is None else with_shard(state, changed, tag=None)
+            yield to(f"invalidates {batch}", "confirm" if publishes_first else "publish", batch, last, after)
+        elif step == "publish":
+            for at in behind:
+                yield written("publishes", "publish", at)
+            if not behind:
+                yield to(f"has published {batch}", "confirm", batch, last)
+        elif step == "confirm":
+            after = state if state.confirmed is None else state._replace(confirmed=max(state.confirmed, batch))
+            yield to(f"confirms {batch}", "stream", batch, last, after)
         if state.crashes_left and step != "resume":
             yield to("crashes", "resume", after=state._replace(crashes_left=state.crashes_left - 1))
 
 
-def having_begun(state, commit):
-    return with_shards(state, begun=max(commit, *(shard.begun for shard in state.shards)))
+def resumed(state, to, withdraws):
+    """Withdraw all positions where there is no slot; else find how far each shard is, and forget what is behind it."""
+    if state.confirmed is None and withdraws:
+        return to("has no slot", "withdraw")
+    if state.confirmed is None:
+        forgotten = tuple(shard._replace(tag=None) for shard in state.shards)
+        return to("has no slot, and forgets", "late slot", after=state._replace(shards=forgotten))
+    found = tuple(shard.record for shard in state.shards)
+    return to(f"resumes at {state.confirmed}, finds {found}", "forget", state.confirmed, found)
 
 
-def resume_steps(state, to, step, batch, last, slot_on_primary, slot_first, forgets_behind, begins):
-    """Make a slot where there is none; forget the shards that are behind it; go on from there."""
-    start, found = state.confirmed, tuple(shard.position for shard in state.shards)
-    if step == "forget":
-        yield to("forgets them", "publish", batch, last, with_shards(state, tag=None))
-    elif step == "late slot":
-        start = state.replica
-        yield to(f"makes its slot at {start}", "publish", start, found,
-                 with_shards(state, begun=start)._replace(confirmed=start))
-    elif start is None and slot_first:
-        start = state.primary if slot_on_primary else state.replica
-        yield to(f"makes its slot at {start}", "resume", after=with_shards(state, position=None)._replace(confirmed=start))
-    elif start is None:
-        yield to("forgets, and makes its slot later", "late slot", after=with_shards(state, position=None, tag=None))
-    elif all(position is not None and position >= start for position in found):
-        yield to(f"resumes at {start}", "stream", start, found)
-    elif forgets_behind:
-        yield to("finds shards behind", "forget", start, found, having_begun(state, start) if begins else state)
-    else:
-        yield to("resumes, some shards are behind", "publish", start, found)
-
-
-def batch_steps(state, to, step, batch, last, slot_on_primary, begins, publishes_first):
-    """The next commit: what is begun, the invalidation, (the position on each shard), the slot."""
-    if step == "stream" and state.confirmed is None:
-        yield to("has lost its slot", "resume")
-    elif step == "stream" and batch < (state.primary if slot_on_primary else state.replica):
-        after = having_begun(state, batch + 1) if begins else state
-        yield to(f"begins {batch + 1}", "publish early" if publishes_first else "invalidate", batch + 1, last, after)
-    elif step in ("invalidate", "invalidate late"):
-        changed = changed_tag(batch, len(state.shards))
-        after = state if changed is None else with_shard(state, changed, tag=None)
-        yield to(f"invalidates {batch}", "publish" if step == "invalidate" else "confirm", batch, last, after)
-    elif step == "confirm":
-        after = state if state.confirmed is None else state._replace(confirmed=max(state.confirmed, batch))
-        yield to(f"confirms {batch}", "stream", batch, last, after)
-
-
-def publication(state, to, step, batch, last, compares):
-    """Publish on the next shard, over the relay's own last position only."""
-    ours = next((at for at, own in enumerate(last) if own is None or own < batch), None)
-    if ours is None:
-        return to("has published", "confirm" if step == "publish" else "invalidate late", batch, last)
-    held = state.shards[ours].position
-    if compares and held != last[ours]:
-        return to(f"finds {held} where it published {last[ours]}", "resume")
-    after = with_shard(state, ours, position=max(batch, held or 0))
-    return to(f"publishes {batch} on shard {ours}", step, batch, replaced(last, ours, batch), after)
-
-
-def cut_off(state, *, repeats=True):
-    """A server ended: what relays had under way on it begins again, on new connections."""
-    if not repeats:
-        return state
-    steps = ("invalidate", "invalidate late", "publish", "publish early", "forget", "late slot")
-    return state._replace(relays=tuple(
-        ("resume", 0, None) if step in steps else (step, batch, last) for step, batch, last in state.relays))
-
-
-def world_steps(state, *, repeats=True):
+def world_steps(state):
     """Commits, the replica, and the region's servers."""
     if state.commits_left > state.own_left:
         yield "another commits", state._replace(primary=state.primary + 1, commits_left=state.commits_left - 1)
@@ -227,16 +226,18 @@ def world_steps(state, *, repeats=True):
     if state.failovers_left:
         if state.standby != state.shards[0]:
             yield "the cache replicates", state._replace(standby=state.shards[0])
-        after = state._replace(shards=replaced(state.shards, 0, state.standby), standby=None, failovers_left=0)
-        yield "the cache fails over", cut_off(after, repeats=repeats)
+        yield "the cache fails over", state._replace(
+            shards=replaced(state.shards, 0, state.standby), standby=None, failovers_left=0)
     for at, shard in enumerate(state.shards):
+        if state.expiries_left and shard.position is not None:
+            yield f"the position of shard {at} ends", with_shard(state, at, position=None)._replace(
+                expiries_left=state.expiries_left - 1)
         if state.saves_left and state.snapshots[at] != shard:
             yield f"shard {at} is saved", state._replace(snapshots=replaced(state.snapshots, at, shard),
                                                          saves_left=state.saves_left - 1)
         if state.restarts_left and state.snapshots[at] is not None and state.snapshots[at] != shard:
-            after = state._replace(shards=replaced(state.shards, at, state.snapshots[at]),
-                                   restarts_left=state.restarts_left - 1)
-            yield f"shard {at} comes back from its snapshot", cut_off(after, repeats=repeats)
+            yield f"shard {at} comes back from its snapshot", state._replace(
+                shards=replaced(state.shards, at, state.snapshots[at]), restarts_left=state.restarts_left - 1)
 
 
 def no_stale_read(state):
