@@ -125,12 +125,7 @@ class Conf(Component):
         kinds.REGION,
         'The region of this process, the only one that it reads from; "" is the first of CACHEOPS_REGIONS.',
     )
-    followers = Setting(
-        "CACHEOPS_FOLLOWERS",
-        {},
-        kinds.ALIASES,
-        "Database replicas that are cached, by alias: each one's primary, whose log a relay brings to the region.",
-    )
+    followers = Setting("CACHEOPS_FOLLOWERS", {}, kinds.ALIASES, "Replicas that are cached, by alias: their primaries.")
     _wait_replicas = Setting(
         "CACHEOPS_WAIT_REPLICAS",
         0,
@@ -300,18 +295,12 @@ class Conf(Component):
         given = self._regions
         return given.get(database, ()) if isinstance(given, Mapping) else given
 
-    def follower_in(self, region: str, primary: str) -> str | None:
-        """Return the alias of a primary's replica that a region caches, None where it caches none."""
-        own = (alias for alias, of in self.followers.items() if of == primary)
-        return next((alias for alias in own if region in self.regions_of(alias)), None)
-
     @cached_property
     def local_databases(self) -> Container[str] | None:
         """The databases that this process's region caches; None for all."""
-        given = self._regions
-        if not isinstance(given, Mapping):
+        if not isinstance(self._regions, Mapping):
             return None
-        return frozenset(database for database, names in given.items() if self.local_region in names)
+        return frozenset(database for database, names in self._regions.items() if self.local_region in names)
 
     @cached_property
     def local_region(self) -> str:

@@ -13,7 +13,7 @@ from psycopg import Error as DriverError
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
 from cacheops.regions import Region, regions
-from cacheops.relay.follower import FollowerRelay
+from cacheops.relay.follower import FollowerRelay, follower_in
 from cacheops.relay.publication import FOLLOWER, HOME, install, problems, uninstall
 from cacheops.relay.relay import Relay
 from cacheops.relay.state import state_of
@@ -150,10 +150,10 @@ class Command(BaseCommand):
 
 def regions_told(database: str) -> list[str]:
     """Return the regions that cache a database, or a replica of it."""
-    return [name for name in conf.regions if name in conf.regions_of(database) or conf.follower_in(name, database)]
+    return [name for name in conf.regions if name in conf.regions_of(database) or follower_in(name, database)]
 
 
 def relay_for(region: Region, database: str) -> Relay:
     """Return a new relay of a region, of its own kind."""
-    follower = conf.follower_in(region.name, database)
+    follower = follower_in(region.name, database)
     return FollowerRelay(region, database, follower) if follower else Relay(region, database)

@@ -72,10 +72,12 @@ def valid(state):
 
 def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_lease=True, asks_all_shards=True,
                  keeps_alias=True):
-    """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice."""
+    """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice.
+
+    It must see its own commits, known or not, and what every shard vouches for as it begins.
+    """
     for index, reader in enumerate(state.readers):
         name, step, left, own = f"R{index}", *reader[:3]
-        # What it must see: its own commits, known or not, and what every shard vouches for as it begins.
         written = max([own or 0, *(reader[-1:] if own is None else ())])
         positions = [shard.position for shard in state.shards]
 
@@ -89,21 +91,20 @@ def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_le
             return to(label, *idle, **changes)
 
         def passes_by(label, floor, needed):
-            if state.replica >= needed:
-                return returns(f"{label}: reads the replica", state.replica, floor)
-            return returns(f"{label}: reads the primary", state.primary, floor)
+            place, value = ("replica", state.replica) if state.replica >= needed else ("primary", state.primary)
+            return returns(f"{label}: reads the {place}", value, floor)
 
         if step == "idle" and left:
             vouched = lowest(positions if asks_all_shards else positions[:1])
+            floor = max(written, lowest(positions) or 0)
             if own is None and keeps_alias:
-                yield returns("wrote and does not know its position: reads the primary", state.primary, written)
+                yield returns("wrote, and knows no position: reads the primary", state.primary, written)
             elif vouched is None or (heeds_position and (own or 0) > vouched):
                 yield passes_by("passes the cache by", written, own or 0)
             elif valid(state):
-                floor = max(written, lowest(positions) or 0)
                 yield returns(f"hits {state.shards[0].entry[1]}", state.shards[0].entry[1], floor)
             else:
-                yield to("misses", "lease", left, own, max(written, lowest(positions) or 0), vouched, *reader[3:])
+                yield to("misses", "lease", left, own, floor, vouched, *reader[3:])
         elif step == "lease":
             tags, after = [], state
             for at, shard in enumerate(state.shards):
@@ -112,12 +113,10 @@ def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_le
                 after = with_shard(after._replace(versions=max(tag, after.versions)), at, tag=tag)
             yield to(f"leases {tags}", "ask" if asks_behind_lease else "load", left, own, reader[3], reader[4],
                      tuple(tags), *reader[5:], shards=after.shards, versions=after.versions)
+        elif step == "ask" and None in positions:
+            yield passes_by("finds no position", reader[3], max(reader[4], own or 0))
         elif step == "ask":  # what was invalidated before the lease is at most this
-            floor, needed, tags = reader[3:6]
-            if None in positions:
-                yield passes_by("finds no position", floor, max(needed, own or 0))
-            else:
-                yield to(f"asks {positions}", "load", left, own, floor, max(needed, *positions), tags, *reader[6:])
+            yield to(f"asks {positions}", "load", left, own, reader[3], max(reader[4], *positions), *reader[5:])
         elif step == "load":
             floor, needed, tags = reader[3:6]
             if asks_replay and state.replica < max(needed, own or 0):
@@ -141,51 +140,24 @@ def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in
         def to(label, step, batch=0, last=None, after=state):
             return f"{name} {label}", after._replace(relays=replaced(after.relays, index, (step, batch, last)))
 
-        def written(label, step, at, **changes):
-            """Write a shard's record and position, over the one that this relay knows."""
-            held = state.shards[at].record
-            if compares and held not in (last[at], batch):
-                return to(f"finds {held} where it left {last[at]}", "resume")
-            after = with_shard(state, at, record=batch, position=batch, **changes)
-            return to(f"{label} {batch} on shard {at}", step, batch, replaced(last, at, batch), after)
-
-        behind = [at for at, own in enumerate(last or ()) if own is None or own < batch]
-        if step == "resume":
-            yield resumed(state, to, withdraws)
-        elif step == "withdraw":
-            held = [at for at, shard in enumerate(state.shards) if shard.record is not None]
-            for at in held:
-                yield to(f"withdraws shard {at}", step, after=with_shard(state, at, record=None, position=None))
-            if not held:
-                yield to(f"makes its slot at {state.primary}", "resume", after=state._replace(confirmed=state.primary))
-        elif step == "late slot":
-            found = tuple(shard.record for shard in state.shards)
-            yield to(f"makes its slot at {state.primary}", "publish", state.primary, found,
-                     state._replace(confirmed=state.primary))
+        changed = changed_tag(batch, len(state.shards)) if batch else None
+        if step in ("resume", "withdraw", "late slot"):
+            yield from resume_steps(state, to, step, withdraws)
         elif step == "forget":
-            for at in behind:
-                yield written("forgets up to", "forget", at, **(dict(tag=None) if forgets_behind else {}))
-            if not behind:
-                yield to(f"has forgotten what was before {batch}", "stream", batch, last)
+            outdated = range(len(state.shards)) if forgets_behind else ()
+            yield from shard_steps(state, to, step, batch, last, outdated, compares, "stream")
+        elif step == "tell":
+            outdated, following = ((), "invalidate") if publishes_first else ((changed,), "confirm")
+            yield from shard_steps(state, to, step, batch, last, outdated, compares, following)
+        elif step == "publish":
+            yield from shard_steps(state, to, step, batch, last, (), compares, "confirm")
+        elif step == "invalidate":
+            after = state if changed is None else with_shard(state, changed, tag=None)
+            yield to(f"invalidates {batch}", "confirm" if publishes_first else "publish", batch, last, after)
         elif step == "stream" and state.confirmed is None:
             yield to("has lost its slot", "resume")
         elif step == "stream" and batch < state.primary:
             yield to(f"reads {batch + 1}", "tell" if in_one_step or publishes_first else "invalidate", batch + 1, last)
-        elif step == "tell":
-            for at in behind:
-                is_changed = changed_tag(batch, len(state.shards)) == at and not publishes_first
-                yield written("tells", "tell", at, **(dict(tag=None) if is_changed else {}))
-            if not behind:
-                yield to(f"has told {batch}", "invalidate" if publishes_first else "confirm", batch, last)
-        elif step == "invalidate":
-            changed = changed_tag(batch, len(state.shards))
-            after = state if changed is None else with_shard(state, changed, tag=None)
-            yield to(f"invalidates {batch}", "confirm" if publishes_first else "publish", batch, last, after)
-        elif step == "publish":
-            for at in behind:
-                yield written("publishes", "publish", at)
-            if not behind:
-                yield to(f"has published {batch}", "confirm", batch, last)
         elif step == "confirm":
             after = state if state.confirmed is None else state._replace(confirmed=max(state.confirmed, batch))
             yield to(f"confirms {batch}", "stream", batch, last, after)
@@ -193,15 +165,38 @@ def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in
             yield to("crashes", "resume", after=state._replace(crashes_left=state.crashes_left - 1))
 
 
-def resumed(state, to, withdraws):
-    """Withdraw all positions where there is no slot; else find how far each shard is, and forget what is behind it."""
-    if state.confirmed is None and withdraws:
-        return to("has no slot", "withdraw")
-    if state.confirmed is None:
+def resume_steps(state, to, step, withdraws):
+    """Withdraw all positions where there is no slot, and make it; else find how far each shard is."""
+    found, start = tuple(shard.record for shard in state.shards), state.primary
+    with_slot = state._replace(confirmed=start)
+    if step == "resume" and state.confirmed is not None:
+        yield to(f"resumes at {state.confirmed}, finds {found}", "forget", state.confirmed, found)
+    elif step == "resume" and withdraws:
+        yield to("has no slot", "withdraw")
+    elif step == "resume":
         forgotten = tuple(shard._replace(tag=None) for shard in state.shards)
-        return to("has no slot, and forgets", "late slot", after=state._replace(shards=forgotten))
-    found = tuple(shard.record for shard in state.shards)
-    return to(f"resumes at {state.confirmed}, finds {found}", "forget", state.confirmed, found)
+        yield to("has no slot, and forgets", "late slot", after=state._replace(shards=forgotten))
+    elif step == "late slot":
+        yield to(f"makes its slot at {start}", "publish", start, found, with_slot)
+    elif all(record is None for record in found):
+        yield to(f"makes its slot at {start}", "resume", after=with_slot)
+    for at, record in enumerate(found):
+        if step == "withdraw" and record is not None:
+            yield to(f"withdraws shard {at}", step, after=with_shard(state, at, record=None, position=None))
+
+
+def shard_steps(state, to, step, batch, last, outdated, compares, following):
+    """Bring each shard that is behind to a batch, over the record that this relay knows; then go on."""
+    behind = [at for at, own in enumerate(last) if own is None or own < batch]
+    for at in behind:
+        held = state.shards[at].record
+        if compares and held not in (last[at], batch):
+            yield to(f"finds {held} where it left {last[at]}", "resume")
+            continue
+        after = with_shard(state, at, record=batch, position=batch, **(dict(tag=None) if at in outdated else {}))
+        yield to(f"{step}s {batch} on shard {at}", step, batch, replaced(last, at, batch), after)
+    if not behind:
+        yield to(f"is done with {batch}", following, batch, last)
 
 
 def world_steps(state):
