@@ -181,6 +181,7 @@ def test_a_value_is_read_once_until_a_setting_changes(settings: Any) -> None:
         ({"CACHEOPS_REGIONS": {"default": ("mars",), "other": ("mars",)}}, "E005", "mars"),
         ({"CACHEOPS_REGIONS": {"defualt": ("us-east-1",), "other": ("us-east-1",)}}, "E024", "default"),
         ({"CACHEOPS_REGIONS": {"default": ("us-west-2",)}, "CACHEOPS_LOCAL_REGION": "us-east-1"}, "E007", "us-east-1"),
+        ({"CACHEOPS_FOLLOWERS": {"replica": "default"}}, "E026", "both must be in DATABASES"),
         ({"CACHEOPS_WAIT_REPLICAS": {"us-east1": 1}}, "E021", "CACHEOPS_WAIT_REPLICAS"),
         ({"CACHEOPS_CLOUDWATCH_CLUSTERS": {"mars": "rover"}}, "E021", "CACHEOPS_CLOUDWATCH_CLUSTERS"),
         ({"CACHEOPS_WAIT_SECONDS": 2, "CACHEOPS_MARK_SECONDS": 2}, "E022", "CACHEOPS_WAIT_SECONDS"),

@@ -72,12 +72,10 @@ def valid(state):
 
 def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_lease=True, asks_all_shards=True,
                  keeps_alias=True):
-    """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice.
-
-    It must see its own commits, known or not, and what every shard vouches for as it begins.
-    """
+    """A read: look up, or lease, load from the replica, and fill; past the cache where the position does not suffice."""
     for index, reader in enumerate(state.readers):
         name, step, left, own = f"R{index}", *reader[:3]
+        # It must see its own commits, known or not, and what every shard vouches for as it begins.
         written = max([own or 0, *(reader[-1:] if own is None else ())])
         positions = [shard.position for shard in state.shards]
 

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 import cacheops
+from cacheops.checks import check_engines, check_regions
 from cacheops.exceptions import RelayInterrupted
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.protocol.keys import TableKeys
@@ -35,6 +36,7 @@ def outside(published: None, _django_db_helper: None, cache: str, far: str, sett
     settings.CACHEOPS_LOCAL_REGION = REGION
     settings.CACHEOPS_FOLLOWERS = {far: "default"}
     settings.CACHEOPS_MAX_LAG = 3600  # however long a test takes
+    settings.CACHEOPS_TIMEOUT = settings.CACHEOPS_REMOTE_TIMEOUT = 10
     connections.settings[far]["ENGINE"] = "cacheops.db.backends.postgresql"
     world.empty("default")
     world.fill("default")
@@ -292,6 +294,27 @@ def test_values_under_keys_of_a_program_s_own(outside: Run) -> None:
     relay_once()
     catch_up("replica")
     assert found() == {"follower:1": "New", "follower:2": "Title 1"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({}, ""),
+        ({"CACHEOPS_FOLLOWERS": {}}, "E010"),
+        ({"CACHEOPS_FOLLOWERS": {"replica": "other"}}, "both must be in DATABASES"),
+        ({"CACHEOPS_FOLLOWERS": {"replica": "replica"}}, "must be a primary"),
+        ({"CACHEOPS_REGIONS": (REGION,)}, "CACHEOPS_REGIONS has both in us-west-2"),
+        ({"CACHEOPS_PREFIX": lambda: "tenant"}, "CACHEOPS_PREFIX is a function"),
+    ],
+)
+def test_settings_that_contradict_each_other(outside: Run, settings: Any, wrong: dict[str, Any], why: str) -> None:
+    settings.CACHEOPS_REGIONS = {**settings.CACHEOPS_REGIONS, "other": (HOME,)}
+    given = connections["replica"].settings_dict
+    given["TEST"] = {**given.get("TEST", {}), "MIRROR": "default"}
+    for name, value in wrong.items():
+        setattr(settings, name, value)
+    said = [f"{each.id} {each.msg}" for each in [*check_regions(None), *check_engines(None)]]
+    assert [each for each in said if "replica" in each and why in each] if why else said == []
 
 
 def test_its_region_is_named_or_refused(outside: Run, settings: Any) -> None:
