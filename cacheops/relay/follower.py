@@ -12,18 +12,19 @@ from typing import Any
 from cacheops.conf import conf
 from cacheops.databases import name_of
 from cacheops.exceptions import RelayInterrupted, RelayRefused
-from cacheops.orm.schema import is_tracked, models_by_table
+from cacheops.orm.schema import is_tracked, tables_named
 from cacheops.protocol.keys import IDENTITY, TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
 from cacheops.regions.position import Position
 from cacheops.relay.commits import LoggedCommit
-from cacheops.relay.publication import FOLLOWER, slot_name
+from cacheops.relay.publication import FOLLOWER, members_of, slot_name
 from cacheops.relay.relay import SLOT_SQL, Relay
 from cacheops.stores.base import MarkedTable
 from cacheops.stores.scripts import FOLLOW
 
 BEATS = 4  # heartbeats while a position counts
+END_SQL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 
 def follower_in(region: str, primary: str) -> str | None:
@@ -44,6 +45,8 @@ class FollowerRelay(Relay):
         self._transport = transport
         # A replica has the identity of its primary.
         self._name = f"{follower}{IDENTITY}{name_of(database).partition(IDENTITY)[2]}"
+        self._members: dict[str, int] = {}  # of the publication
+        self._histories: dict[str, str] = {}  # by table: what its record begins with
         self._last: dict[str, str] = {}  # by table: what this relay has noted last, or has found
         self._schemes: dict[str, frozenset[str]] = {}  # by table, as last heard
         self._beats: dict[str, float] = {}  # notes that have not come back: when they were sent (monotonic)
@@ -78,7 +81,9 @@ class FollowerRelay(Relay):
     def _resume(self) -> int:
         """Return from where the slot sends; make it where there is none; forget the tables that are behind it."""
         rows = query_driver(self.connection, SLOT_SQL, [self.slot])
-        tables = [table for table in models_by_table() if is_tracked(table)]
+        self._members = members_of(self.connection)
+        self._histories = self._history_of_each()
+        tables = list(self._histories)
         if rows and rows[0][1] != "lost":
             start = int(rows[0][0])
         else:
@@ -87,14 +92,27 @@ class FollowerRelay(Relay):
         with self.region.guard(urgent=True):
             held = self._transport.run_many([("GET", self._keys(table).followed) for table in tables])
         self._last = {table: (text or b"").decode() for table, text in zip(tables, held, strict=True)}
+        # What was written to a table before it was published is in no stream: it is as far as the log was behind that.
+        new = [table for table in tables if not self._is_at(table, 0)]
+        self._publish(query_driver(self.connection, END_SQL)[0][0], {table: self._whole(table) for table in new}, new)
         behind = [table for table in tables if not self._is_at(table, start)]
         self._publish(start, {table: self._whole(table) for table in behind}, behind)
         return start
 
+    def _history_of_each(self) -> dict[str, str]:
+        """Return, for each table that is published, what its record begins with: another, if it was published anew."""
+        server = self._history.rpartition("-")[0]
+        names = {name: oid for relation, oid in self._members.items() for name in tables_named(relation.lower()) or ()}
+        return {name: f"{server}-{oid}" for name, oid in names.items() if is_tracked(name)}
+
+    def _check_publication(self) -> None:
+        if members_of(self.connection) != self._members:
+            raise RelayInterrupted("A table was published, or is published no more.")
+
     def _is_at(self, table: str, lsn: int) -> bool:
         """Return whether a table is known to be as far as an LSN."""
         history, _, reached = self._last[table].rpartition("-")
-        return history == self._history and int(reached, 16) >= lsn
+        return history == self._histories[table] and int(reached, 16) >= lsn
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
@@ -129,12 +147,13 @@ class FollowerRelay(Relay):
 
         Raise RelayInterrupted where a table is not where this relay has left it.
         """
-        record, left = f"{self._history}-{lsn:016X}", max(0.0, self._counts_until - time.monotonic())
+        records = {table: f"{self._histories[table]}-{lsn:016X}" for table in tables}
+        left = max(0.0, self._counts_until - time.monotonic())
         answers = self._follow(
-            [self._command(table, record, left, self._last[table], marked.get(table)) for table in tables]
+            [self._command(each, record, left, self._last[each], marked.get(each)) for each, record in records.items()]
         )
         again = []
-        for table, answer in zip(tables, answers, strict=True):
+        for (table, record), answer in zip(records.items(), answers, strict=True):
             if answer == 0:
                 raise RelayInterrupted(f"{table} is not where this relay left it: a server was restored or replaced.")
             if answer == 1:

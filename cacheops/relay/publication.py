@@ -57,6 +57,10 @@ UNPUBLISHED_SQL = """
         WHERE prrelid = to_regclass(name) AND pubname = %s
     )
 """
+MEMBERS_SQL = """
+    SELECT relname::text, pg_publication_rel.oid::bigint FROM pg_publication_rel
+    JOIN pg_publication ON pg_publication.oid = prpubid JOIN pg_class ON pg_class.oid = prrelid WHERE pubname = %s
+"""
 IDENTITIES = {"d": "DEFAULT", "n": "NOTHING"}
 
 
@@ -171,6 +175,11 @@ def publication_of(connection: Any) -> int | None:
     """Return the OID of the publication; None where `install` was not run on the database."""
     rows = query_driver(connection, "SELECT oid FROM pg_publication WHERE pubname = %s", [PUBLICATION])
     return rows[0][0] if rows else None
+
+
+def members_of(connection: Any) -> dict[str, int]:
+    """Return the published tables by the names of relations, with what is another each time that one is added."""
+    return dict(query_driver(connection, MEMBERS_SQL, [PUBLICATION]))
 
 
 def unpublished_tables(connection: Any) -> list[str]:

@@ -187,6 +187,21 @@ def test_a_slot_that_is_lost_makes_all_tables_forgotten(outside: Run) -> None:
     assert title() == "While there was no slot"
 
 
+def test_a_table_that_is_published_anew_is_forgotten(outside: Run) -> None:
+    """What was written meanwhile is in no stream."""
+    relay_once()
+    catch_up("replica")
+    for read in (title, tags):
+        read()
+    outside("ALTER PUBLICATION cacheops DROP TABLE testapp_book")
+    write(outside, "While it was not published")
+    outside("ALTER PUBLICATION cacheops ADD TABLE testapp_book")
+    relay_once()
+    catch_up("replica")
+    assert title() == "While it was not published"
+    assert_hit(tags)
+
+
 def test_conditions_that_appear_while_a_relay_is_at_work(outside: Run) -> None:
     """The relay makes tags of the schemes that it knows; one script sees that none is missing."""
     relay_once()
