@@ -18,6 +18,7 @@ from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.regions.position import Position, shown_positions
 from cacheops.regions.read_scope import current_scope
+from cacheops.stores.base import TableTags
 
 
 class NotVouched(StoreError):
@@ -39,12 +40,16 @@ class FollowerRead:
         """Return the values of a request's keys. Raise NotVouched where the reader must see more (R27)."""
         if self.has_unknown:
             raise NotVouched("The reader has written, and does not know its position yet.")
-        values = region.store.read([*keys, *self._positions_of(request)])
-        vouched = parsed(values[len(keys) :])
+        # A table's position is read with its tags, in one step: a newer one would vouch for tags of before.
+        asked = [keys[0]]
+        for table in request.tables:
+            asked += [*self._position_of(table), *table.key_list()]
+        values = dict(zip(asked, region.store.read(asked), strict=True))
+        vouched = parsed(values[key] for key in self._positions_of(request))
         if not vouched or not all(own.is_reached(each) for own in self.own for each in vouched):
             raise NotVouched("The region has not been told of as much as the reader must see.")
         self.vouched |= vouched
-        return values[: len(keys)]
+        return [values[key] for key in keys]
 
     def load(self, lease: Lease, load: Load) -> Sequence[Row]:
         """Load and fill where the replica shows all that is invalidated under a lease; else load from the primary."""
@@ -70,9 +75,11 @@ class FollowerRead:
         return bool(invalidated) and self._is_shown(invalidated | self.vouched)
 
     def _positions_of(self, request: Request) -> list[str]:
-        """Return the keys of the positions of the replica's tables; an entry may lie among keys of its own."""
-        mark = f"{{{self.alias}{IDENTITY}"
-        return [table.keys.position for table in request.tables if mark in table.keys.base]
+        return [key for table in request.tables for key in self._position_of(table)]
+
+    def _position_of(self, table: TableTags) -> list[str]:
+        """Return the key of a table's position; none where it is no table of the replica's."""
+        return [table.keys.position] if f"{{{self.alias}{IDENTITY}" in table.keys.base else []
 
     def _is_shown(self, needed: Iterable[Position]) -> bool:
         """Return whether this thread's connection to the replica shows these positions, and the reader's own."""

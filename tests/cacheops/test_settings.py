@@ -50,6 +50,11 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
         ),
         (["default"], ("default", "us-east-1"), {"default": ["us-east-1"]}, {"a": ("x", "y"), "b": ("x",)}),
     ),
+    "CACHEOPS_FOLLOWERS": (
+        "E020",
+        (None, "replica", ["replica"], {1: "default"}, {"replica": None}, {"replica": ""}),
+        ({}, {"replica": "default"}),
+    ),
     "CACHEOPS_LOCAL_REGION": ("E007", (None, 1, ["default"]), ("", "us-east-1")),
     "CACHEOPS_WAIT_REPLICAS": (
         "E014",

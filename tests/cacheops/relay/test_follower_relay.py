@@ -1,0 +1,119 @@
+"""What the relay of a follower region tells, where it begins, and what it makes forgotten."""
+
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+
+from cacheops.exceptions import RelayInterrupted
+from cacheops.regions import regions
+from tests.cacheops.relay import follower
+from tests.cacheops.relay.conftest import relay
+from tests.cacheops.relay.follower import (
+    REGION,
+    Run,
+    assert_hit,
+    keys_of,
+    new_relay,
+    on_shelf,
+    relay_at_work,
+    sources,
+    tags,
+    tell_and_catch_up,
+    title,
+    write,
+)
+from tests.replica import catch_up
+
+pytestmark = [pytest.mark.servers, pytest.mark.django_db]
+outside = follower.outside
+
+
+def test_a_table_that_another_hand_has_touched_is_forgotten(outside: Run) -> None:
+    """R25: a position stands over the relay's own last one only, and a table behind the slot is forgotten."""
+    tell_and_catch_up()
+    title(), tags()
+    assert_hit(title, tags)
+    followed = keys_of("testapp_book").followed
+    with relay_at_work() as one:
+        regions[REGION].store.transport([]).run_many([("SET", followed, "restored")])  # type: ignore[union-attr]
+        with pytest.raises(RelayInterrupted, match="testapp_book"):
+            one.work_until(one.send_note())
+    tell_and_catch_up()
+    assert_hit(tags)
+    assert sources(title) == ["replica"]
+
+
+def test_a_slot_that_is_lost_makes_all_tables_forgotten(outside: Run) -> None:
+    tell_and_catch_up()
+    title()
+    outside("SELECT pg_drop_replication_slot(%s)", [new_relay().slot])
+    write(outside, "Without a slot")
+    tell_and_catch_up()
+    assert title() == "Without a slot"
+
+
+def test_a_table_that_is_published_anew_is_forgotten(outside: Run) -> None:
+    """What was written meanwhile is in no stream."""
+    tell_and_catch_up()
+    title(), tags()
+    outside("ALTER PUBLICATION cacheops DROP TABLE testapp_book")
+    write(outside, "While it was not published")
+    outside("ALTER PUBLICATION cacheops ADD TABLE testapp_book")
+    tell_and_catch_up()
+    assert title() == "While it was not published"
+    assert_hit(tags)
+
+
+def test_conditions_that_appear_while_a_relay_is_at_work(outside: Run) -> None:
+    """The relay makes tags of the schemes that it knows; one script sees that none is missing."""
+    tell_and_catch_up()
+    with relay_at_work() as one:
+        title()
+        write(outside, "One")
+        one.work_until(one.send_note())
+        catch_up("replica")
+        before, _ = on_shelf(1), on_shelf(3)
+        assert_hit(lambda: on_shelf(1), lambda: on_shelf(3))
+        outside("UPDATE testapp_book SET shelf_id = 2 WHERE id = 1")
+        one.work_until(one.send_note())
+        catch_up("replica")
+        assert_hit(lambda: on_shelf(3))
+        assert on_shelf(1) == before - 1
+
+
+def test_a_registry_that_is_lost_takes_its_entries_along(outside: Run) -> None:
+    """R6: the relay knows its schemes no more, or not all of them."""
+    tell_and_catch_up()
+    with relay_at_work() as one:
+        title()
+        write(outside, "One")
+        one.work_until(one.send_note())
+        catch_up("replica")
+        before = on_shelf(1)
+        regions[REGION].store.delete([keys_of("testapp_book").registry])
+        outside("UPDATE testapp_book SET shelf_id = 2 WHERE id = 1")
+        one.work_until(one.send_note())
+        catch_up("replica")
+        assert on_shelf(1) == before - 1
+
+
+def test_a_position_counts_as_long_as_heartbeats_come_back(outside: Run) -> None:
+    tell_and_catch_up()
+    title()
+    with relay_at_work() as one:
+        note = one.send_note()
+        one._beats.clear()  # it is another's
+        one.work_until(note)
+        assert sources(title) == ["replica"]
+        one.work_until(one.send_note())
+    catch_up("replica")
+    title()
+    assert_hit(title)
+
+
+def test_its_region_is_named_or_refused(outside: Run, settings: Any) -> None:
+    assert "was told of all" in relay("--once", "--region", REGION)
+    assert f"{REGION}: NO RELAY IS AT WORK" in relay("--status")
+    with pytest.raises(CommandError, match="us-east-2' is no region that caches 'default': us-east-1, us-west-2"):
+        relay("--once", "--region", "us-east-2")
