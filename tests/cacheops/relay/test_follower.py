@@ -24,7 +24,7 @@ from tests.cacheops.relay.follower import (
     title,
     write,
 )
-from tests.replica import catch_up, resume
+from tests.replica import catch_up, pause, resume
 from tests.testapp.models import Book
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
@@ -63,9 +63,11 @@ def test_a_reader_that_must_see_more_than_the_region_was_told_of_passes_it_by(ou
         assert_hit(title)
 
 
-def test_who_has_written_and_knows_no_position_reads_the_primary(outside: Run, lagging: str) -> None:
-    tell()
+def test_who_has_written_and_knows_no_position_reads_the_primary(outside: Run) -> None:
+    """R28."""
+    tell_and_catch_up()
     title()
+    pause("replica")
     with in_scope(ReadScope()):
         Book.objects.filter(pk=1).update(title="Mine")
         assert sources(title) == ["default"]
