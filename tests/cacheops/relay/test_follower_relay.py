@@ -6,6 +6,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from cacheops.exceptions import RelayInterrupted
+from cacheops.protocol.keys import FOLLOWED, POSITION, REGISTRY, TAG
 from cacheops.regions import regions
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.conftest import relay
@@ -24,9 +25,11 @@ from tests.cacheops.relay.follower import (
     write,
 )
 from tests.replica import catch_up
+from tests.testapp.cached import keys_held
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 outside = follower.outside
+KINDS = (TAG, REGISTRY, FOLLOWED, POSITION)  # of keys of a table's own
 
 
 def test_a_table_that_another_hand_has_touched_is_forgotten(outside: Run) -> None:
@@ -42,6 +45,22 @@ def test_a_table_that_another_hand_has_touched_is_forgotten(outside: Run) -> Non
     tell_and_catch_up()
     assert_hit(tags)
     assert sources(title) == ["replica"]
+
+
+def test_a_table_that_comes_back_from_a_snapshot_is_forgotten(outside: Run) -> None:
+    """R25: it has tags of before, and the slot sends no more what has outdated them."""
+    tell_and_catch_up()
+    title()
+    store = regions[REGION].store
+    run = store.transport([]).run_many  # type: ignore[union-attr]
+    saved = [key for key in keys_held(store, *KINDS) if "testapp_book}" in key]
+    dumps = run([("DUMP", key) for key in saved])
+    write(outside, "Told before it came back")
+    tell_and_catch_up()
+    run([("RESTORE", key, 0, dump, "REPLACE") for key, dump in zip(saved, dumps, strict=True)])
+    assert title() == "Title 0"
+    tell_and_catch_up()
+    assert title() == "Told before it came back"
 
 
 def test_a_slot_that_is_lost_makes_all_tables_forgotten(outside: Run) -> None:
