@@ -1,8 +1,11 @@
 """Devices, and the readings that they post."""
 
+import json
+import re
 from typing import Self
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
 
 from cacheops import CachedManager, CachedQuerySet
@@ -43,6 +46,26 @@ class Status(models.TextChoices):
     RETIRED = "retired", "Retired"
 
 
+MAX_METADATA = 16 * 1024  # characters of JSON: it comes with every device that is read
+MAX_NOTES = 2_000
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON
+
+
+def validate_metadata(metadata: object) -> None:
+    """Refuse what is no object, is too large, or can't be stored by every database."""
+    if not isinstance(metadata, dict):
+        raise ValidationError("Send an object: names and values in braces.")
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except ValueError as error:
+        raise ValidationError("Infinite numbers and lone surrogates can't be stored: remove them.") from error
+    if NUL.search(text):
+        raise ValidationError("NUL characters can't be stored: remove them.")
+    if len(text) > MAX_METADATA:
+        raise ValidationError(f"At most {MAX_METADATA:,} characters of JSON: keep large documents elsewhere.")
+
+
 class DeviceQuerySet(CachedQuerySet["Device"]):
     def visible_to(self, user: User) -> Self:
         """The devices at locations that a user belongs to; all for staff."""
@@ -66,7 +89,9 @@ class Device(models.Model):
     kind = models.CharField(max_length=24, choices=Kind)
     metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
-    metadata = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True, validators=[validate_metadata])
+    # With a default in the database, as an older version that runs beside this one knows no such column.
+    notes = models.TextField(default="", db_default="", blank=True, validators=[MaxLengthValidator(MAX_NOTES)])
     installed = models.DateField(null=True, blank=True)
     last_seen = models.DateTimeField(null=True, blank=True, editable=False)
     current_value = models.FloatField(null=True, blank=True, editable=False)

@@ -1,12 +1,11 @@
-"""Writes: recording readings, creating and changing devices. Who may do so is decided before these are called."""
+"""Writes: recording readings. Who may post for which device is decided before these are called."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
@@ -15,7 +14,6 @@ from devices.current import current_devices
 from devices.metrics import METRICS
 from devices.models import Device, Kind, Reading
 from devices.units import conversion, is_same_unit
-from locations.models import Location
 
 # Sensors whose clock has lost its battery report 1970 or 1980: no reading is as old as that.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -31,9 +29,6 @@ READINGS_A_STATEMENT = 1000
 
 # The name space of readings' ids (RFC 9562, version 5).
 READING_IDS = uuid.UUID("3f0c5a52-6f2e-5d7a-9a55-5a0a4f6c1f0e")
-
-# What a device's owner may change; `last_seen` and `current_value` follow from readings.
-CHANGEABLE = frozenset({"location", "name", "kind", "metric", "status", "metadata", "installed"})
 
 Item = TypeVar("Item")
 Moment = tuple[int, str, datetime]
@@ -249,61 +244,6 @@ def advance_devices(newest: Newest) -> None:
             current_value=Case(*(When(own[pair], then=Value(value)) for pair, (_, value) in chunk)),
         )
     current_devices.written({device_id for device_id, _ in newest})
-
-
-def create_device(location: Location, **fields: Any) -> Device:
-    """Create a device: `serial`, `name`, `kind`, `metric`; optional `status`, `metadata`, `installed`.
-
-    Raises ValidationError, with the messages of each field.
-    """
-    device = Device(location=location, **only(fields, CHANGEABLE - {"location"} | {"serial"}))
-    device.full_clean()
-    check_kind(device)
-    device.save(force_insert=True)
-    return device
-
-
-def change_device(device: Device, **changes: Any) -> Device:
-    """Change fields of a device (see CHANGEABLE); return it as it is now.
-
-    A device that is given another metric shows the newest reading of that one. Raises ValidationError, with the
-    messages of each field.
-    """
-    with transaction.atomic():
-        current = Device.objects.select_for_update(no_key=True, of=("self",)).get(pk=device.pk)
-        changed = {name for name, value in only(changes, CHANGEABLE).items() if getattr(current, name) != value}
-        for name in changed:
-            setattr(current, name, changes[name])
-        if "metric" in changed:
-            show_newest(current)
-            changed |= {"last_seen", "current_value"}
-        current.full_clean()
-        if changed & {"kind", "metric"}:
-            check_kind(current)
-        if changed:
-            current.save(update_fields=changed)
-    return current
-
-
-def check_kind(device: Device) -> None:
-    problem = kind_problem(device.kind, device.metric)
-    if problem:
-        raise ValidationError({"metric": problem})
-
-
-def only(fields: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, Any]:
-    """Return `fields`; raise ValidationError for those that are not `allowed`."""
-    refused = fields.keys() - allowed
-    if refused:
-        raise ValidationError({name: f"{name} can not be set here." for name in sorted(refused)})
-    return fields
-
-
-def show_newest(device: Device) -> None:
-    """Set what the device shows to its newest reading of its metric, or to nothing."""
-    newest = device.readings.filter(metric=device.metric).order_by("-taken_at").first()
-    device.last_seen = newest.taken_at if newest else None
-    device.current_value = newest.value if newest else None
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

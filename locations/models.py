@@ -51,6 +51,11 @@ class Role(models.TextChoices):
     OPERATOR = "operator", "Operator"
     MANAGER = "manager", "Manager"
 
+    def includes(self, other: "Role") -> bool:
+        """Return whether whoever has this role may do what another one's bearer may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
+
 
 class Membership(models.Model):
     """A user's role at a location."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
 from locations.models import Location, LocationQuerySet, Role
@@ -50,3 +51,22 @@ def role_at(user: User, location: Location) -> Role | None:
         return Role.MANAGER
     role = location.memberships.filter(user=user).values_list("role", flat=True).first()
     return Role(role) if role else None
+
+
+class RoleRequired(PermissionDenied):
+    """A person's role at a location does not allow what they asked for; the text says which one does."""
+
+
+def require_role(user: User, location: Location, role: Role) -> None:
+    """Raise RoleRequired unless the user has at least `role` at a location."""
+    own = role_at(user, location)
+    if own is None or not own.includes(role):
+        has = f"you are {own.label.lower()}" if own else "you do not belong to it"
+        raise RoleRequired(f"This needs the role {role.label.lower()} at {location}; {has}. Ask a manager there.")
+
+
+def managed_by(user: User) -> LocationQuerySet:
+    """Return the locations that a user manages; all for staff."""
+    if user.is_staff:
+        return Location.objects.all()
+    return Location.objects.filter(memberships__user=user, memberships__role=Role.MANAGER)

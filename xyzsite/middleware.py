@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import PermissionDenied
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -32,6 +33,10 @@ POLICIES = {  # by the first name space of the address; all others have PAGE_POL
     "admin": f"{PAGE_POLICY}; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-eval'",
     "api": f"{PAGE_POLICY}; style-src 'self' 'unsafe-inline'",  # of Swagger's pictures
 }
+STAFF_ONLY = (
+    "The administration is for staff. What your role lets you change of devices, you change on their pages and on "
+    "those of their locations."
+)
 # What no page of ours uses, and no script that got into one shall ask a browser for.
 PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -39,15 +44,19 @@ PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), pay
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Redirect anonymous users to sign in, as Django's does; load the user only where a view requires one.
 
-    A view that is open to all, such as the health check, then answers although the database does not.
+    A view that is open to all, such as the health check, then answers although the database does not. Who is signed in
+    and no administrator is told so, where Django's admin would ask them to sign in again.
     """
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        if not getattr(view_func, "login_required", True):
+        is_admin = request.resolver_match is not None and "admin" in request.resolver_match.app_names
+        if not is_admin and not getattr(view_func, "login_required", True):
             return None
         try:
+            if is_admin and request.user.is_authenticated and not request.user.is_staff:
+                raise PermissionDenied(STAFF_ONLY)
             return super().process_view(request, view_func, view_args, view_kwargs)
         except (OperationalError, InterfaceError) as error:
             if not is_away(error):

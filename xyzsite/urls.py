@@ -6,13 +6,16 @@ from django.urls import path
 
 from cacheops.monitoring.views import metrics as cache_metrics
 from xyzsite.api.application import api
-from xyzsite.web import account, analytics, devices, health, locations, overview
+from xyzsite.web import account, analytics, devices, health, locations, operations, overview
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("locations/", locations.locations, name="locations"),
     path("locations/<slug:code>/", locations.location, name="location"),
+    path("locations/<slug:code>/new-device/", operations.new_device, name="new_device"),
+    path("locations/<slug:code>/statuses/", operations.change_statuses, name="change_statuses"),
     path("devices/<str:serial>/", devices.device, name="device"),
+    path("devices/<str:serial>/change/", operations.change_device, name="change_device"),
     path("analytics/", analytics.analytics, name="analytics"),
     path("analytics.csv", analytics.analytics_csv, name="analytics_csv"),
     path("sign-in/", account.SignIn.as_view(), name="sign_in"),

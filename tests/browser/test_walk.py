@@ -12,6 +12,7 @@ PAGES = {
     "/locations/": "Locations",
     "/locations/harbor/": "Harbor Quay North",
     "/locations/harbor/?search=nothing": "Harbor Quay North",
+    "/devices/XYZ-000/change/": "Change Thermometer 00",
     "/devices/XYZ-000/?window=1h": "Thermometer 00",
     "/devices/XYZ-000/": "Thermometer 00",
     "/devices/XYZ-001/?window=30d": "Hygrometer 01",

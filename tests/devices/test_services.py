@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devices.changes import change_device, create_device
 from devices.models import Device, Reading, Status
 from devices.services import (
     DEVICES_A_STATEMENT,
@@ -17,8 +18,6 @@ from devices.services import (
     NewReading,
     Recorded,
     advance_devices,
-    change_device,
-    create_device,
     record_readings,
 )
 from locations.models import Location

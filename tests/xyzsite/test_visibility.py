@@ -80,6 +80,9 @@ def bob(db: None) -> Person:
     return person("bob", "Highridge", "Peak-1", 1141.75)
 
 
+POSTED = {"revoke_token", "change_statuses"}  # pages that only take forms
+
+
 @dataclass(frozen=True)
 class Route:
     """A route to somebody's things. `refused` is the status for all others; None where each is shown their own."""
@@ -91,7 +94,7 @@ class Route:
 
     @property
     def method(self) -> str:
-        return self.name.split()[0] if " " in self.name else "POST" if self.name == "revoke_token" else "GET"
+        return self.name.split()[0] if " " in self.name else "POST" if self.name in POSTED else "GET"
 
 
 def to_device(end: str = "") -> Callable[[Person], str]:
@@ -119,6 +122,9 @@ ROUTES = [
     Route("overview", lambda owner: "/"),
     Route("locations", lambda owner: "/locations/"),
     Route("location", lambda owner: f"/locations/{owner.place.code}/", 404),
+    Route("new_device", lambda owner: f"/locations/{owner.place.code}/new-device/", 404),
+    Route("change_statuses", lambda owner: f"/locations/{owner.place.code}/statuses/", 404),
+    Route("change_device", lambda owner: f"/devices/{owner.device.serial}/change/", 404),
     Route("device", lambda owner: f"/devices/{owner.device.serial}/", 404),
     Route("analytics", lambda owner: "/analytics/?metric=temperature"),
     Route("analytics_csv", lambda owner: "/analytics.csv?metric=temperature"),

@@ -1,15 +1,14 @@
 """What the API's device and reading documents hold."""
 
-import json
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, ConfigDict, FiniteFloat, JsonValue, StringConstraints
+from pydantic import ConfigDict, FiniteFloat, JsonValue, StringConstraints
 
 from devices.metrics import METRICS
-from devices.models import Device, Kind, Status
+from devices.models import MAX_NOTES, Device, Kind, Status
 from devices.selectors import DEVICE_SORTS
 from devices.services import MAX_VALUE
 from devices.spans import SPANS
@@ -19,20 +18,14 @@ MAX_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
 
 MetricCode = Annotated[str, OneOf(METRICS)]
 SERIAL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-MAX_METADATA = 16 * 1024  # characters of JSON: it comes with every device that is read
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 SerialText = Annotated[str, StringConstraints(pattern=SERIAL)]
 CodeText = Annotated[str, StringConstraints(pattern=CODE)]
 
 
-def within_bound(metadata: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(metadata)) > MAX_METADATA:
-        raise ValueError(f"At most {MAX_METADATA:,} characters of JSON: keep large documents elsewhere.")
-    return metadata
-
-
-Metadata = Annotated[dict[str, JsonValue], AfterValidator(within_bound)]
+Metadata = dict[str, JsonValue]
+Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES)]
 
 
 def optional(**options: Any) -> Any:
@@ -73,7 +66,8 @@ class DeviceOut(Schema):
 class DeviceDetailOut(DeviceOut):
     """One sensor, with what is noted of it."""
 
-    metadata: dict[str, JsonValue] = Field(examples=[{"firmware": "2.1.0"}])
+    metadata: Metadata = Field(examples=[{"firmware": "2.1.0"}])
+    notes: str = Field(examples=["Lens cleaned on 3 March."])
 
 
 class DevicePageOut(PageOut[DeviceOut]):
@@ -108,10 +102,11 @@ class DeviceIn(Strict):
     status: Status = Status.ACTIVE
     installed: date | None = None
     metadata: Metadata = Field(default_factory=dict, examples=[{"firmware": "2.1.0"}])
+    notes: Notes = Field("", description="For people.", examples=["Behind the boat house."])
 
 
 class DeviceChange(Strict):
-    """What to change; what is left out stays. Operators may change the status, managers all."""
+    """What to change; what is left out stays. Operators may change the status and the notes, managers all."""
 
     name: Name = optional()
     location: CodeText = optional(description="The code of the location to which it moves.")
@@ -120,6 +115,7 @@ class DeviceChange(Strict):
     status: Status = optional()
     installed: date | None = optional()
     metadata: Metadata = optional(description="Replaces the whole.")
+    notes: Notes = optional(examples=["Lens cleaned on 3 March."])
 
 
 class ReadingOut(Schema):

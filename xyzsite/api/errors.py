@@ -12,6 +12,7 @@ from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from cacheops.regions.database_away import is_away
+from locations.selectors import RoleRequired
 from xyzsite.api.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def error_response(error: ApiError) -> HttpResponse:
 def install_handlers(api: NinjaAPI) -> None:
     """Make `api` answer every error that it raises itself in our shape."""
     api.add_exception_handler(ApiError, lambda request, error: error_response(error))  # type: ignore[arg-type]
+    api.add_exception_handler(RoleRequired, lambda request, error: error_response(ApiError(403, str(error))))
     api.add_exception_handler(Http404, lambda request, error: error_response(ApiError(404)))
     for lost in (OperationalError, InterfaceError):
         api.add_exception_handler(lost, on_database_error)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from devices.selectors import readings_of
 from devices.services import InvalidReadings, NewReading, Recorded
 from devices.spans import SPANS
 from locations.models import Membership, Role
+from locations.selectors import require_role
 from users.models import User
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.device_schemas import (
@@ -25,7 +26,7 @@ from xyzsite.api.device_schemas import (
     RecordedOut,
     SerialReadingIn,
 )
-from xyzsite.api.devices import RANKS, Serial, require, visible_device
+from xyzsite.api.devices import Serial, visible_device
 from xyzsite.api.errors import ApiError, responses
 
 router = Router(tags=["readings"])
@@ -68,7 +69,7 @@ def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status
     this metric at this moment. A client that got no answer can send again.
     """
     device = visible_device(request, serial)
-    require(request, device.location, Role.OPERATOR)
+    require_role(request.auth, device.location, Role.OPERATOR)
     reading = new_reading(device, body)
     acknowledged = accept([reading], {device.pk: device.kind}, prefix="")
     status, result = 202, "accepted"
@@ -120,7 +121,7 @@ def require_operator(user: User, items: Sequence[SerialReadingIn], devices: dict
     allowed = {
         membership.location_id
         for membership in Membership.objects.filter(user=user)
-        if RANKS[Role(membership.role)] >= RANKS[Role.OPERATOR]
+        if Role(membership.role).includes(Role.OPERATOR)
     }
     refused = {
         f"readings.{index}.serial": ["Posting needs the role operator at this device's location."]

@@ -24,11 +24,7 @@ from xyzsite.web.http import PageRequest, render_part
 
 @require_safe
 def device(request: PageRequest, serial: str) -> HttpResponse:
-    try:
-        found = with_pending(device_by_serial(request.user, serial))
-    except Device.DoesNotExist:
-        # The same for one that does not exist and one that the person may not see.
-        raise Http404("There is no such device.") from None
+    found = with_pending(visible_or_404(request, serial))
     now = timezone.now()
     context = {"device": found, "location": found.location, "metric": METRICS[found.metric]}
     context |= chart_context(request, found, now)
@@ -36,6 +32,14 @@ def device(request: PageRequest, serial: str) -> HttpResponse:
         context["recent"] = readings_of(found)[:RECENT_READINGS]
         context["historical"] = present_for(found.last_seen, now) != now
     return render_part(request, "devices/detail.html", "devices/_chart.html", "chart", context)
+
+
+def visible_or_404(request: PageRequest, serial: str) -> Device:
+    try:
+        return device_by_serial(request.user, serial)
+    except Device.DoesNotExist:
+        # The same for one that does not exist and one that the person may not see.
+        raise Http404("There is no such device.") from None
 
 
 def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[str, Any]:

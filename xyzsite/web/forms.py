@@ -1,20 +1,25 @@
-"""The forms of the pages: of one's own account, filters of lists, questions to the analytics."""
+"""The forms of the pages: of one's own account, of devices, filters of lists, questions to the analytics."""
 
+import json
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question
 from analytics.windows import common_zone
+from devices.changes import CHANGEABLE, STATE
 from devices.metrics import METRIC_CHOICES
-from devices.models import Kind, Status
+from devices.models import MAX_METADATA, MAX_NOTES, Device, Kind, Status, validate_metadata
 from devices.selectors import DeviceFilter
 from devices.spans import DEFAULT_SPAN, SPANS, Span
-from locations.models import Location
+from locations.models import Location, LocationQuerySet
 from locations.selectors import LocationFilter
 from users.models import Region, User
 
@@ -57,6 +62,64 @@ class TokenForm(forms.Form):
         """Return when the token shall end, None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None
+
+
+class NewDeviceForm(forms.Form):
+    """All that is said of a new device."""
+
+    serial = forms.CharField(max_length=64, help_text="Letters, digits, dots, dashes, underscores. It stays.")
+    name = forms.CharField(max_length=120)
+    kind = forms.ChoiceField(choices=Kind)
+    metric = forms.ChoiceField(choices=METRIC_CHOICES, label="Measures")
+    status = forms.ChoiceField(choices=Status, initial=Status.ACTIVE)
+    installed = forms.DateField(
+        required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}), input_formats=["%Y-%m-%d"]
+    )
+    notes = forms.CharField(required=False, max_length=MAX_NOTES, widget=forms.Textarea(attrs={"rows": 3}))
+    metadata = forms.CharField(
+        required=False,
+        max_length=MAX_METADATA,
+        label="Details",
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "class": "code"}),
+        help_text='Names and values as JSON, such as {"firmware": "2.1.0"}.',
+    )
+
+    def clean_metadata(self) -> object:
+        try:
+            metadata = json.loads(self.cleaned_data["metadata"] or "{}")
+        except (ValueError, RecursionError):
+            raise ValidationError("This is no JSON: put names and texts in quotation marks.") from None
+        validate_metadata(metadata)  # Django's model would take an empty list
+        return metadata
+
+    def refuse(self, error: ValidationError) -> None:
+        """Show what the model or the service has found wrong, each at its field, else above the form."""
+        for name, errors in error.error_dict.items():
+            self.add_error(name if name in self.fields else None, errors)
+
+
+class DeviceForm(NewDeviceForm):
+    """What a person changes of a device: all of it at the places that they manage; without those, its state.
+
+    The page remembers what its fields showed: what somebody else has changed meanwhile is not changed back.
+    """
+
+    location = forms.ModelChoiceField(Location.objects.none(), to_field_name="code", empty_label=None)
+    field_order = ("status", "notes", "name", "location")
+
+    def __init__(self, data: QueryDict | None, *, device: Device, places: LocationQuerySet | None) -> None:
+        state = {name: getattr(device, name) for name in CHANGEABLE}
+        state |= {"location": device.location.code, "metadata": json.dumps(device.metadata, indent=1)}
+        super().__init__(data, initial=state)
+        for name in self.fields.keys() - (CHANGEABLE if places is not None else STATE):
+            del self.fields[name]
+        if places is not None:
+            self.fields["location"].queryset = places  # type: ignore[attr-defined]
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    def changes(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
 
 
 class LocationFilterForm(forms.Form):

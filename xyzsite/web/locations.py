@@ -10,8 +10,9 @@ from analytics.overview import mean_values
 from devices.buffering import all_with_pending, pending_readings, rows_with_pending
 from devices.directory import devices_at, newest_sighting
 from devices.metrics import METRICS, Metric
+from devices.models import Status
 from devices.selectors import DEVICE_SORTS, device_counts
-from locations.models import Location
+from locations.models import Location, Role
 from locations.selectors import LOCATION_SORTS, location_by_code, role_at
 from xyzsite.paging import device_page, location_page
 from xyzsite.web.forms import DeviceFilterForm, LocationFilterForm
@@ -34,12 +35,16 @@ def location(request: PageRequest, code: str) -> HttpResponse:
     place = visible_or_404(request, code)
     form = DeviceFilterForm(request.GET)
     sort = sort_from(request, DEVICE_SORTS)
+    role = role_at(request.user, place)
     page = device_page(request.user, form.chosen(place.pk), sort, page_number(request))
     context: dict[str, Any] = {
         "location": place,
         "form": form,
         "sort": sort,
         "page": page,
+        "role": role,
+        "operates": role is not None and role.includes(Role.OPERATOR),
+        "statuses": Status.choices,
     }
     if request.htmx:
         all_with_pending(page.rows)
@@ -52,7 +57,6 @@ def location(request: PageRequest, code: str) -> HttpResponse:
         context |= {
             "counts": replace(counts, last_seen=newest_sighting(devices)),
             "values": sorted_values(mean_values(devices)),
-            "role": role_at(request.user, place),
         }
     return render_part(request, "locations/detail.html", "devices/_rows.html", "devices", context)
 

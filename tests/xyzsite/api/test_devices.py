@@ -87,6 +87,7 @@ def test_a_device_is_created_and_shown(manager: Caller, harbour: Location) -> No
         "metric": "pressure",
         "installed": "2026-02-03",
         "metadata": {"firmware": "2.1", "ports": [1, None]},
+        "notes": "Behind the hut",
     }
     response = manager.post("/devices", body)
     assert response.status_code == 201

@@ -28,6 +28,7 @@ FITTING = {
     "metadata": {},
     "metric": "temperature",
     "name": "Quay",
+    "notes": "Behind the hut",
     "page": 1,
     "page_size": 5,
     "region": "us-east-1",

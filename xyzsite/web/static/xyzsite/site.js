@@ -40,6 +40,11 @@
     });
   }
 
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches("[data-tick-all]")) return;
+    for (const box of target.closest("table").querySelectorAll("tbody [type=checkbox]")) box.checked = target.checked;
+  });
+
   // Fields left empty stay out of the address.
   document.addEventListener("htmx:configRequest", (event) => {
     const { parameters, verb } = event.detail;
