@@ -3,6 +3,9 @@
 
 VENV ?= .venv
 PORT ?= 8000
+# The regions that `make run` serves, by comma; all where none is named. FLEET=0: no devices post meanwhile.
+REGIONS ?=
+FLEET ?= 1
 # The first interpreter on the PATH that is new enough. PYTHON=… takes another, and makes the environment anew for it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -34,8 +37,8 @@ MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED_RUN) ## start the local regions and serve the platform on http://127.0.0.1:8000 (PORT=… changes it)
-	@exec $(BIN)/python manage.py serve --port $(PORT)
+run: $(INSTALLED_RUN) ## serve the platform in three regions, on http://127.0.0.1:8000 to 8002 (PORT=… is the first one's)
+	@exec $(BIN)/python manage.py serve --port $(PORT) $(REGIONS:%=--regions %) $(if $(filter 0,$(FLEET)),--no-fleet)
 
 test: $(INSTALLED_DEV) ## run the tests on servers that the suite starts (PYTEST_ARGS="-k name" chooses, in one process)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(SELECTION)

@@ -13,7 +13,7 @@ from cacheops.exceptions import InvalidOption, StoreError
 from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.regions import store_for
-from cacheops.relay.publication import problems, publication_of, unpublished_tables
+from cacheops.relay.publication import is_replica, problems, publication_of, unpublished_tables
 from cacheops.stores.base import Store
 
 
@@ -63,7 +63,7 @@ def check_relays(app_configs: Any, databases: Sequence[str] | None = None, **kwa
 def _relays(alias: str) -> Iterator[CheckMessage]:
     connection: Any = connections[alias]
     try:
-        if connection.vendor != "postgresql" or publication_of(connection) is None:
+        if connection.vendor != "postgresql" or publication_of(connection) is None or is_replica(connection):
             return
     except OperationalError:
         return  # it is away: nothing can be said of it

@@ -182,6 +182,12 @@ def members_of(connection: Any) -> dict[str, int]:
     return dict(query_driver(connection, MEMBERS_SQL, [PUBLICATION]))
 
 
+def is_replica(connection: Any) -> bool:
+    """Return whether a server follows another one, whose publications it has."""
+    rows: list[tuple[bool]] = query_driver(connection, "SELECT pg_is_in_recovery()")
+    return rows[0][0]
+
+
 def unpublished_tables(connection: Any) -> list[str]:
     """Return the quoted names of cached tables that are not in the publication: of models that were added later."""
     tables = [name for name, kind, *_ in cached_relations(connection) if kind in "rp"]

@@ -185,6 +185,15 @@ def create_slots(port: int, names: list[str]) -> None:
             )
 
 
+def active_relays(port: int) -> int:
+    """Return how many relays are at work on the primary's log."""
+    with psycopg.connect(url(port)) as connection:
+        row = connection.execute(
+            "select count(*) from pg_replication_slots where active and slot_name like 'cacheops\\_%'"
+        ).fetchone()
+    return row[0] if row else 0
+
+
 def clone(program: PostgresProgram, port: int, data: Path) -> None:
     """Copy a running primary for a streaming replica. Raises ServerFailed with what pg_basebackup says."""
     own(program, data)

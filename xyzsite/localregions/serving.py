@@ -1,4 +1,4 @@
-"""The whole platform on one machine: servers, data, and the site; what `make run` starts and ends."""
+"""The whole platform on one machine: servers, data, and a site a region; what `make run` starts and ends."""
 
 import os
 import signal
@@ -6,19 +6,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from xyzsite.localregions import postgres
 from xyzsite.localregions.exceptions import ProgramMissing
-from xyzsite.localregions.lifeline import end, tied
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.localregions.plan import Options
+from xyzsite.localregions.plan import HOME, Options
+from xyzsite.localregions.watched import PlatformError, Say, Watched, end_all
 from xyzsite.settings.regions import variable
 
 HOST = "127.0.0.1"
-START_SECONDS = 60.0  # for the site to answer: a slow laptop's first import of everything
+START_SECONDS = 60.0  # for the sites to answer: a slow laptop's first import of everything
 STOP_SECONDS = 10.0  # for a process to end before it is killed; its lifeline does so after 8
 LOOK_SECONDS = 0.5  # how often the processes are looked after
 
@@ -28,42 +28,59 @@ OLD_DATABASE = (
     "database in DATABASE_URL."
 )
 
-Say = Callable[[str], None]
-
-
-class PlatformError(Exception):
-    """The platform could not be started; the message says why and what to do."""
-
 
 class Stopped(Exception):
     """Someone asked for the end: Ctrl-C, or a signal."""
 
 
 class LocalPlatform:
-    """Starts everything in order, says what it does, and ends whatever it has started."""
+    """Starts everything in order, says what it does, and ends whatever it has started.
 
-    def __init__(self, base_dir: Path, region: str, port: int, say: Say) -> None:
+    `served` are the regions that get a site, at ports from `port` on. `own_region` is the one whose servers the
+    environment may name: it is then served alone.
+    """
+
+    def __init__(
+        self,
+        base_dir: Path,
+        served: Sequence[str],
+        port: int,
+        say: Say,
+        *,
+        own_region: str = HOME,
+        directory: Path | None = None,
+        fleet: bool = True,
+    ) -> None:
         self.base_dir = base_dir
-        self.region = region
-        self.port = port
+        self.ports = {region: port + number for number, region in enumerate(served)}
+        self.own_region = own_region
         self.say = say
-        self.regions = LocalRegions(base_dir / "var" / "regions")
-        self.environment = dict(os.environ)
-        self._site: subprocess.Popen[bytes] | None = None
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._on_regions = False  # the site uses the local regions
+        self.fleet = fleet
+        self.regions = LocalRegions(directory or base_dir / "var" / "regions")
+        self.environment = dict(os.environ)  # of commands that are no region's own
+        self.environments: dict[str, dict[str, str]] = {}  # by region that is served
+        self._watched: list[Watched] = []
+        self._on_regions = False  # the sites use the local regions
         self._own_regions = False  # this process has started them
+        self._has_log = False  # of the local regions' own databases, which relays read
 
     def run(self) -> None:
         """Serve until stopped. Raise PlatformError where something does not start."""
-        check_port(self.port)
+        for region, port in self.ports.items():
+            check_port(port, region, len(self.ports))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         try:
             self._start_regions()
-            self._prepare()
-            self._start_worker()
-            self._serve()
+            self._manage("migrate", "--verbosity", "0", says="Migrated the database")
+            self._manage("seed_demo", says="Loaded the demo data", show=True)
+            self._start_relays()
+            self._start_sites()
+            self._manage("warm_cache", says="Warmed the cache")
+            self._wait(self._all_answer, "The web servers did not answer")
+            self._start_fleet()
+            self._greet()
+            self._look_after()
         except Stopped:
             self.say("\nStopping …")
         finally:
@@ -71,24 +88,45 @@ class LocalPlatform:
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave a process behind
             self._end()
 
+    # --- the servers --------------------------------------------------------------------------------------------------
+
     def _start_regions(self) -> None:
-        given = given_by_user(self.regions.directory / f"{self.region}.env")
-        if variable("REDIS_URL", self.region) in given:
-            self.say(f"Using the servers that the environment names for {self.region}.")
+        given = given_by_user(self.regions.directory / f"{self.own_region}.env")
+        if variable("REDIS_URL", self.own_region) in given:
+            self.say(f"Using the servers that the environment names for {self.own_region}.")
+            self._serve_alone()
             return
         started = time.monotonic()
+        options = Options(postgres="DATABASE_URL" not in given)
         try:
             if not self.regions.running:
-                self._own_regions = self.regions.up(Options(postgres="DATABASE_URL" not in given), owner=os.getpid())
+                self._own_regions = self.regions.up(options, owner=os.getpid())
         except ProgramMissing as error:
             self.say(f"{error}\nGoing on without: SQLite, and caches in the memory of each process.")
+            self._serve_alone()
             return
         self._on_regions = True
-        known = self.regions.environment(self.region)
-        self.environment |= {name: value for name, value in known.items() if name not in given}
+        self._has_log = options.postgres and self.regions.plan.options.postgres
+        self.environment = self._environment_in(HOME, given)
+        self.environments = {region: self._environment_in(region, given) for region in self.ports}
         verb = "Started" if self._own_regions else "Found"
         self.say(f"{verb} the local regions ({', '.join(self._engines())}) in {time.monotonic() - started:.1f} s.")
         self.say("They are near each other: `manage.py regions distance us-west-2 62` puts one as far away as it is.")
+
+    def _serve_alone(self) -> None:
+        """Serve the own region, which alone has what the environment names."""
+        if self.own_region not in self.ports:
+            raise PlatformError(f"REGIONS must name {self.own_region} then, which is served alone.")
+        if len(self.ports) > 1:
+            self.say(f"Without the local regions there is one site, in {self.own_region}.")
+        self.ports = {self.own_region: min(self.ports.values())}
+        self.environments = {self.own_region: self.environment}
+
+    def _environment_in(self, region: str, given: Mapping[str, str]) -> dict[str, str]:
+        known = self.regions.environment(region)
+        if "DATABASE_URL" in given:
+            known.pop("DATABASE_REPLICA_URL", None)  # of another database
+        return {**known, **given, "XYZ_REGION": region}
 
     def _engines(self) -> list[str]:
         rows = self.regions.status()
@@ -96,15 +134,13 @@ class LocalPlatform:
         found = [f"{len(rows) - databases} Redis servers"]
         return found + ([f"{databases} PostgreSQL servers"] if databases else [])
 
-    def _prepare(self) -> None:
-        self._manage("migrate", "--verbosity", "0", says="Migrated the database")
-        self._manage("seed_demo", says="Loaded the demo data", show=True)
-        self._manage("warm_cache", says="Warmed the cache")
+    # --- commands that end --------------------------------------------------------------------------------------------
 
     def _manage(self, *arguments: str, says: str, show: bool = False) -> None:
         started = time.monotonic()
-        command = [sys.executable, str(self.base_dir / "manage.py"), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self._command(*arguments), env=self.environment, capture_output=True, text=True, check=False
+        )
         if "InconsistentMigrationHistory" in done.stderr:
             raise PlatformError(OLD_DATABASE)
         if done.returncode:
@@ -113,36 +149,70 @@ class LocalPlatform:
         if show:
             self.say(done.stdout.strip())
 
-    def _start_worker(self) -> None:
-        """Start flush_writes, without which readings are not buffered; without servers there is nothing for it."""
-        if variable("REDIS_URL", self.region) in self.environment:
-            command = [sys.executable, str(self.base_dir / "manage.py"), "flush_writes"]
-            self._worker = self._process(command, stdout=subprocess.DEVNULL)
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.base_dir / "manage.py"), *arguments]
 
-    def _process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
-        """Start a process in a group of its own: Ctrl-C reaches only this one, which ends the others in order.
+    # --- processes that stay ------------------------------------------------------------------------------------------
 
-        Where this one is killed, the other ends by its lifeline: the next start finds the port free.
-        """
-        environment = {"DJANGO_SETTINGS_MODULE": "xyzsite.settings.local", **self.environment}
-        return subprocess.Popen(tied(command), cwd=self.base_dir, env=environment, start_new_session=True, **options)
+    def _watch(self, name: str, command: Sequence[str], environment: Mapping[str, str], **options: bool) -> None:
+        settings = {"DJANGO_SETTINGS_MODULE": "xyzsite.settings.local"}
+        self._watched.append(Watched(name, command, {**settings, **environment}, self.base_dir, **options))
 
-    def _serve(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:xyzsite.server", "xyzsite.wsgi"]
-        # A cache in memory is one process's own: two would be stale for each other's writes.
-        workers = 2 if variable("REDIS_URL", self.region) in self.environment else 1
-        command += ["--bind", f"{HOST}:{self.port}", "--workers", str(workers), "--log-level", "warning"]
-        command += ["--access-logfile", os.devnull]
-        self._site = self._process(command)
-        self._wait_for_site()
-        self.say(f"\nThe platform runs on http://{HOST}:{self.port} in {self.region}. Ctrl-C ends it.")
-        while (code := self._site.poll()) is None:
+    def _start_relays(self) -> None:
+        """Start a relay a region, and wait until each is at work: one that begins makes what is cached misses."""
+        if not self._has_log:
+            return
+        try:
+            self._manage("relay", "--install", says="Published the tables to the relays")
+        except PlatformError as error:
+            self.say(f"{error}Going on without relays: what is written past Django is not seen.")
+            return
+        for region, environment in self.environments.items():
+            self._watch(f"The relay of {region}", self._command("relay"), environment)
+        port = self.regions.plan.port(f"{HOME}-db")
+        self._wait(lambda: postgres.active_relays(port) >= len(self.environments), "The relays did not begin")
+
+    def _start_sites(self) -> None:
+        """Start in each region a web server and, without which readings are not buffered, flush_writes."""
+        for region, environment in self.environments.items():
+            has_servers = variable("REDIS_URL", region) in environment
+            if has_servers:  # without them there is nothing for it
+                command = self._command("flush_writes", "--drain")
+                self._watch(f"flush_writes of {region}", command, environment, outlives_sites=True)
+            # A cache in memory is one process's own: two would be stale for each other's writes.
+            workers = 2 if has_servers and region == self.own_region else 1
+            command = [sys.executable, "-m", "gunicorn", "-c", "python:xyzsite.server", "xyzsite.wsgi"]
+            command += ["--bind", f"{HOST}:{self.ports[region]}", "--workers", str(workers)]
+            command += ["--log-level", "warning", "--access-logfile", os.devnull]
+            self._watch(f"The web server of {region}", command, environment, quiet=False)
+
+    def _start_fleet(self) -> None:
+        if self.fleet:
+            sites = [f"{region}={self._url(region)}" for region in self.environments]
+            self._watch("The fleet", self._command("demo_fleet", *sites), self.environment)
+
+    def _url(self, region: str) -> str:
+        return f"http://{HOST}:{self.ports[region]}"
+
+    def _greet(self) -> None:
+        if len(self.environments) == 1:
+            for region in self.environments:
+                self.say(f"\nThe platform runs on {self._url(region)} in {region}. Ctrl-C ends it.")
+        else:
+            self.say("\nThe platform runs in three regions:" if len(self.ports) == 3 else "\nThe platform runs:")
+            for region, environment in self.environments.items():
+                kind = "reads a replica of the database" if "DATABASE_REPLICA_URL" in environment else ""
+                self.say(f"  {self._url(region)}  {region}  {kind}".rstrip())
+            self.say("What is changed in one is seen in all: the foot of each page says its region. Ctrl-C ends it.")
+        if self.fleet:
+            self.say("The demo's devices post a reading a second; FLEET=0 leaves that out.")
+
+    def _look_after(self) -> None:
+        while True:
             self._check_regions()
-            if self._worker is not None and self._worker.poll() is not None:
-                self.say(f"flush_writes ended by itself, with status {self._worker.returncode}: starting another.")
-                self._start_worker()
+            for process in self._watched:
+                process.look(self.say)
             time.sleep(LOOK_SECONDS)
-        raise PlatformError(f"The web server ended by itself, with status {code}.")
 
     def _check_regions(self) -> None:
         """Raise PlatformError where the regions' supervisor was killed: nothing promotes or restarts a server then."""
@@ -152,47 +222,47 @@ class LocalPlatform:
                 "answer with errors: start again (`make run`), which ends what is left of them and starts new ones."
             )
 
-    def _wait_for_site(self) -> None:
-        assert self._site is not None
+    def _wait(self, ready: Callable[[], bool], failure: str) -> None:
+        """Wait until something is so. Raise PlatformError where a process ends meanwhile, or it takes too long."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._site.poll() is not None:
-                raise PlatformError(f"The web server did not start; it ended with status {self._site.returncode}.")
-            with socket.socket() as probe:
-                if probe.connect_ex((HOST, self.port)) == 0:
-                    return
+        while not ready():
+            for process in self._watched:
+                if (code := process.poll()) is not None:
+                    raise PlatformError(f"{process.name} did not start; it ended with status {code}.")
+            if time.monotonic() > deadline:
+                raise PlatformError(f"{failure} within {START_SECONDS:.0f} s.")
             time.sleep(0.05)
-        raise PlatformError(f"The web server did not answer within {START_SECONDS:.0f} s.")
+
+    def _all_answer(self) -> bool:
+        return all(map(is_listening, self.ports.values()))
 
     def _end(self) -> None:
-        end(self._site, STOP_SECONDS)
-        end(self._worker, STOP_SECONDS)
+        """End the sites, then what stores their readings, then the servers, which keep nothing."""
+        end_all([process for process in self._watched if not process.outlives_sites], STOP_SECONDS)
+        end_all(self._watched, STOP_SECONDS)
         if self._own_regions:  # a start that was broken off ends with this process, its owner
-            if self._worker is not None:
-                self._flush()
             self.regions.down()
-
-    def _flush(self) -> None:
-        """Bring to the database what is buffered: these servers keep nothing when they end."""
-        try:
-            self._manage("flush_writes", "--once", says="Stored what was buffered")
-        except PlatformError as error:
-            self.say(str(error))
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped
 
 
-def check_port(port: int) -> None:
-    """Raise PlatformError where another program listens on the port."""
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def check_port(port: int, region: str, count: int) -> None:
+    """Raise PlatformError where another program listens on the port of a region, one of so many in a row."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
+            others = f", which takes {count} in a row" if count > 1 else ""
             raise PlatformError(
-                f"Port {port} can't be used ({error}): choose another, as `make run PORT=8001`."
+                f"Port {port}, of {region}, can't be used ({error}): choose another, as `make run PORT=8100`{others}."
             ) from error
 
 

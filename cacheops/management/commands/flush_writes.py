@@ -33,11 +33,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--once", action="store_true", help="write everything that waits now, and end")
+        what.add_argument("--drain", action="store_true", help="until stopped; then write everything that still waits")
         what.add_argument("--state", action="store_true", help="show what waits")
         what.add_argument("--dead", action="store_true", help="list the dead letters")
         what.add_argument("--retry-dead", action="store_true", help="write the dead letters again; those that go, end")
 
-    def handle(self, *args: Any, once: bool, state: bool, dead: bool, retry_dead: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, once: bool, state: bool, dead: bool, retry_dead: bool, drain: bool, **options: Any
+    ) -> None:
         if dead:
             self._list_dead()
         elif retry_dead:
@@ -48,6 +51,8 @@ class Command(BaseCommand):
             self._said(self._flush_all)
         else:
             self._work()
+            if drain:
+                self._said(self._flush_all)
 
     def _said(self, act: Callable[[], None]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,16 @@ def test_a_worker_ends_when_asked(number: int) -> None:
     assert worker.wait(LIMIT) == 0
 
 
+def test_a_worker_that_drains_writes_all_that_waits_before_it_ends() -> None:
+    worker = start_worker("--drain")
+    assert worker.stdout is not None
+    with worker.stdout:
+        assert worker.stdout.readline() == "Bringing readings to the database.\n"
+        worker.send_signal(signal.SIGTERM)
+        assert re.fullmatch(r"Stopped\.\nreadings: wrote 0 in [\d.]+ s\.\n", worker.stdout.read())
+    assert worker.wait(LIMIT) == 0
+
+
 def test_without_servers_there_is_nothing_to_do() -> None:
     worker = start_worker(REDIS_URL_US_EAST_1="")
     assert worker.stdout is not None
@@ -82,7 +93,7 @@ def test_without_servers_there_is_nothing_to_do() -> None:
     assert worker.wait(LIMIT) == 0
 
 
-def start_worker(**changes: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(CHECKOUT / "manage.py"), "flush_writes"]
+def start_worker(*arguments: str, **changes: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(CHECKOUT / "manage.py"), "flush_writes", *arguments]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "xyzsite.settings.test", **changes}
     return subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
