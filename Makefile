@@ -21,6 +21,8 @@ EXAMPLES ?= 5000
 READS ?= 5000000
 
 BIN := $(VENV)/bin
+# The documents' site has an environment of its own.
+DOCS_VENV ?= .venv-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK_ARGS ?=
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
@@ -32,7 +34,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference lock soak soak-orm faults upstream regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock soak soak-orm faults upstream regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,18 +99,22 @@ format: $(INSTALLED_DEV) ## put the code in style
 reference: $(INSTALLED_DEV) ## write the tables that docs/reference has from the code
 	@$(BIN)/python -m docs.reference.generate
 
+docs: $(DOCS_VENV)/.installed ## build the documents' site, to be read without a network: var/docs/index.html
+	@$(DOCS_VENV)/bin/zensical build --strict --clean
+
 # What the lock files hold stays as it is where it still fits; LOCK_ARGS=--upgrade takes the newest.
 lock: $(INSTALLED_DEV) ## write requirements*.lock anew, from requirements*.txt (LOCK_ARGS=--upgrade)
 	@$(LOCK) requirements.txt -o requirements.lock
 	@$(LOCK) requirements-local.txt -c requirements.lock -o requirements-local.lock
 	@$(LOCK) requirements-dev.txt -c requirements.lock -c requirements-local.lock -o requirements-dev.lock
+	@$(LOCK) requirements-docs.txt -o requirements-docs.lock
 
 regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down
 
 clean: ## remove .venv and every local server's data
 	@if [ -x $(BIN)/python ]; then $(BIN)/python manage.py regions down; fi
-	@rm -rf $(VENV) var .upstream staticfiles .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(DOCS_VENV) var .upstream staticfiles .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH."; exit 1; }
@@ -123,6 +129,12 @@ ifneq ($(MADE_WITH),$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.ver
 endif
 endif
 endif
+
+$(DOCS_VENV)/.installed: requirements-docs.lock
+	@echo "Installing what builds the site …"
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-docs.lock
+	@touch $@
 
 $(INSTALLED_RUN): $(BIN)/python requirements.lock requirements-local.lock
 	@echo "Installing what the platform needs …"

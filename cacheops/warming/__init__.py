@@ -13,8 +13,10 @@ from cacheops.warming.registry import Warmer, register_warmer, rows_of
 from cacheops.warming.sessions import sessions_of
 from cacheops.warming.tasks import Rows, Task
 from cacheops.warming.values import Corrections, Values
+from cacheops.warming.warmer import CacheWarmer
 
 __all__ = [
+    "CacheWarmer",
     "Corrections",
     "Outcome",
     "Reads",

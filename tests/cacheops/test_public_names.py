@@ -71,6 +71,7 @@ PUBLIC = {
     "cacheops.sessions": ["SessionStore", "end_sessions_of"],
     "cacheops.testing": ["CacheAssertions", "assert_hits", "assert_misses", "begin_empty"],
     "cacheops.warming": [
+        "CacheWarmer",
         "Corrections",
         "Outcome",
         "Reads",
@@ -107,6 +108,7 @@ def test_the_specification_s_names_of_methods_work() -> None:
     named = {
         "cacheops.patterns.CacheAsideManager": "get_or_set invalidate invalidate_pattern",
         "cacheops.patterns.WriteThroughCache": "update_device_data",
+        "cacheops.patterns.WriteBehindCache": "update_device_data",
         "cacheops.patterns.CacheKeyBuilder": "device_data_key device_summary_key location_devices_key user_session_key "
         "analytics_key get_invalidation_patterns",
         "cacheops.ttl.TTLManager": "get_ttl set_with_smart_ttl extend_ttl_on_access",
@@ -115,6 +117,7 @@ def test_the_specification_s_names_of_methods_work() -> None:
         "cacheops.monitoring.CacheMonitor": "get_cache_metrics get_key_distribution get_memory_analysis",
         "cacheops.monitoring.cloudwatch.CloudWatchCacheMetrics": "publish_metrics",
         "cacheops.patterns.CacheCircuitBreaker": "call",
+        "cacheops.warming.CacheWarmer": "warm_device_cache warm_analytics_cache",
     }
     for path, methods in named.items():
         module, _, name = path.rpartition(".")

@@ -82,6 +82,7 @@ class WriteBehindCache(Generic[Item, Result]):
         # What says that an item is bad. (The database's operational errors say that it is the database: see flushing.)
         self.refusals: tuple[type[Exception], ...] = (DatabaseError, msgspec.DecodeError, *refusals)
         self._newest_of = newest_of
+        self._item_type = item_type
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(item_type)
         registered[name] = self
@@ -100,6 +101,13 @@ class WriteBehindCache(Generic[Item, Result]):
         if reason:
             return Acknowledged(False, reason, self.writer(items))
         return Acknowledged(True)
+
+    def update_device_data(self, device_id: Any, data: Mapping[str, Any]) -> Acknowledged[Result]:
+        """Make the item of these fields safe: the specification's name for `write`, where items have a `device_id`.
+
+        Raise msgspec's ValidationError for what is no item.
+        """
+        return self.write(msgspec.convert({**data, "device_id": device_id}, self._item_type))
 
     def newest(self, name: str) -> Item | None:
         """Return the newest buffered item of a name, which may be in the database by now; None where none is known."""

@@ -9,9 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from cacheops import bypassed
+from cacheops.exceptions import InvalidOption
 from cacheops.regions import regions
 from cacheops.regions.hotkeys import hotkeys
-from cacheops.warming import Reads, fanout, ordering, recent_runs, register_warmer, registry, runner
+from cacheops.warming import CacheWarmer, Reads, fanout, ordering, recent_runs, register_warmer, registry, runner
 from cacheops.warming.registry import rows_of
 from cacheops.warming.runner import Pace
 from tests.testapp.cached import is_hit
@@ -223,3 +224,24 @@ def test_only_regions_that_cache_the_database_are_warmed(settings: Any) -> None:
     assert warmed["us-east-1"]["warmed"] > 0
     assert [warmed[name]["warmed"] + warmed[name]["failed"] for name in ALL[1:]] == [0, 0]
     assert warm("testapp.book", "--all", "--region", "us-west-2").startswith("us-west-2: 0 warmed")
+
+
+def test_rows_named_in_code_are_warmed_and_no_others(three_regions: None) -> None:
+    run = CacheWarmer("us-west-2", "us-east-1").warm("testapp.Book", [2, 10**9])
+    assert (run.status, run.scope) == ("done", "2 keys")
+    assert {name: outcome.warmed for name, outcome in run.outcomes.items()} == {"us-west-2": 2, "us-east-1": 2}
+    assert is_hit("default", lambda: Book.objects.get(pk=2))
+    assert not is_hit("default", lambda: Book.objects.get(pk=1))
+
+
+def test_the_specification_s_warmer_warms_its_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = registry.Warmer("devices", lambda keys: [rows_of(Book, keys)], Book)
+    analytics = registry.Warmer("analytics", lambda keys: [Reads([Book.objects.count])], keys=lambda: ["all"])
+    monkeypatch.setitem(registry._warmers, "devices", devices)
+    monkeypatch.setitem(registry._warmers, "analytics", analytics)
+    warmer = CacheWarmer()
+    assert warmer.regions == ("us-east-1",)
+    assert warmer.warm_device_cache([1]).outcomes["us-east-1"].warmed == 2
+    assert warmer.warm_analytics_cache().outcomes["us-east-1"].warmed == 1
+    with pytest.raises(InvalidOption, match="lists its keys itself"):
+        warmer.warm("analytics", [1])

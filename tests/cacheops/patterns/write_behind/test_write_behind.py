@@ -1,8 +1,10 @@
 """Acknowledging: what is buffered, what is written at once, and what is said of it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from cacheops.conf import conf
@@ -13,6 +15,15 @@ from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.patterns.write_behind.cache import Acknowledged, NewestItems, WriteBehindCache
 from tests.cacheops.patterns.write_behind.conftest import Note, Sink
 
+
+@dataclass(frozen=True)
+class Named:
+    """An item of a device."""
+
+    device_id: int
+    name: str
+
+
 NOTE = Note(1, "Grüße 🌡", datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
 
 
@@ -21,6 +32,18 @@ def test_a_write_is_buffered_and_comes_back_typed(cache: WriteBehindCache[Note, 
     (taken,) = cache.buffer.take("worker", 10, 0, 0)
     assert cache.decode(taken.payload) == NOTE
     assert sink.batches == []
+
+
+def test_the_specification_s_name_takes_the_fields_of_a_device_s_item(
+    region: str, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_behind, "registered", write_behind.WriteBehindCaches())
+    named: list[Named] = []
+    cache = WriteBehindCache("named", Named, named.extend)
+    assert not cache.update_device_data(7, {"name": "Quay"}).buffered  # no worker runs
+    assert named == [Named(7, "Quay")]
+    with pytest.raises(msgspec.ValidationError, match="Expected `str`"):
+        cache.update_device_data(7, {"name": 1})
 
 
 def test_the_newest_item_of_a_name_is_known_before_it_is_stored(cache: WriteBehindCache[Note, int], sink: Sink) -> None:
