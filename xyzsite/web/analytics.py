@@ -15,6 +15,7 @@ from locations.selectors import locations_for
 from xyzsite.web.formats import resolved
 from xyzsite.web.forms import AnalyticsForm
 from xyzsite.web.http import PageRequest, render_part
+from xyzsite.web.live import live
 
 CSV_COLUMNS = (
     "start",
@@ -32,6 +33,7 @@ VALUES = ("average", "minimum", "maximum", "time_average", "amount")
 
 
 @require_safe
+@live
 def analytics(request: PageRequest) -> HttpResponse:
     form, question = asked(request)
     summary = analytics_summary(question)

@@ -20,9 +20,11 @@ from devices.selectors import RECENT_READINGS, device_by_serial, present_for, re
 from devices.spans import SPANS
 from xyzsite.web.forms import span_from, until_from
 from xyzsite.web.http import PageRequest, render_part
+from xyzsite.web.live import live
 
 
 @require_safe
+@live
 def device(request: PageRequest, serial: str) -> HttpResponse:
     found = with_pending(visible_or_404(request, serial))
     now = timezone.now()

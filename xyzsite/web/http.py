@@ -15,6 +15,7 @@ class PageRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+    is_poll: bool = False  # of a page that keeps itself up to date (xyzsite.web.live)
 
 
 def render_part(request: PageRequest, page: str, part: str, target: str, context: dict[str, Any]) -> HttpResponse:

@@ -8,9 +8,11 @@ from analytics.overview import HEADLINES
 from analytics.overview import overview as overview_of
 from locations.selectors import visible_location_ids
 from xyzsite.web.http import PageRequest
+from xyzsite.web.live import live
 
 
 @require_safe
+@live
 def overview(request: PageRequest) -> HttpResponse:
     ids = None if request.user.is_staff else visible_location_ids(request.user)
     return render(request, "overview.html", {"overview": overview_of(ids), "headlines": HEADLINES})

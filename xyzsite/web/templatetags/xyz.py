@@ -121,7 +121,7 @@ def clock(moment: datetime, zone: str, named: bool = True) -> SafeString:
     place = ZoneInfo(zone)
     return format_html(
         '<time datetime="{}">{}</time>',
-        moment.astimezone(place).isoformat(timespec="seconds"),
+        moment.astimezone(place).isoformat(timespec="minutes"),  # as it is written
         formats.absolute(moment, place, named=named),
     )
 
