@@ -42,6 +42,7 @@ class FollowerRelay(Relay):
         if transport is None:
             raise RelayRefused(f"{region.name!r} is on no Redis servers, on which alone a position can be published.")
         self.slot = slot_name(database, region.name, FOLLOWER)
+        self.marking_region = ""  # who marks here knows nothing of followers, and has marked the primary's keys
         self._transport = transport
         # A replica has the identity of its primary.
         self._name = f"{follower}{IDENTITY}{name_of(database).partition(IDENTITY)[2]}"

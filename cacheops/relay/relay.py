@@ -56,6 +56,7 @@ class Relay:
         self.database = database
         self.connection: Any = connections[database]
         self.slot = slot_name(database, region.name)
+        self.marking_region = region.name  # for which writers say in the log what they have marked
         self._record = TableKeys.of(conf.prefix, RELAY, name_of(database)).entry("position")
         self._publication = 0  # its OID: one that was made anew has left out what was committed in between
         self._history = ""  # the server's identifier, its timeline, and the publication
@@ -81,7 +82,7 @@ class Relay:
             self._history = f"{system.identifier}-{system.timeline:08X}-{publication}"
             confirmed = self._resume()
             self.stream.start(self.slot, PUBLICATION, confirmed)
-            self._commits = CommitReader(self.region.name, self.slot, self._names_of)
+            self._commits = CommitReader(self.marking_region, self.slot, self._names_of)
             self._loader = RowLoader(self.connection.connection)
             self._open = opening.pop_all()
         return self

@@ -1,6 +1,7 @@
 """What every deployment shares. Each deployment setting comes from the environment; `.env.example` lists them."""
 
 from pathlib import Path
+from typing import Any
 
 from django.templatetags.static import static
 
@@ -9,6 +10,9 @@ from xyzsite.settings.regions import (
     HOME_REGION,
     REGIONS,
     caches_from_environment,
+    client_class,
+    follower_regions,
+    regions_by_database,
     regions_with_servers,
     replicas_from_environment,
 )
@@ -89,7 +93,7 @@ XYZ_HOME_REGION = HOME_REGION
 CACHES = caches_from_environment(env, XYZ_REGION)
 
 # The ORM cache: entries in each region that has servers, or else in this process alone. Times are TTL strategies.
-CACHEOPS_REGIONS = regions_with_servers(CACHES, XYZ_REGION)
+CACHEOPS_REGIONS: Any = regions_with_servers(CACHES, XYZ_REGION)
 CACHEOPS_LOCAL_REGION = XYZ_REGION
 CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
 # While the database is away, pages show what the region holds; what it does not hold is answered 503.
@@ -137,8 +141,16 @@ for database in DATABASES.values():
     database.setdefault("CONN_HEALTH_CHECKS", True)
     if database["ENGINE"].endswith("postgresql"):  # a server that is silent, or behind a cut line, is no server
         database.setdefault("OPTIONS", {}).setdefault("connect_timeout", env.int("DATABASE_CONNECT_TIMEOUT", default=2))
-# Reads and writes of the primary pass the ORM cache. A replica lags, so what is read there is not cached.
-DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace("django.db.", "cacheops.db.")
+# Reads and writes of the primary pass the ORM cache. So do reads of the replica in a follower region, where no writer
+# marks anything: its relay tells it. Until one does, they go past the cache.
+cached = ["default"]
+if followers := follower_regions(env, XYZ_REGION, DATABASES):
+    CACHEOPS_REGIONS = regions_by_database(CACHEOPS_REGIONS, followers)
+    if XYZ_REGION in followers and "replica" in DATABASES and client_class(CACHES, XYZ_REGION):
+        CACHEOPS_FOLLOWERS = {"replica": "default"}
+        cached.append("replica")
+for alias in cached:
+    DATABASES[alias]["ENGINE"] = DATABASES[alias]["ENGINE"].replace("django.db.", "cacheops.db.")
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -11,6 +11,7 @@ A region's servers come from these variables (NAME is the region in capitals, it
 Without REDIS_URL_NAME the region's cache lives in the memory of the process.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import environ
@@ -95,6 +96,25 @@ def regions_with_servers(caches: dict[str, dict[str, Any]], own_region: str) -> 
     """Return the regions whose entries other processes share; only the own one where there are no servers."""
     shared = tuple(region for region in REGIONS if client_class(caches, region))
     return shared if own_region in shared else (own_region,)
+
+
+def follower_regions(env: environ.Env, own_region: str, databases: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the regions that cache their replica of the primary database: those named, and the own one with a replica.
+
+    Raises ImproperlyConfigured for one that can't be.
+    """
+    named = env.list("FOLLOWER_REGIONS", default=[])
+    possible = [region for region in REGIONS if region != HOME_REGION]
+    if not set(named) <= set(possible):
+        raise ImproperlyConfigured(f"FOLLOWER_REGIONS must be some of {', '.join(possible)}, by comma.")
+    has_replica = "replica" in databases and databases["default"]["ENGINE"].endswith("postgresql")
+    return tuple(region for region in possible if region in named or (region == own_region and has_replica))
+
+
+def regions_by_database(shared: tuple[str, ...], followers: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return which regions cache the primary, where writers mark, and which the replica, where relays tell."""
+    primary = tuple(region for region in shared if region not in followers)
+    return {"default": primary or (HOME_REGION,), "replica": tuple(followers)}
 
 
 def replicas_from_environment(env: environ.Env, caches: dict[str, dict[str, Any]]) -> dict[str, int]:
