@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import connection
 
 from cacheops.exceptions import RelayInterrupted
 from cacheops.protocol.keys import FOLLOWED, POSITION, REGISTRY, TAG
 from cacheops.regions import regions
+from cacheops.relay.publication import slot_name
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.conftest import relay
 from tests.cacheops.relay.follower import (
+    HOME,
     REGION,
     Run,
     assert_hit,
@@ -26,6 +29,7 @@ from tests.cacheops.relay.follower import (
 )
 from tests.replica import catch_up
 from tests.testapp.cached import keys_held
+from tests.testapp.models import Book
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 outside = follower.outside
@@ -99,6 +103,24 @@ def test_conditions_that_appear_while_a_relay_is_at_work(outside: Run) -> None:
         catch_up("replica")
         assert_hit(lambda: on_shelf(3))
         assert on_shelf(1) == before - 1
+
+
+def test_what_a_writer_has_marked_by_the_primary_s_name_is_told_all_the_same(outside: Run, settings: Any) -> None:
+    """It does not know that the region follows: it marks there, and says so in the log, under other keys."""
+    tell_and_catch_up()
+    title()
+    followed = settings.CACHEOPS_REGIONS
+    settings.CACHEOPS_REGIONS = (HOME, REGION)
+    home_slot = slot_name("default", HOME)
+    outside("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [home_slot])
+    connection.close()  # the next one knows that there is a relay at home, and says what it marks
+    Book.objects.values_list("title", flat=True).get(pk=1)
+    Book.objects.filter(pk=1).update(title="Marked elsewhere")
+    settings.CACHEOPS_REGIONS = followed
+    outside("SELECT pg_drop_replication_slot(%s)", [home_slot])
+    connection.close()
+    tell_and_catch_up()
+    assert title() == "Marked elsewhere"
 
 
 def test_a_registry_that_is_lost_takes_its_entries_along(outside: Run) -> None:

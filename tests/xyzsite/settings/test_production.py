@@ -66,6 +66,13 @@ def test_a_second_region_needs_its_own_servers() -> None:
     assert "REDIS_URL_US_WEST_2" in manage("check", **REQUIRED | {"XYZ_REGION": "us-west-2"}).stderr
 
 
+def test_a_region_that_caches_its_replica_passes_the_check() -> None:
+    replica = {"XYZ_REGION": "us-west-2", "REDIS_URL_US_WEST_2": "redis://localhost:1"}
+    replica["DATABASE_REPLICA_URL"] = "postgres://user:password@localhost:2/nothing"
+    result = manage("check", "--fail-level", "WARNING", **REQUIRED | replica)
+    assert result.returncode == 0, result.stderr
+
+
 def test_an_unknown_region_is_refused() -> None:
     result = manage("check", **REQUIRED | {"XYZ_REGION": "mars-1"})
     assert "must be one of us-east-1, us-west-2, us-east-2" in result.stderr
