@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,30 +47,52 @@ def program(request) -> Path:
 @pytest.fixture(scope="module")
 def start(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Node]]:
     """Return a call that starts a server: start("pair", "--replicaof", ...)."""
-    folder_of_all = tmp_path_factory.mktemp("deploy")
     with contextlib.ExitStack() as stack:
+        yield partial(start_node, stack, program, tmp_path_factory.mktemp("deploy"))
 
-        def start_one(form: str, *options: str) -> Node:
-            chosen = ports.choose(["node", "bus"], {})
-            folder = folder_of_all / str(chosen["node"])
-            log = folder_of_all / f"{chosen['node']}.log"
-            # A replica is served at once, not after the 5 s in which others may join.
-            own = ["--bind", "127.0.0.1", "--port", str(chosen["node"]), "--repl-diskless-sync-delay", "0"]
-            if form == "cluster":
-                own += ["--cluster-port", str(chosen["bus"])]
-            process = subprocess.Popen(
-                ["sh", FILES / "redis" / "start.sh", form, folder, *own, *options],
-                env=os.environ | PASSWORDS | {"REDIS_SERVER": str(program)},
-                stdout=stack.enter_context(log.open("wb")),
-                stderr=subprocess.STDOUT,
-            )
-            stack.callback(process.wait, 10)
-            stack.callback(process.kill)
-            node = Node(process, chosen["node"], chosen["bus"])
-            wait_ready(node, log)
-            return node
 
-        yield start_one
+@pytest.fixture(scope="session")
+def static_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder into which the image's own line has collected the static files."""
+    folder = tmp_path_factory.mktemp("static")
+    dockerfile = (FILES / "Dockerfile").read_text().replace("\\\n", " ")
+    (line,) = [line for line in re.findall(r"^RUN (.+)$", dockerfile, re.MULTILINE) if "collectstatic" in line]
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=FILES.parent,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            "DJANGO_SETTINGS_MODULE": "xyzsite.settings.production",
+            "STATIC_ROOT": str(folder),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def start_node(stack: contextlib.ExitStack, program: Path, folder_of_all: Path, form: str, *options: str) -> Node:
+    """Start a server by start.sh, which ends with the stack."""
+    chosen = ports.choose(["node", "bus"], {})
+    folder = folder_of_all / str(chosen["node"])
+    log = folder_of_all / f"{chosen['node']}.log"
+    # A replica is served at once, not after the 5 s in which others may join.
+    own = ["--bind", "127.0.0.1", "--port", str(chosen["node"]), "--repl-diskless-sync-delay", "0"]
+    if form == "cluster":
+        own += ["--cluster-port", str(chosen["bus"])]
+    process = subprocess.Popen(
+        ["sh", FILES / "redis" / "start.sh", form, folder, *own, *options],
+        env=os.environ | PASSWORDS | {"REDIS_SERVER": str(program)},
+        stdout=stack.enter_context(log.open("wb")),
+        stderr=subprocess.STDOUT,
+    )
+    stack.callback(process.wait, 10)
+    stack.callback(process.kill)
+    node = Node(process, chosen["node"], chosen["bus"])
+    wait_ready(node, log)
+    return node
 
 
 @pytest.fixture(scope="module")

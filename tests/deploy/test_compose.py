@@ -14,15 +14,15 @@ from xyzsite.settings.regions import REGIONS, caches_from_environment
 FILES = Path(__file__).resolve().parents[2] / "deploy"
 # The keys of a service that this file uses, of those in the Compose specification.
 KNOWN = {
-    *("build", "command", "depends_on", "environment", "healthcheck", "image", "mem_limit", "ports", "restart"),
-    *("user", "volumes"),
+    *("build", "command", "depends_on", "environment", "healthcheck", "image", "mem_limit", "ports", "profiles"),
+    *("restart", "user", "volumes"),
 }
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     content = yaml.safe_load((FILES / "compose.yaml").read_text())
-    assert set(content) == {"name", "services", "volumes", "x-passwords", "x-redis", "x-cluster-node"}
+    assert set(content) == {"name", "services", "volumes", "x-passwords", "x-redis", "x-cluster-node", "x-application"}
     return content["services"]
 
 
@@ -61,7 +61,7 @@ def test_the_cluster_is_formed_of_its_shards(services):
 
 
 def test_the_application_gets_every_region(services, monkeypatch):
-    for name, value in services["app"]["environment"].items():
+    for name, value in services["web"]["environment"].items():
         monkeypatch.setenv(name, value)
 
     caches = caches_from_environment(environ.Env(), "us-east-1")
@@ -74,7 +74,7 @@ def test_the_application_gets_every_region(services, monkeypatch):
 
 
 def test_the_image_is_built_from_files_that_are_there(services):
-    build = services["app"]["build"]
+    build = services["web"]["build"]
     top = FILES.parent
     copied = [
         line.split()[1] for line in (top / build["dockerfile"]).read_text().splitlines() if line.startswith("COPY")
