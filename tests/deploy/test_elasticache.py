@@ -7,6 +7,10 @@ import cfnlint.decode
 import pytest
 from cfnlint.api import ManualArgs, lint_file
 
+from cacheops.monitoring.cloudwatch import DIMENSION, NAMESPACE
+from tests.deploy.test_prometheus import rules_of_the_file
+from tests.deploy.test_redis_files import settings_of
+
 FILES = Path(__file__).resolve().parents[2] / "deploy" / "elasticache"
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 
@@ -61,6 +65,19 @@ NOT_THERE = {
     "protected-mode",
     "tcp-nodelay",
     "tls-port",
+}
+# What the groups have that the files name otherwise, or have not: a quarter of the memory is kept free there as well
+# (maxmemory), the limit for subscribers is one line (client-output-buffer-limit), defragmentation is turned on by hand.
+NAMED_OTHERWISE = {"reserved-memory-percent", "activedefrag"} | {
+    f"client-output-buffer-limit-pubsub-{part}" for part in ("hard-limit", "soft-limit", "soft-seconds")
+}
+# Alerts of which nothing is published to CloudWatch: Prometheus has them, and RDS tells of its replica.
+PROMETHEUS_ONLY = {
+    "CachePoolNearLimit",
+    "DatabaseReplicaBehind",
+    "CacheEntriesDiffer",
+    "CacheMarksLate",
+    "CacheMarksLost",
 }
 
 
@@ -118,3 +135,47 @@ def test_parameters_are_those_that_elasticache_has(region):
     assert group["Properties"]["maxmemory-policy"] == "volatile-lru"
     assert not NOT_THERE & set(group["Properties"])
     assert not [name for name in group["Properties"] if "rename" in name or "ziplist" in name]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_parameters_have_the_values_of_the_files(region):
+    held = resource(region, "ParameterGroup")["Properties"]
+    files = settings_of("cluster" if region == "us-east-1" else "pair") | {"cluster-enabled": held["cluster-enabled"]}
+
+    assert {name: files.get(name) for name in held if name not in NAMED_OTHERWISE} == {
+        name: value for name, value in held.items() if name not in NAMED_OTHERWISE
+    }
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_other_regions_applications_get_in_and_nobody_else(region):
+    """A writer marks and invalidates in all regions: each application needs each group's port, and nothing more."""
+    resources = template(region)["Resources"]
+    rules = {name: one for name, one in resources.items() if one["Type"] == "AWS::EC2::SecurityGroupIngress"}
+    others = {"".join(map(str.title, other.split("-"))) for other in REGIONS if other != region}
+
+    assert set(rules) == {f"IngressFrom{other}" for other in others}
+    for other in others:
+        rule = rules[f"IngressFrom{other}"]
+        assert rule["Condition"] == f"HasApplicationIn{other}"
+        assert template(region)["Parameters"][f"{other}ApplicationCidr"]["Default"] == ""
+        opened = {name: value for name, value in rule["Properties"].items() if name != "Description"}
+        assert opened == {
+            "GroupId": {"Fn::GetAtt": ["SecurityGroup", "GroupId"]},
+            "IpProtocol": "tcp",
+            "FromPort": 6379,
+            "ToPort": 6379,
+            "CidrIp": {"Ref": f"{other}ApplicationCidr"},
+        }
+
+
+def test_alarms_are_the_alerts_that_cloudwatch_has_figures_of():
+    alarms = {name: one["Properties"] for name, one in template("alarms")["Resources"].items()}
+    published = (FILES.parents[1] / "docs" / "reference" / "metrics.md").read_text()
+
+    assert lint_file(FILES / "alarms.yaml", config=ManualArgs(regions=list(REGIONS))) == []
+    assert set(alarms) == {rule["alert"] for rule in rules_of_the_file()} - PROMETHEUS_ONLY
+    for name, alarm in alarms.items():
+        assert (alarm["Namespace"], alarm["Dimensions"][0]["Name"]) == (NAMESPACE, DIMENSION)
+        assert f"| `{alarm['MetricName']}` |" in published, name
+        assert alarm["AlarmDescription"].endswith(f"docs/runbook.md#{name.lower()}")

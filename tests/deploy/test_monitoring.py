@@ -37,7 +37,7 @@ def servers(request: Any, start: Callable[..., Node]) -> Servers:
     form_cluster([f"127.0.0.1:{node.port}@{node.bus}" for node in nodes])
     with redis.RedisCluster("127.0.0.1", nodes[0].port, username="app", password="app-secret") as client:
         for number in range(20):  # a replica is named once it has heard anything of its primary
-            client.set(f"key{number}", 1, ex=60)
+            client.set(f"xyz:key{number}", 1, ex=60)
     for node in nodes:
         with node.client("app") as own:
             until(lambda asked=own: sizes_of_shards(asked) == [2, 2], "each shard names its replica")

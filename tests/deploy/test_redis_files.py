@@ -59,7 +59,7 @@ def test_only_operations_may_run_dangerous_commands(pair, user, command):
 
 @pytest.mark.parametrize(
     "command",
-    ["SCRIPT FLUSH", "SCRIPT EXISTS 0", "FUNCTION LIST", "FUNCTION FLUSH", "FCALL f 0", "SELECT 1", "MOVE key 1",
+    ["SCRIPT FLUSH", "SCRIPT EXISTS 0", "FUNCTION LIST", "FUNCTION FLUSH", "FCALL f 0", "SELECT 1", "MOVE xyz:key 1",
      "CLIENT LIST", "CLIENT KILL ID 1", "PUBLISH channel 1", "SUBSCRIBE channel"],
 )  # fmt: skip
 def test_the_application_may_not_run_what_it_does_not_use(pair, command):
@@ -87,11 +87,11 @@ def test_monitoring_reads_figures_but_no_data(pair):
 def test_a_reader_follows_its_primary(start, pair):
     reader = start("pair", "--replicaof", "127.0.0.1", str(pair.port))
     with pair.client("app") as writer, reader.client("app") as client:
-        writer.set("key", "value")
+        writer.set("xyz:key", "value")
 
-        until(lambda: client.get("key") == "value", "the replica has the write")
+        until(lambda: client.get("xyz:key") == "value", "the replica has the write")
         with pytest.raises(redis.exceptions.ReadOnlyError):
-            client.set("key", "other")
+            client.set("xyz:key", "other")
 
 
 def test_the_script_makes_a_cluster_that_the_application_can_use(start):
@@ -104,7 +104,7 @@ def test_the_script_makes_a_cluster_that_the_application_can_use(start):
     assert again == "The cluster is there.\n"
     client = redis.RedisCluster("127.0.0.1", nodes[0].port, username="app", password="app-secret")
     with client:
-        assert [client.set(f"key{number}", number) for number in range(20)] == [True] * 20
+        assert [client.set(f"xyz:key{number}", number) for number in range(20)] == [True] * 20
         assert {node.port for node in client.get_primaries()} == {nodes[0].port, nodes[2].port}
     for primary, replica in (nodes[0:2], nodes[2:4]):
         with replica.client("app") as own:

@@ -19,7 +19,7 @@ def buffer(start: Callable[..., Node], pair: Node) -> Buffer:
     start("pair", "--replicaof", "127.0.0.1", str(pair.port))
     url = f"redis://app:{PASSWORDS['APP_PASSWORD']}@127.0.0.1:{pair.port}/0"
     store = RedisStore("test", servers(ServerOptions(urls=(url,))), wait_replicas=1)
-    return buffer_of(store, "t:{write-behind.test}:", 1.0)
+    return buffer_of(store, "co:{write-behind.test}:", 1.0)
 
 
 def test_the_application_may_do_all_that_the_buffer_does(buffer: Buffer) -> None:

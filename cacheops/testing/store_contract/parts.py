@@ -44,7 +44,7 @@ class Reader:
 
 
 def new_table() -> TableKeys:
-    return TableKeys.of("contract", "default", f"table_{uuid.uuid4().hex[:12]}")
+    return TableKeys.of("co", "contract", f"table_{uuid.uuid4().hex[:12]}")
 
 
 def query(keys: TableKeys, *tags: str) -> TableTags:
