@@ -19,6 +19,7 @@ BENCH_ARGS ?=
 UPSTREAM_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
+MUTATIONS ?= 1000000
 
 BIN := $(VENV)/bin
 # The documents' site has an environment of its own.
@@ -60,7 +61,7 @@ soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and 
 		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
 faults: $(INSTALLED_DEV) ## break one thing after another, a row each; then look for stale reads under each fault
-	@$(BIN)/python -m tests.faults
+	@CACHEOPS_MUTATIONS=$(MUTATIONS) $(BIN)/python -m tests.faults
 	@for faults in kill failover snapshot-restart evict snapshot locks kill,failover; do \
 		for mode in queue strict; do \
 			echo "== $$faults, $$mode"; \

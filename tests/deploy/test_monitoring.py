@@ -57,7 +57,7 @@ def region(servers: Servers, settings: Any) -> Iterator[str]:
     settings.CACHEOPS_REGIONS = (name,)
     settings.CACHEOPS_LOCAL_REGION = name
     settings.CACHEOPS_BREAKER_RECOVERY = 0  # who waits for the servers asks again at once
-    settings.CACHEOPS_PREFIX = f"t-{uuid.uuid4().hex[:8]}"
+    settings.CACHEOPS_PREFIX = f"co:t-{uuid.uuid4().hex[:8]}"
     counters.reset()
     flusher.reset()
     yield name
