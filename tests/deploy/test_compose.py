@@ -1,11 +1,13 @@
 """deploy/compose.yaml: all three regions, servers that exist, and an environment that the settings understand."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import environ
 import pytest
 import yaml
+from django.core.management import get_commands
 
 from tests.deploy.conftest import PASSWORDS
 from xyzsite.localregions import plan
@@ -83,3 +85,15 @@ def test_the_image_is_built_from_files_that_are_there(services):
     assert build["context"] == ".."
     assert [name for name in copied if not (top / name).exists()] == []
     assert {"cacheops", "xyzsite", "devices", "locations", "analytics"} <= set(copied)
+
+
+def test_the_guide_runs_commands_that_exist_and_what_compose_runs(services):
+    guide = (FILES.parent / "docs" / "how-to" / "deploy.md").read_text()
+    named = set(re.findall(r"manage\.py (\w+)", guide))
+    run = {
+        name for service in services.values() for name in re.findall(r"manage\.py\W+(\w+)", str(service.get("command")))
+    }
+    assert run <= named <= set(get_commands())
+    assert run == {"migrate", "relay", "seed_demo", "flush_writes"}
+    for path in re.findall(r"`((?:deploy|tests)/[\w./-]+)`", guide):
+        assert (FILES.parent / path).exists(), path
