@@ -17,6 +17,7 @@ from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys
 from cacheops.reading.fetch import fetch
 from cacheops.reading.policy import decide_entry
+from cacheops.reading.reader import note_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.signals import cache_read
@@ -86,6 +87,8 @@ class CachedFunction(Generic[P, R]):
         """Return what a result depends on; None where calls go past the cache now."""
         samples = [Sample(given) for given in self._samples]
         bypass = decide_entry((sample.source for sample in samples), self._profile().timeout)
+        if bypass is not None:
+            note_bypass(f"{self.keys.name}:call", bypass)
         return samples if bypass is None else None
 
     def answer(self, samples: Sequence[Sample], call: Any, variant: Any, load: Callable[[], R]) -> R:

@@ -21,6 +21,7 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.reading.fetch import fetch
 from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
+from cacheops.reading.reader import note_bypass
 from cacheops.reading.request import Request, label_of
 from cacheops.reading.stream import fetch_parts
 from cacheops.signals import cache_read
@@ -116,7 +117,11 @@ class CachingCompiler(SQLCompiler):
     def cache_request(self, result_type: str = MULTI) -> tuple[Request, Plan] | None:
         """Return the request to the cache and the plan of this query; None where it goes to the database."""
         found = self.planned(result_type)
-        return None if isinstance(found, Bypass) else found
+        if not isinstance(found, Bypass):
+            return found
+        if self.query.model is not None:
+            note_bypass(label_of(self.query.model, operation_of(self, result_type)), found)
+        return None
 
     def planned(self, result_type: str = MULTI) -> tuple[Request, Plan] | Bypass:
         """Return the request to the cache and the plan of this query, or why it goes to the database."""

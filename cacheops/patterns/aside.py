@@ -21,6 +21,7 @@ from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
 from cacheops.reading.policy import decide_entry
+from cacheops.reading.reader import note_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable, TableTags
@@ -154,7 +155,11 @@ class CacheAsideManager:
             for sample in entry.depends_on
         }
         timeout = min((request.profile.timeout for request in requests), default=0.0)
-        return decide_entry((Sample(given).source for given in samples.values()), timeout) is not None
+        bypass = decide_entry((Sample(given).source for given in samples.values()), timeout)
+        if bypass is not None:
+            for request in requests:
+                note_bypass(request.label, bypass)
+        return bypass is not None
 
     # --- values -----------------------------------------------------------------------------------------------------
 

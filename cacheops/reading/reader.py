@@ -1,8 +1,8 @@
 """Who answers cached reads: the local region, or, within a block, somebody who was put in its place.
 
 A read that is made inside other code, as a page's are, can't be given a reader as an argument. This is the one place
-where another one is found, and warming (cacheops/warming/calls.py) the one that puts it there: see
-docs/decisions/0016-readers-in-context.md.
+where another one is found. Warming (cacheops/warming/calls.py) and the debug toolbar's panel (cacheops/toolbar.py) put
+one there: see docs/decisions/0016-readers-in-context.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,9 @@ class Reader(Protocol):
     def read_many(self, requests: Sequence[Request], load: LoadMany) -> list[Rows]:
         """Return the results of requests, in their order."""
 
+    def passed(self, label: str, reason: str) -> None:
+        """Hear of a read that goes to the database by rule, and why."""
+
 
 _reader: ContextVar[Reader | None] = ContextVar("cacheops_reader", default=None)
 
@@ -36,10 +39,17 @@ current_reader: Callable[[], Reader | None] = _reader.get
 
 
 @contextmanager
-def reading_by(reader: Reader) -> Iterator[None]:
-    """Have a reader answer the cached reads within the block, in this thread or task."""
+def reading_by(reader: Reader | None) -> Iterator[None]:
+    """Have a reader, or for None the region, answer the cached reads within the block, in this thread or task."""
     token = _reader.set(reader)
     try:
         yield
     finally:
         _reader.reset(token)
+
+
+def note_bypass(label: str, reason: str) -> None:
+    """Tell the reader in the region's place, if there is one, of a read that goes to the database by rule."""
+    reader = _reader.get()
+    if reader is not None:
+        reader.passed(label, reason)

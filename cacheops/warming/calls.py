@@ -70,6 +70,9 @@ class CallReader:
             self._reads |= {entry: Read(requests[place], load, place) for entry, place in new.items()}
         return [self._recent[request.entry] for request in requests]
 
+    def passed(self, label: str, reason: str) -> None:
+        """Leave it: what is not cached is not warmed."""
+
     def _fetch(self, requests: Sequence[Request], load: LoadMany) -> list[Rows]:
         """Return the results of requests from the nearest region; what it lacks is loaded, and filled by and by."""
         fanout = self._fanout
