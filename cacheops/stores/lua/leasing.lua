@@ -54,13 +54,17 @@ local function register()
     if registry_is_new or #fresh > 0 then redis.call('HSET', KEYS[1], 'table', '1', unpack(fresh)) end
 end
 
--- Return a tag's version, a new one where it has none (R3), and prolong its life.
+-- A tag in use is not prolonged with each lease: whoever is told of changes would take that for one (stores/near.py), and
+-- replicas would be sent it. Tags outlive their entries by twice as much (TAG_MARGIN).
+local SLACK = 30000  -- milliseconds
+
+-- Return a tag's version, a new one where it has none (R3), and prolong its life where too little is left.
 local function lease(key, version)
     if not version then
         redis.call('SET', key, fresh_version, 'PX', ARGV[2])
         return fresh_version
     end
-    if redis.call('PTTL', key) < tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end
+    if redis.call('PTTL', key) < tonumber(ARGV[2]) - SLACK then redis.call('PEXPIRE', key, ARGV[2]) end
     return version
 end
 

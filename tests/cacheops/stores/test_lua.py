@@ -8,6 +8,7 @@ import pytest
 from cacheops.protocol import tags
 from cacheops.stores import base, memory, scripts
 from cacheops.stores.base import Refusal
+from cacheops.stores.redis import TAG_MARGIN
 
 LUA = Path(scripts.__file__).parent / "lua"
 SOURCES = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
@@ -18,6 +19,7 @@ PYTHON = {
     "VERSION_BYTES": tags.VERSION_BYTES,
     "MARK_BYTES": base.MARK_BYTES,
     "MAX_SCHEMES": memory.MAX_SCHEMES,
+    "SLACK": 500 * TAG_MARGIN,
 }
 
 
