@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, no_invalidation
     from cacheops.orm.samples import RowsOf, TimeBucket
     from cacheops.panel.explain import explain
-    from cacheops.profiles import stale_ok
+    from cacheops.profiles import near, stale_ok
     from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
     from cacheops.reading.options import bypassed, is_bypassed
     from cacheops.regions.read_scope import after, position
@@ -41,6 +41,7 @@ __all__ = [
     "invalidate_obj",
     "is_bypassed",
     "keys_of",
+    "near",
     "no_invalidation",
     "position",
     "rows_changed",
@@ -54,7 +55,7 @@ _NAMES = {
     "invalidation": ("invalidate_all", "invalidate_model", "invalidate_obj", "no_invalidation"),
     "orm.samples": ("RowsOf", "TimeBucket"),
     "panel.explain": ("explain",),
-    "profiles": ("stale_ok",),
+    "profiles": ("near", "stale_ok"),
     "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
     "reading.options": ("bypassed", "is_bypassed"),
     "regions.read_scope": ("after", "position"),

@@ -11,8 +11,12 @@ from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
 
 OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
-LEVELS = frozenset({"fresh", "stale_ok", "bypass"})
-MOST_STALE = 3600.0  # seconds; for longer, too many replaced versions would be remembered
+LEVELS = frozenset({"fresh", "stale_ok", "near", "bypass"})
+MOST_SECONDS = {  # of the levels that have some
+    "stale_ok": 3600.0,  # for longer, too many replaced versions would be remembered
+    "near": 2.0,  # a process that has heard nothing for longer connects anew
+}
+NEAR_SECONDS = 0.5  # of the level "near" by its name alone
 DEFAULT_TIMEOUT = 300.0  # seconds; the specification's default
 
 # Written at times of their own, by Django or by us, and never worth caching.
@@ -27,7 +31,17 @@ class Profile:
     timeout: float = DEFAULT_TIMEOUT
     lock: bool = True  # one loader, the others wait for it
     level: str = "fresh"
-    stale: float = 0.0  # how long after its invalidation an entry may be served while one reader loads it anew
+    seconds: float = 0.0  # of the level
+
+    @property
+    def stale(self) -> float:
+        """How long after its invalidation an entry may be served while one reader loads it anew."""
+        return self.seconds if self.level == "stale_ok" else 0.0
+
+    @property
+    def near(self) -> float:
+        """How old what this process knows of the region may be where it answers from its own memory; 0: it does not."""
+        return self.seconds if self.level == "near" else 0.0
 
     @property
     def one_loads(self) -> bool:
@@ -40,6 +54,9 @@ class Level(NamedTuple):
     name: str
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.name}({self.seconds:g})" if self.seconds else self.name
+
 
 def stale_ok(seconds: float) -> Level:
     """Return the level at which an entry may be served until `seconds` after its invalidation, while it is loaded anew.
@@ -49,16 +66,28 @@ def stale_ok(seconds: float) -> Level:
     return level_from(Level("stale_ok", seconds))
 
 
+def near(seconds: float = NEAR_SECONDS) -> Level:
+    """Return the level at which a process answers from its own memory, as the region stood up to `seconds` before.
+
+    Raise InvalidOption for a time that is not above 0 and up to 2 seconds.
+    """
+    return level_from(Level("near", seconds))
+
+
 def level_from(value: Any) -> Level:
     """Return a level from its name, or a name and seconds. Raise InvalidOption that says what is wrong with it."""
-    name, seconds = value if isinstance(value, tuple | list) and len(value) == 2 else (value, 0.0)
+    name, seconds = value if isinstance(value, tuple | list) and len(value) == 2 else (value, None)
     if not isinstance(name, str) or name not in LEVELS:
         raise InvalidOption(f"{name!r} is no level. Use one of: {', '.join(sorted(LEVELS))}.")
-    if name != "stale_ok":
+    if name not in MOST_SECONDS:
         return Level(name)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_STALE:
+    if name == "near" and seconds is None:
+        return Level(name, NEAR_SECONDS)
+    most = MOST_SECONDS[name]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= most:
+        example = NEAR_SECONDS if name == "near" else 30
         raise InvalidOption(
-            f"stale_ok needs seconds, above 0 and up to {MOST_STALE:.0f}, and has {seconds!r}: write stale_ok(30)."
+            f"{name} needs seconds, above 0 and up to {most:.0f}, and has {seconds!r}: write {name}({example})."
         )
     return Level(name, float(seconds))
 
@@ -91,7 +120,7 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
         timeout=conf.ttl.get_ttl(options.get("timeout", DEFAULT_TIMEOUT)),
         lock=lock,
         level=level.name,
-        stale=level.seconds,
+        seconds=level.seconds,
     )
 
 

@@ -33,7 +33,7 @@ class CachedQuerySet(FastQuerySet[M]):
     ) -> Self:
         """Cache this query: all operations, or those named; `timeout` in seconds, or a strategy's name.
 
-        `level` is "fresh", "bypass", or stale_ok(seconds).
+        `level` is "fresh", "bypass", "near", near(seconds) or stale_ok(seconds).
 
         Raise InvalidOption for an unknown name, or where the model is kept out of the cache (profile None).
         """
@@ -48,7 +48,7 @@ class CachedQuerySet(FastQuerySet[M]):
             timeout=None if timeout is None else conf.ttl.get_ttl(timeout),
             lock=lock,
             level=asked.name if asked else None,
-            stale=asked.seconds if asked else None,
+            seconds=asked.seconds if asked else None,
         )
         return self._with_options(options)
 

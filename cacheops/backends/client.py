@@ -23,7 +23,7 @@ from cacheops.redis.options import ServerOptions
 SCAN_BATCH = 1000  # keys looked at in one round trip: about 0.3 ms of the server's time
 INT64 = range(-(2**63), 2**63)  # what INCRBY can count
 OWN_OPTIONS = {
-    *("CLIENT_CLASS", "STORE", "IGNORE_EXCEPTIONS", "PAUSE_AFTER_FAILURE", "CLOSE_CONNECTION"),
+    *("CLIENT_CLASS", "STORE", "IGNORE_EXCEPTIONS", "PAUSE_AFTER_FAILURE", "NEAR_BYTES", "CLOSE_CONNECTION"),
     *("SERIALIZER", "COMPRESSOR", "PICKLE_VERSION", "MAX_ENTRIES", "CULL_FREQUENCY"),
 }
 

@@ -23,7 +23,7 @@ from cacheops.redis.identity import KeySet, add_key_sets
 from cacheops.redis.options import ServerOptions, urls_in
 from cacheops.stores.base import Store
 from cacheops.stores.circuit_breaker import PAUSE
-from cacheops.stores.redis import RedisStore
+from cacheops.stores.redis import NEAR_BYTES, RedisStore
 from cacheops.stores.scripts import purge_tag
 
 P = ParamSpec("P")
@@ -240,7 +240,8 @@ class RegionCache(RegionCacheMixin, RedisCache):
             retry_budget=timeout,  # a frozen server costs one time-out
         )
         wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
-        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait)
+        near_bytes = given.get("NEAR_BYTES", NEAR_BYTES)
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait, near_bytes)
 
 
 def keys_of_aliases(urls: tuple[str, ...]) -> Iterator[KeySet]:

@@ -28,6 +28,7 @@ class Reads:
     """Cached reads: of one model and operation, or the sum of several."""
 
     hits: int = 0  # answered by a valid entry
+    near: int = 0  # of these, the ones that the process held itself (level near)
     stale: int = 0  # answered by an outdated one, where the profile takes it
     misses: int = 0  # loaded under a lease
     bypasses: int = 0  # loaded past the cache: a writer pending, no store, a region that does not answer

@@ -16,7 +16,7 @@ from cacheops.panel.advice import ENOUGH_READS, NOT_CACHED, Advice, advise
 from cacheops.panel.charts import rate_severity
 from cacheops.panel.polling import PATIENCE, Unavailable, answers
 from cacheops.panel.region_page import KEYS_KEPT
-from cacheops.profiles import OPERATIONS, Profile, profile_of
+from cacheops.profiles import OPERATIONS, Level, Profile, profile_of
 
 SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168)}
 MAX_ROWS = 200
@@ -60,9 +60,7 @@ class Row:
 
     @property
     def level(self) -> str:
-        if self.profile is None:
-            return ""
-        return f"stale_ok({self.profile.stale:g})" if self.profile.stale else self.profile.level
+        return "" if self.profile is None else str(Level(self.profile.level, self.profile.seconds))
 
 
 @dataclass(frozen=True, slots=True)

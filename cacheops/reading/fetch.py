@@ -14,6 +14,7 @@ from cacheops.reading.follower import FollowerRead
 from cacheops.reading.lease import Lease, cancel_lease, send_lease, take_lease
 from cacheops.reading.load import count_bypass, load_and_fill
 from cacheops.reading.lookup import look_up
+from cacheops.reading.near import near_rows
 from cacheops.reading.reader import Load, current_reader
 from cacheops.reading.request import Request, coarsen_if_full, followed_in
 from cacheops.reading.stale import outdated_rows
@@ -34,6 +35,8 @@ def fetch(request: Request, load: Load) -> Sequence[Row]:
     reader = current_reader()
     if reader is not None:
         return reader.read(request, load)
+    if request.profile.near and (held := near_rows(request)) is not None:
+        return held
     found = seek(request)
     if isinstance(found, Lease):
         return load_and_fill(found, load)

@@ -32,6 +32,8 @@ def look_up(
     """Return the rows of a valid entry, None for a miss. A waiting reader looks often: that is not counted."""
     started = time.perf_counter()
     keys = request.key_list()
+    near = region.store.near if request.profile.near and follower is None else None
+    watch = None if near is None else near.watch([table.key_list() for table in request.tables])  # before (R31)
     values = region.read(keys, request.databases) if follower is None else follower.look_up(region, request, keys)
     entry = valid_entry(request, keys[0], values)
     if entry is None:
@@ -47,6 +49,8 @@ def look_up(
     except CorruptEntry:
         counters.read(request.label, corrupt=1)
         return None
+    if near is not None and watch is not None:
+        near.keep(watch, keys[0], entry, len(values[0] or b""))
     request_stats.count(hits=1)
     counters.hit(request.label, time.perf_counter() - started, request.digest, entry.made_at)
     return found

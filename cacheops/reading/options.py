@@ -23,7 +23,7 @@ class QueryOptions:
     timeout: float | None = None
     lock: bool | None = None
     level: str | None = None
-    stale: float | None = None
+    seconds: float | None = None  # of the level
 
     def over(self, profile: Profile) -> Profile:
         """Return a profile with these options."""

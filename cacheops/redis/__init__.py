@@ -10,6 +10,7 @@ from cacheops.redis.connection import Command
 from cacheops.redis.errors import is_transient, translate
 from cacheops.redis.optimized_client import OptimizedRedisClient
 from cacheops.redis.pooled_transport import PooledTransport
+from cacheops.redis.push_channel import PushChannel
 from cacheops.redis.registry import servers
 from cacheops.redis.replicated import ReplicatedServers
 from cacheops.redis.topology import Servers
@@ -19,6 +20,7 @@ __all__ = [
     "Command",
     "OptimizedRedisClient",
     "PooledTransport",
+    "PushChannel",
     "RegionCluster",
     "RegionLock",
     "RegionRedis",

@@ -223,14 +223,18 @@ class ServerPool:
     in_use: int
 
 
+def address_of(client: redis.Redis) -> str:
+    """Return a server's host:port, or the path of its Unix socket."""
+    where = client.connection_pool.connection_kwargs
+    return where["path"] if "path" in where else f"{where['host']}:{where['port']}"
+
+
 def pool_stats(client: redis.Redis) -> ServerPool:
     """Return the statistics of a client's pool, from what the driver offers publicly."""
     pool = client.connection_pool
     counts = {attributes[DB_CLIENT_CONNECTION_STATE]: count for count, attributes in pool.get_connection_count()}
-    where = pool.connection_kwargs
-    server = where["path"] if "path" in where else f"{where['host']}:{where['port']}"
     return ServerPool(
-        server, pool.max_connections, counts[ConnectionState.IDLE.value], counts[ConnectionState.USED.value]
+        address_of(client), pool.max_connections, counts[ConnectionState.IDLE.value], counts[ConnectionState.USED.value]
     )
 
 

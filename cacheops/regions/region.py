@@ -178,6 +178,8 @@ class RegionHandler(Component):
         with self._lock:
             for region in self._regions.values():
                 region.store.close()
+                if region.store.near is not None:
+                    region.store.near.close()
             self._regions.clear()
 
     settings_changed = close = reset

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.stores.inspection import Inspection
+from cacheops.stores.near import NearEntries
 from cacheops.stores.reply import ReadyReply, Reply
 
 MARK_BYTES = 24  # of one writer's mark in a pending tag, after a first letter: its name, its deadline (lua/tag.lua)
@@ -136,6 +137,7 @@ class Store(ABC):
     wait_replicas = 0  # how many replicas must hold a mark before it counts
     epoch = 0  # changes when this thread has connected anew: another server may be the primary now
     inspection: Inspection
+    near: NearEntries | None = None  # of this process, for the level near; None: each read asks the store
 
     # --- readers ------------------------------------------------------------------------------------------------------
 

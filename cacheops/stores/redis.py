@@ -1,13 +1,14 @@
 """The store on a region's Redis servers: a cluster, or a primary with its replicas."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from cacheops.exceptions import MarkNotReplicated
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
-from cacheops.redis import Command, Servers
+from cacheops.redis import Command, PushChannel, Servers
 from cacheops.redis.thread_transport import ThreadTransport
 from cacheops.stores.base import (
     EncodedEntry,
@@ -20,12 +21,14 @@ from cacheops.stores.base import (
     outdated_among,
     tags_of,
 )
+from cacheops.stores.near import NearEntries
 from cacheops.stores.redis_inspection import RedisInspection
 from cacheops.stores.redis_leases import ManyLeases, fill_commands, lease_tags_commands, route_of, tag_versions
 from cacheops.stores.reply import Reply
 from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, MAX_RUN, NOTE, OUTDATED, SCRIPTS
 
 SCAN_BATCH = 500  # keys looked at in a round trip
+NEAR_BYTES = 32 * 2**20  # of entries that a process holds
 TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
 
 
@@ -36,7 +39,14 @@ class RedisStore(Store):
     takes over without it would serve what the writer has just changed.
     """
 
-    def __init__(self, name: str, servers: Servers, wait_replicas: int = 0, wait_seconds: float = 0.1) -> None:
+    def __init__(
+        self,
+        name: str,
+        servers: Servers,
+        wait_replicas: int = 0,
+        wait_seconds: float = 0.1,
+        near_bytes: int = NEAR_BYTES,
+    ) -> None:
         self.name = name
         self.servers = servers
         self.addresses = servers.options.urls
@@ -44,6 +54,7 @@ class RedisStore(Store):
         self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
         self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
         self.inspection = RedisInspection(servers, self._transport)
+        self.near: NearEntries = NearEntries(partial(PushChannel, servers), near_bytes)
 
     @property
     def epoch(self) -> int:  # type: ignore[override]
@@ -152,6 +163,7 @@ class RedisStore(Store):
             routes += nodes.values()
 
         def schemes(answers: list[Any]) -> list[frozenset[str]]:
+            self._drop_near(tables)
             # R10: a replica that takes over without a mark would serve what the writer changes.
             confirmed = min(answers[len(tables) :], default=0)
             if confirmed < self.wait_replicas:
@@ -174,7 +186,13 @@ class RedisStore(Store):
 
     def invalidate(self, tables: Sequence[MarkedTable]) -> int:
         commands = [INVALIDATE.command(table.key_list()) for table in tables]
-        return sum(self._transport.run_many(commands, [command[3] for command in commands]))
+        deleted = sum(self._transport.run_many(commands, [command[3] for command in commands]))
+        self._drop_near(tables)
+        return deleted
+
+    def _drop_near(self, tables: Sequence[MarkedTable]) -> None:
+        """Outdate what this process holds of tables (R33): of all their tags, as a lost registry hides some."""
+        self.near.drop([table.keys.generation for table in tables])
 
     def confirmations(self) -> int:
         nodes = self.servers.primaries()

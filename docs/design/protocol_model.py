@@ -10,11 +10,12 @@ The variants named "broken" leave one rule out (its number in invalidation.md), 
 the checker notices. Run it with: python3 docs/design/protocol_model.py   (three minutes)
 
 The rules are in the folder beside this file: model/protocol.py; model/optimistic_save.py for the save of one instance;
-model/servers.py for what of a server's memory may be believed; model/followers.py for regions with a relay.
+model/servers.py for what of a server's memory may be believed; model/followers.py for regions with a relay; model/near.py
+for entries in a process.
 """
 import sys
 
-from model import followers, servers
+from model import followers, near, servers
 from model.optimistic_save import Row, optimistic_steps, no_stale_shelf
 from model.protocol import State, no_stale_read, reader_steps, world_steps, writer_steps
 from model.search import search
@@ -72,6 +73,17 @@ def check_home(name, **rule):
                               followers.nothing_stays_stale))
 
 
+def check_near(name, *, reader=None, writer=None, world=None, **state):
+    """Explore entries in a process: pushes tell it of foreign writes, some time later."""
+
+    def steps(state):
+        yield from near.reader_steps(state, **(reader or {}))
+        yield from near.writer_steps(state, **(writer or {}))
+        yield from near.world_steps(state, **(world or {}))
+
+    return told(name, *search(near.Near(**state), steps, near.no_older_read))
+
+
 def check(name, *, writers=2, crashes=1, new_scheme=False, failover=False, evictions=0, reader=None, writer=None,
           world=None):
     initial = State(readers=(("idle", 2), ("idle", 1)), writers=("start",) * writers, crashes_left=crashes,
@@ -94,6 +106,7 @@ COMES_BACK = dict(saves_left=1, restarts_left=1)
 TWO_SHARDS = dict(shards=(followers.Shard(),) * 2, snapshots=(None,) * 2)
 # A primary with its linked replica, either of which may be lost once, and the replica may take over.
 REPLICATED = dict(replica=servers.Server(1, 0, servers.World().primary.memory, linked=True), failovers_left=1)
+CUT = dict(cuts_left=1, readers=(("idle", 2),))
 
 
 def holds():
@@ -119,6 +132,8 @@ def holds():
     yield check_servers("servers: the same, with a replica", grants_grace="uptime", world=REPLICATED)
     yield check_servers("servers: a fail-over to a linked replica keeps its hits", promise=servers.keeps_hits,
                         world=filled({0, 1}))
+    yield check_near("near: pushes, heartbeats, own writes and a foreign writer's")
+    yield check_near("near: the connection of pushes is cut and made anew", **CUT)
 
 
 def follower_holds():
@@ -168,6 +183,11 @@ def breaks():
                         world=dict(moves_left=1))
     yield check_servers("broken R23: linked replicas are not noted, and hits are lost", promise=servers.keeps_hits,
                         notes=False, world=filled({0}))
+    yield check_near("broken R31: a tag is watched when the look-up has been answered", reader=dict(watches=False))
+    yield check_near("broken R32: a heartbeat counts from its answer", world=dict(counts="answered"))
+    yield check_near("broken R33: an own write drops nothing", writer=dict(own_dropped="never"))
+    yield check_near("broken R33: an own write drops before its mark is answered", writer=dict(own_dropped="sent"))
+    yield check_near("broken R34: a new connection keeps what the process held", world=dict(forgets=False), **CUT)
 
 
 def follower_breaks():

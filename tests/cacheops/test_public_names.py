@@ -37,6 +37,7 @@ PUBLIC = {
         "invalidate_obj",
         "is_bypassed",
         "keys_of",
+        "near",
         "no_invalidation",
         "position",
         "rows_changed",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.db import connection
 
 from cacheops.regions import regions
@@ -116,3 +117,16 @@ def at_commit(*, before: Callable[[], None] | None = None, after: Callable[[], N
             after()
 
     driver.commit = wrapped
+
+
+def write_unseen(name: str, *tables: str) -> None:
+    """Commit what a writer would have that could not reach the region: the row, and the tables in the queue."""
+    settings = connection.get_connection_params()
+    names = {name: settings[name] for name in ("host", "port", "user", "dbname") if name in settings}
+    with psycopg.connect(**names) as other:
+        other.execute("UPDATE testapp_book SET title = %s WHERE id = 1", [name])
+        for table in tables:
+            other.execute(
+                'INSERT INTO cacheops_queuedinvalidation (region, "table", created_at) VALUES (%s, %s, now())',
+                [regions.local.name, table],
+            )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection
 from django.db.transaction import atomic
@@ -16,7 +15,7 @@ from cacheops.regions import outbox, regions
 from cacheops.stores.circuit_breaker import CacheCircuitBreaker, CircuitState
 from cacheops.writing.changes import Changes
 from cacheops.writing.intent import WriteIntent
-from tests.races.actors import Actor, Gate, at_commit
+from tests.races.actors import Actor, Gate, at_commit, write_unseen
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
 from tests.waiting import until
@@ -26,19 +25,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 
 def title() -> str:
     return Book.objects.get(pk=1).title
-
-
-def write_unseen(name: str, *tables: str) -> None:
-    """Commit what a writer would have that could not reach the region: the row, and the tables in the queue."""
-    settings = connection.get_connection_params()
-    names = {name: settings[name] for name in ("host", "port", "user", "dbname") if name in settings}
-    with psycopg.connect(**names) as other:
-        other.execute("UPDATE testapp_book SET title = %s WHERE id = 1", [name])
-        for table in tables:
-            other.execute(
-                'INSERT INTO cacheops_queuedinvalidation (region, "table", created_at) VALUES (%s, %s, now())',
-                [regions.local.name, table],
-            )
 
 
 class Failed:
