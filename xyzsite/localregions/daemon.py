@@ -32,6 +32,7 @@ COMMANDS = (
     "partition",
     "heal",
     "failover",
+    "failover_database",
     "crash",
     "distance",
     "status",

@@ -1,26 +1,32 @@
-"""The PostgreSQL servers: a primary in the home region, a streaming replica in each second region."""
+"""The PostgreSQL servers: a primary, which starts in the home region, and a streaming replica in each other one."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from xyzsite.localregions import plan as layout
 from xyzsite.localregions import postgres
-from xyzsite.localregions.exceptions import ServerFailed
+from xyzsite.localregions.exceptions import LocalRegionsError, ServerFailed
 from xyzsite.localregions.plan import Plan
 from xyzsite.localregions.programs import PostgresProgram
+from xyzsite.localregions.proxy import Endpoint, Target
 from xyzsite.localregions.servers import PostgresServer, Server
 
 logger = logging.getLogger(__name__)
 
 # A replica that does not stream by then has lost its place in the primary's log and is copied anew, in seconds.
 STREAM_SECONDS = 10.0
+# For a primary to end when it is replaced, its log sent, in seconds.
+END_SECONDS = 10.0
+TIMELINE = "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
 
 class Databases:
@@ -29,21 +35,38 @@ class Databases:
     def __init__(self, plan: Plan, program: PostgresProgram | None) -> None:
         self.plan = plan
         self.servers: list[PostgresServer] = []
+        self._chosen = 0  # which of them is the primary
+        self.busy = asyncio.Lock()
+        self.parted: set[str] = set()  # regions that the others do not reach
+        self.moved: Callable[[], None] = lambda: None  # called when the primary is in another region
+        self.target = Target()  # the primary, as all other regions reach it
+        self.home = Endpoint(self.target)  # and as the home region does, once it has left
         if program is not None:
             nodes = layout.postgres_nodes(plan.options)
             self.servers = [PostgresServer(plan, node, program, self._source(node)) for node in nodes]
+            self.target.port = self.primary.port
 
     def _source(self, node: layout.Node) -> int | None:
-        """Return the port from which a replica streams: its region's link, which a partition cuts."""
-        return None if node.first else self.plan.port(layout.link(node.region, f"{layout.HOME}-db"))
+        """Return the port from which a server streams at first."""
+        return None if node.first else self._address(node)
+
+    def _address(self, node: layout.Node) -> int:
+        """Return the port at which a region reaches the primary: its link, which a partition cuts; the home's own."""
+        name = f"{layout.HOME}-db"
+        return self.plan.port(name if node.region == layout.HOME else layout.link(node.region, name))
 
     @property
     def primary(self) -> PostgresServer:
-        return self.servers[0]
+        return self.servers[self._chosen]
 
     @property
     def replicas(self) -> list[PostgresServer]:
-        return self.servers[1:]
+        return [server for server in self.servers if server is not self.primary]
+
+    @property
+    def region(self) -> str:
+        """The region in which the primary is."""
+        return self.primary.node.region if self.servers else layout.HOME
 
     async def boot(self) -> None:
         """Make what is missing, start all, and wait until the database is there. Raises ServerFailed."""
@@ -59,6 +82,7 @@ class Databases:
     def _make(self) -> None:
         """Make the clusters that are not there: the primary by initdb, a replica as a copy of one at rest."""
         data = self.plan.folder(self.primary.node)
+        self._bring_home(data)
         fresh = not (data / "PG_VERSION").exists()
         if fresh:
             shutil.rmtree(data, ignore_errors=True)
@@ -69,6 +93,19 @@ class Databases:
                 shutil.rmtree(copy, ignore_errors=True)
                 postgres.copy_for_replica(server.program, data, copy)
 
+    def _bring_home(self, home: Path) -> None:
+        """Let the primary start in the home region: exchange its data with what was left there by a fail-over."""
+        if not (home / "standby.signal").exists():
+            return
+        for folder in [self.plan.folder(server.node) for server in self.replicas]:
+            if (folder / "PG_VERSION").exists() and not (folder / "standby.signal").exists():
+                home.rename(aside := home.with_name(f"{home.name}.aside"))
+                folder.rename(home)
+                aside.rename(folder)
+                postgres.remove_slots(home)
+                return
+        (home / "standby.signal").unlink()  # a fail-over that was broken off before it promoted
+
     async def _start(self, server: PostgresServer) -> None:
         server.start()
         assert server.process is not None
@@ -76,7 +113,7 @@ class Databases:
         await asyncio.to_thread(postgres.wait_ready, server.process, data, log)
 
     async def wait_streaming(self) -> None:
-        """Wait until every replica has what the primary has now. Raises ServerFailed.
+        """Wait until every replica that is neither frozen nor parted has what the primary has. Raises ServerFailed.
 
         One that cannot follow any more is made anew from a copy of the primary.
         """
@@ -84,15 +121,21 @@ class Databases:
         if await self._streaming(end, STREAM_SECONDS):
             return
         for server in self.replicas:
-            if server.slot not in await self._followers(end):
+            if self._is_reachable(server) and server.slot not in await self._followers(end):
                 logger.warning("%s has lost its place in the log and is copied again", server.node.name)
                 await self._copy_again(server)
         if not await self._streaming(end, STREAM_SECONDS):
             raise ServerFailed(f"A database replica does not follow: see the logs in {self.plan.directory}.")
 
+    def _is_reachable(self, server: PostgresServer) -> bool:
+        """Return whether a replica can follow the primary now."""
+        return not server.paused and (
+            server.node.region == self.region or not self.parted & {server.node.region, self.region}
+        )
+
     async def _streaming(self, end: int | None, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        wanted = {server.slot for server in self.replicas}
+        wanted = {server.slot for server in self.replicas if self._is_reachable(server)}
         while not wanted <= await self._followers(end):
             if time.monotonic() > deadline:
                 return False
@@ -100,10 +143,22 @@ class Databases:
         return True
 
     async def _followers(self, end: int | None) -> set[str]:
-        """Return the slots of the replicas that have replayed the log up to `end` (bytes)."""
+        """Return the slots of the replicas that have replayed the log up to `end` (bytes), on the primary's timeline.
+
+        One that was ahead of a replica that was promoted streams too, what it has already.
+        """
         reached = f"state = 'streaming' and (replay_lsn - '0/0')::bigint >= {end or 0}"
-        rows = await query(self.primary.port, f"select application_name from pg_stat_replication where {reached}")
-        return {row[0] for row in rows or []}
+        rows = await query(
+            self.primary.port, f"select application_name, {TIMELINE} from pg_stat_replication where {reached}"
+        )
+        timelines = dict(rows or [])
+        found = set()
+        for server in self.replicas:
+            if server.slot in timelines:
+                own = await query(server.port, "select received_tli from pg_stat_wal_receiver")
+                if own == [(timelines[server.slot],)]:
+                    found.add(server.slot)
+        return found
 
     async def _copy_again(self, server: PostgresServer) -> None:
         server.kill()
@@ -116,13 +171,79 @@ class Databases:
 
     def reconcile(self, now: float, replace_after: float) -> None:
         """Start again what has ended a moment ago."""
+        if self.busy.locked():
+            return
         for server in self.servers:
             if server.notice_end(now) and server.down_since is not None and now - server.down_since >= replace_after:
                 logger.info("%s is started again", server.node.name)
                 server.start()
 
+    async def failover(self, region: str | None) -> str:
+        """Make a replica the primary, that of a region or the one with most of the log; return its node's name.
+
+        A primary that answers ends first, once its replicas have all of its log. Of one that is dead, frozen or parted
+        from the others, what the replica lacks is lost. Raises LocalRegionsError, ServerFailed.
+        """
+        async with self.busy:
+            old = self.primary
+            is_alive = self.region not in self.parted and await self._end_of_log(old) is not None
+            chosen = await self._candidate(region, is_alive)
+            is_clean = await self._end(old, ask=is_alive)  # the replicas have the last of its log by their links
+            self.target.move(None)
+            data = self.plan.folder(old.node)
+            await asyncio.to_thread(postgres.demote, old.program, data)
+            try:
+                await asyncio.to_thread(postgres.promote, chosen.port)
+            except (psycopg.Error, ServerFailed) as error:
+                (data / "standby.signal").unlink()
+                await self._start(old)
+                self.target.move(old.port)
+                raise ServerFailed(f"{chosen.node.name} was not promoted: {error}") from error
+            await self._follow(chosen, old, is_clean)
+            return chosen.node.name
+
+    async def _candidate(self, region: str | None, is_alive: bool) -> PostgresServer:
+        """Return the replica to promote: one that follows, where the primary is alive. Raises LocalRegionsError."""
+        if region == self.primary.node.region:
+            raise LocalRegionsError(f"The primary database is in {region} already.")
+        ends = {server: await self._end_of_log(server) for server in self.replicas}
+        following = await self._followers(None) if is_alive else {server.slot for server in ends}
+        usable = {server: end for server, end in ends.items() if end is not None and server.slot in following}
+        wanted = [server for server in usable if region in (None, server.node.region)]
+        if not wanted:
+            raise LocalRegionsError(f"No replica {f'in {region} ' if region else ''}follows now: see `regions status`.")
+        return max(wanted, key=lambda server: usable[server] or 0)
+
+    async def _end(self, server: PostgresServer, *, ask: bool) -> bool:
+        """End a server; return whether it has ended by itself, when it had sent all of its log."""
+        assert server.process is not None
+        if ask:
+            server.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS if ask else 0):
+                while server.running:
+                    await asyncio.sleep(0.01)
+        server.kill()
+        await asyncio.to_thread(server.process.wait)
+        return server.process.returncode == 0
+
+    async def _follow(self, chosen: PostgresServer, old: PostgresServer, is_clean: bool) -> None:
+        """Have all follow the new primary; an old one that may have more of the log than it is copied anew."""
+        self._chosen = self.servers.index(chosen)
+        chosen.primary_port, old.primary_port = None, self._address(old.node)
+        slots = [server.slot for server in self.replicas]
+        await asyncio.to_thread(postgres.create_slots, chosen.port, slots)
+        if old.node.first and not old.moved:
+            old.moved = True
+            await self.home.start(self._address(old.node))
+        self.target.move(chosen.port)
+        self.moved()
+        await (self._start(old) if is_clean else self._copy_again(old))
+        await self.wait_streaming()
+
     def stop(self, how: signal.Signals) -> None:
         """Ask every server to end: SIGINT for a clean end, SIGQUIT at once."""
+        self.home.close()
         for server in reversed(self.servers):
             if server.paused:
                 server.resume()
@@ -141,7 +262,7 @@ class Databases:
         """Return a row of `regions status` for each server; the offset is the byte of the log that it has reached."""
         ends = await asyncio.gather(*(self._end_of_log(server) for server in self.servers))
         pairs = zip(self.servers, ends, strict=True)
-        return [self._row(server, end, ends[0], state_of(server)) for server, end in pairs]
+        return [self._row(server, end, ends[self._chosen], state_of(server)) for server, end in pairs]
 
     async def _end_of_log(self, server: PostgresServer) -> int | None:
         if not server.usable or server.paused:

@@ -150,6 +150,11 @@ class LocalRegions:
         """Make the replica of each shard of a region its primary, without losing a write."""
         self._ask("failover", region)
 
+    def failover_database(self, region: str | None = None) -> str:
+        """Make a replica the primary database, that of a region or the one with most of the log; return its name."""
+        name: str = self._ask("failover_database", region)
+        return name
+
     def distance(self, region: str, milliseconds: float, *, jitter: float = 0.0, loss: float = 0.0) -> None:
         """Put a region so many milliseconds, there and back, from each of the others; the loss is in percent."""
         self._ask("distance", region, milliseconds, jitter, loss)

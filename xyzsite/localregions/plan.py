@@ -121,6 +121,11 @@ def link(source: str, endpoint: str) -> str:
     return f"{source}>{endpoint}"
 
 
+def second(node: str) -> str:
+    """Return the name of the port to which the home database moves when it loses its role: its own leads to the new."""
+    return f"{node}@replica"
+
+
 def bus(node: Node) -> str:
     """Return the name of the port at which cluster nodes talk to each other."""
     return f"{node.name}@bus"
@@ -131,7 +136,8 @@ def port_names(options: Options) -> list[str]:
     nodes = [node.name for node in redis_nodes() + postgres_nodes(options)]
     buses = [bus(node) for node in redis_nodes() if node.kind == "cluster"]
     stable = [name for region in PAIRS for name in (primary_endpoint(region), reader_endpoint(region))]
-    return nodes + buses + stable + [link(source, name) for source, _, name in links(options)]
+    moved = [second(f"{HOME}-db")] if options.postgres and options.replicas else []
+    return nodes + buses + stable + moved + [link(source, name) for source, _, name in links(options)]
 
 
 def known_region(name: str) -> str:

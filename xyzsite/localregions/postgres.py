@@ -185,6 +185,27 @@ def create_slots(port: int, names: list[str]) -> None:
             )
 
 
+def promote(port: int) -> None:
+    """Make a replica a primary, once it has replayed what it has received. Raises ServerFailed."""
+    with psycopg.connect(url(port, "postgres"), autocommit=True) as connection:
+        row = connection.execute("select pg_promote(true, %s)", [int(READY_SECONDS)]).fetchone()
+    if row != (True,):
+        raise ServerFailed(f"The database on port {port} was not promoted within {READY_SECONDS:.0f} s.")
+
+
+def demote(program: PostgresProgram, data: Path) -> None:
+    """Have a cluster at rest start as a replica: its slots, which would keep the log for nobody, are no more."""
+    remove_slots(data)
+    (data / "standby.signal").touch()
+    own(program, data)
+
+
+def remove_slots(data: Path) -> None:
+    """Remove the replication slots of a cluster at rest, as a copy of it would have none."""
+    for slot in (data / "pg_replslot").iterdir():
+        shutil.rmtree(slot)
+
+
 def active_relays(port: int) -> int:
     """Return how many relays are at work on the primary's log."""
     with psycopg.connect(url(port)) as connection:

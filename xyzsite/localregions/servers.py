@@ -12,7 +12,7 @@ from typing import Any
 import hiredis
 
 from xyzsite.localregions import postgres, processes
-from xyzsite.localregions.plan import HOST, Node, Plan
+from xyzsite.localregions.plan import HOST, Node, Plan, second
 from xyzsite.localregions.programs import PostgresProgram, RedisProgram
 from xyzsite.localregions.resp import RedisLink
 
@@ -183,12 +183,20 @@ class RedisServer(Server):
 
 
 class PostgresServer(Server):
-    """A PostgreSQL. It keeps its role: in this platform the primary database is not failed over."""
+    """A PostgreSQL. `primary_port` is where a replica streams from; None: it is the primary.
+
+    `moved` is set once it does not listen on the port of its own name.
+    """
 
     def __init__(self, plan: Plan, node: Node, program: PostgresProgram, primary_port: int | None) -> None:
         super().__init__(plan, node)
         self.program = program
         self.primary_port = primary_port
+        self.moved = False
+
+    @property
+    def port(self) -> int:
+        return self.plan.port(second(self.node.name) if self.moved else self.node.name)
 
     @property
     def slot(self) -> str:

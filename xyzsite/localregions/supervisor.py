@@ -50,6 +50,7 @@ class Supervisor:
         self.distances: dict[frozenset[str], Distance] = {}
         if plan.options.distance == "real":
             self.distances = {pair: checked(milliseconds) for pair, milliseconds in REAL.items()}
+        databases.parted, databases.moved = self.partitioned, self._relink
         self.stopping = asyncio.Event()
         self._changed = asyncio.Event()
         for server in self.redis:
@@ -140,6 +141,7 @@ class Supervisor:
             if isinstance(shard, PairShard):
                 targets[layout.primary_endpoint(shard.region)] = shard.writes
                 targets[layout.reader_endpoint(shard.region)] = shard.reads
+        targets[f"{layout.HOME}-db"] = self.databases.target
         for _, name in layout.endpoints(self.plan.options):
             targets.setdefault(name, Target(self.plan.ports[name]))
         return targets
@@ -206,8 +208,15 @@ class Supervisor:
         self._stall()
 
     def _stall(self) -> None:
+        for source, region, link in self._links():
+            link.stall(source != region and bool(self.partitioned & {source, region}))
+
+    def _links(self) -> Iterator[tuple[str, str, Endpoint]]:
+        """Yield the regions at both ends of each link, which are one where the primary database has come to it."""
         for source, region, name in layout.links(self.plan.options):
-            self.endpoints[layout.link(source, name)].stall(bool(self.partitioned & {source, region}))
+            at = self.databases.region if name == f"{layout.HOME}-db" else region
+            yield source, at, self.endpoints[layout.link(source, name)]
+        yield layout.HOME, self.databases.region, self.databases.home
 
     async def distance(self, region: str, milliseconds: float, jitter: float = 0.0, loss: float = 0.0) -> None:
         """Put a region so many milliseconds, there and back, from each of the others; the loss is in percent."""
@@ -217,9 +226,12 @@ class Supervisor:
         self._part()
 
     def _part(self) -> None:
-        for source, region, name in layout.links(self.plan.options):
-            distance = self.distances.get(frozenset((source, region)), Distance())
-            self.endpoints[layout.link(source, name)].distance = distance
+        for source, region, link in self._links():
+            link.distance = self.distances.get(frozenset((source, region)), Distance())
+
+    def _relink(self) -> None:
+        self._part()
+        self._stall()
 
     async def failover(self, region: str) -> None:
         """Hand the primary's role to the replica, in each shard of a region."""
@@ -229,6 +241,10 @@ class Supervisor:
                 await shard.failover()
                 if isinstance(shard, PairShard):
                     shard.point(time.monotonic())
+
+    async def failover_database(self, region: str | None = None) -> str:
+        """Make a replica the primary database, have the others follow it, and return its name."""
+        return await self.databases.failover(region and layout.known_region(region))
 
     async def crash(self, region: str, number: int | None = None) -> None:
         """End all servers of a region at once, or those of one shard; they come back with their last snapshots."""

@@ -12,9 +12,10 @@ import sys
 import urllib.request
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
@@ -31,6 +32,7 @@ from xyzsite.localregions.watched import PlatformError, Watched
 from xyzsite.management.commands.serve import region_names
 
 SERIAL = "demo-seattle-ballard-pressure"
+PAGE = f"/devices/{SERIAL}/"
 END = 120  # seconds until a start, or an end, has failed
 
 
@@ -144,6 +146,7 @@ def test_three_regions_from_nothing_to_pages_and_to_the_end(folder: Path) -> Non
         refused(port - 1, f"Port {port}, of us-west-2, can't be used")
         see_a_change_everywhere(port, folder)
         see_the_fleet(folder)
+        see_a_fail_over(port, folder)
         see_no_fault_in_settings(folder)
         see_a_site_begun_again(process, port + 1)
         children = children_of(process.pid)
@@ -168,17 +171,44 @@ def refused(port: int, why: str) -> None:
 
 def see_a_change_everywhere(port: int, folder: Path) -> None:
     """Change a device on one site, and by SQL, and see it on all."""
-    person, page = Person(), f"/devices/{SERIAL}/"
+    person = Person()
     person.sign_in(port, "admin", "demo-admin")
     for number, region in enumerate(REGIONS):
-        assert f"<span>{region}</span>" in person.get(port + number, page)
+        assert f"<span>{region}</span>" in person.get(port + number, PAGE)
     person.rename(port + 1, SERIAL, "Renamed in the west")
     for number in range(3):
-        assert "Renamed in the west" in person.get(port + number, page)
-    with database(folder) as connection:
-        connection.execute("UPDATE devices_device SET name = 'Renamed by SQL' WHERE serial = %s", [SERIAL])
+        assert "Renamed in the west" in person.get(port + number, PAGE)
+    rename_by_sql(folder, "Renamed by SQL")
     for number in range(3):
-        until(lambda at=port + number: "Renamed by SQL" in person.get(at, page), "it is seen in each region")
+        until(lambda at=port + number: shows(person, at, "Renamed by SQL"), "it is seen in each region")
+
+
+def rename_by_sql(folder: Path, name: str) -> None:
+    with database(folder) as connection:
+        connection.execute("UPDATE devices_device SET name = %s WHERE serial = %s", [name, SERIAL])
+
+
+def see_a_fail_over(port: int, folder: Path) -> None:
+    """Make a replica the primary database, and see the sites go on, and their relays with them."""
+    LocalRegions(folder).failover_database()
+    person = Person()
+    until(lambda: is_signed_in(person, port), "the database is there again")
+    rename_by_sql(folder, "Renamed after the fail-over")
+    for number in range(3):
+        until(lambda at=port + number: shows(person, at, "Renamed after the fail-over"), "each region's relay goes on")
+
+
+def is_signed_in(person: Person, port: int) -> bool:
+    with suppress(HTTPError):  # 503
+        person.sign_in(port, "admin", "demo-admin")
+        return "<h1" in person.get(port, "/")
+    return False
+
+
+def shows(person: Person, port: int, text: str) -> bool:
+    with suppress(HTTPError):
+        return text in person.get(port, PAGE)
+    return False
 
 
 def see_the_fleet(folder: Path) -> None:

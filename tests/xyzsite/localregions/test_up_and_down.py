@@ -237,3 +237,14 @@ def test_databases_keep_their_data_and_replicas_their_place(regions):
     with psycopg.connect(regions.environment("us-west-2")["DATABASE_REPLICA_URL"]) as replica:
         assert replica.execute("select value from noted").fetchall() == [(1,)]
     assert {row["state"] for row in regions.status()} == {"up"}
+    regions.failover_database("us-west-2")
+    with psycopg.connect(regions.environment("us-east-1")["DATABASE_URL"], autocommit=True) as primary:
+        primary.execute("insert into noted values (2)")
+    regions.down()
+    regions.up(Options(postgres=True))
+    assert [row["role"] for row in regions.status() if row["node"] == "us-east-1-db"] == ["primary"]
+    with psycopg.connect(regions.environment("us-east-1")["DATABASE_URL"]) as primary:
+        slots = primary.execute("select slot_name::text from pg_replication_slots order by slot_name").fetchall()
+        assert slots == [("us_east_2_db",), ("us_west_2_db",)]
+    with psycopg.connect(regions.environment("us-west-2")["DATABASE_REPLICA_URL"]) as replica:
+        assert replica.execute("select value from noted order by value").fetchall() == [(1,), (2,)]

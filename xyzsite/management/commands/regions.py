@@ -25,7 +25,6 @@ NODE_ACTIONS = {
 }
 REGION_ACTIONS = {
     "partition": ("Drop everything between a region and the others, until `heal`.", "cut off"),
-    "failover": ("Make the replica of each shard its primary, without losing a write.", "failed over"),
 }
 
 
@@ -44,6 +43,9 @@ class Command(BaseCommand):
             actions.add_parser(action, help=text).add_argument("name", metavar="NODE")
         for action, (text, _) in REGION_ACTIONS.items():
             actions.add_parser(action, help=text).add_argument("name", metavar="REGION")
+        failover = actions.add_parser("failover", help="Make each shard's replica its primary, without losing a write.")
+        failover.add_argument("name", metavar="REGION", nargs="?")
+        failover.add_argument("--database", action="store_true", help="Make its replica the primary database instead.")
         crash = actions.add_parser("crash", help="End all servers at once; they come back with their last snapshots.")
         crash.add_argument("name", metavar="REGION")
         crash.add_argument("shard", metavar="SHARD", type=int, nargs="?", help="Only those of one shard, from 1 on.")
@@ -68,7 +70,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, dir: Path | None, **options: Any) -> None:
         regions = LocalRegions(dir or settings.BASE_DIR / "var" / "regions")
         try:
-            if action in ("up", "down", "status", "heal", "crash", "distance"):
+            if action in ("up", "down", "status", "heal", "crash", "distance", "failover"):
                 getattr(self, action)(regions, **options)
             else:
                 self.act(regions, action, options["name"])
@@ -96,6 +98,16 @@ class Command(BaseCommand):
         regions.crash(name, shard)
         what = name if shard is None else f"Shard {shard} of {name}"
         self.stdout.write(f"{what} has crashed, and comes back with its last snapshots.")
+
+    def failover(self, regions: LocalRegions, *, name: str | None, database: bool, **options: Any) -> None:
+        if database:
+            primary = regions.failover_database(name)
+            self.stdout.write(f"{primary} is the primary database now, and the others follow it.")
+        elif name:
+            regions.failover(name)
+            self.stdout.write(f"{name} is failed over.")
+        else:
+            raise CommandError("Name a region, whose Redis servers change their roles, or give --database.")
 
     def distance(
         self, regions: LocalRegions, *, name: str, milliseconds: float, jitter: float, loss: float, **options: Any
