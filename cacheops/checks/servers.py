@@ -63,7 +63,9 @@ def check_relays(app_configs: Any, databases: Sequence[str] | None = None, **kwa
 def _relays(alias: str) -> Iterator[CheckMessage]:
     connection: Any = connections[alias]
     try:
-        if connection.vendor != "postgresql" or publication_of(connection) is None or is_replica(connection):
+        if connection.vendor != "postgresql" or not hasattr(connection, "cacheops"):
+            return
+        if publication_of(connection) is None or is_replica(connection):
             return
     except OperationalError:
         return  # it is away: nothing can be said of it

@@ -49,6 +49,7 @@ def databases(breakable_regions: LocalRegions) -> Iterator[LocalRegions]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE failed_over (number int PRIMARY KEY)")
     yield breakable_regions
+    breakable_regions.heal()
     if primary_of(breakable_regions) != f"{HOME}-db":
         breakable_regions.failover_database(HOME)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 STREAM_SECONDS = 10.0
 # For a primary to end when it is replaced, its log sent, in seconds.
 END_SECONDS = 10.0
+# For an answer: of a server that a fail-over takes for dead otherwise, and of one that is only looked at, in seconds.
+PATIENCE, LOOK_SECONDS = 5.0, 1.0
 TIMELINE = "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
 
@@ -260,15 +262,15 @@ class Databases:
 
     async def rows(self, state_of: Callable[[Server], str]) -> list[dict[str, Any]]:
         """Return a row of `regions status` for each server; the offset is the byte of the log that it has reached."""
-        ends = await asyncio.gather(*(self._end_of_log(server) for server in self.servers))
+        ends = await asyncio.gather(*(self._end_of_log(server, LOOK_SECONDS) for server in self.servers))
         pairs = zip(self.servers, ends, strict=True)
         return [self._row(server, end, ends[self._chosen], state_of(server)) for server, end in pairs]
 
-    async def _end_of_log(self, server: PostgresServer) -> int | None:
+    async def _end_of_log(self, server: PostgresServer, seconds: float = PATIENCE) -> int | None:
         if not server.usable or server.paused:
             return None
         function = "pg_current_wal_lsn" if server.primary_port is None else "pg_last_wal_replay_lsn"
-        rows = await query(server.port, f"select ({function}() - '0/0')::bigint")
+        rows = await query(server.port, f"select ({function}() - '0/0')::bigint", seconds)
         return rows[0][0] if rows else None
 
     def _row(self, server: PostgresServer, end: int | None, primary_end: int | None, state: str) -> dict[str, Any]:
@@ -290,10 +292,10 @@ class Databases:
         }
 
 
-async def query(port: int, statement: str) -> list[tuple[Any, ...]] | None:
-    """Return the rows of a query; None when the server does not answer within a second."""
+async def query(port: int, statement: str, seconds: float = PATIENCE) -> list[tuple[Any, ...]] | None:
+    """Return the rows of a query; None when the server does not answer within so many seconds."""
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(seconds):
             connection = await psycopg.AsyncConnection.connect(postgres.url(port, "postgres"), autocommit=True)
             async with connection:
                 return await (await connection.execute(statement)).fetchall()
