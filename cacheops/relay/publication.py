@@ -136,6 +136,8 @@ def install(database: str) -> Installed:
     for name in changed:  # each by itself: it waits for whoever uses the table
         run(connection, f"ALTER TABLE {name} REPLICA IDENTITY FULL")
     new = unpublished_tables(connection)
+    for name in new:  # of who is writing it now, the log would not tell what is written already
+        run(connection, f"LOCK TABLE {name} IN SHARE MODE", f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {name}")
     run(connection, f"ALTER PUBLICATION {PUBLICATION} SET TABLE {', '.join(tables)}")
     forget_tables(database, new)
     unpublished = tuple(name for name, kind, *_ in relations if kind not in "rp")

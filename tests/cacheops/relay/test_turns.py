@@ -28,6 +28,10 @@ from tests.waiting import until
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
 
 Run = Callable[..., Any]
+JOINED_OR_WAITS = """
+    SELECT EXISTS (SELECT FROM pg_publication_tables WHERE tablename = 'testapp_book')
+        OR EXISTS (SELECT FROM pg_locks WHERE relation = 'testapp_book'::regclass AND NOT granted)
+"""
 SYNCHRONOUS = "ALTER SYSTEM {} synchronous_standby_names"
 PROCESS = """
 import sys, django
@@ -95,6 +99,21 @@ def test_a_table_that_was_added_is_found_and_published(outside: Run) -> None:
     publish_new_tables("default")
     assert title() == "Told by nobody"
     assert check_relays(None, ["default"]) == []
+
+
+def test_a_table_joins_when_nobody_is_writing_it(outside: Run) -> None:
+    """What a transaction wrote to a table that was not published is not sent, though it commits later."""
+    outside("ALTER PUBLICATION cacheops DROP TABLE testapp_book")
+    with other_session() as writer:
+        writer.execute("BEGIN")
+        write(writer.execute, "In flight")
+        joining = Actor(lambda: publish_new_tables("default"))
+        until(lambda: outside(JOINED_OR_WAITS).fetchone()[0], "the table joins, or waits for its writer")
+        title()
+        writer.execute("COMMIT")
+    joining.result()
+    relay("--once")
+    assert title() == "In flight"
 
 
 @contextmanager
