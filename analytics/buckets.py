@@ -1,23 +1,29 @@
 """Sums of readings, cached by units of time, of which every window is merged.
 
-A unit is a day or an hour of UTC: for each device and step of time in it the count, sum, minimum and maximum of its
-readings of one metric. A closed unit is cached for a day, an open one for a minute; both end at once when a reading of
-the metric is written, moved or deleted in their time, and no other does. What they hold depends neither on the person,
-nor on a time zone, nor on where devices stand: units are shared by all windows and people
-(docs/decisions/0008-analytics.md).
+A unit is a day or an hour of UTC: for each location, kind of device and step of time in it the count, sum, minimum and
+maximum of its readings of one metric, and which devices sent them. A closed unit is cached for a day, an open one for a
+minute; both end at once when a reading of the metric is written, moved or deleted in their time, and no other does.
+What they hold depends neither on the person nor on a time zone: units are shared by all windows and people. They say
+where the devices stood, so that a device that has moved since is noticed (docs/decisions/0008-analytics.md).
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from analytics.selectors import DEVICE_COUNT, Row, partial_rows
 from analytics.windows import Window
 from cacheops import RowsOf, TimeBucket
+from cacheops.encoding.rows import Row as StoredRow
+from cacheops.exceptions import StoreUnavailable
 from cacheops.patterns import AsideEntry, CacheAsideManager, CacheKeyBuilder
+from devices.directory import Fleet
 from devices.models import Reading
 
 HOUR, DAY = 3600, 86400  # seconds
@@ -25,8 +31,7 @@ HOUR, DAY = 3600, 86400  # seconds
 # hour since 1972, but for none of our locations; the last step fits any clock.
 STEPS = (HOUR, 900, 60, 1)
 FINEST_IN_DAYS = 900  # seconds: finer steps are cached by hours, as a day of them is long and only its end is asked for
-MAX_SPANS = 8  # of time, or of devices, in one query; beyond, one that covers all
-GROUP_SIZE = 256  # devices: few entries for a small fleet, and little beyond what was asked for of a large one
+MAX_SPANS = 8  # of time, in one query; beyond, one that covers all
 
 sums_cache = CacheAsideManager(rows=True)
 
@@ -46,64 +51,111 @@ class Unit(NamedTuple):
         return datetime.fromtimestamp(self.start, UTC)
 
 
-class Group(NamedTuple):
-    """Devices whose sums are cached together: `size` ids from `first` on, which is a multiple of it; or one alone."""
+class Senders(NamedTuple):
+    """Devices of one kind at one location that sent something in the same step of time."""
 
-    first: int
-    size: int = 1
+    location: int
+    kind: str
+    ids: frozenset[int]
+
+
+class Sums(NamedTuple):
+    """What the readings of a unit come to: columns, with an item for each step and senders, in the order of steps."""
+
+    senders: list[Senders]
+    numbers: Sequence[int]  # of the steps, since 1970
+    places: Sequence[int]  # in `senders`
+    counts: Sequence[int]
+    totals: Sequence[float]
+    lowest: Sequence[float]
+    highest: Sequence[float]
+    averages: Sequence[float]  # the sum of each sender's average
 
     @property
-    def ids(self) -> tuple[int, int]:
-        """Return the first id, and the one after the last."""
-        return self.first, self.first + self.size
+    def columns(self) -> tuple[Sequence[Any], ...]:
+        return self[1:]
 
 
-def groups_of(device_ids: Iterable[int]) -> list[Group]:
-    """Return the groups that devices belong to."""
-    return [Group(number * GROUP_SIZE, GROUP_SIZE) for number in sorted({pk // GROUP_SIZE for pk in device_ids})]
+# The columns as bytes, in the processor's own order: all that serve a region's cache have the same.
+CODES: tuple[Literal["q", "I", "d"], ...] = ("q", "I", "q", "d", "d", "d", "d")
+_encode = msgspec.msgpack.Encoder().encode
+_senders = msgspec.msgpack.Decoder(list[Senders])
+
+
+def packed(rows: Sequence[Row]) -> list[StoredRow]:
+    """Return the rows of one unit as the cache keeps them: one row, a value a column."""
+    if not rows:
+        return []
+    places: dict[tuple[int, str, str], int] = {}
+    found = [places.setdefault((row.location, row.kind, row.senders), len(places)) for row in rows]
+    senders = [(location, kind, [int(pk) for pk in ids.split(",")]) for location, kind, ids in places]
+    numbers, _, _, *values, _ = zip(*rows, strict=True)
+    columns = (numbers, found, *values)
+    return [(_encode(senders), *(array(code, values).tobytes() for code, values in zip(CODES, columns, strict=True)))]
+
+
+def unpacked(row: StoredRow) -> Sums:
+    """Return the columns as views of the entry's bytes."""
+    columns: list[Any] = [memoryview(data).cast(code) for code, data in zip(CODES, row[1:], strict=True)]
+    return Sums(_senders.decode(row[0]), *columns)
 
 
 @dataclass(frozen=True)
 class SumsEntry:
-    """The sums of one group and unit, in one step: the key under which they are cached, and what they depend on."""
+    """The sums of one unit, in one step, of all devices or of one: the key of the entry, and what it depends on."""
 
-    group: Group
-    unit: Unit
     metric: str
+    unit: Unit
     step: int
+    device: int | None
 
     @cached_property
     def key(self) -> str:
-        group, unit = self.group, self.unit
-        if group.size == 1:
+        unit = self.unit
+        if self.device is not None:
             end = unit.moment + timedelta(seconds=unit.seconds)
-            return f"{CacheKeyBuilder.device_data_key(group.first, unit.moment, end)}:{self.metric}:{self.step}"
-        window = f"{unit.moment:%Y%m%dT%H}-{unit.seconds}-{self.step}"
-        return CacheKeyBuilder.analytics_key(self.metric, window, group)
+            return f"{CacheKeyBuilder.device_data_key(self.device, unit.moment, end)}:{self.metric}:{self.step}"
+        return CacheKeyBuilder.analytics_key(self.metric, f"{unit.moment:%Y%m%dT%H}-{unit.seconds}-{self.step}")
 
     def entry(self, now: int) -> AsideEntry:
         conditions: dict[str, Any] = {"taken_at": TimeBucket(self.unit.moment, self.unit.seconds)}
         if self.metric != DEVICE_COUNT:
             conditions["metric"] = self.metric
-        if self.group.size == 1:
-            conditions["device_id"] = self.group.first
+        if self.device is not None:
+            conditions["device_id"] = self.device
         ttl = "long_term" if self.unit.end <= now else "real_time"
         return AsideEntry(self.key, (RowsOf(Reading, conditions),), ttl)
 
 
-def sums(metric: str, groups: Sequence[Group], window: Window, now: datetime) -> Iterator[Row]:
-    """Yield the sums of the groups in all units that the window touches: from one look-up, and one query for the rest.
+def sums(metric: str, of: Fleet | int, window: Window, now: datetime) -> Iterator[Sums]:
+    """Yield the sums of all units that a window touches, in time's order: one look-up, and one query for the rest.
 
-    The groups are of one size. Some of the rows may lie outside of the window, in the units at its ends.
+    `of` is a device's id, or a fleet: then they are those of all devices, and right about where these stand. Some lie
+    outside of the window, in the units at its ends.
     """
     step = step_of(window)
     moment = int(now.timestamp())
-    units = units_of(window, step, moment)
-    wanted = {one.key: one for group in groups for one in (SumsEntry(group, unit, metric, step) for unit in units)}
-    found = sums_cache.get_or_set_many(
-        (one.entry(moment) for one in wanted.values()), lambda keys: load_sums([wanted[key] for key in keys])
-    )
-    return chain.from_iterable(found.values())
+    device = of if isinstance(of, int) else None
+    wanted = {
+        one.key: one for one in (SumsEntry(metric, unit, step, device) for unit in units_of(window, step, moment))
+    }
+
+    def load(keys: Sequence[str]) -> Mapping[str, list[StoredRow]]:
+        return load_sums([wanted[key] for key in keys])
+
+    found = sums_cache.get_or_set_many((one.entry(moment) for one in wanted.values()), load)
+    held = {key: unpacked(rows[0]) for key, rows in found.items() if rows}
+    if isinstance(of, Fleet) and (moved := [key for key, one in held.items() if not of.holds(one.senders)]):
+        forget(moved)
+        held |= {key: unpacked(rows[0]) for key, rows in load(moved).items() if rows}
+    return iter(held.values())
+
+
+def forget(keys: Iterable[str]) -> None:
+    """Invalidate entries that a device's move has made wrong."""
+    for key in keys:
+        with suppress(StoreUnavailable):  # a region that does not answer now will find them wrong itself
+            sums_cache.invalidate(key)
 
 
 def step_of(window: Window) -> int:
@@ -130,23 +182,23 @@ def units_of(window: Window, step: int, now: int) -> list[Unit]:
     return units
 
 
-def load_sums(missing: Sequence[SumsEntry]) -> Mapping[str, Sequence[Row]]:
+def load_sums(missing: Sequence[SumsEntry]) -> Mapping[str, list[StoredRow]]:
     """Return the sums that are to be cached, by their keys; from one query for all of them."""
-    step, metric, size = missing[0].step, missing[0].metric, missing[0].group.size
+    first = missing[0]
+    step = first.step
     found: dict[str, list[Row]] = {one.key: [] for one in missing}
-    places = {(one.group.first, one.unit): found[one.key] for one in missing}
-    devices = spans_of(one.group.ids for one in missing)
+    places = {one.unit: found[one.key] for one in missing}
     times = [
         (datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))
         for start, end in spans_of((one.unit.start, one.unit.end) for one in missing)
     ]
-    for row in partial_rows(metric, devices, times, step):
-        first, at = row[0] // size * size, row[1] * step
+    for row in partial_rows(first.metric, first.device, times, step):
+        at = row.number * step
         for seconds in (DAY, HOUR):
-            place = places.get((first, Unit(at // seconds * seconds, seconds)))
+            place = places.get(Unit(at // seconds * seconds, seconds))
             if place is not None:
                 place.append(row)
-    return found
+    return {key: packed(rows) for key, rows in found.items()}
 
 
 def spans_of(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

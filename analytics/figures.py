@@ -1,15 +1,17 @@
 """Figures: what readings come to, merged from the sums that are kept of them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby, pairwise
-from operator import itemgetter, truediv
+from itertools import compress, pairwise
+from typing import Any
 
-from analytics.buckets import Group, edges_of, step_of, sums
-from analytics.selectors import DEVICE_COUNT, Row
+from analytics.buckets import CODES, Senders, Sums, edges_of, step_of, sums
+from analytics.selectors import DEVICE_COUNT
 from analytics.windows import Window
+from devices.directory import Fleet
 
 
 @dataclass(frozen=True)
@@ -72,44 +74,75 @@ def over_all(rows: Sequence[Figures]) -> Figures | None:
     )
 
 
-def merged(metric: str, groups: Sequence[Group], window: Window, now: datetime, locations: Mapping[int, int]) -> Merged:
-    """Return what the readings of devices come to within a window. `locations` holds these devices, and where they are.
+def merged(metric: str, of: Fleet | int, window: Window, now: datetime, kind: str = "") -> Merged:
+    """Return what readings come to within a window: those of a fleet's devices, or of one device by its id.
 
-    The groups must hold all of the devices, and may hold others.
+    `kind` narrows to devices of one kind; empty for any.
     """
-    places = places_of_steps(window)
-    inside = [
-        (place, location, row)
-        for row in sums(metric, groups, window, now)
-        if (place := places.get(row[1])) is not None and (location := locations.get(row[0])) is not None
-    ]
+    part = within(sums(metric, of, window, now), window, lambda one: is_wanted(one, of, kind))
+    edges = [edge // step_of(window) for edge in edges_of(window)]
     starts = window.starts()
     return Merged(
-        tuple(Bucket(*figures(metric, rows), starts[place]) for place, rows in grouped(inside, itemgetter(0))),
-        tuple(LocationFigures(*figures(metric, rows), location) for location, rows in grouped(inside, itemgetter(1))),
+        tuple(
+            Bucket(*figures(metric, part, slice(first, after)), starts[place])
+            for place, first, after in ranges(part.numbers, edges)
+        ),
+        tuple(location_figures(metric, part)),
     )
 
 
-def grouped(
-    inside: list[tuple[int, int, Row]], key: Callable[[tuple[int, int, Row]], int]
-) -> Iterator[tuple[int, list[Row]]]:
-    """Yield each key, in order, with the rows that have it."""
-    for found, group in groupby(sorted(inside, key=key), key):
-        yield found, [row for _, _, row in group]
+def is_wanted(senders: Senders, of: Fleet | int, kind: str) -> bool:
+    return isinstance(of, int) or (senders.location in of.places and kind in (senders.kind, ""))
 
 
-def figures(metric: str, rows: Sequence[Row]) -> tuple[float, float, float, int, int, float, int]:
+def within(units: Iterable[Sums], window: Window, is_wanted: Callable[[Senders], bool]) -> Sums:
+    """Return as one what units hold within a window, of the wanted senders."""
+    step, edges = step_of(window), edges_of(window)
+    first, after = edges[0] // step, edges[-1] // step
+    senders: list[Senders] = []
+    columns: list[list[Any]] = [[] for _ in CODES]
+    for unit in units:
+        inside = slice(bisect_left(unit.numbers, first), bisect_left(unit.numbers, after))
+        wanted = [is_wanted(one) for one in unit.senders]
+        mask = [wanted[place] for place in unit.places[inside]]
+        places = [place + len(senders) for place in unit.places]
+        senders += unit.senders
+        for column, values in zip(columns, unit._replace(places=places).columns, strict=True):
+            column += compress(values[inside], mask)
+    return Sums(senders, *columns)
+
+
+def ranges(values: Sequence[int], edges: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield of ascending values the first, and the one after the last, between each two edges with some, by place."""
+    for place, (first, after) in enumerate(pairwise(bisect_left(values, edge) for edge in edges)):
+        if first < after:
+            yield place, first, after
+
+
+def location_figures(metric: str, part: Sums) -> Iterator[LocationFigures]:
+    """Yield the figures of each location, in the order of ids."""
+    found = [part.senders[place].location for place in part.places]
+    order = sorted(range(len(found)), key=found.__getitem__)
+    ordered = Sums(part.senders, *([column[number] for number in order] for column in part.columns))
+    ids = sorted(set(found))
+    for place, first, after in ranges(sorted(found), [*ids, *(pk + 1 for pk in ids[-1:])]):
+        yield LocationFigures(*figures(metric, ordered, slice(first, after)), ids[place])
+
+
+def figures(metric: str, part: Sums, of: slice) -> tuple[float, float, float, int, int, float, int]:
     """Return the values of Figures, in its order; values of several metrics have no mean."""
-    ids, _, counts, totals, lowest, highest = zip(*rows, strict=True)  # a window has thousands: loops are left to C
-    count, devices = sum(counts), len(set(ids))
+    places = part.places[of]
+    count, steps = sum(part.counts[of]), sum(len(part.senders[place].ids) for place in places)
+    devices = len(frozenset().union(*(part.senders[place].ids for place in set(places))))
     if metric == DEVICE_COUNT:
-        return float(devices), float(devices), float(devices), count, devices, float(devices), len(ids)
-    by_time = math.fsum(map(truediv, totals, counts)) / len(ids)
-    return math.fsum(totals) / count, min(lowest), max(highest), count, devices, by_time, len(ids)
-
-
-def places_of_steps(window: Window) -> dict[int, int]:
-    """Return by the number of each step in the window the place of the bucket that it lies in."""
-    step = step_of(window)
-    edges = [edge // step for edge in edges_of(window)]
-    return {number: place for place, (start, end) in enumerate(pairwise(edges)) for number in range(start, end)}
+        return float(devices), float(devices), float(devices), count, devices, float(devices), steps
+    by_time = math.fsum(part.averages[of]) / steps
+    return (
+        math.fsum(part.totals[of]) / count,
+        min(part.lowest[of]),
+        max(part.highest[of]),
+        count,
+        devices,
+        by_time,
+        steps,
+    )

@@ -1,17 +1,16 @@
 """Answers to what an analytics page asks: always as fresh as the database, merged from what is kept of its readings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from analytics.buckets import groups_of
 from analytics.figures import Bucket, Figures, LocationFigures, Merged, merged, over_all
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.windows import Window, shown_until, window_for, window_until
-from devices.directory import DeviceRow, devices_at, newest_sighting
+from devices.directory import DeviceRow, devices_at, fleet_at, newest_sighting
 from devices.spans import Span
 from locations.models import Location
 
@@ -73,16 +72,17 @@ def analytics_summary(question: Question, now: datetime | None = None) -> Analyt
     """
     now = now or timezone.now()
     zone, selection = ZoneInfo(question.zone), question.selection
-    devices = devices_at(locations_of(selection))
+    locations = locations_of(selection)
     if question.until is None:
         window = window_until(question.span, now, zone)
-        found = selected(selection, devices, window, now)
+        found = selected(selection, window, now)
         if found.buckets:
             return AnalyticsSummary(selection.metric, window, None, True, found.buckets, found.locations, now)
+    devices = devices_at(locations)
     newest = newest_sighting([row for rows in devices.values() for row in rows if is_meant(row, selection)])
     window, present = window_for(question.span, zone, newest, question.until, now)
     if not present:
-        found = selected(selection, devices, window, now)
+        found = selected(selection, window, now)
     return AnalyticsSummary(selection.metric, window, newest, present, found.buckets, found.locations, now)
 
 
@@ -97,9 +97,6 @@ def is_meant(row: DeviceRow, selection: Selection) -> bool:
     return selection.metric in (row.metric, DEVICE_COUNT) and selection.kind in (row.kind, "")
 
 
-def selected(selection: Selection, devices: Mapping[int, Sequence[DeviceRow]], window: Window, now: datetime) -> Merged:
-    """Return what the selected readings of devices, by location, come to within a window."""
-    locations = {
-        row.pk: location for location, rows in devices.items() for row in rows if selection.kind in (row.kind, "")
-    }
-    return merged(selection.metric, groups_of(locations), window, now, locations)
+def selected(selection: Selection, window: Window, now: datetime) -> Merged:
+    """Return what the selected readings come to within a window."""
+    return merged(selection.metric, fleet_at(locations_of(selection)), window, now, selection.kind)

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics.figures import Merged
 from analytics.selectors import DEVICE_COUNT, Selection, partial_rows
-from analytics.summaries import is_meant, locations_of, selected
+from analytics.summaries import is_meant, selected
 from analytics.windows import Window, window_until
 from devices.directory import devices_at
 from devices.models import Reading
@@ -62,7 +62,7 @@ def expected_figures(readings: list[Reading], selection: Selection) -> tuple[flo
 
 
 def found(selection: Selection, window: Window) -> Merged:
-    return selected(selection, devices_at(locations_of(selection)), window, NEWEST)
+    return selected(selection, window, NEWEST)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
@@ -123,7 +123,7 @@ def test_devices_are_meant_by_their_own_metric_and_kind(readings: list[Reading])
 @pytest.mark.parametrize("metric", ["temperature", DEVICE_COUNT])
 def test_a_time_range_is_found_through_an_index(metric: str, readings: list[Reading]) -> None:
     with CaptureQueriesContext(connection) as queries:
-        partial_rows(metric, [(0, 256)], [(NEWEST.replace(hour=0), NEWEST)], 3600)
+        partial_rows(metric, None, [(NEWEST.replace(hour=0), NEWEST)], 3600)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # So few rows are read fastest without an index: what matters here is that one can serve.
@@ -140,5 +140,5 @@ def test_a_moment_belongs_to_its_step_up_to_its_last_microsecond(readings: list[
     last = NEWEST.replace(year=2015, minute=59, second=59, microsecond=999_999)
     Reading.objects.create(device=device, metric="temperature", value=1, unit="", taken_at=last)
     hour = last.replace(minute=0, second=0, microsecond=0)
-    rows = partial_rows("temperature", [(device.pk, device.pk + 1)], [(hour, hour + 2 * timedelta(hours=1))], 3600)
-    assert [row[1] * 3600 for row in rows] == [hour.timestamp()]
+    rows = partial_rows("temperature", device.pk, [(hour, hour + 2 * timedelta(hours=1))], 3600)
+    assert [row.number * 3600 for row in rows] == [hour.timestamp()]

@@ -16,15 +16,14 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.buckets import Group, groups_of
 from analytics.figures import Merged, merged
 from analytics.overview import overview
 from analytics.selectors import DEVICE_COUNT, Selection
-from analytics.summaries import Question, analytics_summary, locations_of, selected
+from analytics.summaries import Question, analytics_summary, selected
 from analytics.windows import Window, window_until
 from cacheops import bypassed
 from cacheops.instrumentation.request_stats import collect_request_stats
-from devices.directory import devices_at
+from devices.directory import fleet_at
 from devices.models import Device, Kind, Reading
 from devices.services import NewReading, record_readings
 from devices.spans import SPANS
@@ -89,7 +88,7 @@ def world(_django_db_helper: None, cache: None) -> Iterator[World]:
 
 
 def figures(selection: Selection, window: Window) -> Merged:
-    return selected(selection, devices_at(locations_of(selection)), window, NOW)
+    return selected(selection, window, NOW)
 
 
 def queries_of(metric: str, span: str, place: Location | None = None, now: datetime = NOW) -> list[str]:
@@ -140,7 +139,7 @@ def test_a_reading_leaves_other_metrics_hours_and_devices_alone(world: World) ->
 
     def queries_of_device(pk: int) -> int:
         with CaptureQueriesContext(connection) as queries:
-            merged("temperature", [Group(pk)], window, NOW, {pk: 0})
+            merged("temperature", pk, window, NOW)
         return len(queries)
 
     for _ in range(2):
@@ -190,6 +189,37 @@ def test_a_device_that_moves_takes_its_readings_along(world: World) -> None:
     assert counts() == {world.ridge.pk: sum(before.values())}
 
 
+def test_what_a_change_of_place_or_kind_has_made_wrong_is_noticed_by_who_sees_the_device(world: World) -> None:
+    device = world.device(world.ridge, "temperature")
+    window = window_until(SPANS["7d"], NOW, ZoneInfo("UTC"))
+
+    def counts(kind: str = "") -> list[int]:
+        found = figures(Selection("temperature", (world.harbor.pk,), kind), window)
+        return [row.count for row in found.locations]
+
+    (before,) = counts()
+    Device.objects.filter(pk=device.pk).update(location=world.harbor)  # into sight, of who did not see it before
+    assert counts() == [2 * before]
+    Device.objects.filter(pk=device.pk).update(kind=Kind.HYGROMETER)
+    assert (counts("hygrometer"), counts("thermometer")) == ([before], [before])
+    Device.objects.filter(pk=device.pk).update(location=world.ridge)  # and out of it
+    assert (counts("hygrometer"), counts()) == ([], [before])
+
+
+def test_what_is_kept_outlives_new_devices_and_is_kept_again_after_moves(world: World) -> None:
+    queries_of("temperature", "7d")
+    device = Device.objects.create(
+        location=world.harbor, serial="new", name="new", kind=Kind.BAROMETER, metric="temperature"
+    )
+    assert [sql for sql in queries_of("temperature", "7d") if "devices_reading" in sql] == []
+    world.add(device, NOW)
+    queries_of("temperature", "7d")
+    Device.objects.filter(pk=device.pk).update(location=world.ridge)
+    asked = [[range_in(sql) for sql in queries_of("temperature", "7d") if "devices_reading" in sql] for _ in range(3)]
+    hour = (NOW.replace(minute=0, second=0), NOW.replace(hour=15, minute=0, second=0))
+    assert asked == [[hour], [hour], []]  # who notices forgets it, the next one keeps it
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("region", ["us-west-2", "us-east-1"])
 def test_what_is_kept_comes_in_one_round_trip_a_node(region: str, world: World, settings: Any) -> None:
@@ -197,13 +227,12 @@ def test_what_is_kept_comes_in_one_round_trip_a_node(region: str, world: World, 
 
     settings.CACHEOPS_LOCAL_REGION = region
     window = window_until(SPANS["7d"], NOW, ZoneInfo("UTC"))
-    locations = dict(Device.objects.order_by("pk").values_list("pk", "location_id"))
-    groups = groups_of(locations)
+    fleet = fleet_at([world.harbor.pk, world.ridge.pk])
     for _ in range(2):
-        merged("temperature", groups, window, NOW, locations)
+        merged("temperature", fleet, window, NOW)
     trips = Trips(regions.local.store)  # type: ignore[arg-type]
     with collect_request_stats() as stats:
-        merged("temperature", groups, window, NOW, locations)
+        merged("temperature", fleet, window, NOW)
     assert stats.misses == stats.bypasses == 0
     assert stats.hits == 22  # 7 days, 15 hours
     assert trips.count <= {"us-west-2": 1, "us-east-1": 2}[region]
@@ -290,7 +319,7 @@ class Checked:
         pks = [place.pk for place in self.places]
         if scope == "device":
             device = self.devices[0].pk
-            found = merged(metric, [Group(device)], window, NOW, {device: 0})
+            found = merged(metric, device, window, NOW)
             check(metric, found, window, {"device_id": device}, by_location=False)
             return
         ids = {"everywhere": None, "first": pks[:1], "second": pks[1:], "both": pks, "nowhere": []}[scope]

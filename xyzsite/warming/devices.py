@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from analytics.buckets import Group
 from analytics.figures import merged
 from analytics.windows import window_for
 from cacheops import bypassed
@@ -42,4 +41,4 @@ def page(user: User, serial: str, now: datetime) -> None:
     now = timezone.now()
     for span in dict.fromkeys(SUMMARY_SPANS):
         window, _ = window_for(SPANS[span], zone, device.last_seen, None, now)
-        merged(device.metric, [Group(device.pk)], window, now, {device.pk: device.location_id})
+        merged(device.metric, device.pk, window, now)

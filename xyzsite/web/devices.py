@@ -9,7 +9,6 @@ from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from analytics.buckets import Group
 from analytics.figures import merged, over_all
 from analytics.series import chart
 from analytics.windows import shown_until, window_for
@@ -49,7 +48,7 @@ def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[st
     span = span_from(request.GET)
     zone = ZoneInfo(found.location.timezone)
     window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
-    held = merged(found.metric, [Group(found.pk)], window, now, {found.pk: found.location_id}).buckets
+    held = merged(found.metric, found.pk, window, now).buckets
     newest_shown = found.last_seen is None or window.end > found.last_seen
     return {
         "spans": SPANS.values(),
