@@ -10,16 +10,19 @@ from analytics.figures import Bucket
 from analytics.selectors import DEVICE_COUNT
 from analytics.windows import Window
 from devices.metrics import METRICS
+from devices.spans import DAY
 
 # A gap is where more than this many of the usual distances between points lie without a reading.
 GAP_DISTANCES = 2
-# About how many marks a time axis bears, by span; a phone's chart leaves out every second.
-MARKS = {
-    "1h": (timedelta(minutes=10), "%H:%M"),
-    "24h": (timedelta(hours=3), "%H:%M"),
-    "7d": (timedelta(days=1), "{day} %b"),
-    "30d": (timedelta(days=5), "{day} %b"),
-}
+# How far apart the marks of a time axis are, by the length that they are right up to; a phone's chart leaves out every
+# second.
+MARKS = (
+    (timedelta(hours=3), timedelta(minutes=10), "%H:%M"),
+    (timedelta(hours=36), timedelta(hours=3), "%H:%M"),
+    (timedelta(days=10), timedelta(days=1), "{day} %b"),
+    (timedelta(days=45), timedelta(days=5), "{day} %b"),
+    (timedelta(days=400), timedelta(days=30), "{day} %b"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,12 @@ def point(bucket: Bucket, window: Window, summed: bool) -> Point:
 def bucket_label(start: datetime, window: Window) -> str:
     """Return a bucket's time in the window's clock: a day, or the minute at which it starts."""
     local = start.astimezone(window.zone)
-    return f"{local:%a} {local.day} {local:%b}" + ("" if window.span.code == "30d" else f", {local:%H:%M}")
+    return f"{local:%a} {local.day} {local:%b}" + ("" if window.span.bucket == DAY else f", {local:%H:%M}")
 
 
 def axis_marks(window: Window) -> list[list[Any]]:
     """Return [milliseconds, text] for each mark of the time axis: round times of the window's own clock."""
-    distance, pattern = MARKS[window.span.code]
+    distance, pattern = next((distance, pattern) for most, distance, pattern in MARKS if window.span.length <= most)
     marks: list[list[Any]] = []
     starts = window.starts()
     if distance >= timedelta(days=1):

@@ -17,12 +17,13 @@ from locations.models import Location
 
 @dataclass(frozen=True)
 class Question:
-    """What an analytics page asks. `until` None means up to the present."""
+    """What an analytics page asks. `until` None means up to the present; `between` is a window instead of a span."""
 
     selection: Selection
     span: Span
     zone: str
     until: datetime | None = None
+    between: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,17 @@ def analytics_summary(question: Question, now: datetime | None = None) -> Analyt
     now = now or timezone.now()
     zone, selection = ZoneInfo(question.zone), question.selection
     locations = locations_of(selection)
-    if question.until is None:
+    if question.until is None and question.between is None:
         window = window_until(question.span, now, zone)
         found = selected(selection, window, now)
         if found.buckets:
             return AnalyticsSummary(selection.metric, window, None, True, found.buckets, found.locations, now)
     devices = devices_at(locations)
     newest = newest_sighting([row for rows in devices.values() for row in rows if is_meant(row, selection)])
-    window, present = window_for(question.span, zone, newest, question.until, now)
+    if question.between is None:
+        window, present = window_for(question.span, zone, newest, question.until, now)
+    else:
+        window, present = question.between, False
     if not present:
         found = selected(selection, window, now)
     return AnalyticsSummary(selection.metric, window, newest, present, found.buckets, found.locations, now)

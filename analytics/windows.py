@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from devices.selectors import present_for
-from devices.spans import DAY, Span
+from devices.spans import DAY, MAX_RANGE, RANGE, Span, bucket_for
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Window:
         first = self.start.astimezone(UTC)
         buckets = range(self.span.length // self.span.bucket)
         return [(first + number * self.span.bucket).astimezone(self.zone) for number in buckets]
+
+    def end_of(self, start: datetime) -> datetime:
+        """Return where the bucket ends that starts at a moment."""
+        if self.span.bucket == DAY:
+            return (start.astimezone(self.zone).replace(tzinfo=None) + DAY).replace(tzinfo=self.zone)
+        return (start.astimezone(UTC) + self.span.bucket).astimezone(self.zone)
 
     def earlier(self) -> "Window":
         return window_until(self.span, self.start.astimezone(UTC) - timedelta(microseconds=1), self.zone)
@@ -49,6 +55,24 @@ def window_until(span: Span, moment: datetime, zone: ZoneInfo) -> Window:
         return Window(span, (midnight + DAY - span.length).replace(tzinfo=zone), end, zone)
     end = (last.astimezone(UTC) + span.bucket).astimezone(zone)
     return Window(span, (end.astimezone(UTC) - span.length).astimezone(zone), end, zone)
+
+
+def window_between(start: datetime, end: datetime, zone: ZoneInfo) -> Window:
+    """Return the window of whole buckets that holds the time from `start` up to, not including, `end`.
+
+    Raise ValueError with what is wrong with them: an end that is not later, more than MAX_RANGE.
+    """
+    if start >= end:
+        raise ValueError("This must be later than the start.")
+    if end - start > MAX_RANGE:
+        raise ValueError(f"A range has at most {MAX_RANGE.days} days.")
+    bucket = bucket_for(end - start)
+    first, last = floored(start, bucket, zone), floored(end - timedelta(microseconds=1), bucket, zone)
+    if bucket == DAY:
+        length = last.replace(tzinfo=None) + DAY - first.replace(tzinfo=None)
+    else:
+        length = last.astimezone(UTC) + bucket - first.astimezone(UTC)
+    return window_until(Span(RANGE, "", length, bucket), last, zone)
 
 
 def window_for(

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="write the result into docs/performance.md")
     arguments = parser.parse_args()
     with servers.running(fsync=False) as started:
-        environment = environment_for(started)
+        environment = environment_for(started) | {"DATABASE_CONNECT_TIMEOUT": "30"}  # of a busy machine
         for command in (["migrate", "-v0"], ["seed_demo", "--days", "1", "--with-logins"]):
             subprocess.run(
                 [sys.executable, "manage.py", *command],

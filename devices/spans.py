@@ -28,3 +28,17 @@ SPANS = {
 
 
 DEFAULT_SPAN = SPANS["24h"]
+RANGE = "range"  # the code of a span that nobody has named: a range of one's own
+MAX_RANGE = 366 * DAY
+# The bucket of a range, by the length that it is right up to: some 50 to 400 points a chart.
+BUCKETS = (
+    (timedelta(hours=3), timedelta(minutes=1)),
+    (timedelta(days=3), timedelta(minutes=15)),
+    (timedelta(days=14), timedelta(hours=1)),
+    (MAX_RANGE, DAY),
+)
+
+
+def bucket_for(length: timedelta) -> timedelta:
+    """Return the bucket in which a range of this length is shown."""
+    return next((bucket for longest, bucket in BUCKETS if length <= longest), DAY)

@@ -1,6 +1,9 @@
 """What the analytics and the overview answer: never to who may not see it, and what they ask makes sense."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -97,6 +100,54 @@ def test_devices_reporting_are_counted(readings, admin_client) -> None:
     assert page.context["summary"].devices == 6
     row = admin_client.get("/analytics.csv?metric=device_count&window=30d").content.decode().splitlines()[-1]
     assert row.split(",")[2:] == ["devices", "6", "6", "6", row.split(",")[6], "6", "6", ""]
+
+
+def test_a_range_of_ones_own_holds_its_readings_and_leads_to_its_parts(readings, admin_client) -> None:
+    query = "metric=temperature&from=2016-11-01T00:00&to=2016-11-19T12:00"  # no offset: New York's clock
+    page = admin_client.get(f"/analytics/?{query}")
+    window, zone = page.context["window"], ZoneInfo("America/New_York")
+    assert (window.start, window.end) == (datetime(2016, 11, 1, tzinfo=zone), datetime(2016, 11, 20, tzinfo=zone))
+    inside = [one for one in readings if one.metric == "temperature" and window.start <= one.taken_at < window.end]
+    assert page.context["summary"].count == len(inside) > 0
+    assert len(admin_client.get(f"/analytics.csv?{query}").content.splitlines()) == len(page.context["buckets"]) + 1
+    # The night after which clocks have gone back has 25 hours.
+    link = "?metric=temperature&amp;from=2016-11-06T04%3A00%3A00Z&amp;to=2016-11-07T05%3A00%3A00Z"
+    assert f'<a href="{link}"' in page.content.decode()
+    day = admin_client.get(f"/analytics/{unescape(link)}").context["window"]
+    assert (len(day.starts()), day.span.bucket) == (100, timedelta(minutes=15))
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "sentence"),
+    [
+        ("from=soon", "from", "Write a date and time"),
+        ("from=2016-11-02T00:00&to=2016-11-01T00:00", "to", "This must be later than the start."),
+        ("from=2010-11-02T00:00&to=2016-11-01T00:00", "to", "A range has at most 366 days."),
+        ("to=2016-11-01T00:00", "from", "Give the start too."),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_named_beside_its_field(
+    query: str, field: str, sentence: str, readings, admin_client
+) -> None:
+    page = admin_client.get(f"/analytics/?{query}")
+    assert page.context["span"].code == "24h"
+    assert sentence in re.search(f'id="range-{field}-error">([^<]+)', page.content.decode())[1]
+    refused = admin_client.get(f"/analytics.csv?{query}")
+    assert (refused.status_code, refused.content.decode().startswith(f"{field}: {sentence}")) == (400, True)
+    assert sentence in admin_client.get(f"/devices/harbor-thermometer/?{query}").content.decode()
+    answer = admin_client.get("/api/analytics?metric=rain&" + query.replace("00:00", "00:00Z"))
+    assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, [field])
+
+
+def test_the_api_takes_a_range(readings, admin_client) -> None:
+    asked = "metric=temperature&from=2016-11-19T22:30:00Z&to=2016-11-20T00:00:01Z"
+    found = admin_client.get(f"/api/analytics?{asked}").json()
+    assert (found["window"], found["start"], found["end"]) == (
+        "range", "2016-11-19T22:30:00Z", "2016-11-20T00:01:00Z",
+    )  # fmt: skip
+    assert admin_client.get(f"/api/analytics?{asked}&until=2016-11-19T22:30:00Z").json()["error"]["fields"] == {
+        "until": ["Send either `until` or `from`, not both."]
+    }
 
 
 @pytest.mark.parametrize("query", ["metric=evil", "location=evil", "kind=evil", "window=evil", "until=evil"])

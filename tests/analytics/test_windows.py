@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.windows import common_zone, floored, shown_until, window_for, window_until
-from devices.spans import SPANS
+from analytics.windows import common_zone, floored, shown_until, window_between, window_for, window_until
+from devices.spans import MAX_RANGE, SPANS
 
 NEW_YORK = ZoneInfo("America/New_York")
 NAMES = ("UTC", "America/New_York", "Asia/Kathmandu", "Africa/Casablanca", "Asia/Shanghai")
@@ -93,3 +93,24 @@ def test_a_window_ends_where_the_asker_says() -> None:
     window, present = window_for(SPANS["1h"], ZoneInfo("UTC"), now, datetime(2026, 3, 1, 7, 59, 59, tzinfo=UTC), now)
     assert not present
     assert window.end == datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+
+@given(moments, st.timedeltas(timedelta(microseconds=1), MAX_RANGE), zones)
+def test_a_range_is_the_fewest_whole_buckets_that_hold_it(start: datetime, length: timedelta, zone) -> None:
+    window = window_between(start, start + length, zone)
+    edges = [edge.astimezone(UTC) for edge in (*window.starts(), window.end)]
+    assert edges[0] <= start < edges[1]
+    assert edges[-2] < start + length <= edges[-1]
+    assert [window.end_of(edge).astimezone(UTC) for edge in window.starts()] == edges[1:]
+    assert len(edges) <= 400
+    again = window_between(window.start, window.end, zone)
+    assert again.starts() == window.starts() or again.span.bucket > window.span.bucket  # a bucket more may be too many
+
+
+@pytest.mark.parametrize(
+    ("length", "sentence"), [(timedelta(0), "later"), (timedelta(hours=-1), "later"), (timedelta(days=367), "366 days")]
+)
+def test_a_range_that_makes_no_sense_is_named(length: timedelta, sentence: str) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match=sentence):
+        window_between(start, start + length, NEW_YORK)

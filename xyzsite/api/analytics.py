@@ -2,12 +2,15 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
+from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from analytics.figures import Figures
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary
+from analytics.windows import Window, window_between
 from devices.metrics import METRICS
 from devices.models import Kind
 from devices.spans import DEFAULT_SPAN, SPANS
@@ -15,7 +18,7 @@ from locations.models import Location
 from locations.selectors import visible_location_ids
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.devices import named_location
-from xyzsite.api.errors import responses
+from xyzsite.api.errors import ApiError, responses
 from xyzsite.api.fields import Moment, OneOf, QueryString
 
 router = Router(tags=["analytics"])
@@ -36,6 +39,10 @@ class AnalyticsQuery(QueryString):
         None,
         description="A moment in the last bucket. If left out: now, or the newest reading where that is of the past.",
     )
+    from_: Moment | None = Field(
+        None, alias="from", description="The start of a range, instead of a window; the range is of whole buckets."
+    )
+    to: Moment | None = Field(None, description="The end of the range, not included; now if left out.")
 
 
 class FiguresOut(Schema):
@@ -74,7 +81,7 @@ class AnalyticsOut(Schema):
 
     metric: str = Field(examples=["pm25"])
     unit: str = Field(examples=["µg/m³"])
-    window: str = Field(examples=["24h"])
+    window: str = Field(description="Its code; `range` for a range of your own.", examples=["24h"])
     timezone: str = Field(description="Days are this time zone's: the location's, or UTC.", examples=["UTC"])
     start: datetime
     end: datetime = Field(description="Not included.")
@@ -91,11 +98,12 @@ def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
     ids = (location.pk,) if location else None if request.auth.is_staff else visible_location_ids(request.auth)
     selection = Selection(query.metric, ids, query.kind or "")
     zone = location.timezone if location else "UTC"
-    summary = analytics_summary(Question(selection, SPANS[query.window], zone, query.until))
+    between = between_of(query, ZoneInfo(zone))
+    summary = analytics_summary(Question(selection, SPANS[query.window], zone, query.until, between))
     return {
         "metric": query.metric,
         "unit": METRICS[query.metric].unit if query.metric != DEVICE_COUNT else "",
-        "window": query.window,
+        "window": summary.span,
         "timezone": zone,
         "start": summary.window.start,
         "end": summary.window.end,
@@ -106,6 +114,20 @@ def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
         ],
         "locations": locations_out(summary.locations, query.metric),
     }
+
+
+def between_of(query: AnalyticsQuery, zone: ZoneInfo) -> Window | None:
+    """Return the range that is asked for, None for none; raise ApiError for one that makes no sense."""
+    if query.from_ is None:
+        if query.to is not None:
+            raise ApiError(422, fields={"from": ["Give the start too."]})
+        return None
+    if query.until is not None:
+        raise ApiError(422, fields={"until": ["Send either `until` or `from`, not both."]})
+    try:
+        return window_between(query.from_, query.to or timezone.now(), zone)
+    except ValueError as error:
+        raise ApiError(422, fields={"to": [str(error)]}) from error
 
 
 def locations_out(rows: Any, metric: str) -> list[dict[str, Any]]:

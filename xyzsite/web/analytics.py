@@ -4,7 +4,7 @@ import csv
 from datetime import UTC
 from functools import cache, partial
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBadRequest
 from django.views.decorators.http import require_safe
 
 from analytics.series import chart, title_of
@@ -13,7 +13,7 @@ from devices.metrics import METRICS
 from devices.spans import SPANS
 from locations.selectors import locations_for
 from xyzsite.web.formats import resolved
-from xyzsite.web.forms import AnalyticsForm
+from xyzsite.web.forms import AnalyticsForm, typed
 from xyzsite.web.http import PageRequest, render_part
 from xyzsite.web.live import live
 
@@ -42,7 +42,10 @@ def analytics(request: PageRequest) -> HttpResponse:
     context = {
         "form": form,
         "spans": SPANS.values(),
-        "span": question.span,
+        "span": window.span,
+        "window": window,
+        "typed": typed(form, window),
+        "kept": [("window", question.span.code), *kept_range(request)],
         "metric": METRICS.get(summary.metric),
         "summary": summary,
         "earlier": window.earlier(),
@@ -56,13 +59,21 @@ def analytics(request: PageRequest) -> HttpResponse:
     return render_part(request, "analytics/page.html", "analytics/_results.html", "results", context)
 
 
+def kept_range(request: PageRequest) -> list[tuple[str, str]]:
+    """Return what a change of the filter leaves as it is: the time that is shown."""
+    return [(name, request.GET[name]) for name in ("until", "from", "to") if request.GET.get(name)]
+
+
 @require_safe
 def analytics_csv(request: PageRequest) -> HttpResponse:
     """Answer with the window's buckets. Times are ISO 8601 with the offset of the location's clock.
 
     Values have the metric's resolution (xyzsite.web.formats.resolved).
     """
-    _, question = asked(request)
+    form, question = asked(request)
+    if form.range_errors:
+        text = "\n".join(f"{name}: {error}" for name, error in form.range_errors.items())
+        return HttpResponseBadRequest(text, content_type="text/plain; charset=utf-8")
     summary = analytics_summary(question)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"

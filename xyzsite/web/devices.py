@@ -17,7 +17,7 @@ from devices.metrics import METRICS
 from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, present_for, readings_of
 from devices.spans import SPANS
-from xyzsite.web.forms import span_from, until_from
+from xyzsite.web.forms import RangeForm, span_from, typed, until_from
 from xyzsite.web.http import PageRequest, render_part
 from xyzsite.web.live import live
 
@@ -45,14 +45,18 @@ def visible_or_404(request: PageRequest, serial: str) -> Device:
 
 def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[str, Any]:
     """Return what the chart's part of the page shows."""
-    span = span_from(request.GET)
-    zone = ZoneInfo(found.location.timezone)
-    window, present = window_for(span, zone, found.last_seen, until_from(request.GET), now)
+    form, zone = RangeForm(request.GET), ZoneInfo(found.location.timezone)
+    window, present = form.between(zone), False
+    if window is None:
+        window, present = window_for(span_from(request.GET), zone, found.last_seen, until_from(request.GET), now)
     held = merged(found.metric, found.pk, window, now).buckets
     newest_shown = found.last_seen is None or window.end > found.last_seen
     return {
         "spans": SPANS.values(),
-        "span": span,
+        "span": window.span,
+        "window": window,
+        "form": form,
+        "typed": typed(form, window),
         "present": present,
         "up_to": shown_until(window, present, found.last_seen, now),
         "earlier": window.earlier(),

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
@@ -13,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question
-from analytics.windows import common_zone
+from analytics.windows import Window, common_zone, window_between
 from devices.changes import CHANGEABLE, STATE
 from devices.metrics import METRIC_CHOICES
 from devices.models import MAX_METADATA, MAX_NOTES, Device, Kind, Status, validate_metadata
@@ -147,13 +148,57 @@ class DeviceFilterForm(forms.Form):
 EARLIEST, LATEST = 1970, 2200  # years: what dates of readings can be, far from the edges that arithmetic falls off
 
 
-class AnalyticsForm(forms.Form):
+class RangeForm(forms.Form):
+    """A range of one's own: `from` and `to` in a place's clock, or with an offset."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        for name in ("from", "to"):  # of which the first is no name in Python
+            self.fields[name] = forms.CharField(required=False, max_length=40)
+
+    def between(self, zone: ZoneInfo) -> Window | None:
+        """Return the window that is asked for; None for none, and where it makes no sense: `errors` say why then."""
+        self.is_valid()
+        start, end = self._moment("from", zone), self._moment("to", zone)
+        if start is None and end is None:
+            return None
+        if start is None:
+            self.add_error("from", "Give the start too.")
+        if start is None or self.range_errors:
+            return None
+        try:
+            return window_between(start, end or timezone.now(), zone)
+        except ValueError as error:
+            self.add_error("to", str(error))
+        return None
+
+    @property
+    def range_errors(self) -> dict[str, str]:
+        """What is wrong with the range, by field; other fields that make no sense are as if left empty."""
+        return {name: " ".join(map(str, self.errors[name])) for name in ("from", "to") if name in self.errors}
+
+    def _moment(self, name: str, zone: ZoneInfo) -> datetime | None:
+        text = self.cleaned_data.get(name, "")
+        moment = moment_from(text, zone)
+        if text and moment is None:
+            self.add_error(name, "Write a date and time, such as 2026-03-01T12:00.")
+        return moment
+
+
+def typed(form: RangeForm, window: Window) -> dict[str, str]:
+    """Return what the fields of a range show: the window's ends, or what makes no sense as it was typed."""
+    if form.range_errors:
+        return {name: form.data.get(name, "") for name in ("from", "to")}
+    return {"from": f"{window.start:%Y-%m-%dT%H:%M}", "to": f"{window.end:%Y-%m-%dT%H:%M}"}
+
+
+class AnalyticsForm(RangeForm):
     metric = forms.ChoiceField(required=False, choices=[*METRIC_CHOICES, (DEVICE_COUNT, "Devices reporting")])
     location = forms.ChoiceField(required=False)
     kind = forms.ChoiceField(required=False, choices=[("", "All kinds"), *Kind.choices])
 
     def __init__(self, *args: object, locations: list[Location], **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)
         self.locations = {location.code: location for location in locations}
         names = [(location.code, location.name) for location in locations]
         self.fields["location"].choices = [("", "All locations"), *names]  # type: ignore[attr-defined]
@@ -172,7 +217,7 @@ class AnalyticsForm(forms.Form):
         shown = [location] if location else self.locations.values()
         zone = common_zone(place.timezone for place in shown)
         selection = Selection(metric, ids, self.cleaned_data.get("kind", ""))
-        return Question(selection, span_from(self.data), zone, until_from(self.data))
+        return Question(selection, span_from(self.data), zone, until_from(self.data), self.between(ZoneInfo(zone)))
 
 
 def span_from(data: object) -> Span:
@@ -182,10 +227,15 @@ def span_from(data: object) -> Span:
 
 def until_from(data: object) -> datetime | None:
     """Return the moment that a query string's `until` names (ISO 8601, with its offset), None for none or nonsense."""
+    return moment_from(data.get("until", ""))  # type: ignore[attr-defined]
+
+
+def moment_from(text: str, zone: ZoneInfo | None = None) -> datetime | None:
+    """Return a moment in ISO 8601, None for nonsense; without an offset it is by a zone's clock, or nonsense too."""
     try:
-        moment = parse_datetime(data.get("until", ""))  # type: ignore[attr-defined]
+        moment = parse_datetime(text)
     except ValueError:
         return None
-    if moment is None or moment.tzinfo is None or not EARLIEST < moment.year < LATEST:
+    if moment is None or not EARLIEST < moment.year < LATEST:
         return None
-    return moment
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone) if zone else None

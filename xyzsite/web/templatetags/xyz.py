@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,10 +16,12 @@ from django.utils.safestring import SafeString
 from analytics.windows import Window
 from devices.metrics import METRICS
 from devices.models import Status
+from devices.spans import BUCKETS, RANGE
 from users.models import Region
 from xyzsite.paging import Page
 from xyzsite.web import formats
 
+SMALLEST_BUCKET = BUCKETS[0][1]
 SHORT_NAMES = {"temperature": "Temp.", "humidity": "Humidity"}
 
 register = template.Library()
@@ -83,7 +86,40 @@ def humanly(name: str) -> str:
 @register.filter
 def moment(window: Window) -> str:
     """Write the last moment of a window as its link's `until` says it: ISO 8601 in UTC."""
-    return (window.end.astimezone(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _iso(window.end.astimezone(UTC) - timedelta(seconds=1))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+RANGES = ("until", "from", "to", "page")  # what of a query string says which time, or part of a list, is shown
+
+
+@register.simple_tag(takes_context=True)
+def shifted(context: dict[str, Any], window: Window) -> str:
+    """Write the query string that shows another window of the same length."""
+    if window.span.code == RANGE:
+        return _query(context, {"from": _iso(window.start), "to": _iso(window.end)})
+    return _query(context, {"until": moment(window)})
+
+
+@register.simple_tag(takes_context=True)
+def zoomed(context: dict[str, Any], start: datetime, window: Window) -> str:
+    """Write the query string that shows the bucket from `start` on alone; "" where it is one of the smallest."""
+    if window.span.bucket <= SMALLEST_BUCKET:
+        return ""
+    return _query(context, {"from": _iso(start), "to": _iso(window.end_of(start))})
+
+
+def _query(context: dict[str, Any], changes: dict[str, str]) -> str:
+    return "?" + urlencode({**dict(carried(context)), **changes})
+
+
+@register.simple_tag(takes_context=True)
+def carried(context: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what of the query string stays as it is when another time is shown."""
+    return [(name, value) for name, value in context["request"].GET.items() if name not in RANGES]
 
 
 @register.filter

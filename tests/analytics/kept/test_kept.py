@@ -1,10 +1,7 @@
 """What is kept of readings: one unit's query after a new reading, one round trip, and figures equal to one query's."""
 
 import re
-import uuid
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +16,7 @@ from hypothesis import strategies as st
 from analytics.figures import Merged, merged
 from analytics.overview import overview
 from analytics.selectors import DEVICE_COUNT, Selection
-from analytics.summaries import Question, analytics_summary, selected
+from analytics.summaries import Question, analytics_summary
 from analytics.windows import Window, window_until
 from cacheops import bypassed
 from cacheops.instrumentation.request_stats import collect_request_stats
@@ -28,83 +25,10 @@ from devices.models import Device, Kind, Reading
 from devices.services import NewReading, record_readings
 from devices.spans import SPANS
 from locations.models import Location
+from tests.analytics.kept.conftest import DAY, HOUR, NOW, World, empty, figures, queries_of, range_in
 from tests.cacheops.stores.test_redis import Trips
 
 pytestmark = pytest.mark.django_db
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-NOW = datetime(2016, 11, 10, 14, 37, 5, tzinfo=UTC)  # clocks went back in New York four days before
-
-
-@pytest.fixture
-def _django_db_helper(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Let marked tests commit (it replaces pytest-django's, which keeps every commit from happening)."""
-    with django_db_blocker.unblock():
-        yield
-
-
-@pytest.fixture
-def cache(settings: Any) -> None:
-    """Give the test a cache of its own."""
-    settings.CACHEOPS_PREFIX = f"t-{uuid.uuid4().hex[:8]}"
-
-
-@dataclass
-class World:
-    """Two places with a thermometer and a hygrometer each, which measure every hour of 40 days."""
-
-    harbor: Location
-    ridge: Location
-
-    def device(self, place: Location, metric: str) -> Device:
-        return Device.objects.get(location=place, metric=metric)
-
-    def add(self, device: Device, at: datetime, value: float = 1.0, metric: str = "") -> Reading:
-        return Reading.objects.create(device=device, metric=metric or device.metric, value=value, unit="", taken_at=at)
-
-
-def empty() -> None:
-    Reading.objects.all().delete()
-    Device.objects.all().delete()
-    Location.objects.all().delete()
-
-
-@pytest.fixture
-def world(_django_db_helper: None, cache: None) -> Iterator[World]:
-    places = [
-        Location.objects.create(name=name, code=name, timezone="America/New_York") for name in ("harbor", "ridge")
-    ]
-    for place in places:
-        for metric, kind in (("temperature", Kind.THERMOMETER), ("humidity", Kind.HYGROMETER)):
-            device = Device.objects.create(
-                location=place, serial=f"{place.code}-{metric}", name=metric, kind=kind, metric=metric
-            )
-            Reading.objects.bulk_create(
-                Reading(device=device, metric=metric, value=hour % 24, unit="", taken_at=NOW - hour * HOUR)
-                for hour in range(1, 40 * 24)
-            )
-    yield World(*places)
-    empty()
-
-
-def figures(selection: Selection, window: Window) -> Merged:
-    return selected(selection, window, NOW)
-
-
-def queries_of(metric: str, span: str, place: Location | None = None, now: datetime = NOW) -> list[str]:
-    """Ask for a chart; return the SQL that this took."""
-    ids = None if place is None else (place.pk,)
-    with CaptureQueriesContext(connection) as queries:
-        analytics_summary(Question(Selection(metric, ids), SPANS[span], "America/New_York"), now)
-    return [query["sql"] for query in queries]
-
-
-def range_in(sql: str) -> tuple[datetime, datetime]:
-    """Return the range of time that a query on readings names."""
-    found = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00)?", sql)
-    start, end = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in found]
-    return start, end
-
 
 # --- what a reading costs ---------------------------------------------------------------------------------------------
 
@@ -177,47 +101,6 @@ def test_a_reading_that_is_recorded_is_shown_at_once(world: World) -> None:
     assert (after.count, after.total.maximum) == (before.count + 1, 99.0)
     assert [row.current_value for row in Device.objects.filter(pk=device.pk)] == [99.0]
     assert overview(None).regions[0].locations[0].values["temperature"] == 99.0
-
-
-def test_a_device_that_moves_takes_its_readings_along(world: World) -> None:
-    def counts() -> dict[int, int]:
-        question = Question(Selection("temperature"), SPANS["7d"], "UTC")
-        return {row.location_id: row.count for row in analytics_summary(question, NOW).locations}
-
-    before = counts()
-    Device.objects.filter(location=world.harbor, metric="temperature").update(location=world.ridge)
-    assert counts() == {world.ridge.pk: sum(before.values())}
-
-
-def test_what_a_change_of_place_or_kind_has_made_wrong_is_noticed_by_who_sees_the_device(world: World) -> None:
-    device = world.device(world.ridge, "temperature")
-    window = window_until(SPANS["7d"], NOW, ZoneInfo("UTC"))
-
-    def counts(kind: str = "") -> list[int]:
-        found = figures(Selection("temperature", (world.harbor.pk,), kind), window)
-        return [row.count for row in found.locations]
-
-    (before,) = counts()
-    Device.objects.filter(pk=device.pk).update(location=world.harbor)  # into sight, of who did not see it before
-    assert counts() == [2 * before]
-    Device.objects.filter(pk=device.pk).update(kind=Kind.HYGROMETER)
-    assert (counts("hygrometer"), counts("thermometer")) == ([before], [before])
-    Device.objects.filter(pk=device.pk).update(location=world.ridge)  # and out of it
-    assert (counts("hygrometer"), counts()) == ([], [before])
-
-
-def test_what_is_kept_outlives_new_devices_and_is_kept_again_after_moves(world: World) -> None:
-    queries_of("temperature", "7d")
-    device = Device.objects.create(
-        location=world.harbor, serial="new", name="new", kind=Kind.BAROMETER, metric="temperature"
-    )
-    assert [sql for sql in queries_of("temperature", "7d") if "devices_reading" in sql] == []
-    world.add(device, NOW)
-    queries_of("temperature", "7d")
-    Device.objects.filter(pk=device.pk).update(location=world.ridge)
-    asked = [[range_in(sql) for sql in queries_of("temperature", "7d") if "devices_reading" in sql] for _ in range(3)]
-    hour = (NOW.replace(minute=0, second=0), NOW.replace(hour=15, minute=0, second=0))
-    assert asked == [[hour], [hour], []]  # who notices forgets it, the next one keeps it
 
 
 @pytest.mark.servers
