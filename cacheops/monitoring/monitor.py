@@ -1,5 +1,6 @@
 """CacheMonitor: a region's statistics, from its processes and from its servers, for pages and commands."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,6 +141,9 @@ class CacheMonitor:
 
     def usage(self, *, minutes: int = 0, hours: int = 0) -> Usage:
         return stats.usage(self.region.name, minutes=minutes, hours=hours)
+
+    def first_reads(self) -> dict[str, dt.datetime]:
+        return stats.first_reads(self.region.name)
 
     def history(self, *, minutes: int = 0, hours: int = 24) -> list[Point]:
         return stats.history(self.region.name, minutes=minutes, hours=hours)

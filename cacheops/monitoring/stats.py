@@ -10,7 +10,7 @@ All functions raise StoreUnavailable where the region does not answer, CommandRe
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -182,6 +182,27 @@ def history(region: str, *, minutes: int = 0, hours: int = 24) -> list[Point]:
         nodes = {series[2:]: counts for series, counts in sums.items() if series.startswith("n|")}
         points.append(Point(period.starts, reads, nodes))
     return points
+
+
+def first_reads(region: str) -> dict[str, dt.datetime]:
+    """Return when each model's reads of the last day began, as far as they are known: to a minute of the last hour."""
+    now = time.time()
+    hours, minutes = last_periods(now, HOUR, 24), last_periods(now, MINUTE, 60)
+    sums = read_sums(region, [*hours, *minutes])
+    since, lately = _first_of(hours, sums[: len(hours)]), _first_of(minutes, sums[len(hours) :])
+    recent = minutes[0].starts - dt.timedelta(seconds=HOUR)
+    return {model: lately.get(model, start) if start > recent else start for model, start in since.items()}
+
+
+def _first_of(periods: Sequence[Period], all_sums: Sequence[Sums]) -> dict[str, dt.datetime]:
+    found: dict[str, dt.datetime] = {}
+    for period, sums in zip(periods, all_sums, strict=True):
+        for series in sums:
+            kind, _, name = series.partition("|")
+            model, _, operation = name.rpartition(":")
+            if kind == "r":
+                found.setdefault(model or operation, period.starts)
+    return found
 
 
 def periods_of(minutes: int, hours: int) -> list[Period]:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from cacheops.monitoring.formats import share
+from cacheops.monitoring.formats import duration, share
 from cacheops.monitoring.stats import Reads, Writes
+from cacheops.profiles import DEFAULT_TIMEOUT
 
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end
 GOOD_RATE = 0.9
 MAX_UNUSED = 0.5  # of entries: more of them were filled in vain
+MAX_WARMED = 2  # fills a miss: where there are more, warming has filled most entries
 CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
 
 
@@ -21,23 +23,27 @@ class Advice:
     severity: str
 
 
+COLD = "Cold start"
 NOT_CACHED = Advice("Not cached", "Its profile is None: reads and writes pass by.", "none")
 
 
-def advise(reads: Reads, writes: Writes, timeout: float | None, entries: int | None = None) -> Advice:
+def advise(
+    reads: Reads, writes: Writes, timeout: float | None, entries: int | None = None, read_for: float | None = None
+) -> Advice:
     """Return the most useful thing that can be said of a model.
 
     `timeout` is its profile's, None where each entry may have another; `entries` are those that stand now, None where
-    nobody counted.
+    nobody counted; `read_for` is for how many seconds its reads have been counted, None for long.
     """
     if reads.total < ENOUGH_READS:
         return Advice("Too few reads to say", f"{reads.total:,} reads; {ENOUGH_READS} are needed.", "none")
     rate = reads.hit_rate or 0.0
     return (
         _unfit(reads)
-        or _useless(reads, writes, rate)
         or _bypassed(reads)
         or _good(reads, rate)
+        or _cold(timeout, read_for)
+        or _useless(reads, writes, rate)
         or _never_asked_again(reads, rate, entries)
         or _cause(reads, writes, rate, timeout)
     )
@@ -53,6 +59,17 @@ def _unfit(reads: Reads) -> Advice | None:
         return Advice("Narrow the condition", f"{why} Read fewer rows or columns at a time.", "poor")
     why = f"{reads.unencodable:,} results hold values that an entry can't."
     return Advice("Do not cache", why, "poor")
+
+
+def _cold(timeout: float | None, read_for: float | None) -> Advice | None:
+    """Reads of less than an entry's lifetime: most misses are of what nobody had read before."""
+    lifetime = DEFAULT_TIMEOUT if timeout is None else timeout
+    if read_for is None or read_for >= lifetime:
+        return None
+    why = (
+        f"Counted for {duration(read_for)} of an entry's {duration(lifetime)}: a row's first read is a miss."
+    )
+    return Advice(COLD, why, "none")
 
 
 def _useless(reads: Reads, writes: Writes, rate: float) -> Advice | None:
@@ -86,6 +103,8 @@ def _good(reads: Reads, rate: float) -> Advice | None:
 def _never_asked_again(reads: Reads, rate: float, entries: int | None) -> Advice | None:
     """Entries that are there, and that no reader asks for: each query is another, so no TTL helps."""
     if entries is None or rate >= CLEAR_CAUSE or reads.fills < ENOUGH_READS or entries < CLEAR_CAUSE * reads.fills:
+        return None
+    if reads.fills > MAX_WARMED * reads.misses:  # readers have not made them: what warming fills may wait for them
         return None
     why = (
         f"{entries:,} of {reads.fills:,} entries are still there, and hardly anybody asked for one again: each "

@@ -1,6 +1,7 @@
 """Bars over time, as numbers that a template puts into SVG: no script, so parts of a page can be replaced."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -43,12 +44,12 @@ def rate_severity(rate: float | None) -> str:
 
 def rate_chart(points: Sequence[Point]) -> Chart:
     """Return the hit rate of each period."""
-    bars = []
+    bars, named = [], clock_of(points)
     for number, point in enumerate(points):
         rate = point.reads.hit_rate
         height = MIN_HEIGHT if rate is None else max(MIN_HEIGHT, rate * HEIGHT)
         text = "no reads" if rate is None else f"{100 * rate:.1f} % of {point.reads.total:,} reads"
-        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{clock(point)}: {text}"))
+        bars.append(Bar(number * STEP, HEIGHT - height, height, rate_severity(rate), f"{named(point)}: {text}"))
     known = [point.reads.hit_rate for point in points if point.reads.hit_rate is not None]
     text = f"Hit rate from {100 * min(known):.0f} % to {100 * max(known):.0f} %." if known else "No reads yet."
     return _chart(points, bars, text)
@@ -58,10 +59,11 @@ def reads_chart(points: Sequence[Point]) -> Chart:
     """Return what came of the reads of each period: hits at the bottom, misses, and bypasses on top."""
     most = max((point.reads.total for point in points), default=0)
     bars: list[Bar] = []
+    named = clock_of(points)
     for number, point in enumerate(points):
         reads = point.reads
         shares = [("hits", reads.hits + reads.stale), ("misses", reads.misses), ("bypasses", reads.bypasses)]
-        text = f"{clock(point)}: " + ", ".join(f"{count:,} {name}" for name, count in shares)
+        text = f"{named(point)}: " + ", ".join(f"{count:,} {name}" for name, count in shares)
         top = float(HEIGHT)
         for name, count in shares:
             height = HEIGHT * count / most if most else 0.0
@@ -71,8 +73,16 @@ def reads_chart(points: Sequence[Point]) -> Chart:
     return _chart(points, bars, f"Up to {most:,} reads in one period." if most else "No reads yet.")
 
 
+def clock_of(points: Sequence[Point]) -> Callable[[Point], str]:
+    """Return how periods are named: by the hour, with the day where there are several."""
+    if points and points[-1].starts - points[0].starts > dt.timedelta(days=1):
+        return lambda point: f"{timezone.localtime(point.starts):%d %b, %H:%M}"
+    return clock
+
+
 def _chart(points: Sequence[Point], bars: Sequence[Bar], text: str) -> Chart:
-    first, last = (clock(points[0]), clock(points[-1])) if points else ("", "")
+    named = clock_of(points)
+    first, last = (named(points[0]), named(points[-1])) if points else ("", "")
     return Chart(len(points) * STEP, tuple(bars), text, first, last)
 
 

@@ -12,14 +12,20 @@ from cacheops.monitoring.nodes import SlowCommand
 from cacheops.panel.charts import Chart, rate_chart, reads_chart
 from cacheops.panel.overview import Card, cards, chart_of, points
 from cacheops.panel.permissions import shown_key
-from cacheops.panel.polling import PATIENCE, Unavailable, answers
+from cacheops.panel.polling import KEPT, PATIENCE, Unavailable, answers
 from cacheops.protocol.keys import ENTRY, parse
 
 MAX_LARGEST = 15
 SLOWEST = 15
 KEYS_KEPT = 15.0  # seconds: looking at 50,000 keys takes some hundred milliseconds
 
-SPANS = {"1h": ("The last hour, by minute", {"minutes": 60}), "24h": ("24 hours, by hour", {"hours": 24})}
+SPANS = {
+    "1h": ("The last hour, by minute", {"minutes": 60}),
+    "24h": ("24 hours, by hour", {"hours": 24}),
+    "7d": ("7 days, by hour", {"hours": 168}),
+    "30d": ("30 days, by hour", {"hours": 720}),
+}
+LONG = frozenset({"7d", "30d"})  # of so many hours that they are not read every five seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +69,23 @@ def region_page(name: str, span: str, user: Any) -> RegionPage:
     monitor = CacheMonitor(name)
     charted = SPANS[span][1]
     counted = {("keys", name): monitor.distribution}
-    asked: dict[Any, Callable[[], Any]] = {
-        ("history", name, span): partial(points, name, **charted),
-        ("slow", name): partial(monitor.slow_log, SLOWEST),
-    }
+    asked: dict[Any, Callable[[], Any]] = {("slow", name): partial(monitor.slow_log, SLOWEST)}
+    drawn: dict[Any, Callable[[], Any]] = {("history", name, span): partial(points, name, **charted)}
+    drawn_for = KEYS_KEPT if span in LONG else KEPT
     answers.start(counted, kept=KEYS_KEPT)
+    answers.start(drawn, kept=drawn_for)
     answers.start(asked)
     found_cards = cards(until)
     looks: Mapping[Any, Any] = answers.ask(asked, until=until)
+    history = answers.ask(drawn, kept=drawn_for, until=until)["history", name, span]
     keys: Mapping[Any, Any] = answers.ask(counted, kept=KEYS_KEPT, until=until)
     found = keys["keys", name]
     distribution = found if isinstance(found, KeyDistribution) else None
     slow = looks["slow", name]
     return RegionPage(
         card=next(card for card in found_cards if card.name == name),
-        rates=chart_of(looks["history", name, span], rate_chart),
-        reads=chart_of(looks["history", name, span], reads_chart),
+        rates=chart_of(history, rate_chart),
+        reads=chart_of(history, reads_chart),
         distribution=distribution,
         shares=shares(distribution),
         largest=largest(distribution, user),

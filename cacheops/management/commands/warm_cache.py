@@ -111,10 +111,10 @@ class Command(BaseCommand):
             data = {**as_data(run), "dry_run": options["dry_run"]}
             self.stdout.write(json.dumps(data, indent=2))
             return
-        verb = "to warm" if options["dry_run"] else "warmed"
         for name, outcome in run.outcomes.items():
+            warmed = f"would warm {outcome.warmed:,}" if options["dry_run"] else f"{outcome.warmed:,} warmed"
             self.stdout.write(
-                f"{name}: {outcome.warmed:,} {verb}, {outcome.already_warm:,} already warm, "
+                f"{name}: {warmed}, {outcome.already_warm:,} already warm, "
                 f"{outcome.skipped:,} skipped, {outcome.failed:,} failed, {outcome.bytes:,} bytes"
             )
         self.stdout.write(f"{', '.join(run.targets)} ({run.scope}): {run.seconds:.1f} s")

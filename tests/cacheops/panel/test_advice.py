@@ -35,6 +35,25 @@ def test_advice(reads: Reads, writes: Writes, timeout: float | None, entries: in
     assert advice.why.endswith(".")
 
 
+@pytest.mark.parametrize("case", ["expired", "outdated", "unused", "never-again", "no-cause"])
+def test_nothing_is_held_against_a_cold_start(case: str) -> None:
+    reads, writes, timeout, entries, text = CASES[case]
+    cold = advise(reads, writes, timeout, entries, 59.9)
+    assert (cold.text, cold.severity) == ("Cold start", "none")
+    assert advise(reads, writes, timeout, entries, 60.0).text == text  # a lifetime has passed
+
+
+def test_what_can_not_be_kept_or_does_well_is_told_at_once() -> None:
+    for case in ("good", "too-large", "unencodable", "bypassed"):
+        reads, writes, timeout, entries, text = CASES[case]
+        assert advise(reads, writes, timeout, entries, 1.0).text == text
+
+
+def test_entries_that_warming_has_filled_may_wait_for_their_readers() -> None:
+    warmed = Reads(misses=100, absent=100, fills=1100)
+    assert advise(warmed, NONE, 60.0, 1090).text != CASES["never-again"][4]
+
+
 def test_a_time_to_live_is_told_where_all_entries_have_it() -> None:
     reads = CASES["expired"][0]
     assert "expired (after 60 s), or never read" in advise(reads, NONE, 60.0).why

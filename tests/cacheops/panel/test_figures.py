@@ -15,6 +15,7 @@ from cacheops import cached
 from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.models import QueuedInvalidation
+from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 from cacheops.panel import models_page, overview, region_page
 from cacheops.panel.charts import rate_chart, reads_chart
@@ -78,7 +79,9 @@ def test_no_time_to_live_is_told_of_keys_that_have_each_its_own(counted: World) 
     for name in ("analytics", "contenttypes.contenttype"):
         counters.read(f"{name}:get", misses=80, absent=80)
     assert flusher.flush()
-    rows = {row.name: row for row in models_page.model_table("us-east-1", 1).rows}
+    now = {row.name: row.advice.text for row in models_page.model_table("us-east-1", 1).rows}
+    assert (now["analytics"], now["contenttypes.contenttype"]) == ("Cold start", "Cold start")
+    rows = {row.name: row for row in models_page.rows_of(CacheMonitor("us-east-1").usage(hours=1), None, {})}
     assert "expired, or never read" in rows["analytics"].advice.why
     timeout = profile_of(ContentType).timeout
     assert f"expired (after {timeout:g} s)" in rows["contenttypes.contenttype"].advice.why

@@ -74,7 +74,7 @@ def test_its_result_is_for_machines_too_and_is_remembered(books_count):
 
 
 def test_a_dry_run_says_so_and_is_not_remembered(books_count):
-    assert f"{2 * books_count} to warm" in warm("testapp.Book", "--dry-run")
+    assert f"would warm {2 * books_count}," in warm("testapp.Book", "--dry-run")
     assert recent_runs("us-east-1") == []
     assert not is_hit("default", lambda: Book.objects.get(pk=1))
 
