@@ -76,6 +76,7 @@ class Sums(NamedTuple):
         return self[1:]
 
 
+PLACES = 1  # the number of that column
 # The columns as bytes, in the processor's own order: all that serve a region's cache have the same.
 CODES: tuple[Literal["q", "I", "d"], ...] = ("q", "I", "q", "d", "d", "d", "d")
 _encode = msgspec.msgpack.Encoder().encode

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import compress, pairwise
 from typing import Any
 
-from analytics.buckets import CODES, Senders, Sums, edges_of, step_of, sums
+from analytics.buckets import CODES, PLACES, Senders, Sums, edges_of, step_of, sums
 from analytics.selectors import DEVICE_COUNT
 from analytics.windows import Window
 from devices.directory import Fleet
@@ -104,11 +104,15 @@ def within(units: Iterable[Sums], window: Window, is_wanted: Callable[[Senders],
     for unit in units:
         inside = slice(bisect_left(unit.numbers, first), bisect_left(unit.numbers, after))
         wanted = [is_wanted(one) for one in unit.senders]
-        mask = [wanted[place] for place in unit.places[inside]]
-        places = [place + len(senders) for place in unit.places]
+        places = unit.places[inside]
+        found = [column[inside] for column in unit.columns]
+        found[PLACES] = list(map(range(len(senders), len(senders) + len(wanted)).__getitem__, places))
+        if not all(wanted):
+            mask = [wanted[place] for place in places]
+            found = [list(compress(values, mask)) for values in found]
+        for column, values in zip(columns, found, strict=True):
+            column += values
         senders += unit.senders
-        for column, values in zip(columns, unit._replace(places=places).columns, strict=True):
-            column += compress(values[inside], mask)
     return Sums(senders, *columns)
 
 
@@ -132,8 +136,9 @@ def location_figures(metric: str, part: Sums) -> Iterator[LocationFigures]:
 def figures(metric: str, part: Sums, of: slice) -> tuple[float, float, float, int, int, float, int]:
     """Return the values of Figures, in its order; values of several metrics have no mean."""
     places = part.places[of]
-    count, steps = sum(part.counts[of]), sum(len(part.senders[place].ids) for place in places)
-    devices = len(frozenset().union(*(part.senders[place].ids for place in set(places))))
+    sizes = {place: len(part.senders[place].ids) for place in set(places)}
+    count, steps = sum(part.counts[of]), sum(map(sizes.__getitem__, places))
+    devices = len(frozenset().union(*(part.senders[place].ids for place in sizes)))
     if metric == DEVICE_COUNT:
         return float(devices), float(devices), float(devices), count, devices, float(devices), steps
     by_time = math.fsum(part.averages[of]) / steps

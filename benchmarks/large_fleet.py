@@ -1,4 +1,6 @@
-"""What analytics cost with 5,000 devices: `python -m benchmarks.large_fleet`. Milliseconds of a page, cold and warm.
+"""What analytics cost with 5,000 devices: `python -m benchmarks.large_fleet`. Milliseconds of a page.
+
+Cold by the clock, as the database works most of it; warm of the web process' processor.
 
 Two processes have the platform with the same data, and answer in turns within one run: one caches, the other has
 Django's own database engine and sessions, and no cache at all. `--before FOLDER` has a third one, of another checkout.
@@ -90,7 +92,7 @@ def measure(
                 started.empty(REDIS_DATABASE)
                 worker.ask("run", page="/profile/", count=1)  # the session, and the connections
                 cold = worker.ask("run", page=address, count=1)["took"]
-                warm = worker.ask("run", page=address, count=WARM)["took"]
+                warm = worker.ask("run", page=address, count=WARM)["worked"]
                 if number:  # the first round connects and makes plans
                     found[page][f"{name}, cold"].append(cold[0] / 1e6)
                     found[page][f"{name}, warm"].append(min(warm) / 1e6)

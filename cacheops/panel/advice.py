@@ -66,9 +66,7 @@ def _cold(timeout: float | None, read_for: float | None) -> Advice | None:
     lifetime = DEFAULT_TIMEOUT if timeout is None else timeout
     if read_for is None or read_for >= lifetime:
         return None
-    why = (
-        f"Counted for {duration(read_for)} of an entry's {duration(lifetime)}: a row's first read is a miss."
-    )
+    why = f"Counted for {duration(read_for)} of an entry's {duration(lifetime)}: a row's first read is a miss."
     return Advice(COLD, why, "none")
 
 
