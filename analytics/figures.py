@@ -2,8 +2,8 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import compress, pairwise
 from typing import Any
@@ -52,10 +52,11 @@ class LocationFigures(Figures):
 
 @dataclass(frozen=True)
 class Merged:
-    """A window's buckets, oldest first, and its locations, by their ids."""
+    """A window's buckets, oldest first, and its locations, by their ids; of each location too where that was asked."""
 
     buckets: tuple[Bucket, ...]
     locations: tuple[LocationFigures, ...]
+    by_location: Mapping[int, tuple[Bucket, ...]] = field(default_factory=dict)
 
 
 def over_all(rows: Sequence[Figures]) -> Figures | None:
@@ -74,21 +75,33 @@ def over_all(rows: Sequence[Figures]) -> Figures | None:
     )
 
 
-def merged(metric: str, of: Fleet | int, window: Window, now: datetime, kind: str = "") -> Merged:
+def merged(metric: str, of: Fleet | int, window: Window, now: datetime, kind: str = "", compared: int = 0) -> Merged:
     """Return what readings come to within a window: those of a fleet's devices, or of one device by its id.
 
-    `kind` narrows to devices of one kind; empty for any.
+    `kind` narrows to devices of one kind; empty for any. Of the `compared` locations with most readings, buckets too.
     """
     part = within(sums(metric, of, window, now), window, lambda one: is_wanted(one, of, kind))
+    locations = tuple(location_figures(metric, part))
+    chosen = sorted(locations, key=lambda row: (-row.count, row.location_id))[:compared]
+    own = {row.location_id: only_at(part, row.location_id) for row in chosen}
+    return Merged(
+        tuple(buckets(metric, part, window)),
+        locations,
+        {pk: tuple(buckets(metric, one, window)) for pk, one in own.items()},
+    )
+
+
+def buckets(metric: str, part: Sums, window: Window) -> Iterator[Bucket]:
     edges = [edge // step_of(window) for edge in edges_of(window)]
     starts = window.starts()
-    return Merged(
-        tuple(
-            Bucket(*figures(metric, part, slice(first, after)), starts[place])
-            for place, first, after in ranges(part.numbers, edges)
-        ),
-        tuple(location_figures(metric, part)),
-    )
+    for place, first, after in ranges(part.numbers, edges):
+        yield Bucket(*figures(metric, part, slice(first, after)), starts[place])
+
+
+def only_at(part: Sums, location: int) -> Sums:
+    """Return what the devices of one location sent."""
+    mask = [part.senders[place].location == location for place in part.places]
+    return Sums(part.senders, *(list(compress(column, mask)) for column in part.columns))
 
 
 def is_wanted(senders: Senders, of: Fleet | int, kind: str) -> bool:

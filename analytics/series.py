@@ -1,5 +1,6 @@
 """Buckets as a chart draws them: points on a time axis, gaps where readings are missing, and the axis's marks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -36,7 +37,16 @@ class Point:
     label: str
 
 
-def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Line:
+    """A line that is drawn over a chart's own: of another metric, by an axis of its own, or of one location."""
+
+    label: str
+    metric: str
+    buckets: tuple[Bucket, ...]
+
+
+def chart(found: tuple[Bucket, ...], window: Window, metric: str, others: Sequence[Line] = ()) -> dict[str, Any]:
     """Return what the page's script needs to draw a chart, as plain values for JSON."""
     counted = metric == DEVICE_COUNT
     summed = not counted and METRICS[metric].summed
@@ -45,14 +55,30 @@ def chart(found: tuple[Bucket, ...], window: Window, metric: str) -> dict[str, A
     return {
         "summed": summed,
         "label": title_of(metric),
+        "line": "All locations" if any(line.metric == metric for line in others) else title_of(metric),
         "unit": "" if counted else METRICS[metric].unit,
         "decimals": decimals,
         "fromZero": counted or summed,
         "start": milliseconds(window.start),
         "end": milliseconds(window.end),
         "marks": axis_marks(window),
-        "band": not (counted or summed) and any(bucket.minimum != bucket.maximum for bucket in found),
+        "band": not (counted or summed or others) and any(bucket.minimum != bucket.maximum for bucket in found),
         "points": [[p.x, p.average, p.minimum, p.maximum, p.label] for p in points],
+        "others": [line_over(line, window, metric) for line in others],
+    }
+
+
+def line_over(line: Line, window: Window, metric: str) -> dict[str, Any]:
+    """Return a line as plain values; `axis`: whether it has an axis of its own, as its unit is another."""
+    shown = METRICS[line.metric]
+    points = points_with_gaps(line.buckets, window, shown.summed)
+    return {
+        "label": line.label,
+        "unit": shown.unit,
+        "decimals": shown.decimals,
+        "axis": shown.unit != METRICS[metric].unit,
+        "fromZero": shown.summed,
+        "points": [[p.x, p.average] for p in points],
     }
 
 

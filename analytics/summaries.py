@@ -1,7 +1,7 @@
 """Answers to what an analytics page asks: always as fresh as the database, merged from what is kept of its readings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ class Question:
     zone: str
     until: datetime | None = None
     between: Window | None = None
+    compared: int = 0  # of how many locations buckets are wanted too
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class AnalyticsSummary:
     buckets: tuple[Bucket, ...]
     locations: tuple[LocationFigures, ...]
     made_at: datetime
+    by_location: Mapping[int, tuple[Bucket, ...]] = field(default_factory=dict)
 
     @property
     def span(self) -> str:
@@ -76,9 +78,9 @@ def analytics_summary(question: Question, now: datetime | None = None) -> Analyt
     locations = locations_of(selection)
     if question.until is None and question.between is None:
         window = window_until(question.span, now, zone)
-        found = selected(selection, window, now)
+        found = selected(selection, window, now, question.compared)
         if found.buckets:
-            return AnalyticsSummary(selection.metric, window, None, True, found.buckets, found.locations, now)
+            return summary_of(question, window, None, True, found, now)
     devices = devices_at(locations)
     newest = newest_sighting([row for rows in devices.values() for row in rows if is_meant(row, selection)])
     if question.between is None:
@@ -86,8 +88,15 @@ def analytics_summary(question: Question, now: datetime | None = None) -> Analyt
     else:
         window, present = question.between, False
     if not present:
-        found = selected(selection, window, now)
-    return AnalyticsSummary(selection.metric, window, newest, present, found.buckets, found.locations, now)
+        found = selected(selection, window, now, question.compared)
+    return summary_of(question, window, newest, present, found, now)
+
+
+def summary_of(
+    question: Question, window: Window, newest: datetime | None, present: bool, found: Merged, now: datetime
+) -> AnalyticsSummary:
+    metric = question.selection.metric
+    return AnalyticsSummary(metric, window, newest, present, found.buckets, found.locations, now, found.by_location)
 
 
 def locations_of(selection: Selection) -> Sequence[int]:
@@ -101,6 +110,7 @@ def is_meant(row: DeviceRow, selection: Selection) -> bool:
     return selection.metric in (row.metric, DEVICE_COUNT) and selection.kind in (row.kind, "")
 
 
-def selected(selection: Selection, window: Window, now: datetime) -> Merged:
+def selected(selection: Selection, window: Window, now: datetime, compared: int = 0) -> Merged:
     """Return what the selected readings come to within a window."""
-    return merged(selection.metric, fleet_at(locations_of(selection)), window, now, selection.kind)
+    fleet = fleet_at(locations_of(selection))
+    return merged(selection.metric, fleet, window, now, selection.kind, compared)

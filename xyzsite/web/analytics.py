@@ -1,14 +1,20 @@
 """Analytics: a metric over a window, for a location or a kind of device; as a page and as CSV."""
 
 import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import cache, partial
 
 from django.http import HttpResponse, HttpResponseBadRequest
 from django.views.decorators.http import require_safe
 
-from analytics.series import chart, title_of
-from analytics.summaries import Question, analytics_summary
+from analytics.figures import Bucket
+from analytics.percentiles import percentiles
+from analytics.series import Line, chart, title_of
+from analytics.summaries import AnalyticsSummary, Question, analytics_summary, locations_of, selected
+from analytics.windows import Window
+from devices.directory import fleet_at
 from devices.metrics import METRICS
 from devices.spans import SPANS
 from locations.selectors import locations_for
@@ -39,6 +45,7 @@ def analytics(request: PageRequest) -> HttpResponse:
     summary = analytics_summary(question)
     window = summary.window
     figures = {row.location_id: row for row in summary.locations}
+    lines = lines_over(form, question, summary)
     context = {
         "form": form,
         "spans": SPANS.values(),
@@ -54,9 +61,32 @@ def analytics(request: PageRequest) -> HttpResponse:
         "locations": [(place, figures[place.pk]) for place in form.locations.values() if place.pk in figures],
         "buckets": summary.buckets[::-1],
         "title": title_of(summary.metric),
-        "chart": cache(partial(chart, summary.buckets, window, summary.metric)),  # drawn where it is not kept
+        "chart": cache(partial(chart, summary.buckets, window, summary.metric, lines)),  # drawn where it is not kept
+        "lines": lines,
+        "percentiles": ranked(form, question, summary),
+        "compared": bool(question.compared),
     }
     return render_part(request, "analytics/page.html", "analytics/_results.html", "results", context)
+
+
+def lines_over(form: AnalyticsForm, question: Question, summary: AnalyticsSummary) -> list[Line]:
+    """Return what is drawn over the chart's own line: another metric in the same window, or the locations by name."""
+    if second := form.other(summary.metric):
+        selection = replace(question.selection, metric=second)
+        found = selected(selection, summary.window, summary.made_at)
+        return [Line(METRICS[second].label, second, found.buckets)]
+    named = {place.pk: str(place) for place in form.locations.values()}
+    lines = [Line(named[pk], summary.metric, buckets) for pk, buckets in summary.by_location.items() if pk in named]
+    return sorted(lines, key=lambda line: line.label)
+
+
+def ranked(form: AnalyticsForm, question: Question, summary: AnalyticsSummary) -> dict[int, float]:
+    """Return the percentiles of the readings that are shown, none where they are not asked for."""
+    if form.shown != "percentiles" or summary.metric not in METRICS:
+        return {}
+    selection = question.selection
+    fleet = fleet_at(locations_of(selection))
+    return percentiles(summary.metric, fleet, selection.kind, summary.window, summary.made_at)
 
 
 def kept_range(request: PageRequest) -> list[tuple[str, str]]:
@@ -78,16 +108,24 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"{summary.metric}-{summary.span}-{summary.window.end.astimezone(UTC):%Y%m%dT%H%MZ}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    unit = METRICS[summary.metric].unit if summary.metric in METRICS else "devices"
-    summed = summary.metric in METRICS and METRICS[summary.metric].summed
     rows = csv.writer(response)
     rows.writerow(CSV_COLUMNS)
-    for bucket in summary.buckets:
-        start = bucket.start.astimezone(summary.window.zone).isoformat()
-        average, low, high, over_time, amount = (resolved(getattr(bucket, name), summary.metric) for name in VALUES)
-        counts = (bucket.count, bucket.devices, over_time, amount if summed else "")
-        rows.writerow((start, summary.metric, unit, average, low, high, *counts))
+    rows.writerows(csv_rows(summary.metric, summary.buckets, summary.window))
+    for line in lines_over(form, question, summary):
+        if line.metric != summary.metric:  # compared locations have no column here
+            rows.writerows(csv_rows(line.metric, line.buckets, summary.window))
     return response
+
+
+def csv_rows(metric: str, buckets: Sequence[Bucket], window: Window) -> Iterator[tuple[object, ...]]:
+    """Yield a row a bucket."""
+    unit = METRICS[metric].unit if metric in METRICS else "devices"
+    summed = metric in METRICS and METRICS[metric].summed
+    for bucket in buckets:
+        start = bucket.start.astimezone(window.zone).isoformat()
+        average, low, high, over_time, amount = (resolved(getattr(bucket, name), metric) for name in VALUES)
+        counts = (bucket.count, bucket.devices, over_time, amount if summed else "")
+        yield (start, metric, unit, average, low, high, *counts)
 
 
 def asked(request: PageRequest) -> tuple[AnalyticsForm, Question]:

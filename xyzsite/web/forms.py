@@ -16,7 +16,7 @@ from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question
 from analytics.windows import Window, common_zone, window_between
 from devices.changes import CHANGEABLE, STATE
-from devices.metrics import METRIC_CHOICES
+from devices.metrics import METRIC_CHOICES, METRICS
 from devices.models import MAX_METADATA, MAX_NOTES, Device, Kind, Status, validate_metadata
 from devices.selectors import DeviceFilter
 from devices.spans import DEFAULT_SPAN, SPANS, Span
@@ -192,8 +192,15 @@ def typed(form: RangeForm, window: Window) -> dict[str, str]:
     return {"from": f"{window.start:%Y-%m-%dT%H:%M}", "to": f"{window.end:%Y-%m-%dT%H:%M}"}
 
 
+MAX_COMPARED = 8  # locations: more lines than colours that can be told apart
+
+
 class AnalyticsForm(RangeForm):
+    SHOWN = (("", "All together"), ("locations", "Locations compared"), ("percentiles", "With percentiles"))
+
     metric = forms.ChoiceField(required=False, choices=[*METRIC_CHOICES, (DEVICE_COUNT, "Devices reporting")])
+    second = forms.ChoiceField(label="And", required=False, choices=[("", "No other"), *METRIC_CHOICES])
+    show = forms.ChoiceField(required=False, choices=SHOWN)
     location = forms.ChoiceField(required=False)
     kind = forms.ChoiceField(required=False, choices=[("", "All kinds"), *Kind.choices])
 
@@ -217,7 +224,18 @@ class AnalyticsForm(RangeForm):
         shown = [location] if location else self.locations.values()
         zone = common_zone(place.timezone for place in shown)
         selection = Selection(metric, ids, self.cleaned_data.get("kind", ""))
-        return Question(selection, span_from(self.data), zone, until_from(self.data), self.between(ZoneInfo(zone)))
+        window = span_from(self.data), zone, until_from(self.data), self.between(ZoneInfo(zone))
+        compared = MAX_COMPARED if self.shown == "locations" and metric in METRICS else 0
+        return Question(selection, *window, compared)
+
+    @property
+    def shown(self) -> str:
+        return str(self.cleaned_data.get("show", ""))
+
+    def other(self, metric: str) -> str:
+        """Return the metric that is to be drawn over another, "" for none; there is none over compared locations."""
+        second = str(self.cleaned_data.get("second", ""))
+        return "" if second == metric or metric not in METRICS or self.shown == "locations" else second
 
 
 def span_from(data: object) -> Span:

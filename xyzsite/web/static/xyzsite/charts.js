@@ -20,10 +20,11 @@
     const alone = ({ dataIndex: i }) =>
       points[i]?.average != null && points[i - 1]?.average == null && points[i + 1]?.average == null;
     const line = {
-      label: data.label, data: points, parsing: { yAxisKey: "average" }, borderColor: look.line,
+      label: data.line, data: points, parsing: { yAxisKey: "average" }, borderColor: look.line,
       backgroundColor: look.line, borderWidth: WEIGHTS.line, pointRadius: (each) => (few ? 4 : alone(each) ? 2.5 : 0),
       pointHoverRadius: 4, tension: 0, order: 0, stepped: data.fromZero ? "middle" : false,
     };
+    if (data.others.length) return [line, ...data.others.map((other, number) => over(other, look.others[number % look.others.length]))];
     if (!data.band) return [line];
     const edge = { borderWidth: WEIGHTS.band, pointRadius: 0, pointHoverRadius: 0, tension: 0, order: 1 };
     return [
@@ -32,6 +33,17 @@
       { ...edge, label: "Lowest", data: points, parsing: { yAxisKey: "minimum" }, fill: false },
     ];
   }
+
+  // A line over the chart's own: of another metric, by the axis on the right, or of one location.
+  function over(other, colour) {
+    return {
+      label: other.label, data: other.points.map(([x, y]) => ({ x, y })), borderColor: colour, backgroundColor: colour,
+      borderWidth: 1.5, pointRadius: other.points.length <= 2 ? 4 : 0, pointHoverRadius: 4, tension: 0, order: 1,
+      yAxisID: other.axis ? "second" : "y", stepped: other.fromZero ? "middle" : false,
+    };
+  }
+
+  const titled = ({ label, unit }) => (unit ? `${label}, ${unit}` : label);
 
   // Room below the lowest value must not suggest that what cannot be negative was.
   function floor({ points }) {
@@ -43,11 +55,12 @@
   function options(data, look) {
     const number = formatter(data.decimals);
     const withUnit = (value) => `${number.format(value)} ${data.unit}`.trim();
+    const second = data.others.find((other) => other.axis);
     const text = { color: look.text, font: { family: look.font, size: 12 } };
     return {
       animation: false,
       maintainAspectRatio: false,
-      interaction: { mode: "index", axis: "x", intersect: false },
+      interaction: { mode: data.others.length ? "x" : "index", axis: "x", intersect: false },
       scales: {
         x: {
           type: "linear", min: data.start, max: data.end,
@@ -60,18 +73,30 @@
           beginAtZero: data.fromZero, min: floor(data), grace: data.fromZero ? "10%" : "6%",
           grid: { color: look.grid, drawTicks: false }, border: { display: false },
           ticks: { ...text, padding: 8, maxTicksLimit: 6, precision: data.fromZero ? 0 : undefined },
+          title: { display: Boolean(second), text: titled(data), ...text, color: look.line },
         },
+        ...(second && { second: {
+          position: "right", beginAtZero: second.fromZero, grace: second.fromZero ? "10%" : "6%",
+          grid: { display: false }, border: { display: false }, ticks: { ...text, padding: 8, maxTicksLimit: 6 },
+          title: { display: true, text: titled(second), ...text, color: look.others[0] },
+        } }),
       },
       plugins: {
-        legend: { display: false },
+        legend: { display: data.others.length > 0, position: "bottom", labels: { ...text, boxWidth: 16, boxHeight: 2 } },
         tooltip: {
-          displayColors: false, backgroundColor: look.tip, titleColor: look.tipText, bodyColor: look.tipText,
+          displayColors: data.others.length > 0, backgroundColor: look.tip, titleColor: look.tipText, bodyColor: look.tipText,
           titleFont: { family: look.font, weight: "600" }, bodyFont: { family: look.font }, padding: 10, cornerRadius: 6,
           callbacks: {
-            title: ([first]) => data.points[first.dataIndex][4],
+            title: ([first]) => data.points.find(([x]) => x === first?.parsed.x)?.[4] ?? "",
             label: ({ datasetIndex, dataIndex }) => {
+              const other = data.others[datasetIndex - 1];
+              if (other) {
+                const value = other.points[dataIndex][1];
+                return value == null ? null : `${other.label}: ${formatter(other.decimals).format(value)} ${other.unit}`;
+              }
               const [, average, minimum, maximum] = data.points[dataIndex];
               if (datasetIndex > 0 || average == null) return null;
+              if (data.others.length) return `${data.line}: ${withUnit(average)}`;
               if (minimum === maximum) return withUnit(average);
               return [`Average ${withUnit(average)}`, `${withUnit(minimum)} to ${withUnit(maximum)}`];
             },
@@ -86,6 +111,7 @@
     const data = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
     const names = { line: "--series", band: "--band", grid: "--grid", axis: "--line", text: "--muted", tip: "--text", tipText: "--surface" };
     const look = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, colour(canvas, name)]));
+    look.others = Array.from({ length: 8 }, (_, number) => colour(canvas, `--other-${number + 1}`));
     look.font = getComputedStyle(document.body).fontFamily;
     drawn.set(canvas, new Chart(canvas, { type: "line", data: { datasets: datasets(data, look) }, options: options(data, look) }));
   }
