@@ -68,6 +68,7 @@ class Found:
     rows: list[list[tuple[str, str]]] = field(default_factory=list)  # column and value, where the person may see them
     row_count: int | None = None
     hidden: str = ""  # why rows are not shown
+    invalidated_by: Sequence[str] = ()  # writes, in words; of a query
 
     @property
     def severity(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 
 from cacheops.exceptions import StoreError
+from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import CachingCompiler, operation_of
 from cacheops.panel.entry_page import look_up
 from cacheops.protocol.tags import WHOLE_TABLE
@@ -46,7 +47,7 @@ def explain(queryset: models.QuerySet[Any]) -> Explanation:
     """
     compiler = queryset.query.get_compiler(using=queryset.db)
     model, operation = queryset.model._meta.label, operation_of(compiler, "multi")
-    found = compiler.planned() if isinstance(compiler, CachingCompiler) else Bypass.ENGINE
+    found = plan_of(queryset)
     if isinstance(found, Bypass):
         return Explanation(model, operation, "bypass", found)
     request, _ = found
@@ -55,6 +56,12 @@ def explain(queryset: models.QuerySet[Any]) -> Explanation:
     return Explanation(
         model, operation, verdict, why, key, request.profile.timeout, tuple(tags), writes_against(request)
     )
+
+
+def plan_of(queryset: models.QuerySet[Any]) -> tuple[Request, Plan] | Bypass:
+    """Return what a queryset's rows are asked for by, or why they go to the database."""
+    compiler = queryset.query.get_compiler(using=queryset.db)
+    return compiler.planned() if isinstance(compiler, CachingCompiler) else Bypass.ENGINE
 
 
 def state_of(request: Request) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from django.db import models
 from cacheops.conf import conf
 from cacheops.orm.fastpath.get import is_unique
 from cacheops.panel.entry_page import NotFound, condition
+from cacheops.panel.query_look_up import OPERATIONS
 from cacheops.panel.switches import pauses, table_of
 from cacheops.profiles import profile_of
 from cacheops.reading.options import bypassed
@@ -147,6 +148,8 @@ class LookUpForm(forms.Form):
 
     model = ModelField(required=False)
     pk = forms.CharField(label="Primary key", max_length=200, required=False)
+    where = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    operation = forms.ChoiceField(choices=list(OPERATIONS.items()), required=False)
     key = forms.CharField(label="Key", max_length=40_000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
     region = forms.ChoiceField(choices=region_choices)
 
@@ -158,6 +161,6 @@ class LookUpForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean() or {}
-        if not found.get("key") and not (found.get("model") and found.get("pk")):
-            raise ValidationError("Give a model and a primary key, or paste a key.")
+        if not found.get("key") and not (found.get("model") and (found.get("pk") or found.get("operation"))):
+            raise ValidationError("Give a model and a primary key, describe a query, or paste a key.")
         return found

@@ -27,6 +27,7 @@ from cacheops.panel.actions import ACTIONS, Action
 from cacheops.panel.entry_page import look_up_keys, look_up_row
 from cacheops.panel.forms import LookUpForm
 from cacheops.panel.polling import answers
+from cacheops.panel.query_look_up import look_up_query
 from cacheops.panel.switches import pauses
 from cacheops.reading.options import bypassed
 
@@ -157,6 +158,9 @@ class PanelViews:
             try:
                 if data["key"]:
                     context["found"] = look_up_keys(data["region"], data["key"], request.user)
+                elif data["operation"] and not data["pk"]:
+                    query = data["model"], data["where"], data["operation"]
+                    context["found"] = look_up_query(data["region"], *query)
                 else:
                     context["found"] = look_up_row(data["region"], data["model"], data["pk"], request.user)
                     context["row"] = {"model": data["model"]._meta.label_lower, "pk": data["pk"]}

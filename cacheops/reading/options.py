@@ -52,9 +52,9 @@ def left_rows(query: Query) -> list[Any] | None:
 
 
 @contextmanager
-def bypassed() -> Iterator[None]:
-    """Read from the database within the block, in this thread or task."""
-    token = _bypassed.set(True)
+def bypassed(past: bool = True) -> Iterator[None]:
+    """Read from the database within the block, in this thread or task; with False, as usual again."""
+    token = _bypassed.set(past)
     try:
         yield
     finally:

@@ -174,3 +174,28 @@ def test_keys_show_no_values_to_those_who_may_not_see_them(world: World) -> None
     aside = TableKeys.of(conf.prefix, "+", "user").entry("user:7:session:abc")
     assert "abc" not in shown_key(aside, clerk)
     assert shown_key(":1:sessions:abc", clerk) == "…"
+
+
+def test_a_query_is_explained_by_its_conditions(world: World, root: Client, settings: Any) -> None:
+    def page(where: str, operation: str = "fetch") -> str:
+        fields = {"model": "devices.device", "where": where, "operation": operation, "region": "us-east-1"}
+        return root.get(f"{PANEL}look-up/", fields).content.decode()
+
+    place = world.device.location_id
+    assert "a read now is a miss" in page(f"location={place}")
+    list(Device.objects.filter(location=place))
+    found = page(f"location={place}")
+    assert "a read now is a hit" in found
+    assert f"a write to a row of devices_device with location_id={place}" in found
+    assert "a read now is a miss" in page(f"location={place}", "get")
+    list(Device.objects.filter(serial__in=["H-1", "H-2"], last_seen__isnull=True))
+    assert "a read now is a hit" in page("serial__in=H-1, H-2\nlast_seen__isnull=True")
+    for bad, problem in {
+        "serial": "is no condition",
+        "colour=red": "Cannot resolve keyword",
+        "location=one": "expected a number",
+        "location__exec=1": "Unsupported lookup",
+    }.items():
+        assert problem in page(bad), bad
+    settings.CACHEOPS_ENABLED = False
+    assert "a read now is a bypass" in page("")
