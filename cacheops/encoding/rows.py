@@ -205,17 +205,17 @@ _ADDRESSES: dict[str, Any] = {
 def _with_extended(row: Row, extended: list[int]) -> Row:
     values = list(row)
     for index in extended:
-        values[index] = _pack(values[index])
+        values[index] = pack(values[index])
     return tuple(values)
 
 
-def _pack(value: Any) -> Any:
+def pack(value: Any) -> Any:
     """Return a value as MessagePack can hold it; what is not its own is tagged (msgspec.msgpack.Ext)."""
     kind = type(value)
     if value is None or kind in (bool, float, str, bytes) or (kind is int and value in _INT64):
         return value
     if kind is list:
-        return [_pack(item) for item in value]
+        return [pack(item) for item in value]
     if kind is memoryview:
         return bytes(value)
     if kind in _PACKERS:
@@ -225,7 +225,7 @@ def _pack(value: Any) -> Any:
         return msgspec.msgpack.Ext(_ADDRESS, _encoder.encode([kind.__name__, str(value)]))
     if kind.__module__ == "psycopg.types.range" and kind.__name__ in _RANGES:
         bounds = getattr(value, "_bounds", None) or value.bounds
-        plain_range = [kind.__name__, _pack(value.lower), _pack(value.upper), bounds, value.isempty]
+        plain_range = [kind.__name__, pack(value.lower), pack(value.upper), bounds, value.isempty]
         return msgspec.msgpack.Ext(_RANGE, _encoder.encode(plain_range))
     if isinstance(value, UnencodableValue):  # the reason, in the place of a value (packed_or_none)
         raise value
@@ -273,11 +273,11 @@ def _unpack_time(plain: list[Any]) -> dt.time:
 
 
 def _pack_dict(value: dict[Any, Any]) -> list[Any]:
-    return [[_pack(key), _pack(item)] for key, item in value.items()]
+    return [[pack(key), pack(item)] for key, item in value.items()]
 
 
 _PACKERS: dict[type, tuple[int, Any]] = {
-    tuple: (_TUPLE, lambda value: [_pack(item) for item in value]),
+    tuple: (_TUPLE, lambda value: [pack(item) for item in value]),
     int: (_BIG_INT, str),
     uuid.UUID: (_UUID, lambda value: value.bytes),
     Decimal: (_DECIMAL, str),

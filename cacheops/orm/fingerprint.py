@@ -14,12 +14,14 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import FieldError
 from django.db.models import Field, ForeignObjectRel, Model
-from django.db.models.expressions import BaseExpression, Col, F, RawSQL, Value
+from django.db.models.expressions import BaseExpression, Col, ColPairs, F, RawSQL, Value
+from django.db.models.fields.related_lookups import RelatedIn, RelatedLookupMixin, get_normalized_value
 from django.db.models.lookups import IntegerFieldOverflow, Lookup
 from django.db.models.query_utils import PathInfo
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
+from django.utils.functional import Promise
 
 from cacheops.engine import memo
 from cacheops.orm.introspection import PLAIN, computed_names, exact, name_of, writes_own_sql
@@ -138,14 +140,17 @@ class Fingerprint:
         return ("C", node.alias, self._field(node.target), None if field is node.target else self._field(field))
 
     def _value(self, node: Value) -> Shape:
-        if type(node.value) is str and MOMENTS.search(node.value):
+        value = node.value
+        if isinstance(value, Promise):  # a text in the language of now
+            value = _cast(value)
+        if type(value) is str and MOMENTS.search(value):
             raise NoFingerprint("a text that may stand for the time of the query")
-        self.parameters.append(node.value)
+        self.parameters.append(value)
         field = node._output_field_or_none  # type: ignore[attr-defined]
-        return ("V", name_of(type(node.value)), self._field(field) if field is not None else None)
+        return ("V", name_of(type(value)), self._field(field) if field is not None else None)
 
     def _lookup(self, node: "Lookup[Any]") -> Shape:
-        right = node.rhs
+        right = node.rhs if type(node.lhs) is not ColPairs else _pairs(node)
         left = self._node(node.lhs)
         extra = self._state(node, skip=_LOOKUP_KNOWN) if type(node).__module__ not in _PLAIN_LOOKUPS else None
         if hasattr(right, "resolve_expression") or hasattr(right, "as_sql") or isinstance(right, Query):
@@ -160,7 +165,7 @@ class Fingerprint:
                 return (name_of(type(node)), left, ("L", *[self._node(item) for item in items]), extra)
             self.parameters.append(items)
             # An empty list is compiled away, and what stands beside it.
-            kinds = sorted({name_of(type(item)) for item in items if item is not None})
+            kinds = sorted({_kind_of(item) for item in items if item is not None})
             return (name_of(type(node)), left, tuple(kinds), extra)
         if type(right) is int and isinstance(node, IntegerFieldOverflow) and is_out_of_range(node.lhs, right):
             raise NoFingerprint("an integer out of its field's range, whose condition is no part of the SQL")
@@ -272,8 +277,28 @@ def _handler_for(kind: type) -> Handler:
         return Fingerprint._expression
     if issubclass(kind, str):
         return lambda walk, node: (name_of(type(node)), str.__str__(node))
+    if issubclass(kind, Promise):
+        return lambda walk, node: walk._plain(_cast(node))
     # A constant such as a date, a decimal or an enumeration's member: a parameter of whatever holds it.
     return Fingerprint._unknown if hasattr(kind, "as_sql") else _constant
+
+
+def _cast(lazy: Any) -> Any:
+    """Return what a lazy value is now, as Django's fields do before they give it to the database."""
+    return lazy._proxy____cast()
+
+
+def _pairs(node: Any) -> Any:
+    """Return the right side of a lookup on several columns, which may be instances, as the values of these."""
+    if not node.rhs_is_direct_value():
+        return node.rhs
+    if isinstance(node, RelatedIn):
+        return [get_normalized_value(item, node.lhs) for item in node.rhs]
+    return get_normalized_value(node.rhs, node.lhs) if isinstance(node, RelatedLookupMixin) else node.rhs
+
+
+def _kind_of(item: Any) -> str:
+    return name_of(type(item)) if type(item) is not tuple else repr([_kind_of(each) for each in item])
 
 
 def is_out_of_range(column: Any, value: int) -> bool:

@@ -16,6 +16,7 @@ from django.utils.timezone import get_current_timezone
 
 from cacheops.encoding import rows
 from cacheops.engine import Component, memo, register_component
+from cacheops.exceptions import UnencodableValue
 from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.hydration import with_makers
@@ -37,6 +38,7 @@ VOLATILE = re.compile(
 )
 ZONED = re.compile(r"AT TIME ZONE|django_(datetime|time)_", re.IGNORECASE)
 DATED = "functions.datetime."  # `__year` makes its bounds in the active time zone, which the SQL does not show
+UNENCODABLE = (TypeError, ValueError, OverflowError, UnencodableValue)
 QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
@@ -63,7 +65,7 @@ class Plan:
         start = self._start(salt) if self.zoned else self.name + salt
         try:
             raw = blake2b(start + _encoder.encode(parameters), digest_size=DIGEST_BYTES).digest()
-        except (TypeError, ValueError, OverflowError):
+        except UNENCODABLE:
             return None
         return text_of(raw)
 
@@ -72,7 +74,7 @@ class Plan:
         start, encode = self._start(salt), _encoder.encode
         try:
             raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in values]
-        except (TypeError, ValueError, OverflowError):
+        except UNENCODABLE:
             return None
         return texts_of(raw)
 
@@ -82,7 +84,17 @@ class Plan:
         return start + repr(get_current_timezone()).encode() if self.zoned else start
 
 
-_encoder = msgspec.msgpack.Encoder()
+def _tagged(value: Any) -> Any:
+    """Return a parameter that msgpack has no type for, such as a range, as it can hold it. Raise where there is none.
+
+    A text as a range's bound may stand for the time of the query.
+    """
+    if isinstance(getattr(value, "lower", None), str) or isinstance(getattr(value, "upper", None), str):
+        raise TypeError("a range of texts")
+    return rows.pack(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_tagged)
 UNCACHEABLE = Plan()
 
 

@@ -14,7 +14,9 @@ from tests.testapp.rare import Grown as Grown
 from tests.testapp.rare import Market as Market
 from tests.testapp.rare import Seat as Seat
 from tests.testapp.rare import Stall as Stall
+from tests.testapp.rare import Sticker as Sticker
 from tests.testapp.rare import Story as Story
+from tests.testapp.rare import Ticket as Ticket
 from tests.testapp.rare import Trader as Trader
 from tests.testapp.rare import Translation as Translation
 

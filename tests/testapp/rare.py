@@ -17,6 +17,29 @@ class Seat(models.Model):
         app_label = "testapp"
 
 
+class Ticket(models.Model):
+    """Refers to a seat by two columns."""
+
+    row = models.IntegerField()
+    number = models.IntegerField()
+    seat = models.ForeignObject(
+        Seat, models.CASCADE, from_fields=["row", "number"], to_fields=["row", "number"], related_name="tickets"
+    )
+
+    class Meta:
+        app_label = "testapp"
+
+
+class Sticker(models.Model):
+    """Has a table whose name is written with its quotes."""
+
+    text = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "testapp"
+        db_table = '"testapp_sticker"'
+
+
 class Grown(models.Model):
     """Has a column that its table lacks until a migration has been run."""
 

@@ -97,6 +97,36 @@ def test_postgresqls_own_types_come_back_as_from_the_database(library: str) -> N
     assert plain(read()) == from_database(read)
 
 
+@pytest.mark.parametrize("database", ["default"])
+def test_conditions_on_ranges_are_cached(library: str) -> None:
+    noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    later = noon + dt.timedelta(hours=1)
+    PostgresField(whole=Range(1, 5), decimals=NumericRange(Decimal("1.5"), None), moments=Range(noon, later)).save()
+    conditions: list[dict[str, Any]] = [
+        {"whole__contains": Range(2, 5)},
+        {"whole__contains": Range(2, 5, "[]")},
+        {"whole__overlap": Range(4, None)},
+        {"whole": Range(1, 5)},
+        {"whole__contained_by": Range(empty=True)},
+        {"decimals__contains": NumericRange(Decimal("1.6"), Decimal("2"))},
+        {"moments__contains": Range(noon, later)},
+        {"whole__in": [Range(1, 5), Range(3, 4)]},
+    ]
+    for condition in conditions:
+
+        def read(condition: dict[str, Any] = condition) -> Any:
+            return PostgresField.objects.filter(**condition).values_list("whole", flat=True)
+
+        expected = from_database(read)
+        assert plain(read()) == expected
+        assert is_hit(library, lambda: list(read()))
+        PostgresField.objects.update(whole=Range(3, 9))
+        assert plain(read()) == from_database(read)
+        PostgresField.objects.update(whole=Range(1, 5))
+    for _ in range(2):  # a text may stand for the time of the query
+        assert not is_hit(library, lambda: list(PostgresField.objects.filter(days__contained_by=Range("today", None))))
+
+
 ZONED = [{"published__hour__gte": 23}, {"published__year": 2025}, {"published__date": dt.date(2025, 12, 31)}]
 
 

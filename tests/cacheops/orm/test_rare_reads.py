@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import models
-from django.db.models import CharField, F, Func, Q, Window
+from django.db import connections, models
+from django.db.models import CharField, F, Func, Q, Value, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
+from django.utils.functional import lazy
 
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
-from tests.testapp.models import Book
+from tests.testapp.models import Book, Seat, Sticker, Ticket
+from tests.testapp.rare import active_language
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -85,3 +87,58 @@ def test_a_fetch_mode_stays(library: str) -> None:
         with pytest.raises(FieldError, match="author"):
             assert book.author
         assert Book.objects.using(library).get(pk=1).author.name == "Ada"
+
+
+def test_a_lazy_text_is_that_of_the_moment(library: str) -> None:
+    answer = Value(lazy(active_language.get, str)(), output_field=CharField())
+
+    def read() -> Any:
+        return set(Book.objects.using(library).annotate(answer=answer).values_list("answer", flat=True))
+
+    for language in ("en", "de", "en"):
+        token = active_language.set(language)
+        assert read() == {language}
+        assert is_hit(library, read)
+        active_language.reset(token)
+
+
+def test_a_lazy_text_that_makes_sql_belongs_to_the_shape(library: str) -> None:
+    for template, is_cached in (("lower(%(expressions)s)", True), ("hex(random()) || %(expressions)s", False)):
+        made = Func("title", template=lazy(str, str)(template), output_field=CharField())
+
+        def read(made: Func = made) -> Any:
+            return list(Book.objects.using(library).annotate(made=made).filter(pk=1).values_list("made"))
+
+        if connections[library].vendor == "sqlite" or is_cached:
+            read()
+            assert is_hit(library, read) == is_cached
+
+
+def test_a_relation_by_two_columns_is_cached(library: str) -> None:
+    seats, tickets = Seat.objects.using(library), Ticket.objects.using(library)
+    one, other = (seats.create(row=1, number=number) for number in (2, 3))
+    tickets.create(row=1, number=2)
+    reads = [
+        lambda: [[seat.pk, list(seat.tickets.all())] for seat in seats.order_by("number").prefetch_related("tickets")],
+        lambda: [ticket.seat for ticket in tickets.order_by("pk").prefetch_related("seat")],
+        lambda: list(tickets.filter(seat=one).order_by("pk")),
+        lambda: list(tickets.filter(seat__in=[one, other]).order_by("pk")),
+        lambda: list(other.tickets.order_by("pk")),
+    ]
+    for read in reads:
+        expected = from_database(read)
+        assert plain(read()) == expected
+        assert is_hit(library, read)
+        assert plain(read()) == expected
+    tickets.create(row=1, number=3)
+    for read in reads:
+        assert plain(read()) == from_database(read)
+
+
+def test_a_table_whose_name_is_written_with_quotes_is_not_cached(library: str) -> None:
+    stickers = Sticker.objects.using(library)
+    stickers.create(text="old")
+    for text in ("new", "newer"):
+        assert not is_hit(library, lambda: list(stickers.all()))
+        stickers.update(text=text)
+        assert stickers.get().text == text
