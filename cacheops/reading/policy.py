@@ -31,6 +31,7 @@ class Bypass(StrEnum):
     ENGINE = "The database has Django's own engine, which does not call the cache."
     REGION = "This process's region does not cache the database (CACHEOPS_REGIONS)."
     FOLLOWER = "It depends on a database replica and on another database, which no position tells of."
+    REFUSED = "Django refuses queries here: in a coroutine, or in a test that may not ask the database."
     SNAPSHOT = "The open transaction may see an older state of the database."
     WRITTEN = "The open transaction has changed a table that is read."
     SESSION = "The database session has settings, or tables, of its own, which an entry can't name."
@@ -54,8 +55,8 @@ class ConnectionState(Protocol):
     def is_cached(self) -> bool:
         """Whether the database's engine is one of ours."""
 
-    def check_query(self) -> None:
-        """Raise what Django raises where a query is not allowed now."""
+    def refuses_queries(self) -> bool:
+        """Return whether Django refuses queries here."""
 
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past."""
@@ -135,7 +136,8 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
 def _connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
-    connection.check_query()
+    if connection.refuses_queries():
+        return Bypass.REFUSED
     if conf.local_databases is not None and connection.alias not in conf.local_databases:
         return Bypass.REGION
     if connection.has_snapshot():

@@ -32,7 +32,9 @@ def fetch_parts(request: Request, load: Callable[[], Iterable[Part]]) -> Iterabl
     found = seek(request, lock=False)
     if isinstance(found, Lease):
         started = time.perf_counter()
-        return _filling(found, iter(load()), time.perf_counter() - started)
+        loaded = load()
+        parts = _filling(found, iter(loaded), time.perf_counter() - started)
+        return list(parts) if isinstance(loaded, list) else parts  # a database that sends all at once
     return load() if found is None else [found]
 
 

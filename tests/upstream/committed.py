@@ -16,8 +16,8 @@ from cacheops.reading import fetch
 from cacheops.reading.lease import Lease
 from cacheops.reading.lookup import look_up
 
-# Filled by signals of `migrate`, once.
-KEPT = frozenset({"auth_permission", "django_content_type", "django_site"})
+# Filled by signals of `migrate`, once: what tests add to them goes.
+KEPT = ("auth_permission", "django_content_type", "django_site")
 
 
 class Tables:
@@ -25,16 +25,29 @@ class Tables:
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
+        self._last: dict[tuple[str, str], int] = {}
+
+    def learn(self, alias: str) -> None:
+        """Note which tables there are, and what `migrate` has put into them, before the first test."""
+        if alias in self._names:
+            return
+        connection = connections[alias]
+        found = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        self._names[alias] = [name for name in found if name not in KEPT]
+        with connection.cursor() as cursor:
+            for name in KEPT:
+                cursor.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
+                self._last[alias, name] = cursor.fetchone()[0]
 
     def empty(self, alias: str) -> None:
         connection = connections[alias]
-        if alias not in self._names:
-            found = connection.introspection.django_table_names(only_existing=True, include_views=False)
-            self._names[alias] = [name for name in found if name not in KEPT]
         written = [name for name in self._names[alias] if self._has_rows(connection, name)]
         connection.ops.execute_sql_flush(
             connection.ops.sql_flush(no_style(), written, allow_cascade=True) if written else []
         )
+        with connection.cursor() as cursor:
+            for name in KEPT:
+                cursor.execute(f"DELETE FROM {name} WHERE id > %s", [self._last[alias, name]])
 
     def _has_rows(self, connection: Any, name: str) -> bool:
         with connection.cursor() as cursor:
@@ -53,11 +66,21 @@ LOAD_AND_FILL = fetch.load_and_fill
 
 def install() -> None:
     tables = Tables()
+    set_up: Any = vars(TestCase)["_fixture_setup"].__func__
 
-    def empty_tables(self: TestCase) -> None:
-        for alias in self._databases_names(include_mirrors=False):
+    def set_up_and_commit(case: Any) -> None:
+        for alias in case._databases_names(include_mirrors=False):
+            tables.learn(alias)
+        try:
+            set_up(case)
+        except BaseException:
+            empty_tables(case)
+            raise
+
+    def empty_tables(case: Any) -> None:
+        for alias in case._databases_names(include_mirrors=False):
             tables.empty(alias)
 
     TestCase._databases_support_transactions = classmethod(lambda cls: False)
-    TestCase._fixture_teardown = empty_tables
+    TestCase._fixture_setup, TestCase._fixture_teardown = classmethod(set_up_and_commit), empty_tables
     fetch.load_and_fill = load_and_read_back

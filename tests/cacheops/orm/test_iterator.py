@@ -1,6 +1,7 @@
 """iterator(): a hit is served at once, a miss is filled when its end is reached."""
 
 import pytest
+from django.db import connections
 
 from cacheops.instrumentation.counters import counters
 from tests.testapp.cached import is_hit
@@ -47,3 +48,12 @@ def test_a_long_result_is_streamed_and_not_kept(library: str, settings) -> None:
     assert len(list(rows.order_by("pk").iterator(chunk_size=10))) == 51
     assert counters.fills.total() == filled
     assert not is_hit(library, lambda: list(rows.order_by("pk").iterator()))
+
+
+def test_a_database_that_sends_all_at_once_gives_a_list(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections[library].features, "can_use_chunked_reads", False)
+    books = Book.objects.using(library).order_by("pk")
+    rows = books.query.get_compiler(using=library).execute_sql(chunked_fetch=True, chunk_size=3)
+    assert isinstance(rows, list)
+    assert len([row for part in rows for row in part]) == 8
+    assert is_hit(library, lambda: list(books.all()))

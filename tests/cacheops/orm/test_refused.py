@@ -1,4 +1,4 @@
-"""Where Django refuses a query, a hit is refused as well: the same code would fail on the next miss."""
+"""Where Django refuses a query, a hit is refused as well: the same code would fail on the next miss. And no more."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import FieldError, SynchronousOnlyOperation
 from django.db import connections
+from django.db.models import F
 from django.test import SimpleTestCase
 from django.test.testcases import DatabaseOperationForbidden
 
@@ -76,3 +77,11 @@ def test_in_a_test_case_without_database(hit: Callable[[], Any]) -> None:
     finally:
         Case._remove_databases_failures()
     hit()
+
+
+def test_what_django_answers_without_a_query_is_not_refused() -> None:
+    assert asyncio.run(run(lambda: list(Book.objects.none().values("title")))) == []
+    assert asyncio.run(run(lambda: list(Book.objects.filter(pk__in=[])))) == []
+    assert asyncio.run(run(lambda: Book.objects.filter(pk__in=[]).count())) == 0
+    with pytest.raises(FieldError, match="Cannot infer type"):
+        asyncio.run(run(lambda: list(Book.objects.annotate(wrong=F("title") + F("published")))))

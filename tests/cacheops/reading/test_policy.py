@@ -26,8 +26,10 @@ class State:
     known_session: bool = True
     own_session: bool = False
 
-    def check_query(self) -> None:
-        """A query is allowed."""
+    refuses: bool = False
+
+    def refuses_queries(self) -> bool:
+        return self.refuses
 
     def has_snapshot(self) -> bool:
         return self.snapshot
