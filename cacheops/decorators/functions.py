@@ -16,8 +16,8 @@ from cacheops.orm.samples import Sample, SampleLike, model_of, sample_databases,
 from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys
 from cacheops.reading.fetch import fetch
+from cacheops.reading.not_cached import note_bypass
 from cacheops.reading.policy import decide_entry
-from cacheops.reading.reader import note_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.signals import cache_read

@@ -4,6 +4,7 @@ Appending is atomic, so nothing is lost between threads. The list is folded into
 flusher every few seconds), or when it has grown long. Sums are kept by series:
 
     r|MODEL:OPERATION   reads: hits, misses, …; durations of look-ups (l), loads (d) and fills (f)
+    b|MODEL:OPERATION|REASON|FUNCTION   reads that no setting kept from the cache (cacheops/reading/not_cached.py)
     w|TABLE|SOURCE      invalidations: writes, tags, whole tables; how long they were pending (k)
     t|REGION            deliveries to a region: marks (m), errors, queued, replayed, late and lost marks
     e|NAME              events of other parts, such as warming runs

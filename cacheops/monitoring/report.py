@@ -16,9 +16,23 @@ from cacheops.monitoring.serialize import gauge_values
 from cacheops.monitoring.stats import Reads, Usage
 
 MAX_MODELS = 20
+MAX_NOT_CACHED = 10
 STYLES = {"healthy": "green", "degraded": "yellow", "down": "red", "no answer": "red", "open": "red"}
 # Columns aligned to the left.
-WORDS = {"region", "health", "breaker", "node", "role", "model", "towards", "source", "gauge"}
+WORDS = {
+    "region",
+    "health",
+    "breaker",
+    "node",
+    "role",
+    "model",
+    "towards",
+    "source",
+    "gauge",
+    "not cached",
+    "why",
+    "in",
+}
 
 Columns = tuple[tuple[str, Callable[[Any], str]], ...]  # heads and cells, the important ones first
 
@@ -94,6 +108,12 @@ MODEL_COLUMNS: Columns = (  # of a model, and its reads
     ("filled", lambda pair: human_bytes(pair[1].bytes)),
     ("refused", lambda pair: str(pair[1].refused_fills)),
 )
+NOT_CACHED_COLUMNS: Columns = (
+    ("not cached", lambda one: f"{one.model}, {one.operation}"),
+    ("reads", lambda one: str(one.reads)),
+    ("why", lambda one: one.reason.lower().replace("_", " ")),
+    ("in", lambda one: one.place or NONE),
+)
 WRITE_COLUMNS: Columns = (  # of a model and source, and their writes
     ("model", lambda pair: pair[0][0]),
     ("source", lambda pair: pair[0][1]),
@@ -140,6 +160,10 @@ def usage_tables(usage: Usage) -> Iterator[RenderableType]:
     yield from indented(MODEL_COLUMNS, models[:MAX_MODELS])
     if len(models) > MAX_MODELS:
         yield f"  and {len(models) - MAX_MODELS} more"
+    shown = usage.not_cached[:MAX_NOT_CACHED]
+    yield from indented(NOT_CACHED_COLUMNS, shown)
+    for reason, why in sorted({(one.reason.lower().replace("_", " "), one.why) for one in shown}):
+        yield Padding.indent(Text(f"{reason}: {why}", style="dim"), 2)
     yield from indented(WRITE_COLUMNS, sorted(usage.writes.items(), key=lambda pair: -pair[1].writes)[:MAX_MODELS])
 
 

@@ -66,6 +66,7 @@ def usage_values(usage: Usage) -> dict[str, Any]:
             }
             for (model, source), one in sorted(usage.writes.items())
         ],
+        "not_cached": [one._asdict() for one in usage.not_cached],
         "told": {
             region: {
                 "marks": one.marks,

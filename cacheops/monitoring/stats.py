@@ -12,12 +12,13 @@ import datetime as dt
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 from cacheops.instrumentation.counters import FILL, LOAD, LOOK_UP, MARK, PENDING, Counts, Sums, add_counts, add_sums
 from cacheops.instrumentation.histogram import Histogram
 from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, Period, last_periods, time_series_of
 from cacheops.orm.schema import models_by_table
+from cacheops.reading.policy import Bypass
 from cacheops.regions import Region, regions
 
 FUNCTION = "call"  # the operation of cached functions, views and fragments: their "model" is the function's name
@@ -110,6 +111,20 @@ class DeliveryStats:
         return cls(**got, lag=Histogram.unpacked(MARK, counts))
 
 
+class NotCached(NamedTuple):
+    """Reads that went past the cache before it was asked."""
+
+    model: str  # or the function's name
+    operation: str
+    reason: str  # a name of cacheops.reading.policy.Bypass
+    place: str  # the function that read; "" where there were too many
+    reads: int
+
+    @property
+    def why(self) -> str:
+        return Bypass.__members__.get(self.reason, self.reason)
+
+
 @dataclass(slots=True)
 class Usage:
     """Statistics of a region over some periods."""
@@ -120,6 +135,7 @@ class Usage:
     writes: dict[tuple[str, str], Writes]  # by model (a table's name where it has none) and source
     deliveries: dict[str, DeliveryStats]  # by the region that they went to
     events: dict[str, Counts]  # by name
+    not_cached: list[NotCached] = field(default_factory=list)  # what was read most often first
 
     @property
     def total(self) -> Reads:
@@ -229,7 +245,7 @@ def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
     """Return sums by series as typed values."""
     reads: dict[tuple[str, str], Counts] = {}
     writes: dict[tuple[str, str], Writes] = {}
-    deliveries, events = {}, {}
+    deliveries, events, not_cached = {}, {}, []
     for series, counts in sums.items():
         kind, _, name = series.partition("|")
         if kind == "r":
@@ -242,8 +258,13 @@ def usage_of(region: str, since: dt.datetime, sums: Sums) -> Usage:
             deliveries[name] = DeliveryStats.of(counts)
         elif kind == "e":
             events[name] = dict(counts)
+        elif kind == "b" and name.count("|") == 2:
+            label, reason, place = name.split("|")
+            model, _, operation = label.rpartition(":")
+            not_cached.append(NotCached(model, operation, reason, place, counts.get("reads", 0)))
     typed = {label: Reads.of(counts) for label, counts in reads.items()}
-    return Usage(region, since, typed, writes, deliveries, events, reads)
+    not_cached.sort(key=lambda one: (-one.reads, one))
+    return Usage(region, since, typed, writes, deliveries, events, not_cached, reads)
 
 
 def model_label(table: str) -> str:

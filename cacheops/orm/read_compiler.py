@@ -19,9 +19,9 @@ from cacheops.orm.plan import Plan, plan_for
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.reading.fetch import fetch
+from cacheops.reading.not_cached import note_bypass
 from cacheops.reading.options import bypassed, left_rows, options_of, source_of
 from cacheops.reading.policy import Bypass, decide
-from cacheops.reading.reader import note_bypass
 from cacheops.reading.request import Request, label_of
 from cacheops.reading.stream import fetch_parts
 from cacheops.signals import cache_read
@@ -48,8 +48,10 @@ class CachingCompiler(SQLCompiler):
         if left is not None:
             left[:] = self.load_rows(result_type)
             return left[0] if left else None
-        found = self.cache_request(result_type)
-        if found is None:
+        found = self.planned(result_type)
+        if isinstance(found, Bypass):
+            if self.query.model is not None:
+                note_bypass(label_of(self.query.model, operation_of(self, result_type)), found)
             return run(result_type, chunked_fetch, chunk_size)
         request, plan = found
         if chunked_fetch:
@@ -117,11 +119,7 @@ class CachingCompiler(SQLCompiler):
     def cache_request(self, result_type: str = MULTI) -> tuple[Request, Plan] | None:
         """Return the request to the cache and the plan of this query; None where it goes to the database."""
         found = self.planned(result_type)
-        if not isinstance(found, Bypass):
-            return found
-        if self.query.model is not None:
-            note_bypass(label_of(self.query.model, operation_of(self, result_type)), found)
-        return None
+        return None if isinstance(found, Bypass) else found
 
     def planned(self, result_type: str = MULTI) -> tuple[Request, Plan] | Bypass:
         """Return the request to the cache and the plan of this query, or why it goes to the database."""

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from cacheops.monitoring.keyspace import KeyDistribution
 from cacheops.monitoring.monitor import CacheMonitor
-from cacheops.monitoring.stats import FUNCTION, Reads, Usage, Writes
+from cacheops.monitoring.stats import FUNCTION, NotCached, Reads, Usage, Writes
 from cacheops.panel.advice import ENOUGH_READS, NOT_CACHED, Advice, advise
 from cacheops.panel.charts import rate_severity
 from cacheops.panel.polling import KEPT, PATIENCE, Unavailable, answers
@@ -22,6 +22,7 @@ from cacheops.profiles import OPERATIONS, Level, Profile, profile_of
 
 SPANS = {"1h": ("the last hour", 1), "24h": ("24 hours", 24), "7d": ("7 days", 168), "30d": ("30 days", 720)}
 MAX_ROWS = 200
+MAX_NOT_CACHED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Table:
     error: str = ""
     keys_error: str = ""
     complete: bool = True  # whether all keys were counted
+    not_cached: tuple[NotCached, ...] = ()
 
 
 def model_table(region: str, hours: int) -> Table:
@@ -98,6 +100,7 @@ def model_table(region: str, hours: int) -> Table:
         tuple(row.name for row in rows if row.is_idle),
         keys_error=keys.why if isinstance(keys, Unavailable) else "",
         complete=distribution is None or distribution.complete,
+        not_cached=tuple(usage.not_cached[:MAX_NOT_CACHED]),
     )
 
 

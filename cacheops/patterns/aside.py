@@ -21,7 +21,7 @@ from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
 from cacheops.reading.policy import decide_entry
-from cacheops.reading.reader import note_bypass
+from cacheops.reading.not_cached import note_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable, TableTags

@@ -46,10 +46,3 @@ def reading_by(reader: Reader | None) -> Iterator[None]:
         yield
     finally:
         _reader.reset(token)
-
-
-def note_bypass(label: str, reason: str) -> None:
-    """Tell the reader in the region's place, if there is one, of a read that goes to the database by rule."""
-    reader = _reader.get()
-    if reader is not None:
-        reader.passed(label, reason)

@@ -8,12 +8,12 @@
 
 from typing import Any
 
-from django.template import Context, Library, Node, NodeList, TemplateSyntaxError
+from django.template import Context, Node, NodeList, TemplateSyntaxError
 from django.template.base import FilterExpression, Parser, Token
 
-from cacheops.fragments import fragment
+from cacheops.fragments import CacheopsLibrary, fragment
 
-register = Library()
+register = CacheopsLibrary()  # a project may add tags to it by `register.decorator_tag`
 
 
 class FragmentNode(Node):
