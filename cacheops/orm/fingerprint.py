@@ -290,11 +290,12 @@ def _cast(lazy: Any) -> Any:
 
 def _pairs(node: Any) -> Any:
     """Return the right side of a lookup on several columns, which may be instances, as the values of these."""
+    left, right = node.lhs, node.rhs
     if not node.rhs_is_direct_value():
-        return node.rhs
+        return right
     if isinstance(node, RelatedIn):
-        return [get_normalized_value(item, node.lhs) for item in node.rhs]
-    return get_normalized_value(node.rhs, node.lhs) if isinstance(node, RelatedLookupMixin) else node.rhs
+        return [get_normalized_value(item, left) for item in right]
+    return get_normalized_value(right, left) if isinstance(node, RelatedLookupMixin) else right
 
 
 def _kind_of(item: Any) -> str:
