@@ -20,8 +20,8 @@ from cacheops.profiles import Profile
 from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_key, parse, start_of
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
-from cacheops.reading.policy import decide_entry
 from cacheops.reading.not_cached import note_bypass
+from cacheops.reading.policy import decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
 from cacheops.stores.base import MarkedTable, TableTags

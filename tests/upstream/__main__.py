@@ -1,9 +1,10 @@
-"""Run other projects' suites on our engines, beside Django's, and print the differences: `make upstream`.
+"""Run other projects' suites on our engines, and print what differs: `make upstream`.
 
-    python -m tests.upstream                                      all: both databases, as they are and committed
-    python -m tests.upstream --database sqlite3 queries.tests     some tests of Django's on one database
-    python -m tests.upstream --suite cacheops                     django-cacheops' own suite
+    python -m tests.upstream                                         all of it
+    python -m tests.upstream --database sqlite3 queries.tests        some tests of Django's on one database
+    python -m tests.upstream --suite cacheops                        django-cacheops' own suite
 
+Of Django's suite, `plain` runs it as it is, `committed` as committed.py says; both beside Django's own engines.
 Results stay in .upstream, one file a run.
 """
 
@@ -12,16 +13,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import django
 
 from benchmarks import servers
-from tests.upstream.compared import Comparison, Run
+from tests.upstream.compared import Comparison, Run, listed
 from tests.upstream.sources import HOME, unpacked
 
 ROOT = Path(__file__).parents[2]
@@ -29,19 +30,70 @@ LABELS = (
     *("queries", "basic", "lookup", "expressions*", "aggregation*", "m2m_*", "model_inheritance*", "foreign_object"),
     *("transactions", "async", "auth_tests", "admin_views", "postgres_tests"),
 )
+CACHEOPS = "django-cacheops==7.2"
+SUITES = ("plain", "committed", "cacheops")
 DATABASES = ("sqlite3", "postgresql")
-NEEDED_FEATURES = {"postgres_tests": "postgresql"}
+NEEDED_DATABASES = {"postgres_tests": "postgresql"}
 
 
-class Job(NamedTuple):
-    """One run of Django's suite. `committed`: tests commit, see committed.py."""
+class Suites:
+    """The suites on one database. Output goes to a file beside the results."""
 
-    database: str
-    committed: bool
+    def __init__(self, database: str, labels: Sequence[str], reuse: bool, stack: ExitStack) -> None:
+        self._database, self._labels, self._reuse = database, labels, reuse
+        self._options = options_of(database, stack)
 
-    @property
-    def title(self) -> str:
-        return f"Django {django.__version__}, {self.database}{', committed' if self.committed else ''}"
+    def django(self, committed: bool) -> bool:
+        """Run Django's suite without the cache and with it; return whether more differs than counts of queries."""
+        tests = unpacked(f"Django=={django.__version__}") / "tests"
+        labels = folders(tests, self._labels, self._database)
+        command = ["-m", "tests.upstream.django_suite", str(tests), *labels]
+        runs = []
+        for cached in (False, True):
+            mode = f"{'committed' if committed else 'plain'}-{'cached' if cached else 'control'}"
+            flags = {"UPSTREAM_CACHED": "1" if cached else "", "UPSTREAM_COMMITTED": "1" if committed else ""}
+            reuse = self._reuse and not cached
+            runs.append(self._run(f"django-{self._database}-{mode}", command, ("default", "other"), flags, reuse))
+        different = Comparison(*runs)
+        title = f"Django {django.__version__}, {self._database}{', committed' if committed else ''}"
+        sys.stdout.write(different.report(title))
+        return bool(different.others)
+
+    def cacheops(self) -> None:
+        """Run django-cacheops' suite: what fails is listed, as there is no control."""
+        folder = HOME / "cacheops-tests"  # without its package, which has our name
+        folder.mkdir(exist_ok=True)
+        if not (folder / "tests").exists():
+            (folder / "tests").symlink_to(unpacked(CACHEOPS) / "tests")
+        command = [str(ROOT / "tests" / "upstream" / "cacheops_suite.py"), str(folder)]
+        found = self._run(f"cacheops-{self._database}", command, ("default", "slave"), {"PYTHONPATH": ""})
+        sys.stdout.write(listed(f"{CACHEOPS}, {self._database}", found))
+
+    def _run(
+        self, name: str, command: Sequence[str], aliases: Iterable[str], flags: dict[str, str], reuse: bool = False
+    ) -> Run:
+        """Run a suite in a process of its own."""
+        results, log = HOME / f"{name}.json", HOME / f"{name}.log"
+        if not (reuse and results.exists()):
+            results.unlink(missing_ok=True)
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "UPSTREAM_ENGINE": self._database,
+                "UPSTREAM_DATABASES": json.dumps({alias: self._database_options(alias) for alias in aliases}),
+                "UPSTREAM_RESULTS": str(results),
+                **flags,
+            }
+            with log.open("w") as output:
+                subprocess.run(
+                    [sys.executable, *command], cwd=HOME, env=environment, stdout=output, stderr=output, check=False
+                )
+        if not results.exists():
+            sys.exit(f"The suite did not end: see {log}.")
+        return Run(json.loads(results.read_text()))
+
+    def _database_options(self, alias: str) -> dict[str, Any]:
+        return {"NAME": f"upstream_{alias}", **self._options} if self._options else {}
 
 
 def folders(tests: Path, patterns: Iterable[str], database: str) -> list[str]:
@@ -49,66 +101,36 @@ def folders(tests: Path, patterns: Iterable[str], database: str) -> list[str]:
     found = []
     for pattern in patterns:
         names = sorted(path.name for path in tests.glob(pattern) if (path / "__init__.py").exists())
-        found += [name for name in names or [pattern] if NEEDED_FEATURES.get(name, database) == database]
-    # Two models of one name: Django's own runner keeps them apart by a process each.
-    return [name for name in found if name != "model_inheritance_same_model_name"]
+        found += [name for name in names or [pattern] if NEEDED_DATABASES.get(name, database) == database]
+    return found
 
 
-def run(job: Job, cached: bool, tests: Path, labels: list[str], databases: Mapping[str, Any], reuse: bool) -> Run:
-    """Run the suite in a process of its own; its output goes to a file beside the results."""
-    name = f"django-{job.database}-{'committed' if job.committed else 'plain'}-{'cached' if cached else 'control'}"
-    results, log = HOME / f"{name}.json", HOME / f"{name}.log"
-    if reuse and not cached and results.exists():
-        return Run(json.loads(results.read_text()))
-    results.unlink(missing_ok=True)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "UPSTREAM_ENGINE": job.database,
-        "UPSTREAM_DATABASES": json.dumps(databases),
-        "UPSTREAM_CACHED": "1" if cached else "",
-        "UPSTREAM_COMMITTED": "1" if job.committed else "",
-        "UPSTREAM_RESULTS": str(results),
-    }
-    command = [sys.executable, "-m", "tests.upstream.django_suite", str(tests), *labels]
-    with log.open("w") as output:
-        subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if not results.exists():
-        sys.exit(f"The suite did not end: see {log}.")
-    return Run(json.loads(results.read_text()))
-
-
-def databases_of(database: str, stack: ExitStack) -> dict[str, Any]:
-    """Return what DATABASES says besides the engine, by alias; starts PostgreSQL for as long as the stack lasts."""
+def options_of(database: str, stack: ExitStack) -> dict[str, Any]:
+    """Return where a database is, as DATABASES says it; PostgreSQL runs for as long as the stack lasts."""
     if database == "sqlite3":
-        return {"default": {}, "other": {}}
+        return {}
     address = urlsplit(stack.enter_context(servers.running(fsync=False, awake=False)).database_url)
-    where = {"HOST": address.hostname, "PORT": address.port, "USER": address.username}
-    return {"default": {"NAME": "upstream", **where}, "other": {"NAME": "upstream_other", **where}}
+    return {"HOST": address.hostname, "PORT": address.port, "USER": address.username}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", nargs="*", default=LABELS, metavar="label", help="folders, with wildcards, or tests")
     parser.add_argument("--database", choices=DATABASES, action="append")
-    parser.add_argument("--mode", choices=("plain", "committed"), action="append")
+    parser.add_argument("--suite", choices=SUITES, action="append")
     parser.add_argument("--reuse", action="store_true", help="take the last results of Django's engine as they are")
-    options = parser.parse_args()
-    tests = unpacked(f"Django=={django.__version__}") / "tests"
+    given = parser.parse_args()
+    HOME.mkdir(exist_ok=True)
     failed = False
-    for database in options.database or DATABASES:
-        labels = folders(tests, options.labels, database)
+    for database in given.database or DATABASES:
         with ExitStack() as stack:
-            databases = databases_of(database, stack)
-            for mode in options.mode or ("plain", "committed"):
-                job = Job(database, mode == "committed")
-                control, cached = (
-                    run(job, cached, tests, labels, databases, options.reuse) for cached in (False, True)
-                )
-                different = Comparison(control, cached)
-                sys.stdout.write(different.report(job.title))
+            suites = Suites(database, given.labels, given.reuse, stack)
+            for suite in given.suite or SUITES:
+                if suite == "cacheops":
+                    suites.cacheops()
+                else:
+                    failed |= suites.django(suite == "committed")
                 sys.stdout.flush()
-                failed |= bool(different.others)
     sys.exit(failed)
 
 

@@ -67,3 +67,10 @@ class Comparison:
                 outcomes = f"{self.control.outcome(test)}, then {self.cached.outcome(test)}"
                 lines.append(f"   {kind}  {test}: {outcomes}. {self.cached.why(test)}")
         return "\n".join(lines) + "\n"
+
+
+def listed(title: str, found: Run) -> str:
+    """Return what failed in a run without a control, by reason."""
+    failed = sorted((found.why(test), test) for test in found.outcomes if found.outcome(test) == "failed")
+    lines = [f"== {title}", f"   {found.summary()}", *(f"   failed  {test}: {why}" for why, test in failed)]
+    return "\n".join(lines) + "\n"
