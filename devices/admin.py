@@ -9,27 +9,46 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import display
 
 from devices.metrics import METRICS
-from devices.models import Device, ImportedFile, Reading
+from devices.models import Device, ImportedFile, Reading, Status
 from devices.selectors import newest_reading_time, present_for
 from devices.spans import SPANS
 from users.adminsite import MAX_COUNTED, BoundedPaginator, PlatformAdmin
+
+STATUS_COLOURS = {
+    Status.ACTIVE: "success", Status.MAINTENANCE: "warning", Status.OFFLINE: "danger", Status.RETIRED: "info",
+}  # fmt: skip
+
+
+def written(value: float, metric: str) -> str:
+    """Return a value with its metric's decimals and unit."""
+    shown = METRICS[metric]
+    return f"{value:.{shown.decimals}f} {shown.unit}"
 
 
 @admin.register(Device)
 class DeviceAdmin(PlatformAdmin):
     """Sensors. None is deleted, since its readings would go with it: retire it by its status."""
 
-    list_display = ["name", "serial", "location", "kind", "metric", "status", "current_value", "last_seen"]
+    list_display = ["name", "serial", "location", "kind", "metric", "state", "value", "last_seen"]
     list_select_related = ["location"]
     list_filter = ["status", "kind", "metric", ("location", AutocompleteSelectFilter)]
     list_filter_submit = True  # of the location's filter, which is no list of links
     search_fields = ["name", "serial"]
     search_help_text = "Name or serial"
     autocomplete_fields = ["location"]
-    readonly_fields = ["last_seen", "current_value"]
+    readonly_fields = ["last_seen", "value"]
     show_full_result_count = False
+
+    @display(description="status", ordering="status", label=STATUS_COLOURS)
+    def state(self, device: Device) -> tuple[str, str]:
+        return device.status, device.get_status_display()
+
+    @display(description="current value", ordering="current_value", empty_value="–")
+    def value(self, device: Device) -> str | None:
+        return None if device.current_value is None else written(device.current_value, device.metric)
 
     def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
         return False
@@ -66,7 +85,7 @@ class ReadingChangeList(ChangeList):
 class ReadingAdmin(PlatformAdmin):
     """Measured values, to be looked at. They come through the API and imports, which keep devices in step with them."""
 
-    list_display = ["taken_at", "device", "metric", "value", "unit"]
+    list_display = ["taken_at", "device", "metric", "measured"]
     list_select_related = ["device"]
     list_filter = [WindowFilter, "metric", ("device", AutocompleteSelectFilter)]
     list_filter_submit = True
@@ -75,6 +94,10 @@ class ReadingAdmin(PlatformAdmin):
     sortable_by = ()  # no index would serve
     show_full_result_count = False
     paginator = BoundedPaginator
+
+    @display(description="value")
+    def measured(self, reading: Reading) -> str:
+        return f"{reading.value:g} {reading.unit}"
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return ReadingChangeList

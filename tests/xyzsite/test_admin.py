@@ -197,3 +197,19 @@ def test_members_are_edited_with_their_location(client: Client, rows: list[Devic
     assert page.status_code == 200
     formset = page.context["inline_admin_formsets"][0].formset
     assert [str(form.instance.user) for form in formset.initial_forms] == ["user0"]
+
+
+def test_the_start_page_tells_how_the_platform_does(client: Client, rows: list[Device]) -> None:
+    Device.objects.filter(pk=rows[0].pk).update(status="offline")
+    text = re.sub(r"<[^>]+>|\s+", " ", client.get("/admin/").content.decode())
+    assert re.search(
+        r"Locations +5 +Devices +5 +4 active +Need attention +5 +1 offline, 0 in maintenance, 4 silent", text
+    )
+
+
+def test_lists_show_statuses_as_labels_and_values_with_their_units(client: Client, rows: list[Device]) -> None:
+    Device.objects.filter(pk=rows[0].pk).update(status="maintenance", current_value=2.5)
+    devices = client.get("/admin/devices/device/?q=S-0").content.decode()
+    assert re.search(r"<span[^>]*>\s*In maintenance\s*</span>", devices)
+    assert "2.5 mm" in devices
+    assert "2 mm" in client.get("/admin/devices/reading/?q=S-0").content.decode()

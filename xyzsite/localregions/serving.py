@@ -1,5 +1,6 @@
 """The whole platform on one machine: servers, data, and a site a region; what `make run` starts and ends."""
 
+import json
 import os
 import signal
 import socket
@@ -31,6 +32,9 @@ OLD_DATABASE = (
 
 class Stopped(Exception):
     """Someone asked for the end: Ctrl-C, or a signal."""
+
+
+SERVED = "served.json"  # a file: where the sites are, by region
 
 
 class LocalPlatform:
@@ -79,6 +83,7 @@ class LocalPlatform:
             self._manage("warm_cache", says="Warmed the cache")
             self._wait(self._all_answer, "The web servers did not answer")
             self._start_fleet()
+            self._note_addresses()
             self._greet()
             self._look_after()
         except Stopped:
@@ -194,6 +199,11 @@ class LocalPlatform:
     def _url(self, region: str) -> str:
         return f"http://{HOST}:{self.ports[region]}"
 
+    def _note_addresses(self) -> None:
+        found = {region: self._url(region) for region in self.environments}
+        self.regions.directory.mkdir(parents=True, exist_ok=True)
+        (self.regions.directory / SERVED).write_text(json.dumps(found))
+
     def _greet(self) -> None:
         if len(self.environments) == 1:
             for region in self.environments:
@@ -238,6 +248,7 @@ class LocalPlatform:
 
     def _end(self) -> None:
         """End the sites, then what stores their readings, then the servers, which keep nothing."""
+        (self.regions.directory / SERVED).unlink(missing_ok=True)
         end_all([process for process in self._watched if not process.outlives_sites], STOP_SECONDS)
         end_all(self._watched, STOP_SECONDS)
         if self._own_regions:  # a start that was broken off ends with this process, its owner
@@ -246,6 +257,15 @@ class LocalPlatform:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped
+
+
+def served_urls(directory: Path) -> dict[str, str]:
+    """Return by region where the platform is served, as its process has noted in the local regions' directory."""
+    try:
+        found: dict[str, str] = json.loads((directory / SERVED).read_text())
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def is_listening(port: int) -> bool:

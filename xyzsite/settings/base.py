@@ -211,6 +211,20 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 
+# The site's accent (site.css) in the steps that django-unfold names: lightness, chroma and hue of OKLCH.
+ADMIN_COLOURS = {
+    "50": "oklch(97.5% .012 225)",
+    "100": "oklch(95% .025 225)",
+    "200": "oklch(90% .05 224)",
+    "300": "oklch(84% .08 223)",
+    "400": "oklch(77% .105 221)",
+    "500": "oklch(58% .11 226)",
+    "600": "oklch(49.5% .098 228)",
+    "700": "oklch(44% .088 229)",
+    "800": "oklch(38% .075 230)",
+    "900": "oklch(32% .06 232)",
+    "950": "oklch(24% .045 234)",
+}
 UNFOLD = {
     "SITE_TITLE": "XYZ administration",
     "SITE_HEADER": "XYZ administration",
@@ -219,6 +233,8 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("xyzsite/icon.svg")},
     ],
+    "STYLES": [lambda request: static("xyzsite/admin.css")],
+    "COLORS": {"primary": ADMIN_COLOURS},
     "SHOW_HISTORY": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},
 }

@@ -25,9 +25,11 @@ from xyzsite.demo.load.readers import Browsed, all_browsed, pages_of, start_read
 from xyzsite.demo.load.world import make_world, remove_world
 from xyzsite.localregions.exceptions import LocalRegionsError
 from xyzsite.localregions.manager import LocalRegions
+from xyzsite.localregions.serving import served_urls
 
 START_SECONDS = 120.0  # for the platform to serve, its demo data loaded
 JOIN_SECONDS = 60.0  # for a thread's last call
+REGIONS = settings.BASE_DIR / "var" / "regions"  # where `make run` keeps them
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C: 128 + SIGINT
 
 
@@ -38,8 +40,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        port = os.environ.get("PORT", "8000")
-        parser.add_argument("--url", default=f"http://127.0.0.1:{port}", help="the platform (default: %(default)s)")
+        parser.add_argument("--url", help="the platform (default: where `make run` serves; else PORT, else port 8000)")
         parser.add_argument("--start", action="store_true", help="start a platform of its own, and end it")
         parser.add_argument("--seconds", type=above_zero, default=60, help="how long (default: %(default)s)")
         parser.add_argument("--devices", type=whole(1), default=40, help="devices in the fleet (default: %(default)s)")
@@ -50,7 +51,8 @@ class Command(BaseCommand):
         parser.add_argument("--kill", action="store_true", help="kill Redis primaries of this region from time to time")
         parser.add_argument("--keep", action="store_true", help="leave the fleet and its readings in the database")
 
-    def handle(self, *args: Any, start: bool, url: str, **options: Any) -> None:
+    def handle(self, *args: Any, start: bool, url: str | None, **options: Any) -> None:
+        url = url or default_url(start)
         try:
             if start:
                 self._started(url)
@@ -108,7 +110,7 @@ class Command(BaseCommand):
             time.sleep(max(0.0, min(left, random.uniform(4, 8))))
 
     def _kill_a_primary(self) -> None:
-        regions = LocalRegions(settings.BASE_DIR / "var" / "regions")
+        regions = LocalRegions(REGIONS)
         regions.wait_linked()
         rows = [row for row in regions.status() if row["region"] == settings.XYZ_REGION and row["kind"] != "postgres"]
         node = random.choice([row["node"] for row in rows if row["role"] == "primary"])
@@ -195,6 +197,13 @@ def devices_behind(posted: Posted, ids: list[int]) -> int:
         newest[device] = max(moment, newest.get(device, moment))
     shown = dict(Device.objects.nocache().filter(pk__in=ids).values_list("pk", "last_seen"))
     return sum(shown[device] is None or shown[device] < moment for device, moment in newest.items())
+
+
+def default_url(start: bool) -> str:
+    """Return where the platform is served; where one is to be started, or none is known, PORT of this machine."""
+    served = {} if start else served_urls(REGIONS)
+    port = os.environ.get("PORT", "8000")
+    return served.get(settings.XYZ_REGION) or next(iter(served.values()), f"http://127.0.0.1:{port}")
 
 
 def serves(url: str) -> bool:
