@@ -29,7 +29,6 @@ from xyzsite.localregions.manager import CHECKOUT, LocalRegions
 from xyzsite.localregions.plan import HOME, REGIONS
 from xyzsite.localregions.serving import LocalPlatform, check_port, given_by_user, is_listening
 from xyzsite.localregions.watched import PlatformError, Watched
-from xyzsite.management.commands import demo_load
 from xyzsite.management.commands.serve import region_names
 
 SERIAL = "demo-seattle-ballard-pressure"
@@ -262,19 +261,6 @@ def test_a_region_whose_servers_are_named_is_served_alone(monkeypatch: pytest.Mo
     ]
     with pytest.raises(PlatformError, match="REGIONS must name us-east-1"):
         LocalPlatform(tmp_path, ["us-west-2"], 8000, said.append)._start_regions()
-
-
-def test_where_the_platform_is_served_is_noted_until_it_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    platform = LocalPlatform(tmp_path, ["us-west-2", "us-east-1"], 8100, print)
-    monkeypatch.setattr(demo_load, "REGIONS", platform.regions.directory)
-    monkeypatch.setenv("PORT", "8300")
-    assert demo_load.default_url(start=False) == "http://127.0.0.1:8300"
-    platform.environments = {region: {} for region in platform.ports}
-    platform._note_addresses()
-    assert demo_load.default_url(start=False) == f"http://127.0.0.1:{platform.ports['us-east-1']}"
-    assert demo_load.default_url(start=True) == "http://127.0.0.1:8300"
-    platform._end()
-    assert demo_load.default_url(start=False) == "http://127.0.0.1:8300"
 
 
 def is_alive(pid: int) -> bool:
