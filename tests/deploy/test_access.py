@@ -8,15 +8,16 @@ from django.conf import settings
 from redis.exceptions import NoPermissionError, ResponseError
 
 from cacheops.conf import conf
+from cacheops.protocol.keys import TableKeys
 from cacheops.redis import servers
 from cacheops.redis.identity import RECORD
 from cacheops.redis.options import ServerOptions
-from cacheops.stores.base import Store
 from cacheops.stores.redis import RedisStore
 from cacheops.testing.store_contract.many import ManyRules
 from cacheops.testing.store_contract.reading import ReadingRules
 from cacheops.testing.store_contract.writing import WritingRules
 from tests.deploy.conftest import PASSWORDS, Node
+from tests.waiting import until
 
 
 def test_the_list_names_the_prefixes_of_the_settings(pair: Node) -> None:
@@ -39,15 +40,26 @@ def test_a_script_reaches_no_key_that_it_does_not_name(pair: Node) -> None:
         client.eval("return redis.call('GET', 'other')", 0)
 
 
+@pytest.fixture
+def store(pair: Node) -> Iterator[RedisStore]:
+    """Return a store whose connections are the application's user's."""
+    url = f"redis://app:{PASSWORDS['APP_PASSWORD']}@127.0.0.1:{pair.port}/0"
+    found = RedisStore("test", servers(ServerOptions(urls=(url,))), wait_replicas=0)
+    yield found
+    found.close()
+
+
+def test_the_application_is_told_what_others_change(store: RedisStore) -> None:
+    keys = TableKeys.of(conf.prefix, "default", "told")
+    watch = until(lambda: store.near.watch([[keys.generation]]), "the servers tell of changes")
+    with store.servers.client as client:
+        client.set(keys.generation, "12345678")
+    until(lambda: watch.tags[0].is_outdated, "the push arrives")
+    store.near.close()
+
+
 class TestTheStoreAsTheApplication(ReadingRules, ManyRules, WritingRules):
     """The contract, by the application's user."""
-
-    @pytest.fixture
-    def store(self, pair: Node) -> Iterator[Store]:
-        url = f"redis://app:{PASSWORDS['APP_PASSWORD']}@127.0.0.1:{pair.port}/0"
-        found = RedisStore("test", servers(ServerOptions(urls=(url,))), wait_replicas=0)
-        yield found
-        found.close()
 
     @pytest.fixture
     def pass_time(self) -> Callable[[float], None]:
