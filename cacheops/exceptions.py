@@ -12,7 +12,7 @@ CacheopsError
 ├── EntryError              a cache entry can't be written or read
 │   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
 │   └── UnencodableValue    a value that would not come back equal: the result is not cached
-├── NotInMemory             a cache in memory has no such command; also a NotImplementedError
+├── NotInMemory             a cache in memory has no such command; also an AttributeError
 ├── InvalidKey              a key that no cache can take, or a value that makes none; also a ValueError
 ├── WriteBehindError        a write that was to be buffered was not
 │   ├── NotBuffered         the database is written instead
@@ -111,7 +111,7 @@ class InvalidKey(CacheopsError, ValueError):
     """
 
 
-class NotInMemory(CacheopsError, NotImplementedError):
+class NotInMemory(CacheopsError, AttributeError):
     """A cache in memory has no such command of Redis; the message says what to use."""
 
 
