@@ -78,7 +78,8 @@ def database() -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def platform(regions_to_break: LocalRegions, database: Database) -> Iterator[PlatformProcesses]:
     patience = {"REDIS_SOCKET_TIMEOUT": "2", "REDIS_RETRY_BUDGET": "2", "REDIS_PAUSE_AFTER_FAILURE": "0"}
-    with platform_on(regions_to_break, DATABASE_URL=database.url, DEBUG="false", **patience) as started:
+    own = {"DATABASE_URL": database.url, "FOLLOWER_REGIONS": ""}  # it has no replicas
+    with platform_on(regions_to_break, **own, DEBUG="false", **patience) as started:
         yield started
 
 

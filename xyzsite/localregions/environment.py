@@ -41,12 +41,14 @@ def pair(plan: Plan, own: str, region: str) -> dict[str, str]:
 
 
 def databases(plan: Plan, own: str) -> dict[str, str]:
-    """Return the primary database's address, and that of the region's replica where it has one."""
+    """Return the primary database's address; which regions have replicas, and where the region's own is."""
     if not plan.options.postgres:
         return {}
     values = {"DATABASE_URL": postgres.url(port(plan, own, layout.HOME, f"{layout.HOME}-db"))}
-    if own != layout.HOME and plan.options.replicas:
-        values["DATABASE_REPLICA_URL"] = postgres.url(plan.port(f"{own}-db"))
+    if plan.options.replicas:
+        values["FOLLOWER_REGIONS"] = ",".join(region for region in layout.REGIONS if region != layout.HOME)
+        if own != layout.HOME:
+            values["DATABASE_REPLICA_URL"] = postgres.url(plan.port(f"{own}-db"))
     return values
 
 

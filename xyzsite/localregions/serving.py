@@ -130,7 +130,8 @@ class LocalPlatform:
     def _environment_in(self, region: str, given: Mapping[str, str]) -> dict[str, str]:
         known = self.regions.environment(region)
         if "DATABASE_URL" in given:
-            known.pop("DATABASE_REPLICA_URL", None)  # of another database
+            for name in ("DATABASE_REPLICA_URL", "FOLLOWER_REGIONS"):  # of another database
+                known.pop(name, None)
         return {**known, **given, "XYZ_REGION": region}
 
     def _engines(self) -> list[str]:

@@ -74,6 +74,24 @@ def test_who_has_written_and_knows_no_position_reads_the_primary(outside: Run) -
         assert title() == "Mine"
 
 
+def scripts_run() -> int:
+    """Return how many scripts the follower region's primary has run: each mark is one."""
+    calls: dict[str, Any] = regions[REGION].store.servers.client.info("commandstats")
+    return calls.get("cmdstat_evalsha", {"calls": 0})["calls"]
+
+
+def test_a_writer_asks_nothing_of_a_follower_region(outside: Run, settings: Any) -> None:
+    tell()
+    ran = scripts_run()
+    book = Book.objects.get(pk=1)
+    book.save()
+    Book.objects.filter(pk=1).update(title="New")
+    assert scripts_run() == ran
+    settings.CACHEOPS_REGIONS = (HOME, REGION)  # it follows no more
+    book.save()
+    assert scripts_run() > ran
+
+
 def test_a_table_without_a_position_is_not_cached(outside: Run) -> None:
     title()
     assert sources(title) == ["replica"]
