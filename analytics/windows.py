@@ -10,6 +10,8 @@ from django.utils import timezone
 from devices.selectors import present_for
 from devices.spans import DAY, MAX_RANGE, RANGE, Span, bucket_for
 
+TOO_LONG = f"A range has at most {MAX_RANGE.days} days."
+
 
 @dataclass(frozen=True)
 class Window:
@@ -64,14 +66,17 @@ def window_between(start: datetime, end: datetime, zone: ZoneInfo) -> Window:
     """
     if start >= end:
         raise ValueError("This must be later than the start.")
-    if end - start > MAX_RANGE:
-        raise ValueError(f"A range has at most {MAX_RANGE.days} days.")
+    most = MAX_RANGE + DAY  # of whole days: a range may begin and end within one
+    if end - start > most:
+        raise ValueError(TOO_LONG)
     bucket = bucket_for(end - start)
     first, last = floored(start, bucket, zone), floored(end - timedelta(microseconds=1), bucket, zone)
     if bucket == DAY:
         length = last.replace(tzinfo=None) + DAY - first.replace(tzinfo=None)
     else:
         length = last.astimezone(UTC) + bucket - first.astimezone(UTC)
+    if length > most:
+        raise ValueError(TOO_LONG)
     return window_until(Span(RANGE, "", length, bucket), last, zone)
 
 
