@@ -1,12 +1,13 @@
 """`connection.cacheops`: what the cache knows of a database connection, and asks of it."""
 
-import os
 from asyncio import _get_running_loop  # None outside of coroutines, where get_running_loop() raises: four times slower
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
+from django.utils.asyncio import async_unsafe
 
 from cacheops.databases import Address, Known, known_names
 from cacheops.orm.plan import Plan
@@ -17,6 +18,11 @@ from cacheops.regions.database_away import away_databases
 from cacheops.writing.intent import WriteIntent
 
 IDENTITY_LETTERS = 8  # 48 bits of its digest
+
+
+@async_unsafe
+def _refuse_in_coroutines() -> None:
+    """Raise SynchronousOnlyOperation, unless DJANGO_ALLOW_ASYNC_UNSAFE is set."""
 
 
 class RecordedPlan(NamedTuple):
@@ -100,8 +106,11 @@ class CachedConnection:
         A hit must not hide it, as the same code would fail on the next miss; nor is it for us to refuse a query that
         Django would not run, since it can match nothing.
         """
-        if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
-            return True
+        if _get_running_loop() is not None:
+            try:
+                _refuse_in_coroutines()
+            except SynchronousOnlyOperation:
+                return True
         return hasattr(self.wrapper.__dict__.get("cursor"), "wrapped")  # Django's test cases put it there
 
     def has_snapshot(self) -> bool:

@@ -15,7 +15,7 @@ from cacheops.instrumentation.counters import counters
 from cacheops.reading.lookup import due_early
 from cacheops.reading.request import Request
 from cacheops.regions import regions
-from cacheops.regions.read_scope import has_positions
+from cacheops.regions.read_scope import current_scope
 from cacheops.regions.switches import switches
 
 
@@ -25,7 +25,10 @@ def near_rows(request: Request) -> Sequence[Row] | None:
     region = regions.local
     near = region.store.near
     entry = None if near is None else near.find(request.entry, request.profile.near)
-    if entry is None or due_early(entry) or has_positions():
+    if entry is None or due_early(entry):
+        return None
+    scope = current_scope()
+    if scope is not None and scope.positions:
         return None
     if switches.is_paused(request.databases, request.tables) or region.outbox.due(request.databases):
         return None

@@ -117,12 +117,6 @@ def note_write(database: str) -> None:
         scope.written.add(database)
 
 
-def has_positions() -> bool:
-    """Return whether the running request or task must see what another one has written."""
-    scope = _scope.get()
-    return scope is not None and bool(scope.positions)
-
-
 def alias_for_read(primary: str, replica: str) -> str:
     """Return which of two aliases a read goes to, for a database router."""
     scope = _scope.get()

@@ -12,7 +12,8 @@ CONTAINERS = {"dict", "list", "set", "Counter", "defaultdict", "deque", "Ordered
 CONTAINERS |= {"RLock", "Event", "Condition", "WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "count"}
 CACHES = {"lru_cache", "cache"}
 LITERALS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
-STATELESS = {"Encoder", "Decoder", "ContextVar", "TypeVar", "ParamSpec", "NamedTuple", "Signal", "Library"}
+STATELESS = {"Encoder", "Decoder", "ContextVar", "TypeVar", "ParamSpec", "NamedTuple", "Signal"}
+STATELESS |= {"Library", "CacheopsLibrary"}
 
 
 def called(node: ast.expr) -> str:

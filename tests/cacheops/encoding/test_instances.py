@@ -16,7 +16,7 @@ from cacheops.orm.hydration import Maker, dict_maker, json_converter, maker_of
 from devices.models import Device
 
 NAMES = [field.attname for field in Device._meta.concrete_fields]
-ROW = (7, 3, "s-7", "Roof", "thermometer", "temperature", "active", {"floor": 1}, dt.date(2024, 1, 1), None, 20.5)
+ROW = (7, 3, "s-7", "Roof", "thermometer", "temperature", "active", {"floor": 1}, "", dt.date(2024, 1, 1), None, 20.5)
 
 
 def test_an_instance_is_the_one_that_django_makes() -> None:

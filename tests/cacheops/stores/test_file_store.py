@@ -26,9 +26,9 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.testing.store_contract import TTL, write
 from tests.cacheops.stores.file_store import FileStore
 
-path, table, act, writer = sys.argv[1:]
+path, base, act, writer = sys.argv[1:]
 store = FileStore("file", {"LOCATION": path})
-marked = [write(TableKeys.of("contract", "default", table), "a=1")]
+marked = [write(TableKeys(base, "t"), "a=1")]
 more = [TTL] if act == "mark" else []
 getattr(store, act)(marked, bytes.fromhex(writer), *more).result()
 """
@@ -61,8 +61,7 @@ def test_two_processes_share_its_marks(path: str) -> None:
     reader = Reader(store, query(keys, "a=1"))
 
     def elsewhere(act: str) -> None:
-        table = keys.base.rpartition(".")[2].rstrip("}:")
-        command = [sys.executable, "-c", OTHER_PROCESS, path, table, act, other.hex()]
+        command = [sys.executable, "-c", OTHER_PROCESS, path, keys.base, act, other.hex()]
         subprocess.run(command, cwd=ROOT, check=True)
 
     reader.fill()
