@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary, ref
 
 from cacheops.encoding.rows import Entry
+from cacheops.exceptions import InvalidOption
 from cacheops.protocol.keys import GENERATION
 
 
@@ -69,6 +70,8 @@ class NearEntries:
     """The entries of one region that this process holds, up to `max_bytes`. Threads share them, forks do not."""
 
     def __init__(self, connect: Connect, max_bytes: int) -> None:
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 0:
+            raise InvalidOption(f"NEAR_BYTES is {max_bytes!r}: use a whole number of bytes, 0 to hold none.")
         self._connect = connect
         self._max_bytes = max_bytes
         self._begin()

@@ -11,6 +11,7 @@ from cacheops.databases import table_keys
 from cacheops.exceptions import InvalidOption
 from cacheops.instrumentation.counters import counters
 from cacheops.profiles import Level, level_from
+from cacheops.redis import PushChannel
 from cacheops.regions import outbox, regions, store_for
 from cacheops.stores.base import MarkedTable, Store, TableTags
 from cacheops.stores.near import NearEntries
@@ -189,6 +190,12 @@ def test_memory_is_bounded_and_the_least_used_goes_first(held):
 def test_seconds_that_mean_nothing_are_refused(seconds):
     with pytest.raises(InvalidOption, match="near needs seconds, above 0 and up to 2"):
         near(seconds)
+
+
+@pytest.mark.parametrize("given", [-1, True, "32 MB", 1.5])
+def test_bytes_that_mean_nothing_are_refused(given):
+    with pytest.raises(InvalidOption, match="use a whole number of bytes"):
+        NearEntries(PushChannel, given)
 
 
 def test_the_level_has_a_bound_without_naming_one():
