@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,8 @@ def site(
     assert found.post(value).status in (201, 202)
     until(lambda: stored(database, value), "the first reading is in the database")
     platform.manage("flush_writes", "--once")  # its invalidations are done
-    for page in PAGES * 4:  # both processes know the database's name
-        found.get(page)
+    with ThreadPoolExecutor(8) as readers:  # at once, so that both processes answer, and know the database's name
+        list(readers.map(found.get, PAGES * 8))
     yield found
     if database.process.poll() is not None:
         database.start()
