@@ -3,7 +3,6 @@
 DEBUG_TOOLBAR_PANELS = [..., "cacheops.toolbar.CacheopsPanel"]
 """
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from debug_toolbar.panels import Panel
 from debug_toolbar.utils import get_template_info
 
 from cacheops.instrumentation import request_stats
+from cacheops.instrumentation.callers import innermost_frame
 from cacheops.panel.explain import state_of
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
@@ -106,12 +106,8 @@ def state(request: Request) -> tuple[str, str]:
 
 def caller() -> str:
     """Return the innermost line of the project's own code."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in NOT_THE_CALLER:
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""
+    frame = innermost_frame(NOT_THE_CALLER)
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
 
 
 class CacheopsPanel(Panel):

@@ -1,10 +1,7 @@
 """Count the reads that go past the cache though no setting asks for it: which, why, and from which function."""
 
-import sys
-from types import FrameType
-from typing import Any
-
 from cacheops.engine import Component, register_component
+from cacheops.instrumentation.callers import innermost_frame
 from cacheops.instrumentation.counters import counters
 from cacheops.reading.policy import Bypass
 from cacheops.reading.reader import current_reader
@@ -39,19 +36,10 @@ def note_bypass(label: str, bypass: Bypass) -> None:
         reader.passed(label, bypass)
     if bypass in AS_ASKED or label.startswith(OWN):
         return
-    place = _caller(sys._getframe(1))
+    frame = innermost_frame(LIBRARIES)  # its name, as a line's number is another in each release
+    place = "" if frame is None else f"{frame.f_globals.get('__name__') or ''}.{frame.f_code.co_qualname}"
     if place not in places.known:
         if len(places.known) >= MAX_PLACES:
             place = ""
         places.known.add(place)
     counters.add(f"b|{label}|{bypass.name}|{place}", ONCE)
-
-
-def _caller(frame: FrameType | None) -> str:
-    """Return the innermost function that is no library's; its name, as a line's number is another in each release."""
-    while frame is not None:
-        module: Any = frame.f_globals.get("__name__") or ""
-        if module.partition(".")[0] not in LIBRARIES:
-            return f"{module}.{frame.f_code.co_qualname}"
-        frame = frame.f_back
-    return ""
