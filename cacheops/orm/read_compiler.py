@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+from django.db.models.query import MAX_GET_RESULTS
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.query import Query
@@ -26,8 +27,6 @@ from cacheops.reading.request import Request, label_of
 from cacheops.reading.stream import fetch_parts
 from cacheops.signals import cache_read
 from cacheops.stores.base import TableTags
-
-MAX_GET_ROWS = 21  # QuerySet.get() asks for so many, to say how many it found
 
 
 class CachingCompiler(SQLCompiler):
@@ -176,4 +175,4 @@ def operation_of(compiler: Any, result_type: str) -> str:
         if names == ("__count",):
             return "count"
         return "exists" if names == ("a",) else "aggregate"
-    return "get" if query.high_mark == MAX_GET_ROWS and not query.low_mark else "fetch"
+    return "get" if query.high_mark == MAX_GET_RESULTS and not query.low_mark else "fetch"

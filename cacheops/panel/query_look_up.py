@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError, ValidationError
 from django.db import models
+from django.db.models.query import MAX_GET_RESULTS
 
 from cacheops.panel.entry_page import Found, NotFound, look_up
 from cacheops.panel.explain import plan_of, writes_against
@@ -13,7 +14,6 @@ from cacheops.regions import regions
 from cacheops.warming.replica import cached_alias
 
 OPERATIONS = {"fetch": "list", "get": "get()"}
-MAX_GET_ROWS = 21  # what get() asks for
 
 
 def look_up_query(region: str, model: type[models.Model], text: str, operation: str) -> Found:
@@ -23,7 +23,7 @@ def look_up_query(region: str, model: type[models.Model], text: str, operation: 
     """
     queryset = queryset_of(model, text)
     with bypassed(False):  # the panel's own reads are
-        found = plan_of(queryset[:MAX_GET_ROWS] if operation == "get" else queryset)
+        found = plan_of(queryset[:MAX_GET_RESULTS] if operation == "get" else queryset)
     if isinstance(found, Bypass):
         return Found(region, "", "bypass", found)
     request, _ = found

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models.query import MAX_GET_RESULTS
 from django.test import TransactionTestCase
 
 import cacheops
-from cacheops.orm.read_compiler import MAX_GET_ROWS
 from cacheops.regions import regions
 from cacheops.testing import CacheAssertions, assert_misses
 from tests.testapp.models import Author, Book
@@ -67,7 +67,7 @@ def test_a_block_and_a_transaction_that_wrote_are_bypasses() -> None:
 
 
 def test_a_get_is_told_from_a_fetch() -> None:
-    assert cacheops.explain(Author.objects.filter(pk=1)[:MAX_GET_ROWS]).operation == "get"
+    assert cacheops.explain(Author.objects.filter(pk=1)[:MAX_GET_RESULTS]).operation == "get"
 
 
 def test_printed_it_is_text() -> None:
