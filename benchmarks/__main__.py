@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,8 +27,7 @@ def main() -> None:
         processes(started, arguments.peers) as peers,
     ):
         timings = comparison.compare(peers, started, arguments.operations, arguments.rounds, arguments.seed)
-        load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-        described = {**started.described, "load": load, "rounds": str(arguments.rounds)}
+        described = {**report.machine(started.described), "rounds": str(arguments.rounds)}
         data = report.as_data(timings, {}, described)
         report.write_json(data, arguments.json)  # what follows takes minutes
         if not arguments.only_times:

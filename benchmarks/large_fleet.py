@@ -7,8 +7,6 @@ Django's own database engine and sessions, and no cache at all. `--before FOLDER
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import report, servers
-from benchmarks.environments import FOLDER, ROOT
+from benchmarks.environments import ROOT
 from benchmarks.pages import environment_for
 from benchmarks.processes import PipedProcess
 
@@ -64,14 +62,8 @@ def main() -> None:
             database.execute(FLEET)
         checkouts = {"plain": ROOT} | ({"before": arguments.before} if arguments.before else {}) | {"cached": ROOT}
         measured = measure(started, environment, arguments.rounds, checkouts)
-        load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-        machine = {**started.described, "load": load}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "large_fleet.json").write_text(json.dumps(measured, indent=2))
-    text = as_text(measured, machine)
-    print(text)
-    if arguments.publish:
-        report.put_into(PAGE, text, BEGIN, END)
+        machine = report.machine(started.described)
+    report.keep("large_fleet", measured, as_text(measured, machine), PAGE if arguments.publish else None, BEGIN, END)
 
 
 def measure(

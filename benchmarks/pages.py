@@ -5,14 +5,13 @@ the other has Django's own database engine and sessions, and no cache at all.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 
 from benchmarks import report, servers
-from benchmarks.environments import FOLDER, ROOT
+from benchmarks.environments import ROOT
 from benchmarks.processes import PipedProcess
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -35,14 +34,8 @@ def main() -> None:
             cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         measured = measure(environment, arguments.rounds)
-        load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-        machine = {**started.described, "load": load}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "pages.json").write_text(json.dumps(measured, indent=2))
-    text = as_text(measured, machine)
-    print(text)
-    if arguments.publish:
-        report.put_into(PAGE, text, BEGIN, END)
+        machine = report.machine(started.described)
+    report.keep("pages", measured, as_text(measured, machine), PAGE if arguments.publish else None, BEGIN, END)
 
 
 def environment_for(started: servers.Servers) -> dict[str, str]:

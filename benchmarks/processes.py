@@ -43,16 +43,21 @@ class PeerProcess(PipedProcess):
 
     def __init__(self, peer: Peer, database_url: str, redis_url: str) -> None:
         self.peer = peer
-        address = urlsplit(database_url)
-        database = {
-            "NAME": address.path.lstrip("/"),
-            "USER": address.username,
-            "HOST": address.hostname,
-            "PORT": address.port,
-            "CONN_MAX_AGE": None,
-        }
+        database = database_settings(database_url)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTHON"))}
         if peer.name in OURS:
             environment["PYTHONPATH"] = str(ROOT)
         command = [str(peer.python), "worker.py", peer.name, json.dumps(database), redis_url]
         super().__init__(peer.title, command, PEER_CODE, environment)
+
+
+def database_settings(url: str) -> dict[str, Any]:
+    """Return what DATABASES says of the database at a URL, but for its engine."""
+    address = urlsplit(url)
+    return {
+        "NAME": address.path.lstrip("/"),
+        "USER": address.username,
+        "HOST": address.hostname,
+        "PORT": address.port,
+        "CONN_MAX_AGE": None,
+    }

@@ -1,13 +1,14 @@
 """The results as JSON and as a Markdown table."""
 
 import json
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import Timings
-from benchmarks.environments import BY_NAME, HEADLINE
+from benchmarks.environments import BY_NAME, FOLDER, HEADLINE
 from benchmarks.goals import BYTES, GOALS, LOST
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -104,6 +105,19 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
+
+
+def machine(described: Mapping[str, str]) -> dict[str, str]:
+    """Return what is said of the machine: the servers as described, and how busy it is."""
+    return {**described, "load": f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"}
+
+
+def keep(name: str, measured: Mapping[str, Any], text: str, page: Path | None, begin: str, end: str) -> None:
+    """Write what was measured as JSON, print it, and put it into a page, where one is given."""
+    write_json(measured, FOLDER / f"{name}.json")
+    print(text)
+    if page is not None:
+        put_into(page, text, begin, end)
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:

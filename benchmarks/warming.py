@@ -10,14 +10,11 @@
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import hiredis
 import msgspec
@@ -25,7 +22,8 @@ import psycopg
 from psycopg.types.json import set_json_loads
 
 from benchmarks import report, servers
-from benchmarks.environments import FOLDER, PEER_CODE, ROOT
+from benchmarks.environments import PEER_CODE, ROOT
+from benchmarks.processes import database_settings
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- warming: begin -->", "<!-- warming: end -->"
@@ -43,14 +41,8 @@ def main() -> None:
     arguments = parsed()
     with servers.running(fsync=False) as started:
         measured = measure(started, arguments.rounds)
-    load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-    measured["machine"] = {**started.described, "load": load}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "warming.json").write_text(json.dumps(measured, indent=2))
-    text = as_text(measured)
-    print(text)
-    if arguments.publish:
-        report.put_into(PAGE, text, BEGIN, END)
+    measured["machine"] = report.machine(started.described)
+    report.keep("warming", measured, as_text(measured), PAGE if arguments.publish else None, BEGIN, END)
 
 
 def parsed() -> argparse.Namespace:
@@ -88,14 +80,7 @@ def set_up(started: servers.Servers) -> None:
     import django
     from django.conf import settings
 
-    address = urlsplit(started.database_url)
-    database = {
-        "NAME": address.path.lstrip("/"),
-        "USER": address.username,
-        "HOST": address.hostname,
-        "PORT": address.port,
-        "CONN_MAX_AGE": None,
-    }
+    database = database_settings(started.database_url)
     redis_url = f"redis://127.0.0.1:{started.redis_port}/{REDIS_DATABASE}"
     settings.configure(**adapters.settings_for("ours", database, redis_url))
     django.setup()
