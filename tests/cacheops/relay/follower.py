@@ -61,6 +61,12 @@ def relay_at_work() -> Iterator[FollowerRelay]:
         yield one
 
 
+def tell_by(one: FollowerRelay) -> None:
+    """Have a relay at work tell of all that is committed now, which the replica shows then."""
+    one.work_until(one.send_note())
+    catch_up("replica")
+
+
 def title(key: int = 1) -> str:
     return Book.objects.using("replica").values_list("title", flat=True).get(pk=key)
 

@@ -24,6 +24,7 @@ from tests.cacheops.relay.follower import (
     sources,
     tags,
     tell_and_catch_up,
+    tell_by,
     title,
     write,
 )
@@ -94,13 +95,11 @@ def test_conditions_that_appear_while_a_relay_is_at_work(outside: Run) -> None:
     with relay_at_work() as one:
         title()
         write(outside, "One")
-        one.work_until(one.send_note())
-        catch_up("replica")
+        tell_by(one)
         before, _ = on_shelf(1), on_shelf(3)
         assert_hit(lambda: on_shelf(1), lambda: on_shelf(3))
         outside("UPDATE testapp_book SET shelf_id = 2 WHERE id = 1")
-        one.work_until(one.send_note())
-        catch_up("replica")
+        tell_by(one)
         assert_hit(lambda: on_shelf(3))
         assert on_shelf(1) == before - 1
 
@@ -129,13 +128,11 @@ def test_a_registry_that_is_lost_takes_its_entries_along(outside: Run) -> None:
     with relay_at_work() as one:
         title()
         write(outside, "One")
-        one.work_until(one.send_note())
-        catch_up("replica")
+        tell_by(one)
         before = on_shelf(1)
         regions[REGION].store.delete([keys_of("testapp_book").registry])
         outside("UPDATE testapp_book SET shelf_id = 2 WHERE id = 1")
-        one.work_until(one.send_note())
-        catch_up("replica")
+        tell_by(one)
         assert on_shelf(1) == before - 1
 
 
