@@ -6,13 +6,15 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
+from devices.excursions import end_excursions
 from devices.metrics import METRICS
-from devices.models import Device, ImportedFile, Reading, Status
+from devices.models import Device, Excursion, ImportedFile, Reading, Status, Threshold
 from devices.selectors import newest_reading_time, present_for
 from devices.spans import SPANS
 from users.adminsite import MAX_COUNTED, BoundedPaginator, PlatformAdmin
@@ -118,6 +120,38 @@ class ReadingAdmin(PlatformAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Reading | None = None) -> bool:
+        return False
+
+
+@admin.register(Threshold)
+class ThresholdAdmin(PlatformAdmin):
+    """Bounds of metrics. Changed ones end what lasts; the next reading of each device is judged by the new ones."""
+
+    list_display = ["metric", "location", "kind", "low", "high"]
+    list_select_related = ["location"]
+    list_filter = ["metric", "kind"]
+    autocomplete_fields = ["location"]
+
+    def save_model(self, request: HttpRequest, obj: Threshold, form: ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and form.has_changed():
+            end_excursions(threshold=obj)
+
+
+@admin.register(Excursion)
+class ExcursionAdmin(PlatformAdmin):
+    """What was beyond its bound, and what still is; noted as readings are stored."""
+
+    list_display = ["device", "location", "metric", "bound", "extreme", "began_at", "ended_at"]
+    list_select_related = ["device", "location"]
+    list_filter = ["metric", ("ended_at", admin.EmptyFieldListFilter)]
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Excursion | None = None) -> bool:
         return False
 
 

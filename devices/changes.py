@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from devices.current import current_devices
+from devices.excursions import end_excursions
 from devices.models import Device, Status
 from devices.services import kind_problem
 from locations.models import Location, Role
@@ -58,6 +59,8 @@ def change_device(device: Device, by: User | None = None, **changes: Any) -> Dev
             check_kind(current)
         if changed:
             current.save(update_fields=changed)
+        if changed & {"location", "kind", "metric"}:
+            end_excursions(device=current)
     return current
 
 

@@ -137,6 +137,84 @@ class Reading(models.Model):
         return f"{self.metric} {self.value} {self.unit} at {self.taken_at:%Y-%m-%d %H:%M}"
 
 
+class Threshold(models.Model):
+    """The bounds of one metric at a location, or everywhere: of all devices there, or of one kind.
+
+    A value beyond them begins an excursion (devices/excursions.py); a value on a bound is within.
+    """
+
+    location = models.ForeignKey(
+        Location, on_delete=models.CASCADE, related_name="thresholds", null=True, blank=True, help_text="Empty: all."
+    )
+    kind = models.CharField(max_length=24, choices=Kind, blank=True, help_text="Empty: all.")
+    metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
+    low = models.FloatField(null=True, blank=True, help_text="In the metric's unit; empty for none.")
+    high = models.FloatField(null=True, blank=True, help_text="In the metric's unit; empty for none.")
+
+    objects = CachedManager()
+
+    class Meta:
+        ordering = ["metric", "location", "kind"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["location", "kind", "metric"],
+                condition=models.Q(location__isnull=False),
+                name="one_threshold_a_location",
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "metric"], condition=models.Q(location__isnull=True), name="one_threshold_everywhere"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_metric_display()} at {self.location or 'all locations'}"
+
+    def clean(self) -> None:
+        if self.low is None and self.high is None:
+            raise ValidationError("Give a low bound, a high one, or both.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValidationError({"high": "This is below the low bound."})
+
+    def concerns(self, device: Device) -> bool:
+        return (
+            self.metric == device.metric
+            and self.location_id in (None, device.location_id)
+            and self.kind in ("", device.kind)
+        )
+
+    def passed_by(self, value: float) -> float | None:
+        """Return the bound that a value is beyond, None for a value within."""
+        if self.high is not None and value > self.high:
+            return self.high
+        return self.low if self.low is not None and value < self.low else None
+
+
+class Excursion(models.Model):
+    """A time in which a device's values were beyond a bound: up to `ended_at`, which is None while it lasts."""
+
+    threshold = models.ForeignKey(Threshold, on_delete=models.CASCADE, related_name="excursions")
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="excursions")
+    location = models.ForeignKey(Location, on_delete=models.CASCADE, related_name="excursions")  # where it was then
+    metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
+    bound = models.FloatField()  # the one that was passed, as it was then
+    extreme = models.FloatField()  # the value farthest from it
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    objects = CachedManager()
+
+    class Meta:
+        ordering = ["-began_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["threshold", "device"], condition=models.Q(ended_at__isnull=True), name="one_excursion_now"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device}: {self.metric} beyond {self.bound:g}"
+
+
 class ImportedFile(models.Model):
     """How far the import of a file has come; its batches and this row are written in one transaction."""
 

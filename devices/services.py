@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.utils import timezone
 
 from devices.current import current_devices
+from devices.excursions import judge
 from devices.metrics import METRICS
-from devices.models import Device, Kind, Reading
+from devices.models import Device, Kind, Reading, Threshold
 from devices.units import conversion, is_same_unit
 
 # Sensors whose clock has lost its battery report 1970 or 1980: no reading is as old as that.
@@ -101,6 +102,8 @@ def record_readings(readings: Iterable[NewReading]) -> Recorded:
         for moment in known_moments(list(fresh.values())):
             del fresh[moment]
         insert(fresh.values())
+        bounded = (each for each in fresh.values() if devices[each.device_id])
+        judge([(each.device_id, each.metric, each.taken_at, each.value) for each in bounded])
         advance_devices(newest_of(fresh.values()))
     return Recorded(new=len(fresh), known=len(batch) - len(fresh))
 
@@ -181,15 +184,19 @@ def time_problem(taken_at: datetime, now: datetime) -> str:
     return ""
 
 
-def lock_devices(ids: Iterable[int]) -> set[int]:
-    """Lock devices against other recorders until the transaction ends; return those that exist."""
+def lock_devices(ids: Iterable[int]) -> dict[int, bool]:
+    """Lock devices against other recorders until the transaction ends; return those that exist.
+
+    With each, whether there is a threshold of its metric at all: asked here, it costs recorders no further statement.
+    """
+    has_threshold = Exists(Threshold.objects.filter(metric=OuterRef("metric")))
     return {
-        pk
+        pk: is_bounded
         for chunk in chunks(sorted(ids), READINGS_A_STATEMENT)
-        for pk in Device.objects.select_for_update(no_key=True)
+        for pk, is_bounded in Device.objects.select_for_update(no_key=True)
         .filter(pk__in=chunk)
         .order_by("pk")
-        .values_list("pk", flat=True)
+        .values_list("pk", has_threshold)
     }
 
 

@@ -12,7 +12,7 @@ from django.urls import URLPattern
 from django.utils import timezone
 
 from cacheops import invalidate_all
-from devices.models import Device, Kind, Reading
+from devices.models import Device, Excursion, Kind, Reading, Threshold
 from locations.models import Location, Membership, Role
 from users.models import ApiToken, User
 from xyzsite.api.application import api
@@ -67,6 +67,9 @@ def person(username: str, place: str, device: str, value: float) -> Person:
         last_seen=now,
     )
     Reading.objects.create(device=made, metric="temperature", value=value, unit="°C", taken_at=now)
+    beyond = {"metric": "temperature", "bound": 0, "extreme": value, "began_at": now}
+    threshold = Threshold.objects.create(location=location, metric="temperature", high=0)
+    Excursion.objects.create(threshold=threshold, device=made, location=location, **beyond)
     return Person(user, location, made)
 
 
@@ -141,6 +144,8 @@ ROUTES = [
     Route("GET /api/devices/{serial}/readings", to_device("/readings"), 404),
     Route("POST /api/devices/{serial}/readings", to_device("/readings"), 404, new_reading),
     Route("POST /api/readings", lambda owner: "/api/readings", 422, new_readings),
+    Route("GET /api/excursions", lambda owner: "/api/excursions"),
+    Route("GET /api/excursions", lambda owner: f"/api/excursions?location={owner.place.code}", 422),
     Route("GET /api/analytics", lambda owner: "/api/analytics?metric=temperature"),
     Route("GET /api/analytics", lambda owner: f"/api/analytics?metric=temperature&location={owner.place.code}", 422),
 ]

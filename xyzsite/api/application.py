@@ -18,6 +18,7 @@ from xyzsite.api.body import StrictParser, check_head
 from xyzsite.api.devices import router as devices_router
 from xyzsite.api.errors import KINDS, ApiError, error_response, install_handlers, responses
 from xyzsite.api.examples import add_examples
+from xyzsite.api.excursions import router as excursions_router
 from xyzsite.api.locations import MembershipOut, memberships_of
 from xyzsite.api.locations import router as locations_router
 from xyzsite.api.readings import router as readings_router
@@ -153,6 +154,7 @@ for prefix, router in (
     ("/devices", devices_router),
     ("", readings_router),
     ("/analytics", analytics_router),
+    ("/excursions", excursions_router),
 ):
     api.add_router(prefix, router)
 

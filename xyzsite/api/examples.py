@@ -6,8 +6,8 @@ NOON, LATER = "2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"
 READING_ID = "8f6d1d8e-3a63-5a5f-9d0c-0d8f3f1f5a52"
 # By the name of a value, where its field gives none, nor a list to choose from.
 EXAMPLES: dict[str, Any] = {
-    **dict.fromkeys(("taken_at", "last_seen", "start", "from", "next"), NOON),
-    **dict.fromkeys(("end", "to", "until"), LATER),
+    **dict.fromkeys(("taken_at", "last_seen", "began_at", "start", "from", "next"), NOON),
+    **dict.fromkeys(("end", "ended_at", "to", "until"), LATER),
     **dict.fromkeys(("is_staff",), False),
     **dict.fromkeys(("accepted", "known", "devices", "total", "offline", "retired", "maintenance"), 2),
     "active": 12,

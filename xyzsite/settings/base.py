@@ -112,6 +112,8 @@ CACHEOPS_BUFFER_BOUND = env.int("BUFFER_BOUND", default=50_000)
 CACHEOPS = {
     "locations.*": {"ops": "all", "timeout": "static_data"},
     "devices.device": {"ops": "all", "timeout": "device_data"},
+    "devices.threshold": {"ops": "all", "timeout": "static_data"},
+    "devices.excursion": {"ops": "all", "timeout": "device_data"},
     "devices.reading": {"ops": "all", "timeout": "real_time"},
     "users.*": {"ops": "all", "timeout": "static_data"},
     "auth.*": {"ops": "all", "timeout": "static_data"},

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary
 from analytics.windows import common_zone
 from cacheops.warming import Reads
+from devices.excursions import excursions_at
 from devices.spans import DEFAULT_SPAN, SPANS
 from locations.models import Location, Membership
 
@@ -57,10 +59,15 @@ def tasks(wanted: Sequence[str]) -> Iterator[Reads]:
     chosen = frozenset(wanted)
     now = timezone.now()  # the same for all, so that they ask for the same units
     calls: dict[str, Callable[[], object]] = {
-        f"overview {named(scope)}": partial(overview, scope) for scope in scopes()
+        f"overview {named(scope)}": partial(whole_overview, scope, now) for scope in scopes()
     }
     calls |= {name: partial(analytics_summary, question, now) for name, question in questions().items()}
     yield Reads([partial(primary, call) for name, call in calls.items() if name in chosen])
+
+
+def whole_overview(scope: Scope, now: datetime) -> None:
+    overview(scope)
+    excursions_at(scope, now)
 
 
 def primary(call: Callable[[], object]) -> None:

@@ -35,6 +35,7 @@ def test_the_addresses_are_these(schema: Any) -> None:
         "GET /api/devices",
         "GET /api/devices/{serial}",
         "GET /api/devices/{serial}/readings",
+        "GET /api/excursions",
         "GET /api/locations",
         "GET /api/locations/{code}",
         "GET /api/me",

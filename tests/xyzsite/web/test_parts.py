@@ -11,7 +11,7 @@ from django.core.cache.backends.dummy import DummyCache
 from django.test import Client
 from django.utils import timezone
 
-from devices.models import Device, Reading
+from devices.models import Device, Excursion, Reading, Threshold
 from locations.models import Location, Membership
 from tests.xyzsite.web.conftest import World
 from xyzsite.web.templatetags.xyz import state
@@ -37,6 +37,7 @@ CHANGES: dict[str, Callable[["Clock"], object]] = {
     "a device's value": lambda clock: Device.objects.filter(serial="H-1").update(current_value=17.5),
     "when a device was heard": lambda clock: Device.objects.filter(serial="H-1").update(last_seen=clock.now),
     "a reading": lambda clock: read(31.0, clock),
+    "a bound is passed": lambda clock: passed(clock),
     "a location's name": lambda clock: Location.objects.filter(code="harbor").update(name="Harbour"),
     "its time zone": lambda clock: Location.objects.filter(code="harbor").update(timezone="Asia/Kolkata"),
     "a location closed": lambda clock: Location.objects.filter(code="harbor").update(active=False),
@@ -67,6 +68,13 @@ def at(code: str) -> Location:
 def read(value: float, clock: Clock) -> None:
     device = Device.objects.get(serial="H-1")
     Reading.objects.create(device=device, metric="temperature", value=value, unit="°C", taken_at=clock.now)
+
+
+def passed(clock: Clock) -> None:
+    harbor, device = at("harbor"), Device.objects.get(serial="H-1")
+    threshold = Threshold.objects.create(location=harbor, metric="temperature", high=30)
+    values = {"metric": "temperature", "bound": 30, "extreme": 31, "began_at": clock.now}
+    Excursion.objects.create(threshold=threshold, device=device, location=harbor, **values)
 
 
 def test_pages_of_kept_parts_are_those_rendered_anew(
