@@ -1,4 +1,4 @@
-"""Signals. Receivers run in the thread that reads or writes, and must be quick.
+"""Signals. Receivers run in the thread that reads or writes, and must be quick; in a worker, they may take time.
 
 `rows_changed` drives the invalidation: what a receiver of it raises fails the write. The others only tell; what their
 receivers raise is logged.
@@ -33,4 +33,10 @@ region_state_changed = Signal()
 """A region became reachable or unreachable for this process.
 
 Arguments: the sender is None; `region`, `reachable` (bool).
+"""
+
+worker_heartbeat = Signal()
+"""A worker of `flush_writes` has time for other work: every few seconds, and once by `--once` and `--drain`.
+
+Arguments: the sender is None. Its writes wait while a receiver works: do a little at a time.
 """

@@ -17,6 +17,7 @@ from devices.metrics import METRICS
 from devices.models import Device, Excursion, ImportedFile, Reading, Status, Threshold
 from devices.selectors import newest_reading_time, present_for
 from devices.spans import SPANS
+from devices.thresholds import BOUNDS, delete_threshold
 from users.adminsite import MAX_COUNTED, BoundedPaginator, PlatformAdmin
 
 STATUS_COLOURS = {
@@ -127,15 +128,18 @@ class ReadingAdmin(PlatformAdmin):
 class ThresholdAdmin(PlatformAdmin):
     """Bounds of metrics. Changed ones end what lasts; the next reading of each device is judged by the new ones."""
 
-    list_display = ["metric", "location", "kind", "low", "high"]
+    list_display = ["metric", "location", "kind", "low", "high", "notify"]
     list_select_related = ["location"]
     list_filter = ["metric", "kind"]
     autocomplete_fields = ["location"]
 
     def save_model(self, request: HttpRequest, obj: Threshold, form: ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if change and form.has_changed():
+        if change and BOUNDS & set(form.changed_data):
             end_excursions(threshold=obj)
+
+    def delete_model(self, request: HttpRequest, obj: Threshold) -> None:
+        delete_threshold(obj)
 
 
 @admin.register(Excursion)

@@ -59,7 +59,8 @@ def change_device(device: Device, by: User | None = None, **changes: Any) -> Dev
             check_kind(current)
         if changed:
             current.save(update_fields=changed)
-        if changed & {"location", "kind", "metric"}:
+        put_aside = "status" in changed and not Status(current.status).is_judged
+        if put_aside or changed & {"location", "kind", "metric"}:
             end_excursions(device=current)
     return current
 
@@ -73,6 +74,8 @@ def change_statuses(location: Location, serials: Iterable[str], status: Status, 
         locked = others.select_for_update(no_key=True, of=("self",)).order_by("pk")
         changed = list(locked.values_list("pk", flat=True))
         Device.objects.filter(pk__in=changed).update(status=status)
+        if not status.is_judged:
+            end_excursions(device__in=changed)
         current_devices.written(changed)
     return len(changed)
 

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from devices.current import current_devices
-from devices.models import Device, Excursion, Threshold
+from devices.models import Device, Excursion, Notice, Threshold
+from devices.notices import Happened, announce
 from locations.models import Location
 
 LATELY = timedelta(hours=24)  # how long an excursion is shown once it has ended; to the full hour
@@ -25,16 +27,19 @@ def judge(readings: Sequence[Measured]) -> None:
     """
     if not readings:
         return
-    thresholds = Threshold.objects.nocache().filter(metric__in={metric for _, metric, *_ in readings})
     devices = Device.objects.nocache().in_bulk({device for device, *_ in readings})
+    places = Q(location=None) | Q(location__in={device.location_id for device in devices.values()})
+    thresholds = Threshold.objects.nocache().filter(places, metric__in={metric for _, metric, *_ in readings})
     lasting = Excursion.objects.nocache().filter(device__in=list(devices), ended_at=None)
     current = {(each.threshold_id, each.device_id): each for each in lasting}
+    happened: list[Happened] = []
     for threshold in thresholds:
         for device, moment, value in own_values(readings, devices, threshold):
             place = (threshold.pk, device.pk)
-            excursion = judged(threshold, device, moment, value, current.pop(place, None))
+            excursion = judged(threshold, device, moment, value, current.pop(place, None), happened)
             if excursion is not None:
                 current[place] = excursion
+    announce(happened)
 
 
 def own_values(
@@ -48,33 +53,55 @@ def own_values(
 
 
 def judged(
-    threshold: Threshold, device: Device, moment: datetime, value: float, lasting: Excursion | None
+    threshold: Threshold,
+    device: Device,
+    moment: datetime,
+    value: float,
+    lasting: Excursion | None,
+    happened: list[Happened],
 ) -> Excursion | None:
-    """Return the excursion that a device is in with a value, stored; None within the bounds."""
+    """Return the excursion that a device is in with a value, stored; None within the bounds. Note what `happened`."""
     bound = threshold.passed_by(value)
     if lasting is not None and bound != lasting.bound:
         lasting.ended_at = moment
         lasting.save(update_fields=["ended_at"])
+        happened.append((Notice.Event.END, lasting))
         lasting = None
     if lasting is not None and abs(value - lasting.bound) > abs(lasting.extreme - lasting.bound):
         lasting.extreme = value
         lasting.save(update_fields=["extreme"])
     if lasting is None and bound is not None:
-        lasting = Excursion.objects.create(
-            threshold=threshold,
-            device=device,
-            location_id=device.location_id,
-            metric=device.metric,
-            bound=bound,
-            extreme=value,
-            began_at=moment,
-        )
+        lasting = begun(threshold, device, moment, value, bound)
+        if lasting is not None:
+            happened.append((Notice.Event.BEGIN, lasting))
     return lasting
 
 
+def begun(threshold: Threshold, device: Device, moment: datetime, value: float, bound: float) -> Excursion | None:
+    """Store an excursion that begins; None where its threshold is deleted meanwhile, which no lock prevents."""
+    try:
+        with transaction.atomic():
+            made = Excursion.objects.create(
+                threshold=threshold,
+                device=device,
+                location_id=device.location_id,
+                metric=device.metric,
+                bound=bound,
+                extreme=value,
+                began_at=moment,
+            )
+            connection.check_constraints([Excursion._meta.db_table])  # now, as at the commit it would fail all readings
+    except IntegrityError:
+        return None
+    return made
+
+
 def end_excursions(**which: Any) -> None:
-    """End excursions that last, of a device or a threshold that is another one now: its next reading is judged anew."""
-    Excursion.objects.filter(ended_at=None, **which).update(ended_at=timezone.now())
+    """End excursions that last, of devices or a threshold that are others now: the next reading is judged anew."""
+    lasting = list(Excursion.objects.nocache().filter(ended_at=None, **which))
+    if lasting:
+        Excursion.objects.filter(ended_at=None, **which).update(ended_at=timezone.now())
+        announce([(Notice.Event.END, each) for each in lasting])
 
 
 class ExcursionRow(NamedTuple):

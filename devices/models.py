@@ -10,7 +10,7 @@ from django.db import models
 
 from cacheops import CachedManager, CachedQuerySet
 from devices.metrics import METRIC_CHOICES
-from locations.models import Location
+from locations.models import Location, Role
 from users.models import User
 
 
@@ -44,6 +44,11 @@ class Status(models.TextChoices):
     MAINTENANCE = "maintenance", "In maintenance"
     OFFLINE = "offline", "Offline"
     RETIRED = "retired", "Retired"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether values of such a device are compared with thresholds: not while somebody works on it."""
+        return self in (Status.ACTIVE, Status.OFFLINE)
 
 
 MAX_METADATA = 16 * 1024  # characters of JSON: it comes with every device that is read
@@ -137,6 +142,9 @@ class Reading(models.Model):
         return f"{self.metric} {self.value} {self.unit} at {self.taken_at:%Y-%m-%d %H:%M}"
 
 
+TAKEN = "There is a threshold of this metric, kind and location: change that one."
+
+
 class Threshold(models.Model):
     """The bounds of one metric at a location, or everywhere: of all devices there, or of one kind.
 
@@ -150,6 +158,13 @@ class Threshold(models.Model):
     metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
     low = models.FloatField(null=True, blank=True, help_text="In the metric's unit; empty for none.")
     high = models.FloatField(null=True, blank=True, help_text="In the metric's unit; empty for none.")
+    notify = models.CharField(
+        "who hears of it",
+        max_length=16,
+        choices=Role,
+        blank=True,
+        help_text="Members of the device's location with this role, or a higher one, get e-mails; empty: nobody.",
+    )
 
     objects = CachedManager()
 
@@ -160,9 +175,15 @@ class Threshold(models.Model):
                 fields=["location", "kind", "metric"],
                 condition=models.Q(location__isnull=False),
                 name="one_threshold_a_location",
+                violation_error_message=TAKEN,
+                violation_error_code="unique",
             ),
             models.UniqueConstraint(
-                fields=["kind", "metric"], condition=models.Q(location__isnull=True), name="one_threshold_everywhere"
+                fields=["kind", "metric"],
+                condition=models.Q(location__isnull=True),
+                name="one_threshold_everywhere",
+                violation_error_message=TAKEN,
+                violation_error_code="unique",
             ),
         ]
 
@@ -174,10 +195,13 @@ class Threshold(models.Model):
             raise ValidationError("Give a low bound, a high one, or both.")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValidationError({"high": "This is below the low bound."})
+        if self.kind in Kind.values and self.metric not in Kind(self.kind).metrics:
+            raise ValidationError({"metric": f"A {Kind(self.kind).label.lower()} does not measure this."})
 
     def concerns(self, device: Device) -> bool:
         return (
-            self.metric == device.metric
+            Status(device.status).is_judged
+            and self.metric == device.metric
             and self.location_id in (None, device.location_id)
             and self.kind in ("", device.kind)
         )
@@ -213,6 +237,27 @@ class Excursion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device}: {self.metric} beyond {self.bound:g}"
+
+
+class Notice(models.Model):
+    """An e-mail that a person is still to get of an excursion: stored with it, deleted once it is sent."""
+
+    class Event(models.TextChoices):
+        BEGIN = "begin", "It has begun"
+        END = "end", "It has ended"
+
+    excursion = models.ForeignKey(Excursion, on_delete=models.CASCADE, related_name="notices")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    event = models.CharField(max_length=8, choices=Event)
+    due_at = models.DateTimeField(db_index=True)  # later while a worker is sending it, and after a failure
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["due_at", "pk"]
+        constraints = [models.UniqueConstraint(fields=["excursion", "user", "event"], name="one_notice_an_event")]
+
+    def __str__(self) -> str:
+        return f"{self.event} of {self.excursion}"
 
 
 class ImportedFile(models.Model):

@@ -5,7 +5,8 @@ class XyzSiteConfig(AppConfig):
     name = "xyzsite"
 
     def ready(self) -> None:
-        from xyzsite import replica, warming
+        from xyzsite import notices, replica, warming
 
         replica.register()
         warming.register()
+        notices.register()

@@ -6,7 +6,7 @@ from django.urls import path
 
 from cacheops.monitoring.views import metrics as cache_metrics
 from xyzsite.api.application import api
-from xyzsite.web import account, analytics, devices, health, locations, operations, overview
+from xyzsite.web import account, analytics, devices, health, locations, operations, overview, thresholds
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("locations/<slug:code>/statuses/", operations.change_statuses, name="change_statuses"),
     path("devices/<str:serial>/", devices.device, name="device"),
     path("devices/<str:serial>/change/", operations.change_device, name="change_device"),
+    path("thresholds/", thresholds.thresholds, name="thresholds"),
+    path("thresholds/new/", thresholds.new_threshold, name="new_threshold"),
+    path("thresholds/<int:pk>/change/", thresholds.change_threshold, name="change_threshold"),
+    path("thresholds/<int:pk>/delete/", thresholds.delete_threshold, name="delete_threshold"),
     path("analytics/", analytics.analytics, name="analytics"),
     path("analytics.csv", analytics.analytics_csv, name="analytics_csv"),
     path("sign-in/", account.SignIn.as_view(), name="sign_in"),

@@ -30,6 +30,7 @@ class Person:
     user: User
     place: Location
     device: Device
+    threshold: Threshold
     client: Client = field(default_factory=Client)  # signed in
     secret: str = ""  # of a token
 
@@ -70,7 +71,7 @@ def person(username: str, place: str, device: str, value: float) -> Person:
     beyond = {"metric": "temperature", "bound": 0, "extreme": value, "began_at": now}
     threshold = Threshold.objects.create(location=location, metric="temperature", high=0)
     Excursion.objects.create(threshold=threshold, device=made, location=location, **beyond)
-    return Person(user, location, made)
+    return Person(user, location, made, threshold)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def bob(db: None) -> Person:
     return person("bob", "Highridge", "Peak-1", 1141.75)
 
 
-POSTED = {"revoke_token", "change_statuses"}  # pages that only take forms
+POSTED = {"revoke_token", "change_statuses", "delete_threshold"}  # pages that only take forms
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,26 @@ def to_device(end: str = "") -> Callable[[Person], str]:
 
 def token_to_revoke(owner: Person) -> str:
     return f"/profile/tokens/{ApiToken.issue(owner.user, 'lost')[0].pk}/revoke/"
+
+
+def to_threshold(start: str, end: str = "") -> Callable[[Person], str]:
+    return lambda owner: f"{start}/{owner.threshold.pk}{end}"
+
+
+def to_unneeded_threshold(start: str, end: str = "") -> Callable[[Person], str]:
+    """Return the path of one that may be deleted."""
+
+    def path(owner: Person) -> str:
+        Threshold.objects.filter(metric="pressure").delete()
+        made = Threshold.objects.create(location=owner.place, metric="pressure", low=900)
+        return f"{start}/{made.pk}{end}"
+
+    return path
+
+
+def new_threshold(owner: Person) -> dict[str, Any]:
+    Threshold.objects.filter(metric="humidity").delete()
+    return {"location": owner.place.code, "metric": "humidity", "high": 90}
 
 
 def new_reading(owner: Person) -> dict[str, Any]:
@@ -131,6 +152,10 @@ ROUTES = [
     Route("device", lambda owner: f"/devices/{owner.device.serial}/", 404),
     Route("analytics", lambda owner: "/analytics/?metric=temperature"),
     Route("analytics_csv", lambda owner: "/analytics.csv?metric=temperature"),
+    Route("thresholds", lambda owner: "/thresholds/"),
+    Route("new_threshold", lambda owner: "/thresholds/new/"),
+    Route("change_threshold", to_threshold("/thresholds", "/change/"), 404),
+    Route("delete_threshold", to_unneeded_threshold("/thresholds", "/delete/"), 404),
     Route("profile", lambda owner: "/profile/"),
     Route("revoke_token", token_to_revoke, 404),
     Route("GET /api/me", lambda owner: "/api/me"),
@@ -144,6 +169,11 @@ ROUTES = [
     Route("GET /api/devices/{serial}/readings", to_device("/readings"), 404),
     Route("POST /api/devices/{serial}/readings", to_device("/readings"), 404, new_reading),
     Route("POST /api/readings", lambda owner: "/api/readings", 422, new_readings),
+    Route("GET /api/thresholds", lambda owner: "/api/thresholds"),
+    Route("POST /api/thresholds", lambda owner: "/api/thresholds", 422, new_threshold),
+    Route("GET /api/thresholds/{id}", to_threshold("/api/thresholds"), 404),
+    Route("PATCH /api/thresholds/{id}", to_threshold("/api/thresholds"), 404, lambda owner: {"high": 0}),
+    Route("DELETE /api/thresholds/{id}", to_unneeded_threshold("/api/thresholds"), 404),
     Route("GET /api/excursions", lambda owner: "/api/excursions"),
     Route("GET /api/excursions", lambda owner: f"/api/excursions?location={owner.place.code}", 422),
     Route("GET /api/analytics", lambda owner: "/api/analytics?metric=temperature"),

@@ -22,6 +22,7 @@ from xyzsite.api.excursions import router as excursions_router
 from xyzsite.api.locations import MembershipOut, memberships_of
 from xyzsite.api.locations import router as locations_router
 from xyzsite.api.readings import router as readings_router
+from xyzsite.api.thresholds import router as thresholds_router
 from xyzsite.positions import HEADER
 
 View = Callable[..., HttpResponse]
@@ -154,6 +155,7 @@ for prefix, router in (
     ("/devices", devices_router),
     ("", readings_router),
     ("/analytics", analytics_router),
+    ("/thresholds", thresholds_router),
     ("/excursions", excursions_router),
 ):
     api.add_router(prefix, router)

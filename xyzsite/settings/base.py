@@ -6,6 +6,7 @@ from typing import Any
 from django.templatetags.static import static
 
 from xyzsite.settings.environment import Env, at_least, database_at, log_level, networks
+from xyzsite.settings.mail import mail_settings
 from xyzsite.settings.regions import (
     HOME_REGION,
     REGIONS,
@@ -120,6 +121,14 @@ CACHEOPS = {
     "contenttypes.*": {"ops": "all", "timeout": "long_term"},
     "admin.*": {"ops": ("fetch", "count"), "timeout": "real_time"},
 }
+
+# E-mails of excursions (docs/how-to/thresholds.md) are sent by flush_writes; none without a server.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+XYZ_SENDS_EMAIL = bool(EMAIL_URL)
+if EMAIL_URL:
+    globals().update(mail_settings("EMAIL_URL", EMAIL_URL))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or "XYZ Sensors <sensors@localhost>"
+XYZ_PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 
 # Who may read /metrics besides staff: whoever has the token, or comes from these networks.
 CACHEOPS_METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

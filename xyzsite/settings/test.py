@@ -25,3 +25,6 @@ CACHEOPS = {**CACHEOPS, "testapp.*": {"ops": "all", "timeout": 300}}  # noqa: F4
 for _database in DATABASES.values():  # noqa: F405
     if _database["ENGINE"].endswith("sqlite3"):  # said, as pytest-django knows it of Django's own engine only
         _database["TEST"] = {"NAME": ":memory:"}
+
+# E-mails stay in this process. Django before 6.1 has a setting of its own, which test runners set.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

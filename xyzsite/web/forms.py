@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -17,11 +17,11 @@ from analytics.summaries import Question
 from analytics.windows import Window, common_zone, window_between
 from devices.changes import CHANGEABLE, STATE
 from devices.metrics import METRIC_CHOICES, METRICS
-from devices.models import MAX_METADATA, MAX_NOTES, Device, Kind, Status, validate_metadata
+from devices.models import MAX_METADATA, MAX_NOTES, Device, Kind, Status, Threshold, validate_metadata
 from devices.selectors import DeviceFilter
 from devices.spans import DEFAULT_SPAN, SPANS, Span
 from locations.models import Location, LocationQuerySet
-from locations.selectors import LocationFilter
+from locations.selectors import LocationFilter, managed_by
 from users.models import Region, User
 
 
@@ -121,6 +121,32 @@ class DeviceForm(NewDeviceForm):
 
     def changes(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in self.changed_data}
+
+
+class ThresholdForm(forms.ModelForm):
+    """The bounds of a metric: at one of the places that a person manages; for staff also at all."""
+
+    location = forms.ModelChoiceField(Location.objects.none(), to_field_name="code", empty_label="All locations")
+
+    class Meta:
+        model = Threshold
+        fields = ("metric", "location", "kind", "low", "high", "notify")
+        help_texts: ClassVar = {"kind": "", "notify": "Members with this role, or a higher one, get an e-mail."}
+
+    def __init__(self, data: QueryDict | None, *, user: User, instance: Threshold | None = None) -> None:
+        place = instance.location.code if instance and instance.location else None
+        super().__init__(data, instance=instance, initial={"location": place})
+        places: Any = self.fields["location"]
+        places.queryset = managed_by(user)
+        places.required = not user.is_staff
+        if not user.is_staff:
+            places.empty_label = None
+        for name, nothing in (("kind", "All kinds"), ("notify", "Nobody")):
+            choices: Any = self.fields[name]
+            choices.choices = [("", nothing), *choices.choices[1:]]
+
+    def refuse(self, error: ValidationError) -> None:
+        self.add_error(None, error)
 
 
 class LocationFilterForm(forms.Form):

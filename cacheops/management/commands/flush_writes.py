@@ -17,17 +17,18 @@ from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.patterns.write_behind.cache import dead_letters, registered
 from cacheops.patterns.write_behind.worker import UNREACHABLE, Flusher
 from cacheops.regions import regions
+from cacheops.signals import worker_heartbeat
 
 POLL_SECONDS = 0.5  # a write becomes due within tens of seconds; each look is one round trip
-QUEUE_SECONDS = 5.0  # between two looks for what a region missed that is back: nobody may read there
+QUEUE_SECONDS = 5.0  # between two heartbeats, and looks for what a region missed that is back: nobody may read there
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database
 
 
 class Command(BaseCommand):
     help = (
         "Bring buffered writes to the database until stopped: in batches of CACHEOPS_FLUSH_BATCH, or what is "
-        "CACHEOPS_FLUSH_SECONDS old. Tell regions that answer again what they missed. Run as many as you like, in each "
-        "region; end one with SIGTERM, or kill it."
+        "CACHEOPS_FLUSH_SECONDS old. Tell regions that answer again what they missed, and do what receivers of "
+        "worker_heartbeat do. Run as many as you like, in each region; end one with SIGTERM, or kill it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -63,7 +64,7 @@ class Command(BaseCommand):
     # --- the worker -------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        if not buffers_exist():
+        if not worker_heartbeat.has_listeners() and not buffers_exist():
             self._log(f"There is nothing to do: {NoBuffer().problem()}, so nothing is buffered.")
             return
         stopped = threading.Event()
@@ -83,6 +84,7 @@ class Command(BaseCommand):
                 if time.monotonic() >= next_look:
                     for name in conf.regions:
                         regions.drain_queue(name, cached_databases())
+                    worker_heartbeat.send_robust(None)
                     next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])
             except (StoreError, *UNREACHABLE) as error:
@@ -114,6 +116,7 @@ class Command(BaseCommand):
             taken = flusher.flush_all()
             flusher.leave()
             self._log(f"{cache.name}: wrote {taken} in {time.monotonic() - began:.1f} s.")
+        worker_heartbeat.send_robust(None)
 
     def _show_state(self) -> None:
         for cache in registered.values():

@@ -31,6 +31,7 @@ def operations(schema: Any) -> Iterator[tuple[str, str, Any]]:
 
 def test_the_addresses_are_these(schema: Any) -> None:
     assert sorted(f"{method.upper()} {path}" for method, path, _ in operations(schema)) == [
+        "DELETE /api/thresholds/{id}",
         "GET /api/analytics",
         "GET /api/devices",
         "GET /api/devices/{serial}",
@@ -39,10 +40,14 @@ def test_the_addresses_are_these(schema: Any) -> None:
         "GET /api/locations",
         "GET /api/locations/{code}",
         "GET /api/me",
+        "GET /api/thresholds",
+        "GET /api/thresholds/{id}",
         "PATCH /api/devices/{serial}",
+        "PATCH /api/thresholds/{id}",
         "POST /api/devices",
         "POST /api/devices/{serial}/readings",
         "POST /api/readings",
+        "POST /api/thresholds",
     ]
 
 
