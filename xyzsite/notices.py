@@ -91,5 +91,5 @@ def text(notice: Notice) -> str:
         *times,
     ]
     if settings.XYZ_PUBLIC_URL:
-        lines += ["", settings.XYZ_PUBLIC_URL + reverse("device", args=[device.serial])]
+        lines += ["", settings.XYZ_PUBLIC_URL.rstrip("/") + reverse("device", args=[device.serial])]
     return "\n".join([*lines, "", "Who hears of it is set with the threshold; managers of the location change it."])

@@ -128,7 +128,7 @@ XYZ_SENDS_EMAIL = bool(EMAIL_URL)
 if EMAIL_URL:
     globals().update(mail_settings("EMAIL_URL", EMAIL_URL))
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or "XYZ Sensors <sensors@localhost>"
-XYZ_PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+XYZ_PUBLIC_URL = env.str("PUBLIC_URL", default="")
 
 # Who may read /metrics besides staff: whoever has the token, or comes from these networks.
 CACHEOPS_METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
