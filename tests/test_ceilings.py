@@ -10,7 +10,6 @@ FUNCTION, FILE = 40, 330  # lines
 LONG_FUNCTIONS = {"reader_steps": 56, "writer_steps": 45, "region_cache": 41}
 LONG_FILES = {
     "test_traps.py": 390,
-    "writing.py": 368,  # of the consistency harness
     "queries.py": 366,
     "test_contract.py": 359,
     "test_function_keys.py": 352,

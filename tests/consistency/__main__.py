@@ -6,12 +6,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from tests.consistency import follower_faults
 from tests.consistency.board import FIGURES
 from tests.consistency.faults import FAULTS
+from tests.consistency.follower_run import FollowerRun
 from tests.consistency.run import Options, Outcome, Run
+from tests.consistency.strategies import STRATEGIES
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.localregions.plan import REGIONS
+from xyzsite.localregions.plan import HOME, PAIRS, REGIONS
 from xyzsite.localregions.plan import Options as ServerOptions
 
 
@@ -25,12 +29,16 @@ def options() -> Options:
     default = Options()
     parser.add_argument("--reads", type=int, default=default.reads)
     parser.add_argument("--seconds", type=float, default=default.seconds)
-    parser.add_argument("--faults", default="", help=f"by comma, of {', '.join(FAULTS)}; or all")
+    followers = f"with --followers, {', '.join(follower_faults.FAULTS)}, kill"
+    parser.add_argument("--faults", default="", help=f"by comma, of {', '.join(FAULTS)}; {followers}; or all")
     parser.add_argument("--regions", default="us-west-2", help=f"by comma, of {', '.join(REGIONS)}")
+    parser.add_argument("--followers", default="", help="regions that cache their replica: read there, write at home")
+    parser.add_argument("--freeze-seconds", type=float, default=default.freeze_seconds)
+    parser.add_argument("--near", type=float, default=default.near, help="seconds: read at this level")
     parser.add_argument("--readers", type=int, default=default.readers)
     parser.add_argument("--writers", type=int, default=default.writers)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--strategy", choices=("engine", "after_commit", "versions_at_fill"), default="engine")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="engine")
     parser.add_argument("--on-unreachable", choices=("queue", "strict"), default=default.on_unreachable)
     parser.add_argument("--wait-replicas", type=int, default=default.wait_replicas)
     parser.add_argument("--hot", type=int, default=default.hot)
@@ -39,11 +47,19 @@ def options() -> Options:
     parser.add_argument("--pause", type=float, default=default.pause)
     parser.add_argument("--reads-per-write", type=float, default=default.reads_per_write)
     parser.add_argument("--kill-every", type=float, default=default.kill_every)
-    given = vars(parser.parse_args())
-    given["faults"] = frozenset(FAULTS if given["faults"] == "all" else filter(None, given["faults"].split(",")))
-    given["regions"] = tuple(given["regions"].split(","))
-    if unknown := given["faults"] - set(FAULTS):
+    return chosen(parser, vars(parser.parse_args()))
+
+
+def chosen(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Options:
+    """Return the options as they were given; end with an error where they are none."""
+    given["followers"] = tuple(filter(None, given["followers"].split(",")))
+    known = (*follower_faults.FAULTS, "kill") if given["followers"] else FAULTS
+    given["faults"] = frozenset(known if given["faults"] == "all" else filter(None, given["faults"].split(",")))
+    given["regions"] = (HOME,) if given["followers"] else tuple(given["regions"].split(","))
+    if unknown := given["faults"] - set(known):
         parser.error(f"unknown faults: {', '.join(sorted(unknown))}")
+    if not set(given["followers"]) <= set(PAIRS):
+        parser.error(f"--followers takes {', '.join(PAIRS)}, by comma.")
     return Options(**given)
 
 
@@ -59,20 +75,23 @@ def summary(outcome: Outcome) -> str:
         f"{'seconds':14} {outcome.seconds:>12,.0f}",
         f"{'reads/s':14} {figures['reads'] / max(outcome.seconds, 0.001):>12,.0f}",
     ]
+    lines += [f"{name:20} {count:>6,}" for name, count in sorted(outcome.faults.items())]
     return "\n".join(lines)
 
 
 def main() -> int:
-    chosen = options()
+    given = options()
     with tempfile.TemporaryDirectory(prefix="consistency-", ignore_cleanup_errors=True) as folder:
         directory = Path(folder)
         directory.chmod(0o711)  # PostgreSQL's user enters it
         (directory / "run").mkdir()
         regions = LocalRegions(directory / "regions")
         try:
-            regions.up(ServerOptions(postgres=True, replicas=False, volatile=True, replace_after=0.5))
-            tell(f"{chosen}")
-            outcome = Run(chosen, regions, directory / "run", tell).run()
+            has_replicas = bool(given.followers)
+            regions.up(ServerOptions(postgres=True, replicas=has_replicas, volatile=True, replace_after=0.5))
+            tell(f"{given}")
+            kind = FollowerRun if given.followers else Run
+            outcome = kind(given, regions, directory / "run", tell).run()
         finally:
             regions.down()
     tell(summary(outcome))

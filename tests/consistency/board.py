@@ -45,6 +45,9 @@ FIGURES = (
     "subquery",
     "snapshot",
     "own_write",
+    "near",  # hits that the process held itself
+    "vouched",  # reads in a follower that were judged by the position of its region
+    "bounded",  # hits there, judged by the bound
 )
 
 

@@ -56,7 +56,7 @@ class Reader:
     def read(self, kind: "Kind") -> None:
         """Note the floors, read, note the ceilings, check."""
         board = self.board
-        floors, promised = board.all("strict"), board.all("floor")
+        floors, promised = self.lows()
         check = kind(self)
         ceilings = board.ceilings()
         board.count(self.slot, "reads")
@@ -64,6 +64,10 @@ class Reader:
         fault = check(floors, ceilings)
         if fault:
             self.reports.add(kind.__name__, fault, check(promised, ceilings))
+
+    def lows(self) -> tuple[Bounds, Bounds]:
+        """Return what an answer must show at least: by the newest commits, and by what is promised of these."""
+        return self.board.all("strict"), self.board.all("floor")
 
     def read_snapshot(self) -> None:
         """Read in a REPEATABLE READ transaction: all answers are of one moment, not before it began."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.consistency import database
 from tests.consistency.board import ROWS, WINDOW, Board
@@ -42,6 +43,9 @@ class Options:
     reads_per_write: float = 40.0  # reads of all readers for one transaction of all writers, on average
     kill_every: float = 5.0  # seconds between two killings of writers, and of servers, on average
     stop_at_stale: bool = False  # end with the first stale read: to prove the harness
+    near: float = 0.0  # seconds: readers read at the level near, and are judged by it
+    followers: tuple[str, ...] = ()  # regions that cache their replica: readers read there, `regions` are the primary's
+    freeze_seconds: float = 10.0  # for which followers' servers stand still, or a region is parted
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Outcome:
     evicted: int = 0
     crashed: int = 0  # shards, which came back with older snapshots
     reports: list[dict[str, str]] = field(default_factory=list)
+    faults: dict[str, int] = field(default_factory=dict)  # what was done in follower regions, how often
 
     @property
     def stale(self) -> int:
@@ -70,9 +75,10 @@ class Run:
         self.tell = tell
         self.random = random.Random(options.seed)
         self.processes = options.writers + options.readers
+        self.writing = self.processes if options.followers else options.writers  # processes that may write
         self.home = regions.environment(options.regions[0])
         self.url = database.create(self.home["DATABASE_URL"], self.fill)
-        self.board = Board(directory / "board", self.processes, options.writers)
+        self.board = Board(directory / "board", self.processes, self.writing)
         self.faults = Faults(regions, options.regions, set(options.faults), options.seed, options.kill_every)
         self.kills = 0
         self.settled: list[tuple[float, list[int]]] = []  # from when on what was found after a kill is promised
@@ -89,6 +95,7 @@ class Run:
             "HARNESS_REGIONS": ",".join(options.regions),
             "HARNESS_WAIT_REPLICAS": str(options.wait_replicas),
             "HARNESS_ON_UNREACHABLE": options.on_unreachable,
+            "HARNESS_NEAR": str(options.near),
             "HARNESS_MARK_SECONDS": "3" if {"kill", "snapshot-restart"} & options.faults else "10",
             "HARNESS_LOG": str(self.directory / f"process-{slot}.log"),
         }
@@ -100,7 +107,7 @@ class Run:
             "role": "writer" if slot < options.writers else "reader",
             "directory": str(self.directory),
             "processes": self.processes,
-            "writers": options.writers,
+            "writers": self.writing,
             "slot": slot,
             "seed": seed,
             "strategy": options.strategy,
@@ -110,12 +117,17 @@ class Run:
             "dies": "kill" in options.faults,
             "holds": "locks" in options.faults,
             "snapshots": "snapshot" in options.faults,
+            "near": options.near,
+            "follows": bool(options.followers),
         }
-        with (self.directory / f"process-{slot}.log").open("ab") as log:
+        return self.spawn(task, self.environment(slot), f"process-{slot}.log")
+
+    def spawn(self, task: dict[str, Any], environment: dict[str, str], log_name: str) -> subprocess.Popen[bytes]:
+        with (self.directory / log_name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.consistency.process", json.dumps(task)],
                 cwd=CHECKOUT,
-                env=self.environment(slot) | {"HARNESS_DATABASE": self.url},
+                env={"HARNESS_DATABASE": self.url, **environment},
                 stdout=log,
                 stderr=log,
             )
@@ -184,7 +196,7 @@ class Run:
             code = process.poll()
             if code is None:
                 continue
-            if code != -9 or slot >= self.options.writers:
+            if code != -9 or slot >= self.writing:
                 log = (self.directory / f"process-{slot}.log").read_text(errors="replace")
                 raise HarnessFailed(f"Process {slot} ended with status {code}:\n{log[-3000:]}")
             self.kills += 1

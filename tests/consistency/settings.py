@@ -12,10 +12,18 @@ USE_TZ = True
 INSTALLED_APPS = ["cacheops", "tests.consistency"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": env.db_url("HARNESS_DATABASE") | {"ENGINE": "tests.consistency.backend"}}
+if replica := env.str("HARNESS_REPLICA", default=""):
+    DATABASES["replica"] = env.db_url_config(replica) | {"ENGINE": "cacheops.db.backends.postgresql"}
+    DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]
+    CACHEOPS_FOLLOWERS = {"replica": "default"}
+for database in DATABASES.values():
+    database["OPTIONS"] = {"connect_timeout": 5}
 CACHES = caches_from_environment(env, env.str("XYZ_REGION"))
 
-CACHEOPS = {"*.*": {"ops": "all", "timeout": 60}}
-CACHEOPS_REGIONS = tuple(REGIONS)
+NEAR = env.float("HARNESS_NEAR", default=0.0)
+CACHEOPS = {"*.*": {"ops": "all", "timeout": 60, "level": ("near", NEAR) if NEAR else "fresh"}}
+FOLLOWING = env.list("HARNESS_FOLLOWING", default=[])  # regions
+CACHEOPS_REGIONS = {"default": tuple(REGIONS), "replica": tuple(FOLLOWING)} if FOLLOWING else tuple(REGIONS)
 CACHEOPS_LOCAL_REGION = env.str("XYZ_REGION")
 CACHEOPS_WAIT_REPLICAS = env.int("HARNESS_WAIT_REPLICAS", default=0)
 CACHEOPS_ON_UNREACHABLE = env.str("HARNESS_ON_UNREACHABLE", default="queue")

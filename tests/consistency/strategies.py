@@ -1,18 +1,22 @@
-"""Pauses that widen the races, and two caches that are wrong on purpose: the harness must catch both."""
+"""Pauses that widen the races, and caches that are wrong on purpose: the harness must catch each."""
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import StoreError
 from cacheops.reading import fetch
+from cacheops.reading.follower import FollowerRead
 from cacheops.reading.lease import Lease, take_lease
 from cacheops.reading.reader import Load
-from cacheops.regions import regions
+from cacheops.reading.request import Request
+from cacheops.regions import Region, regions
+from cacheops.relay.follower import FollowerRelay
 from cacheops.stores.base import MarkedTable
+from cacheops.stores.near import NearEntries
 from cacheops.writing import intent
 from cacheops.writing.intent import WriteIntent
 
@@ -76,8 +80,47 @@ def use_versions_at_fill() -> None:
     Lease.fill = fill_as_of_now  # type: ignore[method-assign]
 
 
+def use_relay_ahead() -> None:
+    """Wrong: a relay publishes how far it is, and invalidates behind that."""
+    publish = FollowerRelay._publish
+
+    def publish_first(
+        self: FollowerRelay, lsn: int, marked: Mapping[str, MarkedTable], tables: Sequence[str]
+    ) -> list[str]:
+        publish(self, lsn, {}, tables)
+        if marked:
+            time.sleep(0.02)
+        return publish(self, lsn, marked, tables)
+
+    FollowerRelay._publish = publish_first  # type: ignore[method-assign]
+
+
+def use_no_positions() -> None:
+    """Wrong: a follower takes what its region holds, and fills what its replica shows, however far they are."""
+
+    def look_up(self: FollowerRead, region: Region, request: Request, keys: Sequence[str]) -> list[bytes | None]:
+        return region.store.read(keys)
+
+    FollowerRead.look_up = look_up  # type: ignore[method-assign]
+    FollowerRead._may_fill = lambda self, lease: True  # type: ignore[method-assign]
+
+
+def use_deaf_channel() -> None:
+    """Wrong: a process ignores what its region's servers tell it of changes."""
+    changed = NearEntries._changed
+
+    def only_losses(self: NearEntries, keys: Iterable[bytes] | None) -> None:
+        if keys is None:
+            changed(self, None)
+
+    NearEntries._changed = only_losses  # type: ignore[method-assign]
+
+
 STRATEGIES: dict[str, Callable[[], None]] = {
     "engine": lambda: None,
     "after_commit": use_after_commit,
     "versions_at_fill": use_versions_at_fill,
+    "relay_ahead": use_relay_ahead,
+    "no_positions": use_no_positions,
+    "deaf_channel": use_deaf_channel,
 }

@@ -34,6 +34,20 @@ def test_a_wrong_cache_is_caught(servers, tmp_path, strategy):
     assert outcome.stale > 0, "nothing stale was found in a cache that is wrong"
 
 
+def test_a_channel_that_tells_of_nothing_is_caught(servers, tmp_path):
+    outcome = outcome_of(replace(CONTENDED, strategy="deaf_channel", near=0.5), servers, tmp_path)
+    assert outcome.figures["near"] > 0
+    assert outcome.stale > 0, "nothing stale was found in processes that hear of no changes"
+
+
+def test_near_reads_are_as_new_as_their_bound(servers, tmp_path):
+    options = replace(CONTENDED, reads=2000, near=0.5, stop_at_stale=False, faults=frozenset({"failover"}))
+    outcome = outcome_of(options, servers, tmp_path)
+    assert outcome.stale == 0, outcome.reports
+    assert outcome.figures["near"] > 0
+    assert outcome.figures["own_write"] > 0
+
+
 SHORT = {"reads": 3000, "seconds": 8.0, "writers": 2, "seed": 7, "kill_every": 2.0}
 
 

@@ -1,0 +1,146 @@
+"""A reader in a follower region: judged by what the region has named, what it has seen committed, and the bound.
+
+- Every answer shows at least what was committed before the position that the region's servers named as the read began.
+- It shows the reader's own writes, and what was committed before the position that the reader has brought along.
+- One that no database was asked for shows all that was committed `CACHEOPS_MAX_LAG` before the read began.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from cacheops.conf import conf
+from cacheops.databases import table_keys
+from cacheops.exceptions import StoreError
+from cacheops.instrumentation.request_stats import collect_request_stats
+from cacheops.regions import regions
+from cacheops.regions.position import Position, ask_position
+from cacheops.regions.read_scope import ReadScope, after, in_scope, position
+from tests.consistency.commits import Committed
+from tests.consistency.models import Item, Shelf
+from tests.consistency.past import NOTHING, Past
+from tests.consistency.reading import KINDS, Kind, Reader
+from tests.consistency.rules import Bounds
+from tests.consistency.transactions import KINDS as WRITES
+from tests.consistency.transactions import hold, raw_alone, save_alone
+from tests.consistency.writing import Writer
+from xyzsite.router import REPLICA
+
+AWAY = (DatabaseError, InterfaceError)  # a database that is killed, frozen or parted
+AWAY_PAUSE = 0.05  # seconds until it is tried again
+SESSION = 20  # reads in one scope, as of one request
+BRINGS, WRITES_SOMETHING = 0.15, 0.03  # shares of the sessions
+
+
+class FollowerReader(Reader):
+    """`writer` writes for this process, in the same slot, and has a commit log."""
+
+    def __init__(self, *arguments: Any, writer: Writer, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        assert writer.commits is not None
+        self.writer = writer
+        self.commits = writer.commits
+        self.committed = Committed(writer.commits)
+        self.past = Past(1)
+        self.must_see: Bounds = NOTHING
+        self.history: Position | None = None  # of the primary; its system and timeline count
+
+    def run(self, flush: Callable[[], None]) -> None:
+        while not self.board.stopped:
+            try:
+                self.session()
+            except AWAY:
+                self.board.count(self.slot, "errors")
+                for alias in connections:
+                    connections[alias].close()
+                time.sleep(AWAY_PAUSE)
+            flush()
+
+    def session(self) -> None:
+        """Read, in a scope, as nobody in particular, as somebody who comes from elsewhere, or who has written."""
+        self.must_see = NOTHING
+        drawn = self.random.random()
+        if drawn < WRITES_SOMETHING:
+            self.write_and_read()
+        elif drawn < WRITES_SOMETHING + BRINGS:
+            self.bring_position()
+        else:
+            with in_scope(ReadScope()):
+                self.read_some()
+
+    def bring_position(self) -> None:
+        """Read behind what another process has committed last."""
+        lsn = self.commits.newest()
+        self.history = self.history or ask_position("default")
+        if self.history is None or not lsn:
+            return
+        self.must_see = self.committed.floors(lsn)
+        with in_scope(ReadScope([self.history._replace(lsn=f"{lsn:016X}")])):
+            self.read_some()
+
+    def write_and_read(self) -> None:
+        """Write to the primary; read before the position of that is known, and with it."""
+        kinds = [kind for kind in WRITES if kind not in (hold, raw_alone, save_alone)]
+        with in_scope(ReadScope()):
+            self.writer.write(self.random.choice(kinds))
+            self.must_see = self.own()
+            self.read_some(3)
+            mine = position()
+        with after(mine):
+            self.read_some()
+
+    def own(self) -> Bounds:
+        return [self.board.own("strict", self.slot, row) for row in range(len(NOTHING))]
+
+    def read_some(self, number: int = SESSION) -> None:
+        for kind in self.random.choices(list(KINDS), list(KINDS.values()), k=number):
+            self.read(kind)
+
+    def read(self, kind: Kind) -> None:
+        """Note what must be seen, read, check."""
+        board, began = self.board, time.monotonic()
+        self.past.note(began, (board.all("strict"),))
+        named = self.named()
+        with collect_request_stats() as stats:
+            check = kind(self)
+        is_hit = stats.hits > 0 and not stats.misses and not stats.bypasses
+        still_named = self.named()  # less, where a server was replaced by one that knows less
+        floors = [self.must_see]
+        if named and still_named:
+            floors.append(self.committed.floors(min(named, still_named)))
+            board.count(self.slot, "vouched")
+        if is_hit:
+            floors.append(self.past.at(began - conf.max_lag)[0])
+            board.count(self.slot, "bounded")
+        board.count(self.slot, "reads")
+        board.count(self.slot, kind.__name__)
+        fault = check(newest(floors), board.ceilings())
+        if fault:
+            fault = f"{fault}; {self.why(check, floors, is_hit)}; named {named:X}, then {still_named:X}"
+            self.reports.add(kind.__name__, fault, fault)
+
+    def why(self, check: Callable[[Bounds, Bounds], str], floors: list[Bounds], is_hit: bool) -> str:
+        """Say by which of the floors an answer is too old."""
+        names = ["its reader's own", "the region's position", "the bound"]
+        if len(floors) == 2 and is_hit:
+            del names[1]
+        ceilings = self.board.ceilings()
+        too_old = [name for name, floor in zip(names, floors, strict=False) if check(floor, ceilings)]
+        return f"a {'hit' if is_hit else 'load'} older than {', '.join(too_old) or 'nothing alone'}"
+
+    def named(self) -> int:
+        """Return the LSN up to which the region vouches for both tables now; 0 where it does not."""
+        keys = [table_keys(REPLICA, model._meta.db_table).position for model in (Item, Shelf)]
+        try:
+            found = regions.local.store.read(keys)
+        except StoreError:
+            return 0
+        if None in found:
+            return 0
+        return min(int(Position.parse((text or b"").decode()).lsn, 16) for text in found)
+
+
+def newest(floors: Iterable[Bounds]) -> Bounds:
+    return list(map(max, NOTHING, *floors))
