@@ -8,7 +8,7 @@ from tests.consistency.follower_run import FollowerRun
 from tests.consistency.run import Options
 from tests.consistency.test_harness import CONTENDED
 
-WEST = replace(CONTENDED, regions=("us-east-1",), followers=("us-west-2",))
+WEST = replace(CONTENDED, seconds=120, regions=("us-east-1",), followers=("us-west-2",))
 LAGGING = {"faults": frozenset({"lag"}), "kill_every": 0.2, "freeze_seconds": 0.3}
 
 
