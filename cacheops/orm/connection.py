@@ -111,7 +111,11 @@ class CachedConnection:
                 _refuse_in_coroutines()
             except SynchronousOnlyOperation:
                 return True
-        return hasattr(self.wrapper.__dict__.get("cursor"), "wrapped")  # Django's test cases put it there
+        return self.is_forbidden()
+
+    def is_forbidden(self) -> bool:
+        """Return whether the database is none of those that the running test case of Django names."""
+        return hasattr(self.wrapper.__dict__.get("cursor"), "wrapped")  # which it puts there
 
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past, which the cache neither answers nor is filled with."""
@@ -197,6 +201,9 @@ class UncachedConnection:
 
     is_cached = False
     alias = ""
+
+    def is_forbidden(self) -> bool:
+        return False
 
     def refuses_queries(self) -> bool:
         return False

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, models
 from django.utils import timezone
 
-from cacheops.invalidation import cached_databases
+from cacheops.invalidation import allowed_databases
 from cacheops.models import Control
 from cacheops.monitoring.stats import model_label
 from cacheops.reading.options import bypassed
@@ -38,7 +38,7 @@ def databases() -> list[str]:
     One that does not answer is left out: it serves no reads either.
     """
     found = []
-    for alias in cached_databases():
+    for alias in allowed_databases():
         try:
             if has_table(alias, TABLE):
                 found.append(alias)

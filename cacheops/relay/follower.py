@@ -85,11 +85,9 @@ class FollowerRelay(Relay):
         self._members = members_of(self.connection)
         self._histories = self._history_of_each()
         tables = list(self._histories)
-        if rows and rows[0][1] != "lost":
-            start = int(rows[0][0])
-        else:
-            self._follow([self._command(table, "", lasting=0, over="*") for table in tables])  # R26: withdrawn first
-            start = self._new_slot(is_there=bool(rows))
+        has_slot = bool(rows) and rows[0][1] != "lost"
+        # R26: what is committed from here on, the slot sends.
+        start = int(rows[0][0]) if has_slot else self._new_slot(is_there=bool(rows))
         with self.region.guard(urgent=True):
             held = self._transport.run_many([("GET", self._keys(table).followed) for table in tables])
         self._last = {table: (text or b"").decode() for table, text in zip(tables, held, strict=True)}
@@ -174,7 +172,7 @@ class FollowerRelay(Relay):
         """Return the call of lua/follow.lua for a table; `lasting` in seconds."""
         keys = self._keys(table)
         history, _, lsn = record.rpartition("-")
-        system, timeline = history.split("-")[:2] if history else ("", "0")
+        system, timeline, _ = history.split("-")
         position = str(Position(system, int(timeline, 16), lsn))
         schemes = self._schemes.get(table, ())
         checked = [1, *schemes] if marked is not None and not marked.whole else [0]

@@ -204,8 +204,8 @@ def follower_breaks():
                          **COMES_BACK)
     yield check_follower("broken R25: shards that are behind the slot are not forgotten", slots_left=1,
                          relay=dict(forgets_behind=False))
-    yield check_follower("broken R26: forgotten, then the slot is made, while positions stand", slots_left=1,
-                         relay=dict(withdraws=False))
+    yield check_follower("broken R26: all is forgotten before the slot is made", slots_left=1,
+                         relay=dict(slot_first=False))
     yield check_follower("broken R27: readers don't heed their positions", reader=dict(heeds_position=False))
     yield check_follower("broken R27: nor those of other shards than the entry's", reader=dict(asks_all_shards=False),
                          **SINGLE, **TWO_SHARDS, **COMES_BACK)

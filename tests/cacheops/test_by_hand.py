@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,16 @@ import pytest
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import SimpleTestCase
 from django.test.utils import CaptureQueriesContext
 
 from cacheops import bypassed, invalidate_all, invalidate_model, invalidate_obj, no_invalidation
+from cacheops.engine import Engine
 from cacheops.exceptions import InvalidOption
+from cacheops.invalidation import cached_databases
+from cacheops.monitoring.collectors import queue_gauges
+from cacheops.orm.connection import cacheops_of
+from cacheops.panel import switches
 from locations.models import Location, Membership
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -51,6 +58,34 @@ def test_a_model(places: list[Location]) -> None:
     assert names(places) == ["Harbor", "Ridge"]
     invalidate_model(Location)
     assert names(places) == ["New", "New"]
+
+
+FOR_EACH_DATABASE: list[Callable[[], Any]] = [
+    invalidate_all,
+    lambda: invalidate_model(Location),
+    queue_gauges,
+    lambda: switches.pause(Location, 1.0, "test"),
+    lambda: switches.reset_breaker("us-east-1", "test"),
+]
+
+
+@pytest.mark.parametrize("run", FOR_EACH_DATABASE)
+def test_what_goes_to_each_database_leaves_out_those_that_a_test_case_forbids(
+    run: Callable[[], Any], places: list[Location], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Case(SimpleTestCase):
+        databases: Any = {"default"}
+
+    assert "other" in cached_databases()
+    changed_behind_its_back(places)
+    monkeypatch.setattr(cacheops_of("other"), "_known", None)  # never connected
+    Case._add_databases_failures()
+    try:
+        with Engine().in_use():
+            run()
+            assert run is not invalidate_all or names(places) == ["New", "New"]
+    finally:
+        Case._remove_databases_failures()
 
 
 def test_everything(places: list[Location]) -> None:

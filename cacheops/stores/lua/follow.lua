@@ -5,8 +5,8 @@
 -- KEYS[3]   the table's registry
 -- KEYS[4]   the generation
 -- KEYS[5..] the tags to invalidate (the generation among them, where the whole table is)
--- ARGV[1]   what KEYS[1] must hold: what this relay has written last, "" for nothing, "*" for anything
--- ARGV[2]   what it is to hold; "" for nothing
+-- ARGV[1]   what KEYS[1] must hold: what this relay has written last, "" for nothing
+-- ARGV[2]   what it is to hold
 -- ARGV[3]   the position
 -- ARGV[4]   for how long it counts, in milliseconds; 0: nobody may go by it
 -- ARGV[5]   "1" where rows were changed, whose tags were made of the schemes that follow
@@ -21,7 +21,7 @@ if type(held) == 'table' then
     held = false
 end
 held = held or ''
-if ARGV[1] ~= '*' and held ~= ARGV[1] and held ~= ARGV[2] then return 0 end
+if held ~= ARGV[1] and held ~= ARGV[2] then return 0 end
 
 if ARGV[5] == '1' then
     local known, missing, schemes = {}, false, {}
@@ -43,7 +43,7 @@ for at = 5, #KEYS do
     if is_clean(read_tag(KEYS[at])) then redis.call('DEL', KEYS[at]) end  -- marks of writers stay (R11)
 end
 
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[1], ARGV[2])
 if tonumber(ARGV[4]) > 0 then
     redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 else

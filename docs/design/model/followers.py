@@ -127,7 +127,7 @@ def reader_steps(state, *, heeds_position=True, asks_replay=True, asks_behind_le
             yield returns(f"fills {value}", value, floor, shards=filled.shards)
 
 
-def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in_one_step=True, publishes_first=False):
+def relay_steps(state, *, slot_first=True, forgets_behind=True, compares=True, in_one_step=True, publishes_first=False):
     """What each relay may do: resume where its slot is, or bring the next commit to the region, shard by shard.
 
     It waits neither until the replica has replayed, as loads do, nor for replicas of the shards.
@@ -139,8 +139,8 @@ def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in
             return f"{name} {label}", after._replace(relays=replaced(after.relays, index, (step, batch, last)))
 
         changed = changed_tag(batch, len(state.shards)) if batch else None
-        if step in ("resume", "withdraw", "late slot"):
-            yield from resume_steps(state, to, step, withdraws)
+        if step in ("resume", "late slot"):
+            yield from resume_steps(state, to, step, slot_first)
         elif step == "forget":
             outdated = range(len(state.shards)) if forgets_behind else ()
             yield from shard_steps(state, to, step, batch, last, outdated, compares, "stream")
@@ -163,24 +163,19 @@ def relay_steps(state, *, withdraws=True, forgets_behind=True, compares=True, in
             yield to("crashes", "resume", after=state._replace(crashes_left=state.crashes_left - 1))
 
 
-def resume_steps(state, to, step, withdraws):
-    """Withdraw all positions where there is no slot, and make it; else find how far each shard is."""
+def resume_steps(state, to, step, slot_first):
+    """Make the slot where there is none; then find how far each shard is."""
     found, start = tuple(shard.record for shard in state.shards), state.primary
     with_slot = state._replace(confirmed=start)
     if step == "resume" and state.confirmed is not None:
         yield to(f"resumes at {state.confirmed}, finds {found}", "forget", state.confirmed, found)
-    elif step == "resume" and withdraws:
-        yield to("has no slot", "withdraw")
+    elif step == "resume" and slot_first:
+        yield to(f"makes its slot at {start}", "resume", after=with_slot)
     elif step == "resume":
         forgotten = tuple(shard._replace(tag=None) for shard in state.shards)
         yield to("has no slot, and forgets", "late slot", after=state._replace(shards=forgotten))
-    elif step == "late slot":
+    else:
         yield to(f"makes its slot at {start}", "publish", start, found, with_slot)
-    elif all(record is None for record in found):
-        yield to(f"makes its slot at {start}", "resume", after=with_slot)
-    for at, record in enumerate(found):
-        if step == "withdraw" and record is not None:
-            yield to(f"withdraws shard {at}", step, after=with_shard(state, at, record=None, position=None))
 
 
 def shard_steps(state, to, step, batch, last, outdated, compares, following):

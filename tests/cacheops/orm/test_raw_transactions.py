@@ -9,10 +9,11 @@ from django.db import connections, transaction
 from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
 
+from cacheops import no_invalidation, rows_changed
 from tests.races.actors import Actor
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
-from tests.testapp.models import Book, Note, Tag
+from tests.testapp.models import Author, Book, Note, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -208,6 +209,27 @@ def test_a_text_that_begins_a_transaction_and_writes_leaves_it_open(library: str
     assert elsewhere(read) == old
     run(library, "COMMIT")
     assert read() == "written"
+
+
+@only_postgres
+def test_what_a_receiver_tells_of_a_text_that_begins_a_transaction_is_of_its_commit(library: str) -> None:
+    def also(sender: Any, database: str, **kwargs: Any) -> None:
+        rows_changed.send(Author, database=database)
+
+    def name() -> str:
+        return Author.objects.using(library).get(pk=1).name
+
+    name()
+    rows_changed.connect(also, sender=Tag)
+    try:
+        run(library, "BEGIN; UPDATE testapp_tag SET name = name")
+    finally:
+        rows_changed.disconnect(also, sender=Tag)
+    with no_invalidation():
+        run(library, "UPDATE testapp_author SET name = 'follows' WHERE id = 1")
+    assert elsewhere(name) != "follows"
+    run(library, "COMMIT")
+    assert name() == "follows"
 
 
 @only_postgres

@@ -6,9 +6,12 @@ import pytest
 from django.core.management.base import CommandError
 from django.db import connection
 
+import cacheops
 from cacheops.exceptions import RelayInterrupted
 from cacheops.protocol.keys import FOLLOWED, POSITION, REGISTRY, TAG
 from cacheops.regions import regions
+from cacheops.regions.position import Position
+from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.publication import slot_name
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.conftest import relay
@@ -23,6 +26,7 @@ from tests.cacheops.relay.follower import (
     relay_at_work,
     sources,
     tags,
+    tell,
     tell_and_catch_up,
     tell_by,
     title,
@@ -75,6 +79,47 @@ def test_a_slot_that_is_lost_makes_all_tables_forgotten(outside: Run) -> None:
     write(outside, "Without a slot")
     tell_and_catch_up()
     assert title() == "Without a slot"
+
+
+def test_what_is_committed_before_a_new_slot_is_there_is_forgotten(
+    outside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R26: an entry that is loaded and outdated while the slot is about to be made does not outlive it."""
+    tell_and_catch_up()
+    outside("SELECT pg_drop_replication_slot(%s)", [new_relay().slot])
+    make = FollowerRelay._new_slot
+
+    def new_slot(self: FollowerRelay, *, is_there: bool) -> int:
+        title()
+        write(outside, "Before the slot")
+        return make(self, is_there=is_there)
+
+    monkeypatch.setattr(FollowerRelay, "_new_slot", new_slot)
+    tell_and_catch_up()
+    assert title() == "Before the slot"
+
+
+def test_a_position_and_its_invalidations_are_there_in_one_step(outside: Run, lagging: str) -> None:
+    """R24: between two calls of the relay, a reader fills what the position does not promise too much of."""
+    tell()
+    title()
+    with relay_at_work() as one:
+        write(outside, "New")
+        committed, run, seen = cacheops.position(), one._transport.run_many, []
+
+        def run_many(*calls: Any) -> Any:
+            answers = run(*calls)
+            told = regions[REGION].store.read([keys_of("testapp_book").position])[0]
+            seen.append((bool(committed and told and Position.parse(told.decode()).lsn >= committed.lsn), title()))
+            return answers
+
+        one._transport.run_many = run_many  # type: ignore[method-assign]
+        try:
+            one.work_until(one.send_note())
+        finally:
+            del one._transport.run_many
+    assert {text for is_told, text in seen if is_told} == {"New"}
+    assert title() == "New"  # the primary's: the replica stands still
 
 
 def test_a_table_that_is_published_anew_is_forgotten(outside: Run) -> None:
