@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import FieldError, ObjectDoesNotExist
+from django.core.exceptions import FieldError, FullResultSet, ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.models import Q
 from django.test import override_settings
@@ -91,7 +91,7 @@ class OrmMachine(RuleBasedStateMachine):
         try:
             with self.savepoint():
                 return plain(read())
-        except (DatabaseError, FieldError, NotImplementedError) as error:
+        except (DatabaseError, FieldError, FullResultSet, NotImplementedError) as error:
             return type(error).__name__
 
     @contextlib.contextmanager
