@@ -2,7 +2,8 @@
 
 All keys of a table lie in one slot, so one script invalidates its tags and publishes its position (R24): whatever is
 restored, replaced or handed over has both or neither. It publishes over what this relay has written last alone; else
-it begins anew, and forgets the tables that are behind its slot (R25). No replica of the servers is waited for.
+it begins anew, and forgets the tables that are behind its slot (R25). No replica of the servers is waited for. What is
+published counts until a moment of the server's own clock (R35): a relay may stand still between any two lines of this.
 """
 
 import time
@@ -21,7 +22,7 @@ from cacheops.relay.commits import LoggedCommit
 from cacheops.relay.publication import FOLLOWER, members_of, slot_name
 from cacheops.relay.relay import SLOT_SQL, Relay
 from cacheops.stores.base import MarkedTable
-from cacheops.stores.scripts import FOLLOW
+from cacheops.stores.scripts import FOLLOW, REACHED, Command
 
 BEATS = 4  # heartbeats while a position counts
 END_SQL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
@@ -38,7 +39,7 @@ class FollowerRelay(Relay):
 
     def __init__(self, region: Region, database: str, follower: str) -> None:
         super().__init__(region, database)
-        transport = self.store.transport([FOLLOW.source])
+        transport = self.store.transport([FOLLOW.source, REACHED.source])
         if transport is None:
             raise RelayRefused(f"{region.name!r} is on no Redis servers, on which alone a position can be published.")
         self.slot = slot_name(database, region.name, FOLLOWER)
@@ -53,6 +54,9 @@ class FollowerRelay(Relay):
         self._beats: dict[str, float] = {}  # notes that have not come back: when they were sent (monotonic)
         self._next_beat = 0.0
         self._counts_until = 0.0  # by when another heartbeat must have come back (monotonic)
+        self._ahead: dict[
+            str, float
+        ] = {}  # by table: seconds by which its server's clock is ahead of the monotonic one
 
     def _keys(self, table: str) -> TableKeys:
         return TableKeys.of(conf.prefix, self._name, table)
@@ -88,9 +92,10 @@ class FollowerRelay(Relay):
         has_slot = bool(rows) and rows[0][1] != "lost"
         # R26: what is committed from here on, the slot sends.
         start = int(rows[0][0]) if has_slot else self._new_slot(is_there=bool(rows))
-        with self.region.guard(urgent=True):
-            held = self._transport.run_many([("GET", self._keys(table).followed) for table in tables])
-        self._last = {table: (text or b"").decode() for table, text in zip(tables, held, strict=True)}
+        found = self._run([REACHED.command([self._keys(table).followed]) for table in tables])
+        for table, (held, clock) in zip(tables, found, strict=True):
+            self._last[table] = held.decode()
+            self._note_clock(table, clock)
         # What was written to a table before it was published is in no stream: it is as far as the log was behind that.
         new = [table for table in tables if not self._is_at(table, 0)]
         self._publish(query_driver(self.connection, END_SQL)[0][0], {table: self._whole(table) for table in new}, new)
@@ -147,29 +152,38 @@ class FollowerRelay(Relay):
         Raise RelayInterrupted where a table is not where this relay has left it.
         """
         records = {table: f"{self._histories[table]}-{lsn:016X}" for table in tables}
-        left = max(0.0, self._counts_until - time.monotonic())
-        answers = self._follow(
-            [self._command(each, record, left, self._last[each], marked.get(each)) for each, record in records.items()]
+        answers = self._run(
+            [
+                self._command(each, record, self._until(each), self._last[each], marked.get(each))
+                for each, record in records.items()
+            ]
         )
         again = []
         for (table, record), answer in zip(records.items(), answers, strict=True):
             if answer == 0:
                 raise RelayInterrupted(f"{table} is not where this relay left it: a server was restored or replaced.")
-            if answer == 1:
-                self._last[table] = record
-            else:
+            if isinstance(answer, list):
                 self._schemes[table] = frozenset(scheme.decode() for scheme in answer)
                 again.append(table)
+            else:
+                self._last[table] = record
+                self._note_clock(table, answer)
         return again
 
-    def _follow(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _run(self, commands: Sequence[Command]) -> list[Any]:
         with self.region.guard(urgent=True):
             return self._transport.run_many(commands, [command[3] for command in commands])
 
-    def _command(
-        self, table: str, record: str, lasting: float, over: str, marked: MarkedTable | None = None
-    ) -> tuple[Any, ...]:
-        """Return the call of lua/follow.lua for a table; `lasting` in seconds."""
+    def _note_clock(self, table: str, milliseconds: int) -> None:
+        """Take note of a server's clock once its answer is here: it shows no less by now."""
+        self._ahead[table] = milliseconds / 1000 - time.monotonic()
+
+    def _until(self, table: str) -> int:
+        """Return until when a position of a table counts, in milliseconds of its server's clock (R35)."""
+        return int((self._counts_until + self._ahead[table]) * 1000)
+
+    def _command(self, table: str, record: str, until: int, over: str, marked: MarkedTable | None = None) -> Command:
+        """Return the call of lua/follow.lua for a table."""
         keys = self._keys(table)
         history, _, lsn = record.rpartition("-")
         system, timeline, _ = history.split("-")
@@ -178,4 +192,4 @@ class FollowerRelay(Relay):
         checked = [1, *schemes] if marked is not None and not marked.whole else [0]
         tags = [] if marked is None else marked.key_list()
         names = [keys.followed, keys.position, keys.registry, keys.generation, *tags]
-        return FOLLOW.command(names, over, record, position, round(lasting * 1000), *checked)
+        return FOLLOW.command(names, over, record, position, until, *checked)

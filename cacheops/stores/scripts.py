@@ -31,7 +31,7 @@ LEASE, LEASE_MANY, MARK, CLEAR, INVALIDATE, FILL_MANY, NOTE, OUTDATED = SCRIPTS 
     *[Script(name) for name in ("fill_many", "note", "outdated")],
 ]
 
-FOLLOW = Script("tag", "follow")  # of relays alone
+FOLLOW, REACHED = [Script("tag", name) for name in ("follow", "reached")]  # of relays alone
 
 _PURGE_TAG = Script("purge_tag")
 

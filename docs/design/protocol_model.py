@@ -67,6 +67,12 @@ def check_follower(name, *, readers=FOLLOWER_READERS, reader=None, relay=None, *
     return told(name, *search(followers.Follower(readers=readers, **world), steps, followers.no_stale_read))
 
 
+def check_bound(name, **rule):
+    """Explore for how long a position counts, where its relay and the way to the server may stand still."""
+    return told(name, *search(followers.Bounded(), lambda state: followers.bound_steps(state, **rule),
+                              followers.within_bound))
+
+
 def check_home(name, **rule):
     """Explore the home region's relay, which tells it of commits that nobody marked."""
     return told(name, *search(followers.Home(), lambda state: followers.home_steps(state, **rule),
@@ -146,6 +152,7 @@ def follower_holds():
                          **COMES_BACK)
     yield check_follower("follower: two relays, one of which was taken for dead", **SINGLE, crashes_left=1,
                          relays=followers.Follower().relays * 2)
+    yield check_bound("follower: its relay stands still between any two steps")
     yield check_home("home region: a relay tells of commits that nobody marked")
 
 
@@ -210,6 +217,8 @@ def follower_breaks():
     yield check_follower("broken R27: nor those of other shards than the entry's", reader=dict(asks_all_shards=False),
                          **SINGLE, **TWO_SHARDS, **COMES_BACK)
     yield check_follower("broken R28: who has written reads the follower, without a position", reader=dict(keeps_alias=False))
+    yield check_bound("broken R35: a position counts from its publication, however late that is", by_deadline=False)
+    yield check_bound("broken R35: the server's clock is taken for that of its asking", counts_answer=False)
     yield check_home("broken R29: invalidated before the commit is visible", waits_until_visible=False)
 
 

@@ -8,12 +8,12 @@
 -- ARGV[1]   what KEYS[1] must hold: what this relay has written last, "" for nothing
 -- ARGV[2]   what it is to hold
 -- ARGV[3]   the position
--- ARGV[4]   for how long it counts, in milliseconds; 0: nobody may go by it
+-- ARGV[4]   until when it counts, in milliseconds of this server's clock (R35); 0: nobody may go by it
 -- ARGV[5]   "1" where rows were changed, whose tags were made of the schemes that follow
 -- ARGV[6..] schemes
 --
--- Returns 1 where it is done; 0 where KEYS[1] holds something else; the table's schemes where some were not known, as their
--- tags are missing.
+-- Returns what this server's clock shows, in milliseconds, where it is done; 0 where KEYS[1] holds something else; the
+-- table's schemes where some were not known, as their tags are missing.
 
 local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'table' then
@@ -44,9 +44,10 @@ for at = 5, #KEYS do
 end
 
 redis.call('SET', KEYS[1], ARGV[2])
-if tonumber(ARGV[4]) > 0 then
-    redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+local left = tonumber(ARGV[4]) - now
+if left > 0 then
+    redis.call('SET', KEYS[2], ARGV[3], 'PX', left)
 else
     redis.call('DEL', KEYS[2])
 end
-return 1
+return now

@@ -270,3 +270,56 @@ def nothing_stays_stale(state):
     if state.relayed and state.visible and state.entry and state.entry[0] == state.tag and state.entry[1] < state.visible:
         return f"the entry stays at {state.entry[1]}, the database is at {state.visible}"
     return None
+
+
+# --- For how long a position counts ---------------------------------------------------------------------------------
+
+BOUND = 2  # ticks: what is served lacks nothing that was committed longer ago
+AHEAD = 3  # ticks by which the server's clock is ahead of the relay's, which neither knows
+
+
+class Bounded(NamedTuple):
+    """One shard, whose relay may stand still between any two steps; a heartbeat vouches for all before its sending."""
+
+    clock: int = 0                    # the relay's
+    sent: int | None = None           # when the heartbeat that is on its way was sent
+    heard: int | None = None          # when the newest one that came back was sent
+    asked: int | None = None          # when the server was asked for its clock, whose answer is on its way
+    answer: int | None = None         # what it showed then
+    ahead: int | None = None          # by how much the server's clock is ahead, as the relay takes it
+    under_way: tuple | None = None    # (vouched for until when, what the server is told of it)
+    ends: int | None = None           # by the server's clock
+    vouched_at: int = 0               # the moment up to which the position that counts vouches
+    fault: str | None = None
+
+
+def bound_steps(state, *, by_deadline=True, counts_answer=True, last=5):
+    """Heartbeats, looks at the server's clock, publications of a position, and hits."""
+    if state.clock < last:
+        yield "a tick", state._replace(clock=state.clock + 1)
+    if state.sent is None:
+        yield "the relay sends a heartbeat", state._replace(sent=state.clock)
+    else:
+        yield "the heartbeat comes back", state._replace(sent=None, heard=state.sent)
+    if state.asked is None:
+        yield "the relay asks the server's clock", state._replace(asked=state.clock)
+    elif state.answer is None:
+        yield "the server reads its clock", state._replace(answer=state.clock + AHEAD)
+    else:
+        ahead = state.answer - (state.clock if counts_answer else state.asked)
+        yield "the relay learns the server's clock", state._replace(asked=None, answer=None, ahead=ahead)
+    if state.under_way is None and state.heard is not None and state.ahead is not None:
+        until = state.heard + BOUND
+        said = until + state.ahead if by_deadline else max(0, until - state.clock)
+        yield "the relay prepares a position", state._replace(under_way=(state.heard, said))
+    if state.under_way is not None:
+        vouched_at, said = state.under_way
+        ends = said if by_deadline else state.clock + AHEAD + said
+        yield "it is published", state._replace(under_way=None, ends=ends, vouched_at=vouched_at)
+    if state.ends is not None and state.clock + AHEAD < state.ends and state.clock - state.vouched_at >= BOUND:
+        yield "a hit", state._replace(fault=f"a hit at {state.clock} lacks what is older than {state.vouched_at}")
+
+
+def within_bound(state):
+    """No hit lacks what was committed longer ago than the bound."""
+    return state.fault

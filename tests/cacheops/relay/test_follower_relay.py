@@ -13,6 +13,7 @@ from cacheops.regions import regions
 from cacheops.regions.position import Position
 from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.publication import slot_name
+from cacheops.stores.scripts import REACHED
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.conftest import relay
 from tests.cacheops.relay.follower import (
@@ -34,6 +35,7 @@ from tests.cacheops.relay.follower import (
 from tests.replica import catch_up, pause
 from tests.testapp.cached import keys_held
 from tests.testapp.models import Book
+from tests.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 outside = follower.outside
@@ -191,6 +193,32 @@ def test_a_position_counts_as_long_as_heartbeats_come_back(outside: Run) -> None
         assert sources(title) == ["replica"]
         one.work_until(one.send_note())
     catch_up("replica")
+    title()
+    assert_hit(title)
+
+
+def test_what_a_relay_that_stood_still_publishes_counts_no_longer(
+    outside: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R35: until when it counts was told before, by the server's clock."""
+    tell_and_catch_up()
+    keys = keys_of("testapp_book")
+    with relay_at_work() as one:
+        run, asked = one._run, [REACHED.command([keys.followed])]
+
+        def run_late(commands: Any) -> list[Any]:
+            ends = max(command[command[2] + 6] for command in commands)
+            until(lambda: run(asked)[0][1] > ends, "what was computed is over")
+            return run(commands)
+
+        one.work_until(one.send_note())
+        assert regions[REGION].read([keys.position], ())[0] is not None
+        settings.CACHEOPS_MAX_LAG = 0.2
+        monkeypatch.setattr(one, "_run", run_late)
+        one._counts_until = 0.0
+        one.work_until(one.send_note())
+        assert regions[REGION].read([keys.position], ()) == [None]
+    tell_and_catch_up()
     title()
     assert_hit(title)
 
