@@ -78,6 +78,11 @@ def allowed_databases() -> list[str]:
     return [alias for alias in cached_databases() if not cacheops_of(alias).is_forbidden()]
 
 
+def primary_databases() -> list[str]:
+    """Return those of these that are written: all but the replicas that are followed."""
+    return [alias for alias in allowed_databases() if alias not in conf.followers]
+
+
 def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
     for database in databases:
         changes = Changes()

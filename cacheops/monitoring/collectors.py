@@ -7,7 +7,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from cacheops.instrumentation.gauges import register_source
-from cacheops.invalidation import allowed_databases
+from cacheops.invalidation import primary_databases
 from cacheops.patterns.write_behind import cache
 from cacheops.reading.options import bypassed
 
@@ -17,7 +17,7 @@ def queue_gauges() -> dict[str, float]:
     model: Any = apps.get_model("cacheops", "QueuedInvalidation")
     waiting, oldest = 0, None
     with bypassed():
-        for database in allowed_databases():
+        for database in primary_databases():
             rows = model.objects.using(database)
             waiting += rows.count()
             first = rows.aggregate(first=Min("created_at"))["first"]

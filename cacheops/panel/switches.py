@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, models
 from django.utils import timezone
 
-from cacheops.invalidation import allowed_databases
+from cacheops.invalidation import primary_databases
 from cacheops.models import Control
 from cacheops.monitoring.stats import model_label
 from cacheops.reading.options import bypassed
@@ -33,12 +33,12 @@ class Pause:
 
 
 def databases() -> list[str]:
-    """Return the databases whose rows are cached, and in which processes look for switches.
+    """Return the databases in which switches are set: a replica that is followed shows those of its primary.
 
     One that does not answer is left out: it serves no reads either.
     """
     found = []
-    for alias in allowed_databases():
+    for alias in primary_databases():
         try:
             if has_table(alias, TABLE):
                 found.append(alias)

@@ -148,11 +148,12 @@ class RegionHandler(Component):
     def drain_queue(self, name: str, databases: Sequence[str]) -> None:
         """Apply what a region has missed of these databases, where it answers; nobody may read there.
 
+        Also of a database that it does not cache any more, as it follows a replica: it may, again.
         Raise Django's errors where a database does not answer.
         """
         with suppress(StoreError):  # its guard has reported it, or its cluster was never reached: all goes on waiting
             region = self[name]
-            waiting = region.outbox.waiting([each for each in databases if name in conf.regions_of(each)])
+            waiting = region.outbox.waiting(databases)
             if waiting:
                 with region.guard():
                     region.outbox.drain(waiting)

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError
-from cacheops.invalidation import allowed_databases
+from cacheops.invalidation import primary_databases
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.patterns.write_behind.cache import dead_letters, registered
 from cacheops.patterns.write_behind.worker import UNREACHABLE, Flusher
@@ -83,7 +83,7 @@ class Command(BaseCommand):
                 reach_database()
                 if time.monotonic() >= next_look:
                     for name in conf.regions:
-                        regions.drain_queue(name, allowed_databases())
+                        regions.drain_queue(name, primary_databases())
                     worker_heartbeat.send_robust(None)
                     next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])
