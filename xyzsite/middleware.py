@@ -1,7 +1,7 @@
 """Sign-in, the page foot and Server-Timing, headers of security, and reads of one's own writes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,10 +14,10 @@ from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
-from cacheops.regions.lag import Lag, lag_meter
+from cacheops.regions.lag import Lag
 from cacheops.regions.read_scope import in_scope
 from xyzsite import positions
-from xyzsite.router import REPLICA
+from xyzsite.replica import lags_shown
 from xyzsite.unavailable import unavailable
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
@@ -95,10 +95,10 @@ class PageFootMiddleware:
             response["Cache-Status"] = f'{settings.XYZ_REGION}; hit; detail="database away"'
         elif stats.lagging:
             response["Cache-Status"] = f'{settings.XYZ_REGION}; fwd=bypass; detail="readings may be missing"'
-        lag = lag_meter.last().get(REPLICA)
-        response["Server-Timing"] = server_timing(stats, queries.count, milliseconds, lag)
+        lags = lags_shown()
+        response["Server-Timing"] = server_timing(stats, queries.count, milliseconds, lags)
         if not response.streaming and FOOT_PLACE in response.content:
-            foot = foot_line(stats, queries.count, milliseconds, lag)
+            foot = foot_line(stats, queries.count, milliseconds, lags)
             response.content = response.content.replace(FOOT_PLACE, foot.encode())
             if "Content-Length" in response:  # CommonMiddleware, further in, has measured the page without its foot
                 response["Content-Length"] = str(len(response.content))
@@ -116,22 +116,21 @@ class QueryCounter:
         return execute(sql, params, many, context)
 
 
-def server_timing(stats: RequestStats, queries: int, milliseconds: float, lag: Lag | None) -> str:
+def server_timing(stats: RequestStats, queries: int, milliseconds: float, lags: Mapping[str, Lag]) -> str:
     """Return the header's value (W3C Server-Timing); counts stand in `desc`, as `dur` is for milliseconds only."""
     return (
         f'region;desc="{settings.XYZ_REGION}", hits;desc="{stats.hits}", misses;desc="{stats.misses}", '
-        f'sql;desc="{queries}", total;dur={milliseconds:.1f}{lag_timing(lag)}'
+        f'sql;desc="{queries}", total;dur={milliseconds:.1f}'
+        f"{''.join(lag_timing(name, lag) for name, lag in lags.items())}"
     )
 
 
-def lag_timing(lag: Lag | None) -> str:
-    if lag is None:
-        return ""
+def lag_timing(name: str, lag: Lag) -> str:
     duration = f";dur={lag.seconds * 1000:.0f}" if lag.is_known else ""
-    return f', replica{duration};desc="{lag.bytes} bytes behind"'
+    return f', {name}{duration};desc="{lag.bytes} bytes behind"'
 
 
-def foot_line(stats: RequestStats, queries: int, milliseconds: float, lag: Lag | None) -> str:
+def foot_line(stats: RequestStats, queries: int, milliseconds: float, lags: Mapping[str, Lag]) -> str:
     away = " <strong>The database is away: this is what was last known.</strong>" if stats.unchecked else ""
     if stats.lagging:
         away += " <strong>The region does not answer: readings of the last minute may be missing.</strong>"
@@ -139,15 +138,13 @@ def foot_line(stats: RequestStats, queries: int, milliseconds: float, lag: Lag |
         f"<span>{settings.XYZ_REGION}</span> <span>{counted(stats.hits, 'cache hit')}</span> "
         f"<span>{counted(stats.misses, 'miss', 'misses')}</span> "
         f"<span>{counted(queries, 'SQL query', 'SQL queries')}</span> <span>{milliseconds:.0f} ms</span>"
-        f"{lag_words(lag)}{away}"
+        f"{''.join(lag_words(name, lag) for name, lag in lags.items())}{away}"
     )
 
 
-def lag_words(lag: Lag | None) -> str:
-    if lag is None:
-        return ""
+def lag_words(name: str, lag: Lag) -> str:
     said = f"{lag.seconds:.1f} s" if lag.is_known else "far"
-    return f" <span>replica {said} behind</span>"
+    return f" <span>{name} {said} behind</span>"
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -9,6 +9,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -181,6 +182,8 @@ def gauge_data() -> Iterator[Datum]:
         except (CacheopsError, DatabaseError):
             continue
         for figure, value in found.items():
+            if not isfinite(value):  # which CloudWatch refuses, with all the rest
+                continue
             title = "".join(word.title() for word in f"{name}_{figure}".split("_"))
             yield Datum(f"Cache{title}", value, "Seconds" if figure.endswith("seconds") else "Count")
 

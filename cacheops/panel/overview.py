@@ -22,6 +22,8 @@ from cacheops.patterns.write_behind.cache import WriteBehindState, registered
 from cacheops.reading.options import bypassed
 from cacheops.regions import regions
 from cacheops.regions.lag import Lag, lag_meter
+from cacheops.relay.lag import relay_lag_meter
+from cacheops.relay.state import RelayState, regions_told, state_of
 from cacheops.stores.circuit_breaker import CircuitState
 from cacheops.warming import WarmingRun, recent_runs
 
@@ -124,6 +126,8 @@ class Home:
     write_behind: list[WriteBehindState | Unavailable]
     runs: list[WarmingRun]
     replicas: Mapping[str, Lag]  # of databases, by alias: as this process has last measured them
+    followers: Mapping[str, Lag]  # the relays of those that the region follows
+    relays: list[RelayState]  # of all regions, by what their slots say
 
 
 def home() -> Home:
@@ -131,7 +135,7 @@ def home() -> Home:
     until = time.monotonic() + PATIENCE
     answers.start(asked_runs())
     found = cards(until)
-    return Home(found, write_behind(), runs(until), lag_meter.last())
+    return Home(found, write_behind(), runs(until), lag_meter.last(), relay_lag_meter.last(), relays())
 
 
 def cards(until: float | None = None) -> list[Card]:
@@ -228,6 +232,12 @@ def drained(name: str) -> int:
         regions.drain_queue(name, databases())
         waiting = queued(name)
     return waiting
+
+
+def relays() -> list[RelayState]:
+    """Return the relays that have been installed."""
+    found = [state_of(database, name) for database in databases() for name in regions_told(database)]
+    return [state for state in found if state.is_published]
 
 
 def total(values: Sequence[float]) -> float | None:

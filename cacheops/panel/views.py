@@ -114,6 +114,8 @@ class PanelViews:
             "write_behind": found.write_behind,
             "runs": found.runs,
             "replicas": found.replicas,
+            "followers": found.followers,
+            "relays": found.relays,
             "log": latest_actions(),
         }
         return self.render(request, "home", "Cache", context)

@@ -1,4 +1,4 @@
-"""How far a database replica is behind, in seconds and bytes of the write-ahead log.
+"""How far what follows a database's write-ahead log is behind it, in seconds and bytes: a replica, a region's relay.
 
 No clock of a server is read. The end of the log is noted with the time at which it was asked for; what a replica shows
 is as old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, InterfaceError, connections
 
 from cacheops.engine import Component, register_component
+from cacheops.exceptions import StoreError
 from cacheops.regions.direct_sql import query_driver
 from cacheops.regions.position import ask_position, lsn_digits
 
@@ -36,22 +37,24 @@ WHERE pg_is_in_recovery()
 
 
 class Lag(NamedTuple):
-    """What a replica lacks."""
+    """What a follower of the log lacks."""
 
     seconds: float  # since the newest moment whose commits it is known to show; infinite where none is
     bytes: int  # of the log, to the last end that is known
 
     @property
     def is_known(self) -> bool:
-        """Return whether there is a moment that the replica was seen to show."""
+        """Return whether there is a moment that it was seen to show."""
         return math.isfinite(self.seconds)
 
 
 class LagMeter(Component):
     """The lags of this process's replicas, by alias."""
 
+    what = "Replica"
+
     def __init__(self) -> None:
-        self.clocks: dict[str, ReplicaClock] = {}
+        self.clocks: dict[str, LagClock] = {}
         self._lock = threading.Lock()
 
     def settings_changed(self) -> None:
@@ -72,14 +75,15 @@ class LagMeter(Component):
         clock = self._clock(replica)
         clock.fresh_until = time.monotonic() + FRESH_SECONDS  # others go by the last one meanwhile
         try:
-            clock.lag = self._measure(clock, connections[replica], primary)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("Replica %s does not tell how far it is: %s", replica, error)
+            clock.lag = self._measure(clock, replica, primary)
+        except (DatabaseError, InterfaceError, StoreError) as error:
+            logger.warning("%s %s does not tell how far it is: %s", self.what, replica, error)
             connections[replica].close_if_unusable_or_obsolete()
             clock.lag = Lag(math.inf, 0)
         return clock.lag
 
-    def _measure(self, clock: "ReplicaClock", wrapper: Any, primary: str | None) -> Lag | None:
+    def _measure(self, clock: "LagClock", replica: str, primary: str | None) -> Lag | None:
+        wrapper: Any = connections[replica]
         if wrapper.vendor != "postgresql":
             return None
         asked_at = time.monotonic()
@@ -100,24 +104,31 @@ class LagMeter(Component):
         """Return what was measured last, by alias."""
         return {alias: clock.lag for alias, clock in self.clocks.items() if clock.lag is not None}
 
-    def _clock(self, replica: str) -> "ReplicaClock":
+    def newest_end(self, replica: str) -> tuple[float, str] | None:
+        """Return the end of the log that was noted last, after the time at which it was asked for (monotonic)."""
+        return self._clock(replica).newest_end
+
+    def _clock(self, replica: str) -> "LagClock":
         with self._lock:
-            return self.clocks.setdefault(replica, ReplicaClock())
+            return self.clocks.setdefault(replica, LagClock())
 
 
-class ReplicaClock:
-    """When a replica was last known to show all there was."""
+class LagClock:
+    """When a follower of the log was last known to show all there was."""
 
     def __init__(self) -> None:
         self.lag: Lag | None = None  # as last measured
         self.fresh_until = 0.0
+        self.newest_end: tuple[float, str] | None = None
         self._whole_at = -math.inf
         self._ends: deque[tuple[float, str]] = deque()  # (when it was asked for, the end of the log): not reached yet
         self._lock = threading.Lock()
 
     def note(self, at: float, end: str | None, shown: str) -> Lag:
-        """Return the lag, by an end of the log, None where nobody tells it, and by what the replica shows later."""
+        """Return the lag, by an end of the log, None where nobody tells it, and by what is shown later."""
         with self._lock:
+            if end is not None:
+                self.newest_end = at, end
             if end is not None and (not self._ends or self._ends[-1][1] < end):
                 if len(self._ends) >= MAX_NOTED:
                     self._ends.pop()

@@ -28,12 +28,6 @@ BEATS = 4  # heartbeats while a position counts
 END_SQL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 
-def follower_in(region: str, primary: str) -> str | None:
-    """Return the alias of a primary's replica that a region caches, None where it caches none."""
-    own = (alias for alias, of in conf.followers.items() if of == primary)
-    return next((alias for alias in own if region in conf.regions_of(alias)), None)
-
-
 class FollowerRelay(Relay):
     """One turn of the relay that tells a region of the log behind a replica, read from the primary."""
 

@@ -3,9 +3,11 @@
 from typing import Any, NamedTuple
 
 from django.db import connections
+from django.template.defaultfilters import filesizeformat
 
+from cacheops.conf import conf
 from cacheops.regions.direct_sql import query_driver
-from cacheops.relay.publication import HOME, publication_of, slot_name
+from cacheops.relay.publication import FOLLOWER, HOME, publication_of, slot_name
 
 STATE_SQL = """
     SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
@@ -35,29 +37,30 @@ class RelayState(NamedTuple):
         if self.is_lost:
             return f"{self.region}: its slot is lost; the next relay makes another, and forgets what the region holds."
         work = "a relay is at work" if self.is_active else "NO RELAY IS AT WORK, and the database keeps its log for it"
-        bound = "" if self.left is None else f", which may grow by {in_bytes(self.left)} more"
-        kept = f"the log is kept back by {in_bytes(self.held)}{bound}"
-        return f"{self.region}: {work}; {in_bytes(self.behind)} behind; {kept}."
+        bound = "" if self.left is None else f", which may grow by {filesizeformat(self.left)} more"
+        kept = f"the log is kept back by {filesizeformat(self.held or 0)}{bound}"
+        return f"{self.region}: {work}; {filesizeformat(self.behind or 0)} behind; {kept}."
 
 
-def state_of(database: str, region: str, kind: str = HOME) -> RelayState:
+def follower_in(region: str, primary: str) -> str | None:
+    """Return the alias of a primary's replica that a region caches, None where it caches none."""
+    own = (alias for alias, of in conf.followers.items() if of == primary)
+    return next((alias for alias in own if region in conf.regions_of(alias)), None)
+
+
+def regions_told(database: str) -> list[str]:
+    """Return the regions that cache a database, or a replica of it."""
+    return [name for name in conf.regions if name in conf.regions_of(database) or follower_in(name, database)]
+
+
+def state_of(database: str, region: str) -> RelayState:
     """Return how a region's relay is."""
     connection: Any = connections[database]
-    if publication_of(connection) is None:
+    kind = HOME if region in conf.regions_of(database) else FOLLOWER
+    if connection.vendor != "postgresql" or publication_of(connection) is None:
         return RelayState(region, False)
     rows = query_driver(connection, STATE_SQL, [slot_name(database, region, kind)])
     if not rows:
         return RelayState(region, True)
     active, status, behind, held, left = rows[0]
     return RelayState(region, True, True, active, status == "lost", behind, held, left)
-
-
-def in_bytes(size: int | None) -> str:
-    """Return a size as people read it."""
-    if size is None:
-        return "an unknown size"
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size} {unit}"
-        size = round(size / 1000)
-    return f"{size} GB"

@@ -1,16 +1,17 @@
 """The health checks of whoever starts this process, and of a load balancer."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections
+from django.db import DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from cacheops.conf import conf
 from cacheops.regions import regions
-from cacheops.regions.lag import lag_meter
 from cacheops.stores.circuit_breaker import CircuitState
+from xyzsite.replica import measure, too_far
 from xyzsite.router import REPLICA
 
 
@@ -29,7 +30,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """Report to a load balancer whether to send requests here: 200, or 503 where pages can't be served.
 
     While the database is away, the cache serves ("degraded"), if the settings say so and its region answers. While the
-    region's replica is too far behind ("lagging"), every read goes to the primary: 503 only if the settings say so.
+    region's replica is too far behind ("lagging"), every read goes to the primary; while its relay is, past the cache:
+    503 only if the settings say so. `behind` names them.
     """
     try:
         with connection.cursor() as cursor:
@@ -38,9 +40,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
         connection.close_if_unusable_or_obsolete()
         serves = settings.CACHEOPS_WHEN_DATABASE_AWAY == "serve" and cache_answers()
         return report("degraded" if serves else "failing", "no answer", 200 if serves else 503)
-    lag = lag_meter.measure(REPLICA, DEFAULT_DB_ALIAS) if REPLICA in connections.settings else None
-    if lag is not None and lag.seconds > conf.max_lag:
-        return report("lagging", "ok", 503 if settings.XYZ_LAG_FAILS_HEALTH else 200)
+    behind = too_far(measure()) if REPLICA in connections.settings else []
+    if behind:
+        return report("lagging", "ok", 503 if settings.XYZ_LAG_FAILS_HEALTH else 200, behind=behind)
     return report("ok", "ok", 200)
 
 
@@ -49,6 +51,6 @@ def cache_answers() -> bool:
     return regions.local.breaker.state is CircuitState.CLOSED
 
 
-def report(status: str, database: str, code: int) -> JsonResponse:
+def report(status: str, database: str, code: int, **more: Any) -> JsonResponse:
     found = {"status": status, "live": True, "ready": code == 200, "database": database, "region": settings.XYZ_REGION}
-    return JsonResponse(found, status=code)
+    return JsonResponse({**found, **more}, status=code)

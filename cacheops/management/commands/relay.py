@@ -13,10 +13,10 @@ from psycopg import Error as DriverError
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
 from cacheops.regions import Region, regions
-from cacheops.relay.follower import FollowerRelay, follower_in
-from cacheops.relay.publication import FOLLOWER, HOME, install, problems, uninstall
+from cacheops.relay.follower import FollowerRelay
+from cacheops.relay.publication import install, problems, uninstall
 from cacheops.relay.relay import Relay
-from cacheops.relay.state import state_of
+from cacheops.relay.state import follower_in, regions_told, state_of
 
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database
 TURN_SECONDS = 1.0  # between two looks whether another relay has ended
@@ -89,8 +89,7 @@ class Command(BaseCommand):
 
     def _show(self, region: str | None, database: str) -> None:
         for name in [region] if region else regions_told(database):
-            kind = HOME if name in conf.regions_of(database) else FOLLOWER
-            self._log(state_of(database, name, kind).words())
+            self._log(state_of(database, name).words())
 
     def _once(self, region: Region, database: str) -> None:
         relay = relay_for(region, database)
@@ -146,11 +145,6 @@ class Command(BaseCommand):
     def _log(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
-
-
-def regions_told(database: str) -> list[str]:
-    """Return the regions that cache a database, or a replica of it."""
-    return [name for name in conf.regions if name in conf.regions_of(database) or follower_in(name, database)]
 
 
 def relay_for(region: Region, database: str) -> Relay:

@@ -15,7 +15,8 @@ from cacheops.monitoring.prometheus import exposition
 from cacheops.monitoring.recorder import flusher
 from cacheops.regions import regions
 from cacheops.regions.lag import Lag
-from xyzsite.replica import figures
+from cacheops.relay.state import RelayState
+from xyzsite.replica import RELAY, figures, slot_figures
 from xyzsite.router import REPLICA
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -35,6 +36,7 @@ def told() -> dict[str, set[str]]:
     counters.timed(f"t|{regions.local.name}", "m", 0.001, marks=1)
     counters.event("warming", runs=1)
     register_source(REPLICA, lambda: figures(Lag(0.5, 100)))  # as in a region that has one
+    register_source(RELAY, lambda: figures(Lag(0.5, 100)) | slot_figures(RelayState("us-west-2", True, True)))
     flusher.flush()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(exposition().decode()):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import cacheops
-from cacheops.regions.lag import MAX_NOTED, ReplicaClock, lag_meter
+from cacheops.regions.lag import MAX_NOTED, LagClock, lag_meter
 from tests.replica import execute, resume
 from tests.waiting import until
 
@@ -16,7 +16,7 @@ def lsn(number: int) -> str:
 
 
 def test_the_lag_is_the_age_of_the_newest_end_that_was_reached():
-    clock, now = ReplicaClock(), time.monotonic()
+    clock, now = LagClock(), time.monotonic()
     assert clock.note(now - 100, lsn(50), lsn(20)) == (math.inf, 30)  # nobody knows since when
     assert clock.note(now - 90, lsn(50), lsn(50)) == (0, 0)
     assert clock.note(now - 80, lsn(60), lsn(50)).bytes == 10
@@ -29,7 +29,7 @@ def test_the_lag_is_the_age_of_the_newest_end_that_was_reached():
 
 
 def test_a_log_that_is_still_is_no_lag_and_a_long_wait_no_heap():
-    clock, now = ReplicaClock(), time.monotonic()
+    clock, now = LagClock(), time.monotonic()
     for second in range(100):
         assert clock.note(now + second - 100, lsn(5), lsn(5)).seconds == 0
     for second in range(3 * MAX_NOTED):

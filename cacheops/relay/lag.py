@@ -1,0 +1,45 @@
+"""How far a follower region's relay is behind the log, apart from the replica that it goes with.
+
+What each table's record says is held against the end of the log that the replica's lag was last measured by. No
+database is asked: where the replica is not measured, nor is the relay.
+"""
+
+import math
+import time
+
+from cacheops.conf import conf
+from cacheops.databases import table_keys
+from cacheops.engine import register_component
+from cacheops.orm.schema import is_tracked, models_by_table
+from cacheops.regions import regions
+from cacheops.regions.lag import PAUSE, WAIT, Lag, LagClock, LagMeter, lag_meter
+
+
+class RelayLagMeter(LagMeter):
+    """The lags of the relays of this process's region, by the aliases of the replicas that it follows."""
+
+    what = "The relay of"
+
+    def _measure(self, clock: LagClock, replica: str, primary: str | None) -> Lag | None:
+        newest = lag_meter.newest_end(replica)
+        if newest is None or replica not in conf.followers or conf.local_region not in conf.regions_of(replica):
+            return None
+        deadline = time.monotonic() + WAIT
+        while (told := told_until(replica)) is not None:
+            lag = clock.note(*newest, told)
+            if not lag.seconds or time.monotonic() > deadline:
+                return lag
+            time.sleep(PAUSE)
+        return Lag(math.inf, 0)
+
+
+def told_until(follower: str) -> str | None:
+    """Return the LSN up to which this process's region was told of all tables; None where no relay has told it."""
+    keys = [table_keys(follower, table).followed for table in models_by_table() if is_tracked(table)]
+    region = regions.local
+    with region.guard():
+        records = region.store.read(keys)
+    return min((record.decode().rpartition("-")[2] for record in records if record), default=None)
+
+
+relay_lag_meter = register_component(RelayLagMeter())
