@@ -218,9 +218,6 @@ def test_what_a_relay_that_stood_still_publishes_counts_no_longer(
         one._counts_until = 0.0
         one.work_until(one.send_note())
         assert regions[REGION].read([keys.position], ()) == [None]
-    tell_and_catch_up()
-    title()
-    assert_hit(title)
 
 
 def test_its_region_is_named_or_refused(outside: Run, settings: Any) -> None:
