@@ -10,6 +10,7 @@ from cacheops.orm.no_invalidation import no_invalidation as no_invalidation
 from cacheops.orm.schema import fields_by_column, is_tracked, key_columns, models_by_table
 from cacheops.protocol.keys import TAG, parse, start_of
 from cacheops.regions import Region, regions
+from cacheops.regions.outbox import primaries
 from cacheops.stores.base import MarkedTable
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent, known_columns
@@ -80,7 +81,7 @@ def allowed_databases() -> list[str]:
 
 def primary_databases() -> list[str]:
     """Return those of these that are written: all but the replicas that are followed."""
-    return [alias for alias in allowed_databases() if alias not in conf.followers]
+    return primaries(allowed_databases())
 
 
 def _invalidate_tables(tables: list[str], databases: list[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections
 
+from cacheops.conf import conf
 from cacheops.databases import name_of, table_keys
 from cacheops.instrumentation.counters import counters
 from cacheops.regions.database_away import away_databases, count_unchecked
@@ -65,7 +66,7 @@ class Outbox:
         if not self._store.remote:
             return False
         oldest = time.monotonic() - CHECK_SECONDS
-        for database in databases:
+        for database in primaries(databases):
             if self._seen_at.get(database, 0.0) < oldest:
                 return True
         return self._local.epoch != self._store.epoch
@@ -89,7 +90,7 @@ class Outbox:
         epoch = self._store.epoch
         if self.is_reconnected():  # perhaps to a server that has lost what was applied
             self._applied.clear()
-        asked = [self._drain_one(database) for database in databases]
+        asked = [self._drain_one(database) for database in primaries(databases)]
         if all(asked):
             self._local.epoch = epoch
         return all(asked)
@@ -143,6 +144,11 @@ class Outbox:
             model: Any = apps.get_model("cacheops", "QueuedInvalidation")
             model.objects.using(database).filter(pk__in=[key for key, _ in rows]).delete()
             self._applied.difference_update((name, key) for key, _ in rows)
+
+
+def primaries(databases: Sequence[str]) -> list[str]:
+    """Return the databases without the replicas that are followed: of what is written, a relay tells their regions."""
+    return [database for database in databases if database not in conf.followers]
 
 
 class _Local(threading.local):

@@ -16,7 +16,7 @@ from cacheops.regions import regions
 from cacheops.regions.lag import lag_meter
 from cacheops.relay.lag import relay_lag_meter
 from tests.cacheops.relay import follower
-from tests.cacheops.relay.follower import REGION, Run, relay_at_work, tell_and_catch_up, tell_by, write
+from tests.cacheops.relay.follower import REGION, Run, relay_at_work, tell_and_catch_up, tell_by, title, write
 from tests.replica import follow, pause, resume
 from tests.testapp.models import Book
 from tests.waiting import until
@@ -88,6 +88,8 @@ def test_pages_health_and_panel_tell_of_both(outside: Run, admin_user: object, s
 def test_what_waited_for_a_region_before_it_followed_is_told_and_gone(outside: Run) -> None:
     QueuedInvalidation.objects.create(region=REGION, table="testapp_book")
     follow("replica")  # which has the row, too
+    regions[REGION].outbox.recheck()
+    assert title() == "Title 0"
     regions.drain_queue(REGION, primary_databases())
     assert not QueuedInvalidation.objects.exists()
 
