@@ -12,6 +12,7 @@ from django.db import connections
 from cacheops import bypassed
 from cacheops.redis.identity import RECORD
 from tests import clients, replica, servers
+from tests.sentinels import Sentinels
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import REGIONS, Options
 
@@ -78,6 +79,21 @@ def forget_data(row: dict[str, Any]) -> None:
             if not key.startswith(RECORD):
                 pipeline.unlink(key)
         pipeline.execute()
+
+
+@pytest.fixture(scope="session")
+def sentinels_to_break(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    started = Sentinels(tmp_path_factory.mktemp("sentinels"))
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def sentinels(sentinels_to_break: Sentinels) -> Sentinels:
+    """Return sentinels and the two servers that they watch, shared by all tests that break them: whole, and empty."""
+    sentinels_to_break.heal()
+    sentinels_to_break.empty()
+    return sentinels_to_break
 
 
 @pytest.fixture(scope="session")

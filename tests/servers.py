@@ -55,6 +55,7 @@ ON_SERVERS = {
         "cacheops/redis/test_connections.py",
         "cacheops/redis/test_failover.py",
         "cacheops/redis/test_outage.py",
+        "cacheops/redis/test_sentinel.py",
         "cacheops/redis/test_transport.py",
         "cacheops/relay",
         "cacheops/sessions",

@@ -18,7 +18,7 @@ from cacheops.backends.common import MISSING
 from cacheops.backends.glob import escaped
 from cacheops.backends.scripts import EXTEND, INCREMENT, REPLACE
 from cacheops.exceptions import CorruptEntry, InvalidOption
-from cacheops.redis.options import ServerOptions
+from cacheops.redis.options import ServerOptions, urls_in
 
 SCAN_BATCH = 1000  # keys looked at in one round trip: about 0.3 ms of the server's time
 INT64 = range(-(2**63), 2**63)  # what INCRBY can count
@@ -29,15 +29,18 @@ OWN_OPTIONS = {
 
 
 class RegionClient(DefaultClient):
-    """A region's servers; the first use finds out whether they are a cluster."""
+    """A region's servers; their address says that sentinels know them, or the first use whether they are a cluster."""
 
     cluster: bool | None = None
 
     def __init__(self, server: Any, params: dict[str, Any], backend: BaseCache) -> None:
-        super().__init__(server, params, backend)
+        super().__init__(urls_in(server), params, backend)
         unknown = set(self._options) - OWN_OPTIONS - ServerOptions.setting_names()
         if unknown:
-            raise InvalidOption(f"CACHES OPTIONS has {', '.join(sorted(unknown))}, which RegionCache does not know.")
+            hint = " LOCATION names sentinels: redis+sentinel://host,host/service/0." if "SENTINELS" in unknown else ""
+            raise InvalidOption(
+                f"CACHES OPTIONS has {', '.join(sorted(unknown))}, which RegionCache does not know.{hint}"
+            )
         self.server_options = ServerOptions.from_settings(self._server, self._options, cluster=self.cluster)
 
     @cached_property

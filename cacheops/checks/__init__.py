@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, register
 from django.db import connections
 
+from cacheops.checks.django_cacheops import SERVERS_ELSEWHERE
 from cacheops.checks.messages import CHECKS, OPTIONS_HINT, TAG, found, message
 from cacheops.checks.servers import check_buffers, check_relays, check_replicas
 from cacheops.conf import SETTINGS, conf
@@ -66,6 +67,8 @@ def _names() -> Iterator[CheckMessage]:
         if name.startswith("CACHEOPS"):
             close = get_close_matches(name.removeprefix("CACHEOPS").strip("_"), known, n=1)
             hint = f"Did you mean {known[close[0]]}?" if close else "Remove it."
+            if name in SERVERS_ELSEWHERE:
+                hint = f"Remove it, and name the servers in CACHES: {SERVERS_ELSEWHERE[name](getattr(settings, name))}."
             yield message(
                 "W005",
                 f"{name} is no setting of cacheops, and does nothing.",

@@ -35,6 +35,7 @@ CHECKS = {
     "E024": "A database that is cached is in no region of `CACHEOPS_REGIONS`.",
     "E025": "Relays are installed on a database, and can't work (`check --database default`).",
     "E026": "A follower is none: it, its primary, or their regions contradict each other.",
+    "E027": "Sentinels don't know the service that `LOCATION` names, or refuse to tell (`check --database default`).",
     "W001": "A region is a cluster, and nothing says how many replicas its shards have.",
     "W004": "Write-behind does not buffer, as its server may evict what it buffers.",
     "W005": "A setting whose name begins with `CACHEOPS` is unknown: misspelt, perhaps.",

@@ -16,10 +16,14 @@ from cacheops.regions import store_for
 from cacheops.relay.publication import is_replica, problems, publication_of, unpublished_tables
 from cacheops.stores.base import Store
 
+SENTINELS_HINT = (
+    "The service in LOCATION is the name that `sentinel monitor` gives it: redis+sentinel://host:26379/name/0."
+)
+
 
 @register(Tags.caches, TAG)
 def check_replicas(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The servers have the replicas that the settings say. It asks them, so only where databases may be asked, too."""
+    """The servers are found, and have the replicas that the settings say. Asks only where databases are asked, too."""
     return found(_confirmations) if databases else []
 
 
@@ -27,6 +31,8 @@ def _confirmations() -> Iterator[CheckMessage]:
     for region in conf.regions:
         store = store_for(region)
         try:
+            if problem := store.inspection.problem():
+                yield message("E027", f"{region!r}: {problem}.", SENTINELS_HINT)
             yield from _confirmations_of(store)
         except StoreError:
             continue  # it is away: nothing can be said of it

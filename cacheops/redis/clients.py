@@ -17,6 +17,7 @@ from redis.exceptions import LockError, NoScriptError
 from redis.lock import Lock
 from redis.observability.attributes import DB_CLIENT_CONNECTION_STATE, ConnectionState
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from cacheops.exceptions import LockLost, LockNotAcquired, StoreUnavailable
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
@@ -58,12 +59,23 @@ class RegionRedis(_Retrying, redis.Redis):
     """A client of one server that retries by our policy and raises our errors."""
 
     @classmethod
-    def to(cls, url: str, options: ServerOptions, *, reader: bool = False) -> "RegionRedis":
-        """Return a client with a pool of its own. Nothing is sent yet. `reader` says that a replica may answer."""
+    def to(
+        cls,
+        url: str,
+        options: ServerOptions,
+        *,
+        reader: bool = False,
+        pool_class: type[BlockingConnectionPool] = BlockingConnectionPool,
+        **more: Any,
+    ) -> "RegionRedis":
+        """Return a client with a pool of its own. Nothing is sent yet.
+
+        `reader` says that a replica may answer; `more` are arguments of the pool's class.
+        """
         settings = connection_settings(options)
         recognition = Recognition(options, Recovery(options, url, settings), reader=reader)
-        pool = BlockingConnectionPool.from_url(
-            url, timeout=options.pool_wait, redis_connect_func=recognition.connect, **settings
+        pool = pool_class.from_url(
+            url, timeout=options.pool_wait, redis_connect_func=recognition.connect, **settings, **more
         )
         client = cls(connection_pool=pool)
         client.policy = RetryPolicy(options)
@@ -224,8 +236,11 @@ class ServerPool:
 
 
 def address_of(client: redis.Redis) -> str:
-    """Return a server's host:port, or the path of its Unix socket."""
-    where = client.connection_pool.connection_kwargs
+    """Return a server's host:port, or the path of its Unix socket; the service that sentinels have not named yet."""
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return "{}:{}".format(*pool.master_address) if pool.master_address else str(pool.service_name)
+    where = pool.connection_kwargs
     return where["path"] if "path" in where else f"{where['host']}:{where['port']}"
 
 
@@ -256,8 +271,8 @@ def connection_settings(options: ServerOptions) -> dict[str, Any]:
         settings["username"] = options.username
     if options.password:
         settings["password"] = options.password
-    if options.ca_certs and options.urls[0].startswith("rediss://"):
+    if options.ca_certs and options.tls:
         settings["ssl_ca_certs"] = options.ca_certs
-    if options.client_cert and options.urls[0].startswith("rediss://"):
+    if options.client_cert and options.tls:
         settings["ssl_certfile"], settings["ssl_keyfile"] = options.client_cert, options.client_key
     return settings

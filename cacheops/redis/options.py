@@ -4,21 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from redis.connection import parse_url
+
 from cacheops.exceptions import InvalidOption
+from cacheops.redis.sentinel_address import SentinelAddress, is_sentinel
 
 READ_SOURCES = ("primary", "readers")
 
 
 def urls_in(location: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the addresses in a CACHES entry's LOCATION."""
-    return tuple(location.split(",") if isinstance(location, str) else location)
+    """Return the addresses in a CACHES entry's LOCATION: by comma, but for one whose own hosts are."""
+    if isinstance(location, str):
+        return (location,) if is_sentinel(location) else tuple(location.split(","))
+    return tuple(location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Addresses and connection settings. Times are in seconds; addresses and secrets stay out of the repr."""
 
-    urls: tuple[str, ...] = field(repr=False)  # the primary, then readers; or start nodes of a cluster
+    urls: tuple[str, ...] = field(repr=False)  # the primary, then readers; start nodes of a cluster; or of sentinels
     cluster: bool | None = False  # None: whoever uses them first asks
     read_from: str = "primary"  # a replica may lack what the caller has just written: see the decision 0003
     username: str = field(default="", repr=False)
@@ -42,6 +47,7 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if not self.urls:
             raise InvalidOption("LOCATION is empty: name the servers, as redis://host:port/0.")
+        self._check_addresses()
         if self.read_from not in READ_SOURCES:
             raise InvalidOption(f"READ_FROM is {self.read_from!r}: use 'primary' or 'readers'.")
         if self.address_map and self.cluster is False:
@@ -54,6 +60,30 @@ class ServerOptions:
         for name in ("pool_wait", "health_check_interval", "retries", "retry_backoff_base", "retry_budget"):
             if getattr(self, name) < 0:
                 raise InvalidOption(f"{name.upper()} is {getattr(self, name)}: it must not be below 0.")
+
+    def _check_addresses(self) -> None:
+        """Raise InvalidOption, with no secret in its text, for an address that can't be read."""
+        try:
+            for url in self.urls:
+                SentinelAddress.parse(url) if is_sentinel(url) else parse_url(url)
+        except ValueError:
+            raise InvalidOption(
+                "LOCATION has an address that can't be read: use redis://user:password@host:6379/0, rediss:// for TLS, "
+                "unix:///path, or redis+sentinel://host:26379,host:26379/service/0."
+            ) from None
+        if self.by_sentinels and len(self.urls) > 1:
+            raise InvalidOption("LOCATION has an address of sentinels and others: one names all of them, by comma.")
+        if self.by_sentinels and self.cluster:
+            raise InvalidOption("CLIENT_CLASS is a cluster's, and LOCATION names sentinels, which watch none: omit it.")
+
+    @property
+    def by_sentinels(self) -> bool:
+        """Whether sentinels say which servers there are."""
+        return any(map(is_sentinel, self.urls))
+
+    @property
+    def tls(self) -> bool:
+        return self.urls[0].startswith("rediss")
 
     @property
     def reads_readers(self) -> bool:

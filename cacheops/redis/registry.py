@@ -7,6 +7,7 @@ from cacheops.redis.cluster import ClusterServers
 from cacheops.redis.discovery import DiscoveredServers
 from cacheops.redis.options import ServerOptions
 from cacheops.redis.replicated import ReplicatedServers
+from cacheops.redis.sentinel import SentinelServers
 from cacheops.redis.topology import Servers
 
 
@@ -31,6 +32,8 @@ def servers(options: ServerOptions) -> Servers:
 
 
 def _new_servers(options: ServerOptions) -> Servers:
+    if options.by_sentinels:
+        return SentinelServers(options)
     if options.cluster is None:
         return DiscoveredServers(options, servers)
     return ClusterServers(options) if options.cluster else ReplicatedServers(options)

@@ -15,18 +15,25 @@ class ReplicatedServers(Servers):
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
-        self.client = RegionRedis.to(options.urls[0], options)
-        self._readers = [RegionRedis.to(url, options, reader=True) for url in options.urls[1:]]
+        self.client = self._to_primary()
+        self._readers = self._to_readers()
         self._turn = 0
+
+    def _to_primary(self) -> RegionRedis:
+        return RegionRedis.to(self.options.urls[0], self.options)
+
+    def _to_readers(self) -> list[RegionRedis]:
+        return [RegionRedis.to(url, self.options, reader=True) for url in self.options.urls[1:]]
 
     def node_of(self, key: str | bytes) -> redis.Redis:
         return self.client
 
     def reader_of(self, key: str) -> redis.Redis | None:
-        if not self._readers:
+        readers = self._readers
+        if not readers:
             return None
-        self._turn = (self._turn + 1) % len(self._readers)
-        return self._readers[self._turn]
+        self._turn = turn = (self._turn + 1) % len(readers)
+        return readers[turn]
 
     def reader_failed(self) -> None:
         """Go on: another read asks it again, as the settings name it."""

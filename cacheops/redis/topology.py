@@ -13,7 +13,7 @@ from redis.exceptions import AskError
 
 from cacheops.exceptions import StoreError, StoreUnavailable
 from cacheops.redis import identity
-from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, ServerPool, pool_stats
+from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, ServerPool, address_of, pool_stats
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.redis.options import ServerOptions
 
@@ -37,6 +37,10 @@ class Servers(ABC):
     def is_known(self) -> bool:
         """Whether it is known which servers there are: else asking for them is a round trip."""
         return True
+
+    def problem(self) -> str:
+        """Return what hides the servers and will not pass by itself; "" where nothing is."""
+        return ""
 
     @abstractmethod
     def nodes(self) -> list[redis.Redis]:
@@ -145,7 +149,7 @@ class Servers(ABC):
         found = []
         for node in self.nodes():
             try:
-                found.append((pool_stats(node).server, node.slowlog_get(most)))
+                found.append((address_of(node), node.slowlog_get(most)))
             except (*DRIVER_ERRORS, StoreError) as error:
                 translated = translate(error)
                 if not isinstance(translated, StoreUnavailable):
@@ -158,9 +162,8 @@ class Servers(ABC):
 
 
 def info_of(node: redis.Redis) -> dict[str, Any]:
-    server = pool_stats(node).server
     try:
         answer: dict[str, Any] = node.info()
     except (*DRIVER_ERRORS, StoreError) as error:
-        return {"server": server, "error": str(error)}
-    return {**answer, "server": server}
+        answer = {"error": str(error)}
+    return {**answer, "server": address_of(node)}

@@ -26,6 +26,10 @@ class Inspection(ABC):
     def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
         """Return the names with the `size` highest counts under each key, highest first."""
 
+    def problem(self) -> str:
+        """Return what hides the nodes and will not pass by itself; "" where nothing is."""
+        return ""
+
     def slow_log(self, most: int) -> list[tuple[str, list[dict[str, Any]]]]:
         """Return each node's slowest commands, newest first, `most` of each (SLOWLOG GET)."""
         return []

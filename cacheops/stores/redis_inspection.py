@@ -16,6 +16,9 @@ class RedisInspection(Inspection):
         self._servers = servers
         self._transport = transport
 
+    def problem(self) -> str:
+        return self._servers.problem()
+
     def nodes(self) -> list[dict[str, Any]]:
         return self._servers.infos()
 

@@ -20,6 +20,9 @@ HOW_TO = ROOT / "docs" / "how-to" / "use-cacheops.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PLACE = re.compile(r"# (\S+\.py)(?:, at its end(?:: (.+))?)?\n")
 
+SENTINEL = "a primary that Sentinel names"
+SENTINELS = "redis+sentinel://one.example:26379,two.example:26379,three.example:26379/shop/0"
+
 PANEL = """
 import django; django.setup()
 from django.contrib.auth.models import User
@@ -179,15 +182,18 @@ def test_a_backend_whose_driver_is_missing_names_the_extra(project: Project) -> 
 
 
 def test_the_how_to_has_settings_for_each_store() -> None:
-    names = ["in memory", "one Redis", "a primary with a replica", "a cluster", "several regions"]
+    names = ["in memory", "one Redis", "a primary with a replica", SENTINEL, "a cluster", "several regions"]
     assert list(settings_of_stores()) == names
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("store", settings_of_stores())
-def test_settings_of_the_how_to_lead_to_hits(store: str, project_with_redis: Project, regions: LocalRegions) -> None:
+def test_settings_of_the_how_to_lead_to_hits(
+    store: str, project_with_redis: Project, regions: LocalRegions, request: pytest.FixtureRequest
+) -> None:
     text = settings_of_stores()[store]
-    for address, url in addresses(regions).items():
+    known = {SENTINELS: request.getfixturevalue("sentinels").url} if store == SENTINEL else addresses(regions)
+    for address, url in known.items():
         text = text.replace(f'"{address}"', f'"{url}"')
     assert ".example" not in text
     module = f"on_{store.replace(' ', '_')}"

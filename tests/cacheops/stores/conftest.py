@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from cacheops.redis import servers
+from cacheops.redis.options import ServerOptions
 from cacheops.regions import store_for
 from cacheops.stores.base import Store
 from cacheops.stores.memory import MemoryStore
+from cacheops.stores.redis import RedisStore
 from tests.servers import on_servers
 
 
@@ -27,10 +30,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", *on_servers("us-west-2", "us-east-1")])
+@pytest.fixture(params=["memory", *on_servers("us-west-2", "us-east-1", "sentinels")])
 def store(request: Any, clock: Clock) -> Iterator[Store]:
-    """Return a store in memory, on a primary with a replica, and on a cluster."""
-    found = MemoryStore(clock=clock) if request.param == "memory" else store_for(request.param)
+    """Return a store in memory, on a primary with a replica, on a cluster, and on a primary that sentinels name."""
+    if request.param == "sentinels":
+        options = ServerOptions(urls=(request.getfixturevalue("sentinels").url,))
+        found: Store = RedisStore("sentinels", servers(options), wait_replicas=1, wait_seconds=1.0)
+    else:
+        found = MemoryStore(clock=clock) if request.param == "memory" else store_for(request.param)
     yield found
     found.close()
 

@@ -1,0 +1,28 @@
+"""What `check` says of settings that django-cacheops has and this engine has not."""
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("CACHEOPS_REDIS", "redis://:secret@localhost:6379/1", "'redis://host:6379/0'"),
+        (
+            "CACHEOPS_SENTINEL",
+            {"locations": [("one", 26379), ("two", 26380)], "service_name": "my shop", "db": 3, "password": "secret"},
+            "'redis+sentinel://one:26379,two:26380/my%20shop/3'",
+        ),
+        ("CACHEOPS_SENTINEL", {"locations": ["secret"]}, "'redis+sentinel://host:26379,host:26379/service/0'"),
+        ("CACHEOPS_SENTINEL", None, "'redis+sentinel://host:26379,host:26379/service/0'"),
+    ],
+)
+def test_where_django_cacheops_finds_its_servers_is_said_as_an_address(
+    settings: Any, name: str, value: Any, hint: str
+) -> None:
+    setattr(settings, name, value)
+    (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
+    assert f"name the servers in CACHES: 'LOCATION': {hint}." in message.hint
+    assert "secret" not in message.hint
