@@ -146,11 +146,19 @@ class ThresholdAdmin(PlatformAdmin):
 class ExcursionAdmin(PlatformAdmin):
     """What was beyond its bound, and what still is; noted as readings are stored."""
 
-    list_display = ["device", "location", "metric", "bound", "extreme", "began_at", "ended_at"]
+    list_display = ["device", "location", "metric", "passed", "farthest", "began_at", "ended_at"]
     list_select_related = ["device", "location"]
     list_filter = ["metric", ("ended_at", admin.EmptyFieldListFilter)]
     show_full_result_count = False
     paginator = BoundedPaginator
+
+    @display(description="bound", ordering="bound")
+    def passed(self, excursion: Excursion) -> str:
+        return written(excursion.bound, excursion.metric)
+
+    @display(description="farthest value", ordering="extreme")
+    def farthest(self, excursion: Excursion) -> str:
+        return written(excursion.extreme, excursion.metric)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

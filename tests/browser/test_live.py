@@ -90,6 +90,26 @@ def test_what_somebody_has_ticked_stays_until_they_are_done(visit: Visit) -> Non
     assert page.url.endswith("?search=XYZ-000")
 
 
+def test_a_range_that_is_typed_stays_until_it_is_shown(visit: Visit) -> None:
+    visit.sign_in()
+    visit.open("/devices/XYZ-000/")
+    page = visit.page
+    page.get_by_text("A range of your own").click()
+    start = page.get_by_label("From", exact=True)
+    shown = start.input_value()
+    start.fill("2026-03-01T12:00")
+    page.locator("h1").click()  # the field has lost the keyboard
+    device = Device.objects.get(serial="XYZ-000")
+    Reading.objects.create(device=device, metric="temperature", unit="°C", value=-70, taken_at=timezone.now())
+    assert ask(page) == 200
+    expect(page.locator("#more")).to_contain_text("−70.0")  # other parts go on
+    assert start.input_value() == "2026-03-01T12:00"
+    start.fill(shown)
+    page.locator("h1").click()
+    ask(page)
+    expect(page.locator(".figures")).to_contain_text("−70.0")
+
+
 def test_a_server_that_is_gone_is_told_and_asked_again(visit: Visit) -> None:
     visit.sign_in()
     visit.open("/")

@@ -20,6 +20,8 @@ PAGES = {
     "/analytics/": "Analytics",
     "/analytics/?metric=device_count&window=7d": "Analytics",
     "/profile/": "Profile",
+    "/thresholds/": "Thresholds",
+    "/thresholds/new/": "New threshold",
 }
 LOOKS = {f"{scheme}-{width[0]}": (scheme, width) for scheme in ("light", "dark") for width in (WIDE, NARROW)}
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from devices.models import Device, Kind, Reading, Status
+from devices.models import Device, Excursion, Kind, Reading, Status, Threshold
 from locations.models import Location, Membership, Role
 from users.models import User
 
@@ -24,8 +24,8 @@ def make_world() -> None:
         ),
         Location.objects.create(name="Ridge", code="ridge", region="us-east-2"),
     ]
-    for place in places:
-        Membership.objects.create(user=ann, location=place, role=Role.OPERATOR)
+    for place, role in zip(places, (Role.OPERATOR, Role.MANAGER), strict=True):
+        Membership.objects.create(user=ann, location=place, role=role)
     now = timezone.now().replace(second=0, microsecond=0)
     devices = [make_device(places[number // 36], number, now) for number in range(40)]
     Reading.objects.bulk_create(
@@ -37,6 +37,9 @@ def make_world() -> None:
         for step in range(90)
         if not 30 < step < 45
     )  # fmt: skip
+    threshold = Threshold.objects.create(location=places[0], metric="pressure", low=950, high=1_010, notify="operator")
+    beyond = {"metric": "pressure", "bound": 1_010, "extreme": 1_013.2, "began_at": now}
+    Excursion.objects.create(threshold=threshold, device=devices[2], location=places[0], **beyond)
 
 
 def make_device(place: Location, number: int, now) -> Device:

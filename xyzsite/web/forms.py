@@ -141,7 +141,7 @@ class ThresholdForm(forms.ModelForm):
         places.required = not user.is_staff
         if not user.is_staff:
             places.empty_label = None
-        for name, nothing in (("kind", "All kinds"), ("notify", "Nobody")):
+        for name, nothing in (("metric", "Choose…"), ("kind", "All kinds"), ("notify", "Nobody")):
             choices: Any = self.fields[name]
             choices.choices = [("", nothing), *choices.choices[1:]]
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from analytics.overview import Overview, overview
 from analytics.windows import Window
 from devices.metrics import METRICS
-from devices.models import Status
+from devices.models import Excursion, Status
 from devices.spans import BUCKETS, RANGE
 from users.models import Region
 from xyzsite.paging import Page
@@ -76,6 +76,12 @@ def place(page: Page[Any]) -> str:
 def platform_overview() -> Overview:
     """Return the overview of all locations, for those who may see everything."""
     return overview(None)
+
+
+@register.simple_tag
+def excursions_now() -> int:
+    """Return how many values are beyond a threshold, at all locations."""
+    return Excursion.objects.filter(ended_at=None).count()
 
 
 @register.simple_tag

@@ -30,10 +30,10 @@
     return copy.innerHTML;
   }
 
-  // Someone types, ticks or marks text here: it stays as it is until they are done.
+  // Someone types, ticks or marks text here, or has typed what is not sent yet: it stays as it is until they are done.
   function busy(part) {
     const selection = getSelection();
-    return part.matches(":has(input:focus, select:focus, input:checked), .htmx-request") ||
+    return part.matches(":has(input:focus, select:focus, input:checked, [data-typed]), .htmx-request") ||
       (!selection.isCollapsed && part.contains(selection.anchorNode));
   }
 
@@ -92,6 +92,9 @@
     else localStorage.setItem(KEPT, "paused");
     show();
     poll();
+  });
+  document.addEventListener("input", ({ target }) => {
+    target.toggleAttribute("data-typed", target.value !== (target.defaultValue ?? ""));
   });
   document.addEventListener("visibilitychange", poll);
   document.addEventListener("htmx:afterSwap", ({ target }) => remember(target.closest("[data-live]"))); // not drawn yet
