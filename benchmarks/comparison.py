@@ -20,8 +20,10 @@ CALLS = {
     "values": 100,
     "miss": 100,
     "save": 60,
+    "save in atomic": 60,
     "save status": 60,
     "bulk_create": 1,
+    "update one": 60,
     "update": 20,
 }
 

@@ -19,8 +19,10 @@ GOALS = {
     "values": Goal("`values()` of 100, hit", 0.20),
     "miss": Goal("`get(pk)` miss and fill", 1.4),
     "save": Goal("`save(update_fields=[…])`", 1.5),
-    "save status": Goal("the same, of a column that cached queries filter by", None),
+    "save in atomic": Goal("the same in `atomic()`", 1.5),
+    "save status": Goal("`save(update_fields=[…])`, of a column that cached queries filter by", None),
     "bulk_create": Goal("`bulk_create(1000)`", 1.04),
+    "update one": Goal("`update()` of one row", 1.5),
     "update": Goal("`update()` of 100 rows", 1.2),
 }
 BYTES = 500

@@ -84,6 +84,9 @@ def at(name: str, number: int) -> Any:
     return client.get(f"{name}:{location_of(number) - 1}")
 
 
+WRITES = ("save", "save in atomic", "save status", "bulk_create", "update one", "update")
+
+
 def floor_operations() -> dict[str, Operation]:
     """Return the operations as the floor does them."""
     hits: dict[str, Callable[[int, Any], Any]] = {
@@ -97,7 +100,7 @@ def floor_operations() -> dict[str, Operation]:
         ),
         "values": lambda n, _: [dict(zip(COLUMNS, row, strict=True)) for row in plain_row(at("values", n))],
     }
-    writes = {name: followed_by_delete(OPERATIONS[name]) for name in ("save", "save status", "bulk_create", "update")}
+    writes = {name: followed_by_delete(OPERATIONS[name]) for name in WRITES}
     return {
         **{name: Operation(run, hit=True) for name, run in hits.items()},
         "miss": Operation(miss, cold=True),

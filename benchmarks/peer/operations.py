@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Max
 from rows import DEVICES_EACH, SPARE_LOCATION, device
 from sensors.models import Device, Location
@@ -59,6 +60,11 @@ def save_value(number: int, found: Device) -> None:
     found.save(update_fields=["current_value"])
 
 
+def save_in_atomic(number: int, found: Device) -> None:
+    with transaction.atomic():
+        found.save(update_fields=["current_value"])
+
+
 def with_other_status(number: int) -> Device:
     found = warmed(number)
     found.status = "offline" if found.status == "active" else "active"
@@ -77,6 +83,10 @@ def thousand(number: int) -> list[Device]:
     return [device(SPARE_LOCATION, f"new-{batch}-{i}", i) for i in range(1000)]
 
 
+def update_one(number: int, found: Device) -> int:
+    return Device.objects.filter(pk=found.pk).update(current_value=float(number))
+
+
 def update_hundred(number: int, given: Any) -> int:
     return devices_of(number).update(current_value=float(number))
 
@@ -91,8 +101,10 @@ OPERATIONS = {
     "values": Operation(lambda n, _: list(devices_of(n).values(*COLUMNS)), hit=True),
     "miss": Operation(lambda n, _: Device.objects.get(pk=5000 + n), cold=True),
     "save": Operation(save_value, warmed),
+    "save in atomic": Operation(save_in_atomic, warmed),
     "save status": Operation(save_status, with_other_status),
     "bulk_create": Operation(lambda n, objects: Device.objects.bulk_create(objects), thousand),
+    "update one": Operation(update_one, warmed),
     "update": Operation(update_hundred, lambda n: list(devices_of(n))),
 }
 

@@ -22,10 +22,11 @@ from cacheops.conf import conf
 from cacheops.engine import memo
 from cacheops.orm.catalogue import columns_of
 from cacheops.orm.dependencies import value_of
+from cacheops.orm.hydration import dict_maker
 from cacheops.orm.optimistic_save import is_row_of, update_as_expected
 from cacheops.orm.schema import changed_by_deleting, is_tracked, key_columns, models_by_table, plain_type
 from cacheops.orm.transaction import Statement, Transaction, wanted_columns
-from cacheops.signals import cache_invalidated
+from cacheops.signals import cache_invalidated, rows_changed
 from cacheops.writing.changes import ChangeSource
 
 Values = Mapping[str, Any]  # column -> value
@@ -38,6 +39,14 @@ def fields_named(model: type[Model], columns: frozenset[str]) -> list[Any]:
     concrete = model._meta.concrete_model or model
     fields = [field for field in concrete._meta.local_concrete_fields if field.column in columns]
     return fields if len(fields) == len(columns) else []
+
+
+dictionaries = memo()(dict_maker)
+
+
+def has_listeners() -> bool:
+    """Say whether others than the collector are told which rows a write changes."""
+    return bool(cache_invalidated.receivers) or len(rows_changed.receivers) > 1
 
 
 def parts_of(value: Any) -> Iterable[Any]:
@@ -86,24 +95,20 @@ class CapturingCompiler(SQLCompiler):
         sql, parameters = clause(fields)
         return sql, tuple(parameters)
 
-    def converted(self, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> list[Values]:
-        """Return rows of columns as a condition would hold their values."""
-        table = self.table
-        columns = [field.get_col(table) for field in fields]
+    def converted(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Values]:
+        """Return rows of columns, as the database has given them, as a condition would hold their values."""
         compiler: SQLCompiler = Query(self.query.model).get_compiler(self.using)
-        converters = compiler.get_converters(columns)
-        plain = list(compiler.apply_converters(rows, converters) if converters else rows)
-        names = [field.column for field in fields]
-        for place, name in enumerate(names):
-            if not {type(row[place]) for row in plain} <= {plain_type(table, name), NoneType}:
-                plain = [[value_of(table, *one) for one in zip(names, row, strict=True)] for row in plain]
-                break
-        return [dict(zip(names, row, strict=True)) for row in plain]
+        converters = compiler.get_converters([field.get_col(self.table) for field in fields])
+        return self.comparable(fields, list(compiler.apply_converters(rows, converters)) if converters else rows)
 
-    def values_of(self, fields: Sequence[Any], row: Sequence[Any]) -> Values:
-        """Return a row that was converted already as a condition would hold its values."""
-        table = self.table
-        return {field.column: value_of(table, field.column, one) for field, one in zip(fields, row, strict=True)}
+    def comparable(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Values]:
+        """Return rows of columns that were converted already as a condition would hold their values."""
+        table, names = self.table, tuple([field.column for field in fields])
+        for place, name in enumerate(names):
+            if not {type(row[place]) for row in rows} <= {plain_type(table, name), NoneType}:
+                rows = [[value_of(table, *one) for one in zip(names, row, strict=True)] for row in rows]
+                break
+        return dictionaries(names)(rows)
 
     def run_returning(self, sql: str, params: Sequence[Any], fields: Sequence[Any]) -> tuple[int, list[Values]]:
         """Execute a statement with a RETURNING clause for `fields`; return the number of rows, and their values."""
@@ -205,7 +210,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
             if self._moves_any(fields):
                 before = self.converted(named, self.transaction.run([self._locking(named)])[0])
             rows = super().execute_returning_sql([*asked, *named])
-            self._note(before, [self.values_of(named, row[len(asked) :]) for row in rows])
+            self._note(before, self.comparable(named, [row[len(asked) :] for row in rows]))
             return [tuple(row[: len(asked)]) for row in rows]
 
     def _source(self) -> ChangeSource:
@@ -267,7 +272,7 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
                 return []
             if not fields:
                 self.transaction.changed_rows(self.table, NO_VALUES, self._source())
-            elif self.query.on_conflict is not None or len(self.query.objs) > 2 * conf.max_marks:
+            elif self.query.on_conflict is not None or self._marks_table(fields):
                 self.transaction.changed_table(self.table, self._source())
             else:
                 return self._insert_returning(list(returning_fields or ()), fields)
@@ -277,6 +282,12 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
         objects = self.query.objs
         is_save = len(objects) == 1 and objects[0] is self.transaction.saved_instance()
         return ChangeSource.SAVE if is_save else ChangeSource.BULK
+
+    def _marks_table(self, fields: Sequence[Any]) -> bool:
+        """Say whether the rows are so many that the whole table is marked, so that nobody needs their values."""
+        own_tag = len(self.keys) == 1 and self.keys[0] in fields  # each row has one
+        most = conf.max_marks if own_tag and not has_listeners() else 2 * conf.max_marks
+        return len(self.query.objs) > most
 
     def _skips_known(self) -> bool:
         """Say whether rows that are there already are left as they are, and the statement can say which were not."""
@@ -294,7 +305,9 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
 
     def _insert_returning(self, asked: Sequence[Any], fields: Sequence[Any]) -> list[Any]:
         """Insert, note the rows' values, and return what the caller has asked for."""
-        rows = super().execute_sql([*asked, *fields])
-        own = [self.values_of(fields, row[len(asked) :]) for row in rows]
+        named = [*asked, *(field for field in fields if field not in asked)]
+        places = [named.index(field) for field in fields]
+        rows = super().execute_sql(named)
+        own = self.comparable(fields, [[row[place] for place in places] for row in rows])
         self.transaction.changed_rows(self.table, own, self._source())
         return [tuple(row[: len(asked)]) for row in rows] if asked else []
