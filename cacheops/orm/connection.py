@@ -186,8 +186,8 @@ class CachedConnection:
         """Return what a statement's list of results adds to do the same, "" if no relay reads the log."""
         return "", ()
 
-    def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
-        """Run statements and return the rows of each; `begins` says that they may be the first of a transaction."""
+    def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
+        """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""
         found = []
         for place, (sql, parameters) in enumerate(statements, 1):  # Django would run the last only
             with self.transaction.silent(place < len(statements)), self.wrapper.cursor() as cursor:

@@ -46,7 +46,6 @@ class Transaction:
         self.is_sending = False  # a statement of this connection tells what it changes
         self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
         self._save: SaveInProgress | None = None
-        self._begun = True  # False at the start of a transaction that is ours
 
     @property
     def database(self) -> str:
@@ -116,10 +115,8 @@ class Transaction:
         self.wrapper.ensure_connection()
         if not self.connection.in_transaction():
             with self.added(), self.watched():
-                self._begun = False
                 yield
         else:
-            self._begun = True
             with self.watched():
                 yield
             self.mark_raw()
@@ -153,16 +150,11 @@ class Transaction:
         finally:
             self.in_orm_statement = outer
 
-    def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
-        """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""
-        begins, self._begun = not self._begun, True
-        return self.connection.run(statements, begins)
-
     # --- commit and rollback ----------------------------------------------------------------------------------------
 
     def commit(self, commit: Callable[[], None]) -> None:
         """Mark, commit, clear. Raise InvalidationRefused before the commit in strict mode."""
-        changes, self.changes = self._all_changes(), Changes()
+        changes, self.changes = self._all_changes() if self._raw_marks else self.changes, Changes()
         self.is_snapshot = False
         if not changes:
             commit()

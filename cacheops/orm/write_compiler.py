@@ -24,7 +24,14 @@ from cacheops.orm.catalogue import columns_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.hydration import dict_maker
 from cacheops.orm.optimistic_save import is_row_of, update_as_expected
-from cacheops.orm.schema import changed_by_deleting, is_tracked, key_columns, models_by_table, plain_type
+from cacheops.orm.schema import (
+    changed_by_deleting,
+    fields_by_column,
+    is_tracked,
+    key_columns,
+    models_by_table,
+    plain_type,
+)
 from cacheops.orm.transaction import Statement, Transaction, wanted_columns
 from cacheops.signals import cache_invalidated, rows_changed
 from cacheops.writing.changes import ChangeSource
@@ -42,6 +49,13 @@ def fields_named(model: type[Model], columns: frozenset[str]) -> list[Any]:
 
 
 dictionaries = memo()(dict_maker)
+
+
+@memo()
+def needs_converters(database: str, table: str, columns: tuple[str, ...]) -> bool:
+    """Say whether Django converts what a database's driver returns of some of a table's columns."""
+    compiler: SQLCompiler = Query(models_by_table()[table]).get_compiler(database)
+    return bool(compiler.get_converters([fields_by_column(table)[column].get_col(table) for column in columns]))
 
 
 def has_listeners() -> bool:
@@ -97,9 +111,11 @@ class CapturingCompiler(SQLCompiler):
 
     def converted(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Values]:
         """Return rows of columns, as the database has given them, as a condition would hold their values."""
-        compiler: SQLCompiler = Query(self.query.model).get_compiler(self.using)
-        converters = compiler.get_converters([field.get_col(self.table) for field in fields])
-        return self.comparable(fields, list(compiler.apply_converters(rows, converters)) if converters else rows)
+        if needs_converters(self.using, self.table, tuple([field.column for field in fields])):
+            compiler: SQLCompiler = Query(self.query.model).get_compiler(self.using)
+            converters = compiler.get_converters([field.get_col(self.table) for field in fields])
+            rows = list(compiler.apply_converters(rows, converters))
+        return self.comparable(fields, rows)
 
     def comparable(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Values]:
         """Return rows of columns that were converted already as a condition would hold their values."""
@@ -108,7 +124,8 @@ class CapturingCompiler(SQLCompiler):
             if not {type(row[place]) for row in rows} <= {plain_type(table, name), NoneType}:
                 rows = [[value_of(table, *one) for one in zip(names, row, strict=True)] for row in rows]
                 break
-        return dictionaries(names)(rows)
+        found: list[Any] = dictionaries(names)(rows)
+        return found
 
     def run_returning(self, sql: str, params: Sequence[Any], fields: Sequence[Any]) -> tuple[int, list[Values]]:
         """Execute a statement with a RETURNING clause for `fields`; return the number of rows, and their values."""
@@ -191,7 +208,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
         locking = self._locking(named) if self._moves_any(fields) else None
         clause, more = self.returning(named)
         statements = [locking] if locking else []
-        *before, after = self.transaction.run([*statements, (f"{sql} {clause}", (*params, *more))])
+        *before, after = self.connection.cacheops.run([*statements, (f"{sql} {clause}", (*params, *more))])
         self._note(self.converted(named, before[0]) if before else None, self.converted(named, after))
         return len(after)
 
@@ -208,7 +225,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
             named = [*fields, *self.keys]
             before = None
             if self._moves_any(fields):
-                before = self.converted(named, self.transaction.run([self._locking(named)])[0])
+                before = self.converted(named, self.connection.cacheops.run([self._locking(named)])[0])
             rows = super().execute_returning_sql([*asked, *named])
             self._note(before, self.comparable(named, [row[len(asked) :] for row in rows]))
             return [tuple(row[: len(asked)]) for row in rows]

@@ -9,7 +9,7 @@ from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.db.backends.utils import CursorWrapper, debug_transaction
 from psycopg import ClientCursor
 from psycopg.errors import InsufficientPrivilege, UndefinedFunction
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
 from cacheops.orm.connection import CachedConnection
@@ -41,7 +41,18 @@ class DatabaseOperations(operations.DatabaseOperations):
 
 
 class WatchedCursor(StreamWatching, CursorWrapper):
-    pass
+    def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
+        """Run a statement; a compiler's write that is the first of a transaction takes BEGIN along, in one message."""
+        state, driver = self.db.cacheops, self.db.connection
+        if not (state.transaction.in_orm_statement and state.lacks_begin() and isinstance(sql, str)):
+            return super()._execute(sql, params, *ignored)
+        driver._autocommit = True  # the setter could not set it back: it refuses to, in a transaction
+        try:
+            result = super()._execute(f"BEGIN; {sql}", params, *ignored)
+        finally:
+            driver._autocommit = False
+        self.cursor.nextset()  # past the result of BEGIN
+        return result
 
 
 class WatchedDebugCursor(StreamWatching, base.CursorDebugWrapper):
@@ -117,20 +128,29 @@ class Connection(CachedConnection):
         noted: AbstractContextManager[None] = debug_transaction(self.wrapper, self.wrapper.ops.compose_sql(*statement))
         return noted
 
-    def run(self, statements: Sequence[Statement], begins: bool) -> list[list[Sequence[Any]]]:
-        """Send all in one message, BEGIN too: each sees what was committed before it, as if it were sent alone."""
+    def _takes_many(self) -> bool:
+        """Return whether a message may hold several statements: not where the server is given their parameters."""
         driver = self.wrapper.connection
-        if not issubclass(driver.cursor_factory, ClientCursor):  # a server that gets parameters takes one at a time
-            return super().run(statements, begins)
+        return issubclass(driver.cursor_factory, ClientCursor) and driver.pgconn.pipeline_status == PipelineStatus.OFF
+
+    def lacks_begin(self) -> bool:
+        """Return whether the driver would send a plain BEGIN before the next statement, and wait for its answer."""
+        driver = self.wrapper.connection
+        return (
+            not driver.autocommit
+            and driver.pgconn.transaction_status == IDLE
+            and driver.isolation_level is driver.read_only is driver.deferrable is None
+            and self._takes_many()
+        )
+
+    def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
+        """Send all in one message: each sees what was committed before it, as if it were sent alone."""
+        if len(statements) > 1 and not self._takes_many():
+            return super().run(statements)
         texts, parameters = [sql for sql, _ in statements], [value for _, values in statements for value in values]
-        if begins and driver.isolation_level is None and not self.driver_in_transaction():
-            driver.autocommit = True  # or the driver sends one itself; Django sets it anew after the transaction
-            texts.insert(0, "BEGIN")
         found = []
         with self._noted(statements[-1]), self.transaction.silent(), self.wrapper.cursor() as cursor:
             cursor.execute("; ".join(texts), parameters)
-            for _ in range(len(texts) - len(statements)):
-                cursor.nextset()
             for _ in statements:
                 found.append(cursor.fetchall())
                 cursor.nextset()
