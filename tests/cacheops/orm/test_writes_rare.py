@@ -9,9 +9,9 @@ from django.db.migrations.state import ModelState, StateApps
 from django.db.models import Count, F
 
 from cacheops.signals import cache_invalidated
-from tests.testapp.cached import from_database, is_hit
+from tests.testapp.cached import from_database, is_hit, statements
 from tests.testapp.compare import plain
-from tests.testapp.models import Author
+from tests.testapp.models import Author, Tag
 from tests.testapp.rare import Grown, Seat
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -57,6 +57,28 @@ def test_an_update_without_doubles_leaves_other_rows_entries(library: str) -> No
     assert is_hit(library, reads["fr"])
     assert not is_hit(library, reads["de"])
     assert not is_hit(library, reads["pl"])
+
+
+def test_more_new_rows_than_are_marked_are_not_asked_for_their_values(library: str, settings: Any) -> None:
+    settings.CACHEOPS_MAX_MARKS = 3
+    tags = Tag.objects.using(library)
+    reads: dict[str, Read] = {"pk": lambda: list(tags.filter(pk=1)), "name": lambda: list(tags.filter(name="3"))}
+    assert_fresh(reads)
+    with statements(library) as ran:
+        tags.bulk_create([Tag(name=str(number)) for number in range(4)])
+    assert [sql.rpartition("RETURNING")[2] for sql in ran if "RETURNING" in sql] == [' "testapp_tag"."id"']
+    assert_fresh(reads)
+    heard = []
+
+    def hear(sender: Any, keys: list[Any] | None, **kwargs: Any) -> None:
+        heard.append(keys)
+
+    cache_invalidated.connect(hear)
+    try:
+        made = tags.bulk_create([Tag(name=f"more-{number}") for number in range(4)])
+    finally:
+        cache_invalidated.disconnect(hear)
+    assert heard == [[tag.pk for tag in made]]
 
 
 def saved(alias: str, **values: Any) -> None:
