@@ -91,7 +91,7 @@ class Command(BaseCommand):
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 self.stderr.write(f"Trying again in {pause} s: {error}")
-                connections["default"].close()
+                connections.close_all()  # whichever was lost: a follower's cache asks its replica as well
                 stopped.wait(pause)
                 continue
             failures = 0
