@@ -18,6 +18,7 @@ from cacheops.regions.lag import Lag
 from cacheops.regions.read_scope import in_scope
 from xyzsite import positions
 from xyzsite.replica import lags_shown
+from xyzsite.router import REPLICA
 from xyzsite.unavailable import unavailable
 
 ResponseMaker = Callable[[HttpRequest], HttpResponse]
@@ -187,6 +188,8 @@ class PositionMiddleware:
             return self.get_response(request)
         with in_scope(positions.scope_of(request)) as scope:
             response = self.get_response(request)
+            if response.status_code == 503 and scope.leave_lost(REPLICA):
+                response = self.get_response(request)  # what only reads may be done again, from the primary
             if DEFAULT_DB_ALIAS in scope.written:  # also where the request has failed in the end
                 positions.carry(request, response, scope.ask(DEFAULT_DB_ALIAS))
         return response

@@ -53,6 +53,14 @@ class ReadScope:
             self.positions = known
         return all(position.is_reached(shown) for position in known)
 
+    def leave_lost(self, replica: str) -> bool:
+        """Return whether the replica that this has read does not answer any more; the primary is read then."""
+        if self.on_primary or replica not in connections.settings:
+            return False
+        lag = lag_meter.measure(replica)
+        self.on_primary = lag is not None and not lag.is_known
+        return self.on_primary
+
     def ask(self, database: str) -> Position | None:
         """Return the position behind all that was written to a database; None where that is not known."""
         found = ask_position(database)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.core.signing import TimestampSigner
+from django.db import connections
 from django.test import Client
 
 from cacheops import position
@@ -16,10 +17,11 @@ from cacheops.regions.position import Position
 from devices.models import Device, Kind
 from locations.models import Location
 from tests.cacheops.orm import conftest as orm
-from tests.replica import catch_up, pause, resume
+from tests.replica import catch_up, follow, pause, resume
 from tests.testapp.cached import statements
 from tests.waiting import until
 from users.models import ApiToken, User
+from xyzsite.localregions import ports
 from xyzsite.positions import COOKIE, HEADER, signer
 from xyzsite.replica import replica_gauges
 
@@ -133,6 +135,26 @@ def test_a_request_that_fails_carries_the_position_of_what_it_has_committed(brow
     own.raise_request_exception = False
     assert own.get("/").status_code == 500
     assert Position.parse(signer.unsign(own.cookies[COOKIE].value)) <= position()
+
+
+@pytest.fixture
+def lost(far: str, monkeypatch: Any) -> Iterator[str]:
+    """Lose the replica that was well a moment ago."""
+    monkeypatch.setattr("cacheops.regions.lag.FRESH_SECONDS", 3600)
+    follow(far)
+    known = connections[far].settings_dict
+    connections[far].close()
+    with monkeypatch.context() as moved:
+        moved.setitem(known, "PORT", ports.choose(["nobody"], {})["nobody"])
+        yield far
+        connections[far].close()
+
+
+@pytest.mark.parametrize("path", ["/profile/", "/api/devices"])
+def test_what_a_lost_replica_does_not_answer_is_read_from_the_primary(browsers, lost, path):
+    page = browsers[0].get(path)
+    assert page.status_code == 200
+    assert not lag_meter.last()[lost].is_known  # the process's next reads do not try it
 
 
 def test_a_replica_that_is_too_far_behind_is_told_of_and_not_read(browsers, far, settings):
