@@ -1,4 +1,4 @@
-"""Two versions of an application side by side, of which one knows a column more: both read what either has written."""
+"""Two versions of an application side by side, of which one names a column more: both read what either has written."""
 
 import contextlib
 import json
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,35 @@ SECOND = """
             migrations.AddField("item", "kind", models.CharField(max_length=20, db_default="plain"))
         ]
 """
+# The model forgets the column, which stays in the table.
+THIRD = """
+    from django.db import migrations
+
+    class Migration(migrations.Migration):
+        dependencies = [("catalogue", "0002_kind")]
+        operations = [
+            migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("item", "kind")])
+        ]
+"""
+FOURTH = """
+    from django.db import migrations
+
+    class Migration(migrations.Migration):
+        dependencies = [("catalogue", "0003_forget")]
+        operations = [migrations.RunSQL("ALTER TABLE catalogue_item DROP COLUMN kind")]
+"""
+MIGRATIONS = {"0001_first": FIRST, "0002_kind": SECOND, "0003_forget": THIRD, "0004_drop": FOURTH}
 
 
 class Version:
-    """A running process of one version; it evaluates what it is sent."""
+    """A running process of one release, the first to the fourth; it evaluates what it is sent."""
 
-    def __init__(self, stack: contextlib.ExitStack, folder: Path, given: str, migrations: dict[str, str]) -> None:
+    def __init__(self, stack: contextlib.ExitStack, folder: Path, given: str, release: int) -> None:
         package = folder / "catalogue"
-        more = COLUMN if len(migrations) > 1 else ""
+        more = COLUMN if release == 2 else ""
         for name, text in {"models": MODELS.format(more=more), "__init__": ""}.items():
             write(package / f"{name}.py", text)
-        for name, text in {"__init__": "", **migrations}.items():
+        for name, text in {"__init__": "", **dict(list(MIGRATIONS.items())[:release])}.items():
             write(package / "migrations" / f"{name}.py", text)
         self._process = stack.enter_context(
             subprocess.Popen(
@@ -100,6 +118,14 @@ class Version:
     def create(self, **values: str) -> None:
         self(f"Item.objects.create(**{values}).pk")
 
+    def end(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def migrate(self) -> None:
+        self('call_command("migrate", verbosity=0)')
+
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +133,8 @@ def write(path: Path, text: str) -> None:
 
 
 @pytest.fixture
-def versions(settings: Any, tmp_path: Path) -> Iterator[tuple[Version, Version]]:
-    """Return the running versions; the old one has made the table."""
+def start(settings: Any, tmp_path: Path) -> Iterator[Callable[[int], Version]]:
+    """Return a call that starts a process of a release, on a database of the test's own."""
     with contextlib.ExitStack() as stack:
         name = f"rolling_{os.getpid()}"
         new_database(stack, name)
@@ -119,22 +145,22 @@ def versions(settings: Any, tmp_path: Path) -> Iterator[tuple[Version, Version]]
                 "DATABASES": {"default": {**database, "NAME": name}},
                 "CACHES": {"default": settings.CACHES["us-west-2"]},
                 "CACHEOPS": {"catalogue.*": {"ops": "all", "timeout": 300}},
-                "CACHEOPS_PREFIX": name,
+                "CACHEOPS_PREFIX": tmp_path.name,  # each test's own
                 "CACHEOPS_TIMEOUT": 2.0,
                 "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
                 "USE_TZ": True,
             }
         )
-        old = Version(stack, tmp_path / "old", given, {"0001_first": FIRST})
-        old('call_command("migrate", verbosity=0)')
-        yield old, Version(stack, tmp_path / "new", given, {"0001_first": FIRST, "0002_kind": SECOND})
+        yield lambda release: Version(stack, tmp_path / str(release), given, release)
 
 
-def test_a_column_is_added_while_both_versions_read_and_write(versions: tuple[Version, Version]) -> None:
-    old, new = versions
+def test_a_column_is_added_while_both_versions_read_and_write(start: Callable[[int], Version]) -> None:
+    old = start(1)
+    old.migrate()
+    new = start(2)
     old.create(name="a")
     assert old("names()") == ["a"]
-    new('call_command("migrate", verbosity=0)')
+    new.migrate()
     assert old("names()") == new("names()") == ["a"]
     assert old("is_hit()")
     assert new("is_hit()")
@@ -156,3 +182,31 @@ def test_a_column_is_added_while_both_versions_read_and_write(versions: tuple[Ve
     assert new('names(kind="special")') == ["z"]
     assert old("names()") == new("names()") == ["c", "z"]
     assert [old("is_hit()"), new("is_hit()"), new('is_hit(kind="special")')] == [True] * 3
+
+
+def test_a_column_is_removed_while_both_versions_read_and_write(start: Callable[[int], Version]) -> None:
+    """A release that does not name it, then one whose migration drops it."""
+    named = start(2)
+    named.migrate()
+    named.create(name="a", kind="special")
+    assert named('names(kind="special")') == ["a"]
+    assert named('names(kind="plain")') == []
+    forgot = start(3)
+    forgot.migrate()
+    forgot.create(name="b")
+    assert named('names(kind="plain")') == ["b"]
+    forgot("Item.objects.filter(name='a').update(name='z')")
+    assert named('names(kind="special")') == ["z"]
+    assert named("names()") == forgot("names()") == ["b", "z"]
+    assert [named("is_hit()"), named('is_hit(kind="special")'), forgot("is_hit()")] == [True] * 3
+
+    named.end()
+    last = start(4)
+    last.migrate()
+    assert forgot("names()") == last("names()") == ["b", "z"]
+    assert [forgot("is_hit()"), last("is_hit()")] == [True] * 2
+    forgot("Item.objects.get(name='z').delete()[0]")
+    assert last("names()") == ["b"]
+    last.create(name="c")
+    assert forgot("names()") == ["b", "c"]
+    assert [forgot("is_hit()"), last("is_hit()")] == [True] * 2
