@@ -20,12 +20,14 @@ UPSTREAM_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
 MUTATIONS ?= 1000000
+FAULTS_ARGS ?=
 
 BIN := $(VENV)/bin
 # The documents' site has an environment of its own.
 DOCS_VENV ?= .venv-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK_ARGS ?=
+PIP_AUDIT := 2.10.1
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(LOCK_ARGS)
 # What is installed, by the Django that was asked for. Only one Django can be: making a stamp removes the others.
@@ -35,7 +37,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock soak soak-orm faults upstream regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock audit soak soak-orm faults upstream regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +62,9 @@ soak: $(INSTALLED_DEV) ## look for a stale read in 5 million, while writers and 
 	@$(BIN)/python -m tests.consistency --faults all --regions us-east-1,us-west-2,us-east-2 --readers 4 --writers 2 \
 		--reads-per-write 400 --kill-every 12 --reads $(READS)
 
-faults: $(INSTALLED_DEV) ## break one thing after another, a row each; then look for stale reads under each fault
-	@CACHEOPS_MUTATIONS=$(MUTATIONS) $(BIN)/python -m tests.faults
+faults: $(INSTALLED_DEV) ## break one thing after another under load, a row each; then bytes, then look for stale reads under each fault
+	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+	@CACHEOPS_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q tests/races/test_mutated.py tests/cacheops/encoding/test_mutated.py
 	@for faults in kill failover snapshot-restart evict snapshot locks kill,failover; do \
 		for mode in queue strict; do \
 			echo "== $$faults, $$mode"; \
@@ -109,6 +112,12 @@ lock: $(INSTALLED_DEV) ## write requirements*.lock anew, from requirements*.txt 
 	@$(LOCK) requirements-local.txt -c requirements.lock -o requirements-local.lock
 	@$(LOCK) requirements-dev.txt -c requirements.lock -c requirements-local.lock -o requirements-dev.lock
 	@$(LOCK) requirements-docs.txt -o requirements-docs.lock
+
+# requirements-dev.lock holds all that the others do. What can't be asked about is a failure, not a pass (--strict).
+audit: $(INSTALLED_DEV) ## look for known vulnerabilities in what the lock files pin (asks PyPI's database)
+	@for lock in requirements-dev.lock requirements-docs.lock; do \
+		$(BIN)/uv tool run --quiet pip-audit==$(PIP_AUDIT) --strict --disable-pip --require-hashes -r $$lock || exit 1; \
+	done
 
 regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down
