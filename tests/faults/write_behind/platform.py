@@ -18,8 +18,7 @@ from cacheops.patterns.write_behind.buffer import GROUP
 from tests import clients
 from tests.waiting import until
 from xyzsite.demo.load.account import Row
-from xyzsite.demo.load.fleet import LoadDevice
-from xyzsite.demo.load.world import World
+from xyzsite.demo.load.fleet import LoadDevice, World
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
 
 REGION = "us-east-1"

@@ -22,6 +22,15 @@ class LoadDevice:
     metric: str
 
 
+@dataclass(frozen=True)
+class World:
+    """What the fleet and the readers call with."""
+
+    devices: list[LoadDevice]
+    token: str
+    cookie: str
+
+
 @dataclass
 class Posted:
     """What one poster sent: (device's id, moment) -> value. What is acknowledged may never be lost."""
@@ -35,10 +44,10 @@ class Posted:
 class Poster(threading.Thread):
     """Posts for some devices in turn, at most `rate` readings a second, until stopped."""
 
-    def __init__(self, url: str, token: str, devices: list[LoadDevice], rate: float, stopped: threading.Event) -> None:
+    def __init__(self, caller: Caller, devices: list[LoadDevice], rate: float, stopped: threading.Event) -> None:
         super().__init__(name="poster", daemon=True)
         self.posted = Posted()
-        self._caller = Caller(url, {"Authorization": f"Bearer {token}"})
+        self._caller = caller
         self._devices = devices
         self._step = 1 / rate
         self._stopped = stopped
@@ -78,8 +87,9 @@ def start_fleet(
     url: str, token: str, devices: list[LoadDevice], posters: int, rate: float, stopped: threading.Event
 ) -> list[Poster]:
     """Share the devices among posters, which post `rate` readings a second together."""
+    headers = {"Authorization": f"Bearer {token}"}
     shares = [devices[number::posters] for number in range(posters)]
-    fleet = [Poster(url, token, share, rate / posters, stopped) for share in shares if share]
+    fleet = [Poster(Caller(url, headers), share, rate / posters, stopped) for share in shares if share]
     for poster in fleet:
         poster.start()
     return fleet

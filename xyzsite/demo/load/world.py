@@ -1,7 +1,5 @@
 """What a load run needs in the database: a location with devices, and a user that posts and browses."""
 
-from dataclasses import dataclass
-
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
@@ -11,19 +9,10 @@ from django.utils.module_loading import import_string
 from devices.models import Device, Kind, Reading
 from locations.models import Location
 from users.models import ApiToken, User
-from xyzsite.demo.load.fleet import LoadDevice
+from xyzsite.demo.load.fleet import LoadDevice, World
 
 NAME = "load-test"
 METRIC = "temperature"
-
-
-@dataclass(frozen=True)
-class World:
-    """What the fleet and the readers call with."""
-
-    devices: list[LoadDevice]
-    token: str
-    cookie: str
 
 
 def make_world(count: int) -> World:
