@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from django.db import models, transaction
+from django.db import models, router, transaction
 
 from cacheops.conf import conf
 from cacheops.databases import table_keys
@@ -29,7 +29,7 @@ from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
 from cacheops.reading.lease import Filled, Lease, encode, send_fill, send_leases
 from cacheops.reading.lookup import is_warm
-from cacheops.reading.options import bypassed
+from cacheops.reading.options import bypassed, source_of
 from cacheops.reading.policy import Source, decide_entry
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
@@ -70,19 +70,25 @@ class WriteThroughCache(Generic[M]):
     # --- reads --------------------------------------------------------------------------------------------------------
 
     def get(self, pk: int) -> M | None:
-        """Return the row as it is now, from the region's cache where it holds it; None where there is none."""
-        request = self._request(pk)
-        rows = self._rows([pk])[0] if self._must_ask_the_database() else fetch(request, lambda: self._rows([pk])[0])
+        """Return the row as it is now, from the region's cache where it holds it; None where there is none.
+
+        In a region that follows a replica, as it is there, where the database router says so.
+        """
+        alias = self._alias_for_read()
+        if self._must_ask_the_database(alias):
+            rows: Sequence[Row] = self._rows([pk], alias)[0]
+        else:
+            rows = fetch(self._request(pk, alias), lambda: self._rows([pk], alias)[0])
         return objects.unpack(rows[0][0]) if rows else None
 
     def get_many(self, pks: Iterable[int]) -> dict[int, M]:
         """Return the rows that there are, in one round trip a server and at most one query."""
-        wanted = list(dict.fromkeys(pks))
-        requests = [self._request(pk) for pk in wanted]
-        if self._must_ask_the_database():
-            found: Sequence[Sequence[Row]] = self._rows(wanted)
+        wanted, alias = list(dict.fromkeys(pks)), self._alias_for_read()
+        if self._must_ask_the_database(alias):
+            found: Sequence[Sequence[Row]] = self._rows(wanted, alias)
         else:
-            found = fetch_many(requests, lambda places: self._rows([wanted[place] for place in places]))
+            requests = [self._request(pk, alias) for pk in wanted]
+            found = fetch_many(requests, lambda places: self._rows([wanted[place] for place in places], alias))
         return {pk: objects.unpack(rows[0][0]) for pk, rows in zip(wanted, found, strict=True) if rows}
 
     # --- writes -------------------------------------------------------------------------------------------------------
@@ -163,21 +169,26 @@ class WriteThroughCache(Generic[M]):
         request = self._request(pk)
         return request.keys.entry(request.digest)
 
-    def _request(self, pk: int) -> Request:
-        keys = table_keys(self.using, self.model._meta.db_table)
+    def _alias_for_read(self) -> str:
+        alias = router.db_for_read(self.model)
+        return alias if conf.followers.get(alias) == self.using else self.using
+
+    def _request(self, pk: int, alias: str = "") -> Request:
+        alias = alias or self.using
+        keys = table_keys(alias, self.model._meta.db_table)
         name = f"{checked_key(self._key(pk))}:{self._layout}"
         tags = TableTags(keys, (tag_name(self._column, {self._column: pk}),), (self._column,))
-        return Request(name, (tags,), Profile(timeout=conf.ttl.get_ttl(self._ttl)), self._label, (self.using,))
+        return Request(name, (tags,), Profile(timeout=conf.ttl.get_ttl(self._ttl)), self._label, (alias,))
 
-    def _must_ask_the_database(self) -> bool:
+    def _must_ask_the_database(self, alias: str) -> bool:
         """Return whether reads go past the cache."""
-        source = Source(self.model, cacheops_of(self.using), (self.model._meta.db_table,))
+        source = Source(self.model, cacheops_of(alias), (self.model._meta.db_table,))
         return decide_entry([source], conf.ttl.get_ttl(self._ttl)) is not None
 
-    def _rows(self, pks: Sequence[int]) -> list[list[Row]]:
+    def _rows(self, pks: Sequence[int], alias: str = "") -> list[list[Row]]:
         """Return the result for each primary key: one row of one value, the packed instance, or none."""
         with bypassed():
-            found = self.model._base_manager.using(self.using).in_bulk(pks)
+            found = self.model._base_manager.using(source_of(alias or self.using)).in_bulk(pks)
         return [[(objects.pack(found[pk]),)] if pk in found else [] for pk in pks]
 
 

@@ -11,6 +11,9 @@ from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
 from cacheops.regions.read_scope import ReadScope, in_scope
 from cacheops.stores.redis import runs_of_tables
+from devices.current import current_devices
+from devices.models import Device, Kind
+from locations.models import Location
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.follower import (
     HOME,
@@ -178,6 +181,29 @@ def test_values_under_keys_of_a_program_s_own(outside: Run) -> None:
     write(outside, "New")
     tell_and_catch_up()
     assert found() == {"follower:1": "New", "follower:2": "Title 1"}
+
+
+def test_a_row_that_is_written_through_is_read_from_the_replica(outside: Run) -> None:
+    place = Location.objects.create(name="Harbor", code="harbor")
+    device = Device.objects.create(location=place, serial="H-1", name="Quay", kind=Kind.THERMOMETER, metric="rain")
+    tell_and_catch_up()
+
+    def names() -> set[str]:
+        with cacheops.after():
+            found = current_devices.get(device.pk)
+            return (
+                {found.name, *(each.name for each in current_devices.get_many([device.pk]).values())}
+                if found
+                else set()
+            )
+
+    assert sources(names) == ["replica"]
+    assert_hit(names)
+    outside("UPDATE devices_device SET name = 'New' WHERE id = %s", [device.pk])
+    tell_and_catch_up()
+    assert names() == {"New"}
+    device.delete()
+    place.delete()
 
 
 @pytest.mark.parametrize(
