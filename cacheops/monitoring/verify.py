@@ -22,6 +22,7 @@ from cacheops.encoding.rows import Entry, Row
 from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
+from cacheops.monitoring.verify_follower import RELAY_BEHIND, FollowerRules
 from cacheops.protocol.keys import IDENTITY, RECIPE, REGISTRY, TableKeys, parse
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.reading.options import bypassed
@@ -130,17 +131,16 @@ def verify_one(region: Region, recipe: Recipe) -> Verified:
     """Return what becomes of one entry; one that differs is looked at again, as a moment may explain it."""
     for _ in range(TRIES):
         found = _compare(region, recipe)
-        if found.outcome != DIFFERS:
+        if found.outcome != DIFFERS or (found.difference and found.difference.cause == RELAY_BEHIND):
             break
         time.sleep(PAUSE)
     return found
 
 
 def _compare(region: Region, recipe: Recipe) -> Verified:
-    key, parsed = recipe.keys[0], parse(recipe.keys[0])
-    if parsed is None or parsed.database != name_of(recipe.alias) or recipe.session != session_of(recipe.alias):
+    if not _is_known(recipe):
         return Verified(OTHER)
-    before = region.read(recipe.keys, (recipe.alias,))
+    key, before = recipe.keys[0], region.read(recipe.keys, (recipe.alias,))
     if before[0] is None:
         return Verified(GONE)
     try:
@@ -152,6 +152,26 @@ def _compare(region: Region, recipe: Recipe) -> Verified:
         return _marked(recipe, entry, before[1:])
     if entry.versions != b"".join([value or b"" for value in before[1:]]):
         return Verified(OUTDATED)
+    return _compare_rows(region, recipe, entry, before, held)
+
+
+def _is_known(recipe: Recipe) -> bool:
+    """Return whether a recipe's database is one of ours, read in a session like its own.
+
+    The replica of a region is known to processes of that region alone.
+    """
+    parsed, alias = parse(recipe.keys[0]), recipe.alias
+    if parsed is None or alias not in connections.settings:
+        return False
+    return parsed.database == name_of(alias) and recipe.session == session_of(alias)
+
+
+def _compare_rows(
+    region: Region, recipe: Recipe, entry: Entry, before: Sequence[bytes | None], held: Sequence[Row]
+) -> Verified:
+    follower = FollowerRules(region, recipe) if recipe.alias in conf.followers else None
+    if follower and not follower.is_shown():
+        return Verified(CHANGED)
     loaded = _load(recipe, len(entry.types))
     if region.read(recipe.keys, (recipe.alias,)) != before:
         return Verified(CHANGED)
@@ -159,7 +179,9 @@ def _compare(region: Region, recipe: Recipe) -> Verified:
         return Verified(EQUAL)
     if " LIMIT " in recipe.sql and not recipe.label.endswith(":get") and len(held) == len(loaded) > 1:
         return Verified(AMBIGUOUS)  # of rows that the order leaves open, any may be among the first
-    return Verified(DIFFERS, _difference(region, recipe, entry))
+    found = _difference(region, recipe, entry, follower)
+    is_over = region.read(recipe.keys, (recipe.alias,)) != before  # the relay was waited for
+    return Verified(CHANGED) if is_over else Verified(DIFFERS, found)
 
 
 def _marked(recipe: Recipe, entry: Entry, tags: Sequence[bytes | None]) -> Verified:
@@ -193,9 +215,11 @@ def _are_equal(held: Sequence[Row], loaded: Sequence[Row]) -> bool:
     return list(held) == kept or sorted(map(repr, held)) == sorted(map(repr, kept))
 
 
-def _difference(region: Region, recipe: Recipe, entry: Entry) -> Difference:
-    allowed = "queue" if region.outbox.waiting([recipe.alias]) else ""
+def _difference(region: Region, recipe: Recipe, entry: Entry, follower: FollowerRules | None) -> Difference:
     seconds = max(0.0, time.time() - entry.made_at)
+    if follower and (why := follower.why_allowed()):
+        return Difference(recipe.keys[0], recipe.label, RELAY_BEHIND, why, seconds)
+    allowed = "queue" if follower is None and region.outbox.waiting([recipe.alias]) else ""
     return Difference(recipe.keys[0], recipe.label, cause_of(region, recipe, seconds), allowed, seconds)
 
 
@@ -205,11 +229,14 @@ def cause_of(region: Region, recipe: Recipe, seconds: float) -> str:
     two_keys        a table has keys under another alias of its database, or another identity of its alias: writers
                     may mark those
     no_mark         processes of ours have invalidated the table since, and not this entry
-    outside_writer  none has: somebody wrote past the engine, or within no_invalidation()
+    outside_writer  none has: somebody wrote past the engine, or within no_invalidation(). Of a follower: its relay
+                    was told of nothing, though it is as far as the replica
     """
     tables = {parsed.keys for key in recipe.keys[1:] if (parsed := parse(key))}
     if any(_has_twin(region, keys) for keys in tables):
         return "two_keys"
+    if recipe.alias in conf.followers:
+        return "outside_writer"
     names = {stats.model_label(keys.table) for keys in tables}
     minutes = math.ceil(seconds / 60) + 1
     usage = stats.usage(region.name, minutes=minutes) if minutes < MINUTES else stats.usage(region.name, hours=HOURS)
@@ -227,6 +254,9 @@ def _has_twin(region: Region, keys: TableKeys) -> bool:
             if found is None or found.kind != REGISTRY or found.table != own.table or found.database == own.database:
                 continue
             other_alias, _, other_identity = found.database.partition(IDENTITY)
-            if alias == other_alias or identity == other_identity:
+            if alias == other_alias:
+                return True
+            # A replica that is followed has the identity of its primary, and keys of its own.
+            if identity == other_identity and not {alias, other_alias} & set(conf.followers):
                 return True
     return False
