@@ -7,6 +7,7 @@ in a folder from which ours cannot be imported. It is in no requirements file.
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,17 +33,21 @@ class Peer:
         """Return the interpreter of the peer's environment, made on first use."""
         if not self.environment:
             return Path(sys.executable)
-        folder = FOLDER / f"env-{self.environment}"
-        python = folder / "bin" / "python"
-        done = folder / ".installed"
-        wanted = " ".join(SHARED + self.packages)
-        if not done.exists() or done.read_text() != wanted:
-            print(f"Making the environment of {self.title} ...", flush=True)
-            venv.create(folder, with_pip=True, clear=True)
-            command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*command, *SHARED, *self.packages], check=True, cwd="/")
-            done.write_text(wanted)
-        return python
+        return interpreter(FOLDER / f"env-{self.environment}", self.title, SHARED + self.packages)
+
+
+def interpreter(folder: Path, title: str, packages: Sequence[str]) -> Path:
+    """Return the interpreter of an environment with these packages and no others, made on first use."""
+    python = folder / "bin" / "python"
+    done = folder / ".installed"
+    wanted = " ".join(packages)
+    if not done.exists() or done.read_text() != wanted:
+        print(f"Making the environment of {title} ...", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*command, *packages], check=True, cwd="/")
+        done.write_text(wanted)
+    return python
 
 
 CACHEOPS = ("django-cacheops==7.2",)

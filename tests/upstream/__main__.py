@@ -3,8 +3,10 @@
     python -m tests.upstream                                         all of it
     python -m tests.upstream --database sqlite3 queries.tests        some tests of Django's on one database
     python -m tests.upstream --suite cacheops                        django-cacheops' own suite
+    python -m tests.upstream --suite wagtail wagtail.images          Wagtail's, committed
 
-Of Django's suite, `plain` runs it as it is, `committed` as committed.py says; both beside Django's own engines.
+Of Django's suite, `plain` runs it as it is, `committed` as committed.py says. Django's and Wagtail's (on SQLite) run
+beside the same on Django's own engines.
 Results stay in .upstream, one file a run.
 """
 
@@ -15,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +25,7 @@ from urllib.parse import urlsplit
 import django
 
 from benchmarks import servers
+from benchmarks.environments import interpreter
 from tests.upstream.compared import Comparison, Run, listed
 from tests.upstream.sources import HOME, unpacked
 
@@ -31,7 +35,13 @@ LABELS = (
     *("transactions", "async", "auth_tests", "admin_views", "postgres_tests"),
 )
 CACHEOPS = "django-cacheops==7.2"
-SUITES = ("plain", "committed", "cacheops")
+WAGTAIL = "wagtail==8.0.1"
+# What its tests import, besides what it needs, and what the engine needs.
+WAGTAIL_TESTS = (
+    *("boto3==1.44.8", "django-pattern-library==1.6.0", "factory-boy==3.3.3", "freezegun==1.5.5", "Jinja2==3.1.6"),
+    *("polib==1.2.0", "responses==0.26.3", "tblib==3.2.2"),
+)
+SUITES = ("plain", "committed", "cacheops", "wagtail")
 DATABASES = ("sqlite3", "postgresql")
 NEEDED_DATABASES = {"postgres_tests": "postgresql"}
 
@@ -47,16 +57,26 @@ class Suites:
         """Run Django's suite without the cache and with it; return whether more differs than counts of queries."""
         tests = unpacked(f"Django=={django.__version__}") / "tests"
         labels = folders(tests, self._labels, self._database)
-        command = ["-m", "tests.upstream.django_suite", str(tests), *labels]
+        command = [sys.executable, "-m", "tests.upstream.django_suite", str(tests), *labels]
+        return self._compare(f"Django {django.__version__}", "django", command, ("default", "other"), committed)
+
+    def wagtail(self) -> bool:
+        """Run Wagtail's suite, committed, in an environment of its own, without the cache and with it."""
+        packages = (WAGTAIL, f"Django=={django.__version__}", f"msgspec=={version('msgspec')}", *WAGTAIL_TESTS)
+        python = interpreter(HOME / f"{WAGTAIL}-env", WAGTAIL, packages)
+        labels = () if self._labels is LABELS else self._labels
+        command = [str(python), "-m", "tests.upstream.wagtail_suite", *labels]
+        return self._compare(WAGTAIL, "wagtail", command, ("default",), committed=True)
+
+    def _compare(self, title: str, name: str, command: Sequence[str], aliases: Iterable[str], committed: bool) -> bool:
         runs = []
         for cached in (False, True):
             mode = f"{'committed' if committed else 'plain'}-{'cached' if cached else 'control'}"
             flags = {"UPSTREAM_CACHED": "1" if cached else "", "UPSTREAM_COMMITTED": "1" if committed else ""}
             reuse = self._reuse and not cached
-            runs.append(self._run(f"django-{self._database}-{mode}", command, ("default", "other"), flags, reuse))
+            runs.append(self._run(f"{name}-{self._database}-{mode}", command, aliases, flags, reuse))
         different = Comparison(*runs)
-        title = f"Django {django.__version__}, {self._database}{', committed' if committed else ''}"
-        sys.stdout.write(different.report(title))
+        sys.stdout.write(different.report(f"{title}, {self._database}{', committed' if committed else ''}"))
         return bool(different.others)
 
     def cacheops(self) -> None:
@@ -65,7 +85,7 @@ class Suites:
         folder.mkdir(exist_ok=True)
         if not (folder / "tests").exists():
             (folder / "tests").symlink_to(unpacked(CACHEOPS) / "tests")
-        command = [str(ROOT / "tests" / "upstream" / "cacheops_suite.py"), str(folder)]
+        command = [sys.executable, str(ROOT / "tests" / "upstream" / "cacheops_suite.py"), str(folder)]
         found = self._run(f"cacheops-{self._database}", command, ("default", "slave"), {"PYTHONPATH": ""})
         sys.stdout.write(listed(f"{CACHEOPS}, {self._database}", found))
 
@@ -85,9 +105,7 @@ class Suites:
                 **flags,
             }
             with log.open("w") as output:
-                subprocess.run(
-                    [sys.executable, *command], cwd=HOME, env=environment, stdout=output, stderr=output, check=False
-                )
+                subprocess.run(command, cwd=HOME, env=environment, stdout=output, stderr=output, check=False)
         if not results.exists():
             sys.exit(f"The suite did not end: see {log}.")
         return Run(json.loads(results.read_text()))
@@ -128,6 +146,8 @@ def main() -> None:
             for suite in given.suite or SUITES:
                 if suite == "cacheops":
                     suites.cacheops()
+                elif suite == "wagtail":
+                    failed |= database == "sqlite3" and suites.wagtail()
                 else:
                     failed |= suites.django(suite == "committed")
                 sys.stdout.flush()

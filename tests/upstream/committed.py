@@ -5,6 +5,7 @@ would only read past it. So each test makes its data anew, commits it, and leave
 just filled is looked up at once, so that every value passes the entries' format and comes from a hit.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.management.color import no_style
 from django.db import connections
 from django.test import TestCase
 
+from cacheops.invalidation import invalidate_database
 from cacheops.reading import fetch
 from cacheops.reading.lease import Lease
 from cacheops.reading.lookup import look_up
@@ -20,8 +22,29 @@ from cacheops.reading.lookup import look_up
 KEPT = ("auth_permission", "django_content_type", "django_site")
 
 
+class Pages:
+    """SQLite's test databases as `migrate` left them, page by page: what it put into tables comes back, too."""
+
+    def __init__(self) -> None:
+        self._copies: dict[str, sqlite3.Connection] = {}
+
+    def learn(self, alias: str) -> None:
+        if alias not in self._copies:
+            self._copies[alias] = sqlite3.connect(":memory:")
+            self._driver(alias).backup(self._copies[alias])
+
+    def restore(self, alias: str) -> None:
+        self._copies[alias].backup(self._driver(alias))
+        invalidate_database(alias)  # no statement has told of it
+
+    def _driver(self, alias: str) -> sqlite3.Connection:
+        connections[alias].ensure_connection()
+        driver: sqlite3.Connection = connections[alias].connection
+        return driver
+
+
 class Tables:
-    """The tables of the test databases that tests may leave rows in."""
+    """The tables of other test databases that tests may leave rows in."""
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
@@ -39,7 +62,7 @@ class Tables:
                 cursor.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
                 self._last[alias, name] = cursor.fetchone()[0]
 
-    def empty(self, alias: str) -> None:
+    def restore(self, alias: str) -> None:
         connection = connections[alias]
         written = [name for name in self._names[alias] if self._has_rows(connection, name)]
         connection.ops.execute_sql_flush(
@@ -65,22 +88,22 @@ LOAD_AND_FILL = fetch.load_and_fill
 
 
 def install() -> None:
-    tables = Tables()
+    kinds = {True: Pages(), False: Tables()}
     set_up: Any = vars(TestCase)["_fixture_setup"].__func__
 
     def set_up_and_commit(case: Any) -> None:
         for alias in case._databases_names(include_mirrors=False):
-            tables.learn(alias)
+            kinds[connections[alias].vendor == "sqlite"].learn(alias)
         try:
             set_up(case)
         except BaseException:
-            empty_tables(case)
+            restore(case)
             raise
 
-    def empty_tables(case: Any) -> None:
+    def restore(case: Any) -> None:
         for alias in case._databases_names(include_mirrors=False):
-            tables.empty(alias)
+            kinds[connections[alias].vendor == "sqlite"].restore(alias)
 
     TestCase._databases_support_transactions = classmethod(lambda cls: False)
-    TestCase._fixture_setup, TestCase._fixture_teardown = classmethod(set_up_and_commit), empty_tables
+    TestCase._fixture_setup, TestCase._fixture_teardown = classmethod(set_up_and_commit), restore
     fetch.load_and_fill = load_and_read_back
