@@ -111,13 +111,13 @@ CACHEOPS_FLUSH_RETRY_SECONDS = env.float("FLUSH_RETRY_SECONDS", default=10)
 CACHEOPS_FLUSH_ATTEMPTS = env.int("FLUSH_ATTEMPTS", default=5)
 CACHEOPS_BUFFER_BOUND = env.int("BUFFER_BOUND", default=50_000)
 CACHEOPS = {
-    "locations.*": {"ops": "all", "timeout": "static_data"},
+    "locations.*": {"ops": "all", "timeout": "static_data", "level": "near"},
     "devices.device": {"ops": "all", "timeout": "device_data"},
     "devices.threshold": {"ops": "all", "timeout": "static_data"},
     "devices.excursion": {"ops": "all", "timeout": "device_data"},
     "devices.reading": {"ops": "all", "timeout": "real_time"},
-    "users.*": {"ops": "all", "timeout": "static_data"},
-    "auth.*": {"ops": "all", "timeout": "static_data"},
+    "users.*": {"ops": "all", "timeout": "static_data", "level": "near"},
+    "auth.*": {"ops": "all", "timeout": "static_data", "level": "near"},
     "contenttypes.*": {"ops": "all", "timeout": "long_term"},
     "admin.*": {"ops": ("fetch", "count"), "timeout": "real_time"},
 }
