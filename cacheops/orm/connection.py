@@ -186,6 +186,9 @@ class CachedConnection:
         """Return what a statement's list of results adds to do the same, "" if no relay reads the log."""
         return "", ()
 
+    def log_invalidated(self, tables: Iterable[str]) -> None:
+        """Say in the database's log which tables were invalidated by hand, if a region follows it."""
+
     def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
         """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""
         found = []

@@ -20,7 +20,7 @@ from cacheops.relay.pgoutput import (
     relation_of,
 )
 from cacheops.writing.changes import Row
-from cacheops.writing.intent import marks_prefix
+from cacheops.writing.intent import by_hand_prefix, marks_prefix
 
 ROWS = frozenset(b"IUD")  # the first letters of the messages about one row
 
@@ -140,6 +140,9 @@ class CommitReader:
             marked: Mapping[str, Sequence[str]] = json.loads(message.content).get(self._region, {})
             for table, tags in marked.items():
                 commit.marked.setdefault(table, set()).update(tags)
+        elif message.prefix == by_hand_prefix() and not self._region:  # who marks in the region has marked them
+            for table in json.loads(message.content):
+                commit.table(table).all_rows()
         elif message.prefix == self._note_prefix:
             commit.notes.append(message.content.decode())
 

@@ -33,6 +33,11 @@ def marks_prefix() -> str:
     return f"cacheops-marks:{conf.prefix}"
 
 
+def by_hand_prefix() -> str:
+    """Return the prefix of the log's messages that name the tables which were invalidated by hand."""
+    return f"cacheops-by-hand:{conf.prefix}"
+
+
 class WriteIntent:
     """The marks of one transaction, in all regions that cache its database."""
 

@@ -7,6 +7,7 @@ from django.db import connections
 
 import cacheops
 from cacheops.checks import check_engines, check_regions
+from cacheops.invalidation import invalidate_model, invalidate_obj
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
 from cacheops.regions.read_scope import ReadScope, in_scope
@@ -128,6 +129,17 @@ def test_a_table_s_position_is_read_in_one_step_with_its_tags(outside: Run, monk
     list(Book.objects.using("replica").filter(author__name="Author 1").values_list("title"))
     positions = [[key.endswith(":p") for key in run] for run in runs_of_tables(asked[0])]
     assert [sum(run) for run in positions] == [1, 1]
+
+
+def test_what_is_invalidated_by_hand_elsewhere_is_told_by_the_relay(outside: Run) -> None:
+    book = Book.objects.get(pk=1)
+    for act in (lambda: invalidate_model(Book, using="default"), lambda: invalidate_obj(book)):
+        tell_and_catch_up()
+        title()
+        assert_hit(title)
+        act()
+        tell_and_catch_up()
+        assert sources(title) == ["replica"]
 
 
 def test_many_at_once_and_in_parts(outside: Run) -> None:

@@ -1,6 +1,7 @@
 """The database engine `cacheops.db.backends.postgresql`: Django's, whose reads and writes pass the cache."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,7 +17,7 @@ from cacheops.orm.connection import CachedConnection
 from cacheops.orm.session import REPORTED, SETTINGS
 from cacheops.orm.transaction import Statement
 from cacheops.regions.direct_sql import query_driver
-from cacheops.writing.intent import WriteIntent, marks_prefix
+from cacheops.writing.intent import WriteIntent, by_hand_prefix, marks_prefix
 
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
@@ -28,9 +29,15 @@ IDENTITY_SQL = """
     FROM pg_control_system(), pg_database WHERE datname = current_database()
 """
 NAME_SQL = "SELECT datname, oid, {relayed}, {settings} FROM pg_database WHERE datname = current_database()"
-# A relay of a home region has a slot (cacheops/relay/publication.py).
+# A relay has a slot, of a home region or of a follower (cacheops/relay/publication.py).
 RELAYED = """EXISTS (
     SELECT FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE 'cacheops\\_home\\_%%')
+"""
+FOLLOWED_SQL = """
+    SELECT pg_logical_emit_message(true, %s, %s) WHERE EXISTS (
+        SELECT FROM pg_replication_slots
+        WHERE database = current_database() AND slot_name LIKE 'cacheops\\_follower\\_%%'
+    )
 """
 VALUES = "ARRAY(SELECT current_setting(name, true) FROM unnest(%s::text[]) AS name)"
 LOG_MESSAGE = "pg_logical_emit_message(true, %s, %s)"
@@ -117,6 +124,9 @@ class Connection(CachedConnection):
 
     def marks_logged(self, intent: WriteIntent) -> Statement:
         return (f", {LOG_MESSAGE}", (marks_prefix(), intent.message())) if self._is_relayed else ("", ())
+
+    def log_invalidated(self, tables: Iterable[str]) -> None:
+        query_driver(self.wrapper, FOLLOWED_SQL, (by_hand_prefix(), json.dumps(list(tables))))
 
     def commits_each(self) -> bool:
         return self.wrapper.connection is not None and not self.in_transaction()
