@@ -72,6 +72,8 @@ def words(data: Data) -> dict[str, Any]:
     found: dict[str, Any] = {**data}
     if "model" in data:
         found["model"] = data["model"]._meta.label
+    if "object" in data:
+        found["gone"] = GONE if data["object"]._state.adding else ""
     if "seconds" in data:
         found["time"] = PAUSES[data["seconds"]]
     if "region" in data:
@@ -166,6 +168,7 @@ class TimeLimit(QuietReport):
             raise TimeIsOver("The request's time is over.")
 
 
+GONE = " The database has no such row: lists that had it by other columns than its key stay until they end."
 WHERE = "In every region; one that does not answer is told before its cache is used again."
 
 ACTIONS: dict[str, Action] = {
@@ -179,7 +182,7 @@ ACTIONS: dict[str, Action] = {
             summary="Every result that one row is, or could be, part of is read anew.",
             form=ObjectForm,
             subject="{model} {object.pk}",
-            effects=("Every cached result that {model} {object.pk} is part of becomes a miss.", WHERE),
+            effects=("Every cached result that {model} {object.pk} is part of becomes a miss.{gone}", WHERE),
             call=invalidate(invalidate_obj, "object"),
         ),
         Action(

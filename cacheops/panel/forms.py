@@ -90,7 +90,14 @@ class ObjectForm(forms.Form):
                 row: models.Model = model._base_manager.using(cached_alias(model)).get(**{name: value})
         except NotFound as error:
             raise ValidationError(str(error)) from error
-        except (ObjectDoesNotExist, OverflowError) as error:
+        except ObjectDoesNotExist as error:
+            if name not in ("pk", model._meta.pk.attname):
+                raise ValidationError(
+                    f"There is no {model._meta.verbose_name} {text}: give its primary key."
+                ) from error
+            row = model(pk=value)  # gone, and maybe cached all the same
+            row._state.db = cached_alias(model)
+        except OverflowError as error:
             raise ValidationError(f"There is no {model._meta.verbose_name} {text}.") from error
         return row
 
@@ -141,6 +148,17 @@ class PauseForm(forms.Form):
     model = ModelField()
     seconds = forms.TypedChoiceField(label="For", coerce=int, choices=list(PAUSES.items()), initial=900)
     reason = forms.CharField(max_length=200, required=False, help_text="Shown to everybody on the panel.")
+
+
+class EntriesForm(forms.Form):
+    """The entries of a model in a region, and what they are narrowed to."""
+
+    model = ModelField()
+    region = forms.ChoiceField(choices=region_choices)
+    older = forms.IntegerField(label="Older than, s", min_value=0, required=False)
+    larger = forms.IntegerField(label="Larger than, bytes", min_value=0, required=False)
+    ends = forms.IntegerField(label="Ends within, s", min_value=0, required=False)
+    at = forms.CharField(max_length=300, required=False, widget=forms.HiddenInput)
 
 
 class LookUpForm(forms.Form):

@@ -22,10 +22,10 @@ from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidKey, StoreError
 from cacheops.models import Panel
 from cacheops.monitoring.fleet import own_breakers
-from cacheops.panel import models_page, overview, region_page
+from cacheops.panel import entries_page, models_page, overview, region_page
 from cacheops.panel.actions import ACTIONS, Action
 from cacheops.panel.entry_page import look_up_keys, look_up_row
-from cacheops.panel.forms import LookUpForm
+from cacheops.panel.forms import EntriesForm, LookUpForm
 from cacheops.panel.polling import answers
 from cacheops.panel.query_look_up import look_up_query
 from cacheops.panel.switches import pauses
@@ -56,6 +56,7 @@ class PanelViews:
         return [
             path("", self.page(self.home), name="cacheops_panel_changelist"),
             path("models/", self.page(self.models), name="cacheops_panel_models"),
+            path("models/entries/", self.page(self.entries), name="cacheops_panel_entries"),
             path("look-up/", self.page(self.look_up), name="cacheops_panel_look_up"),
             path("actions/", self.page(self.actions), name="cacheops_panel_actions"),
             path("actions/<slug:slug>/", self.page(self.action, ("GET", "POST")), name="cacheops_panel_action"),
@@ -148,6 +149,17 @@ class PanelViews:
             "spans": {code: label for code, (label, _) in models_page.SPANS.items()},
         }
         return self.render(request, "models", "Models", context)
+
+    def entries(self, request: HttpRequest) -> HttpResponse:
+        given = {"region": conf.local_region, **request.GET.dict()}
+        form = EntriesForm(given if "model" in given else None, initial=given)
+        context: dict[str, Any] = {"form": form}
+        if form.is_valid():
+            try:
+                context["found"] = entries_page.entries_of(**form.cleaned_data)
+            except StoreError as error:
+                context["away"] = f"{form.cleaned_data['region']} does not answer: {error}"
+        return self.render(request, "entries", "Entries", context)
 
     def look_up(self, request: HttpRequest) -> HttpResponse:
         asked = any(request.GET.get(name) for name in ("model", "pk", "key"))
@@ -259,5 +271,5 @@ def tabs(request: HttpRequest, current: str) -> list[dict[str, Any]]:
     if any(may(request).values()):
         links.append(("Actions", "Actions", reverse("admin:cacheops_panel_actions")))
     titles = {action.title for action in ACTIONS.values()}
-    shown = "Actions" if current in titles else current
+    shown = "Actions" if current in titles else "Models" if current == "Entries" else current
     return [{"label": label, "url": url, "current": title == shown} for title, label, url in links]

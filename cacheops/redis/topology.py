@@ -17,6 +17,8 @@ from cacheops.redis.clients import RegionCluster, RegionLock, RegionRedis, Serve
 from cacheops.redis.errors import DRIVER_ERRORS, RetryPolicy, translate
 from cacheops.redis.options import ServerOptions
 
+SCAN_ROUNDS, SCAN_COUNT = 20, 1_000  # round trips of a page, and keys that each looks at: some half a millisecond
+
 
 class Servers(ABC):
     """One region's servers. `client` is the raw client.
@@ -98,6 +100,27 @@ class Servers(ABC):
                     raise translate(error) from error
                 if keys:
                     yield [key.encode() if isinstance(key, str) else key for key in keys]
+
+    def scan_page(self, pattern: str, cursor: str, size: int) -> tuple[list[bytes], str]:
+        """Return about `size` keys that match, of some SCAN_ROUNDS round trips, and the cursor from which to go on.
+
+        A cursor is "PLACE:CURSOR": which primary, and its own; "" begins, and ends.
+        """
+        nodes, found = list(self.primaries()), list[bytes]()
+        place, _, own = cursor.partition(":")
+        at, position = (int(place), int(own)) if place.isdecimal() and own.isdecimal() else (0, 0)
+        for _ in range(SCAN_ROUNDS):
+            if at >= len(nodes):
+                return found, ""
+            try:
+                position, keys = nodes[at].scan(position, match=pattern, count=SCAN_COUNT)
+            except DRIVER_ERRORS as error:
+                raise translate(error) from error
+            found += [key.encode() if isinstance(key, str) else key for key in keys]
+            at += not position
+            if len(found) >= size:
+                break
+        return found, f"{at}:{position}" if at < len(nodes) else ""
 
     def pool_stats(self) -> list[ServerPool]:
         """Return the statistics of the pool of each server."""

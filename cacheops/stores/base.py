@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from heapq import nsmallest
 from typing import Any, NamedTuple, Protocol
 
 from cacheops.protocol.keys import TableKeys
@@ -236,6 +237,15 @@ class Store(ABC):
     @abstractmethod
     def scan(self, prefix: str) -> Iterator[list[str]]:
         """Yield the keys that begin with `prefix`, in batches."""
+
+    def scan_page(self, prefix: str, cursor: str, size: int) -> tuple[list[str], str]:
+        """Return about `size` keys that begin with `prefix`, and the cursor of the next page; "" begins, and ends.
+
+        A page may hold fewer, or none, before the end: a look is bounded, too. Keys that come and go may be left out.
+        """
+        later = (key for batch in self.scan(prefix) for key in batch if key > cursor)
+        keys = nsmallest(size, later)
+        return keys, keys[-1] if len(keys) == size else ""
 
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> int:

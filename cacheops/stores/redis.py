@@ -205,9 +205,12 @@ class RedisStore(Store):
         return frozenset(field[2:].decode() for field in fields if field.startswith(b"s:"))
 
     def scan(self, prefix: str) -> Iterator[list[str]]:
-        pattern = "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix) + "*"
-        for batch in self.servers.scan(pattern, SCAN_BATCH):
+        for batch in self.servers.scan(pattern_of(prefix), SCAN_BATCH):
             yield [key.decode() for key in batch]
+
+    def scan_page(self, prefix: str, cursor: str, size: int) -> tuple[list[str], str]:
+        keys, following = self.servers.scan_page(pattern_of(prefix), cursor, size)
+        return [key.decode() for key in keys], following
 
     def delete(self, keys: Sequence[str]) -> int:
         return sum(self._transport.run_many([("UNLINK", key) for key in keys]))
@@ -222,6 +225,11 @@ class RedisStore(Store):
 
     def close(self) -> None:
         self._transport.close()
+
+
+def pattern_of(prefix: str) -> str:
+    """Return the pattern (KEYS, SCAN) of what begins with a text."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix) + "*"
 
 
 def lives(ttl: float) -> int:

@@ -16,7 +16,8 @@ from users.models import User
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 PANEL = "/admin/cacheops/panel/"
-PAGES = ("", "regions/us-east-1/", "models/", "look-up/?model=devices.device&pk=serial=XYZ-000", "actions/",
+PAGES = ("", "regions/us-east-1/", "models/", "models/entries/?model=devices.device",
+         "look-up/?model=devices.device&pk=serial=XYZ-000", "actions/",
          "actions/pause/", "actions/invalidate-model/?model=devices.device")  # fmt: skip
 LOOKS = {f"{scheme}-{width[0]}": (scheme, width) for scheme in ("light", "dark") for width in (WIDE, NARROW)}
 AUDIT = Path(__file__).with_name("audit.js").read_text()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cacheops.stores.base import Store
+from cacheops.stores.base import EncodedEntry, Store
 from cacheops.testing.store_contract.parts import BRIEF, TTL, PassTime, Reader, new_table, query
 
 
@@ -17,6 +17,17 @@ class InspectionRules:
         found: set[str] = {key for batch in store.scan(keys.base) for key in batch}
         assert {reader.entry, *reader.tables[0].key_list()} <= found
         assert all(key.startswith(keys.base) for key in found)
+
+    def test_pages_of_keys_come_to_an_end_and_leave_none_out(self, store: Store) -> None:
+        keys = new_table()
+        entries = {f"{keys.entry(str(number))}" for number in range(7)}
+        store.fill([EncodedEntry(entry, b"value", TTL) for entry in entries]).result()
+        page, cursor = store.scan_page(keys.entry(""), "", 3)
+        found = set(page)
+        while cursor:
+            page, cursor = store.scan_page(keys.entry(""), cursor, 3)
+            found |= set(page)
+        assert found == entries
 
     def test_sizes_and_deletions_are_those_of_the_keys_named(self, store: Store) -> None:
         reader = Reader(store, query(new_table(), "a=1"))

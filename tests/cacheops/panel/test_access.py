@@ -17,7 +17,15 @@ from tests.servers import on_servers
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
-PAGES = ["", "models/", "look-up/", "actions/", "regions/us-east-1/", *on_servers("regions/us-west-2/?span=24h")]
+PAGES = [
+    "",
+    "models/",
+    "models/entries/",
+    "look-up/",
+    "actions/",
+    "regions/us-east-1/",
+    *on_servers("regions/us-west-2/?span=24h"),
+]
 FILLED_IN = {
     "invalidate-object": "?model=devices.device&pk=serial=H-1",
     "invalidate-model": "?model=devices.device",
