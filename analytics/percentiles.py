@@ -10,10 +10,12 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from analytics.buckets import step_of, sums_cache, units_of
+from analytics.summaries import AnalyticsSummary, Question, locations_of
 from analytics.windows import Window
 from cacheops import RowsOf, TimeBucket
 from cacheops.patterns import CacheKeyBuilder
-from devices.directory import Fleet
+from devices.directory import Fleet, fleet_at
+from devices.metrics import METRICS
 from devices.models import Reading
 
 PERCENTS = (5, 25, 50, 75, 95)
@@ -49,6 +51,14 @@ def percentiles(metric: str, fleet: Fleet, kind: str, window: Window, now: datet
         [RowsOf(Reading, {"metric": metric, "taken_at": TimeBucket(unit.moment, unit.seconds)}) for unit in units],
     )
     return {percent: value for percent, value in zip(PERCENTS, rows[0], strict=True) if value is not None}
+
+
+def percentiles_of(question: Question, summary: AnalyticsSummary) -> dict[int, float]:
+    """Return the values of PERCENTS of the readings that a summary is of; none of what is no metric."""
+    if summary.metric not in METRICS:
+        return {}
+    fleet = fleet_at(locations_of(question.selection))
+    return percentiles(summary.metric, fleet, question.selection.kind, summary.window, summary.made_at)
 
 
 def readings_in(metric: str, ids: list[int], window: Window) -> "QuerySet[Reading, Reading]":

@@ -47,6 +47,19 @@ def test_the_page_shows_percentiles_where_they_are_asked_for(readings: list[Read
     assert "percentile</dt>" not in admin_client.get("/analytics/?metric=temperature").content.decode()
 
 
+def test_the_api_ranks_where_it_is_asked_to(readings: list[Reading], admin_client: Client) -> None:
+    path = "/api/analytics?metric=temperature"
+    page = admin_client.get("/analytics/?metric=temperature&show=percentiles")
+    found = admin_client.get(f"{path}&percentiles=true").json()["percentiles"]
+    assert found == {f"p{percent}": value for percent, value in page.context["percentiles"].items()}
+    assert len(found) == len(PERCENTS)
+    assert admin_client.get(path).json()["percentiles"] is None
+    nothing = dict.fromkeys(found)
+    for query in ("metric=device_count", "metric=o3"):  # no values, and no readings
+        assert admin_client.get(f"/api/analytics?{query}&percentiles=true").json()["percentiles"] == nothing
+    assert admin_client.get(f"{path}&percentiles=perhaps").status_code == 422
+
+
 def test_another_metric_has_its_figures_its_axis_and_its_rows(readings: list[Reading], admin_client: Client) -> None:
     found = drawn(admin_client, "metric=temperature&second=pm25&window=30d")
     (line,) = found["others"]

@@ -1,5 +1,6 @@
 """Analytics for programs: one metric over one window, in buckets and by location."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -8,6 +9,7 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from analytics.figures import Figures
+from analytics.percentiles import PERCENTS, percentiles_of
 from analytics.selectors import DEVICE_COUNT, Selection
 from analytics.summaries import Question, analytics_summary
 from analytics.windows import Window, window_between
@@ -43,6 +45,7 @@ class AnalyticsQuery(QueryString):
         None, alias="from", description="The start of a range, instead of a window; the range is of whole buckets."
     )
     to: Moment | None = Field(None, description="The end of the range, not included; now if left out.")
+    percentiles: bool = Field(False, description="Whether to rank the readings too.")
 
 
 class FiguresOut(Schema):
@@ -76,6 +79,16 @@ class LocationFiguresOut(FiguresOut):
     devices: int = Field(description="How many devices sent them.")
 
 
+class PercentilesOut(Schema):
+    """Values that so many in a hundred of the readings do not exceed, by the nearest rank; null of no readings."""
+
+    p5: float | None = Field(examples=[18.9])
+    p25: float | None = Field(examples=[20.2])
+    p50: float | None = Field(description="The median.", examples=[21.3])
+    p75: float | None = Field(examples=[22.5])
+    p95: float | None = Field(examples=[23.8])
+
+
 class AnalyticsOut(Schema):
     """One metric over one window."""
 
@@ -86,6 +99,7 @@ class AnalyticsOut(Schema):
     start: datetime
     end: datetime = Field(description="Not included.")
     total: FiguresOut
+    percentiles: PercentilesOut | None = Field(description="Of all readings; null unless they are asked for.")
     buckets: list[BucketOut]
     locations: list[LocationFiguresOut]
 
@@ -99,7 +113,8 @@ def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
     selection = Selection(query.metric, ids, query.kind or "")
     zone = location.timezone if location else "UTC"
     between = between_of(query, ZoneInfo(zone))
-    summary = analytics_summary(Question(selection, SPANS[query.window], zone, query.until, between))
+    question = Question(selection, SPANS[query.window], zone, query.until, between)
+    summary = analytics_summary(question)
     return {
         "metric": query.metric,
         "unit": METRICS[query.metric].unit if query.metric != DEVICE_COUNT else "",
@@ -108,6 +123,7 @@ def ask(request: ApiRequest, query: Query[AnalyticsQuery]) -> dict[str, Any]:
         "start": summary.window.start,
         "end": summary.window.end,
         "total": figures_out(summary.total, query.metric),
+        "percentiles": ranked_out(percentiles_of(question, summary)) if query.percentiles else None,
         "buckets": [
             figures_out(bucket, query.metric) | {"start": bucket.start, "devices": bucket.devices}
             for bucket in summary.buckets
@@ -139,6 +155,10 @@ def locations_out(rows: Any, metric: str) -> list[dict[str, Any]]:
         for row in rows
         if row.location_id in named  # it may have gone since the readings were summed up
     ]
+
+
+def ranked_out(ranked: Mapping[int, float]) -> dict[str, float | None]:
+    return {f"p{percent}": ranked.get(percent) for percent in PERCENTS}
 
 
 def figures_out(figures: Figures | None, metric: str) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from django.http import HttpResponse, HttpResponseBadRequest
 from django.views.decorators.http import require_safe
 
 from analytics.figures import Bucket
-from analytics.percentiles import percentiles
+from analytics.percentiles import percentiles_of
 from analytics.series import Line, chart, title_of
-from analytics.summaries import AnalyticsSummary, Question, analytics_summary, locations_of, selected
+from analytics.summaries import AnalyticsSummary, Question, analytics_summary, selected
 from analytics.windows import Window
-from devices.directory import fleet_at
 from devices.metrics import METRICS
 from devices.spans import SPANS
 from locations.selectors import locations_for
@@ -63,7 +62,7 @@ def analytics(request: PageRequest) -> HttpResponse:
         "title": title_of(summary.metric),
         "chart": cache(partial(chart, summary.buckets, window, summary.metric, lines)),  # drawn where it is not kept
         "lines": lines,
-        "percentiles": ranked(form, question, summary),
+        "percentiles": percentiles_of(question, summary) if form.shown == "percentiles" else {},
         "compared": bool(question.compared),
     }
     return render_part(request, "analytics/page.html", "analytics/_results.html", "results", context)
@@ -78,15 +77,6 @@ def lines_over(form: AnalyticsForm, question: Question, summary: AnalyticsSummar
     named = {place.pk: str(place) for place in form.locations.values()}
     lines = [Line(named[pk], summary.metric, buckets) for pk, buckets in summary.by_location.items() if pk in named]
     return sorted(lines, key=lambda line: line.label)
-
-
-def ranked(form: AnalyticsForm, question: Question, summary: AnalyticsSummary) -> dict[int, float]:
-    """Return the percentiles of the readings that are shown, none where they are not asked for."""
-    if form.shown != "percentiles" or summary.metric not in METRICS:
-        return {}
-    selection = question.selection
-    fleet = fleet_at(locations_of(selection))
-    return percentiles(summary.metric, fleet, selection.kind, summary.window, summary.made_at)
 
 
 def kept_range(request: PageRequest) -> list[tuple[str, str]]:
