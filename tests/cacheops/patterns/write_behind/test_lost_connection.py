@@ -33,17 +33,28 @@ def second(_django_db_helper: None) -> Iterator[str]:
     del connections.settings["second"]
 
 
+class Said(io.StringIO):
+    """What a worker says; it ends where it says too often that it tries again."""
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self.getvalue().count("Trying again") == 3:
+            end_worker()
+        return written
+
+
+def end_worker() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("region", ["us-west-2"], indirect=True)
 def test_a_worker_goes_on_whichever_connection_it_has_lost(
     cache: Any, sink: Sink, second: str, settings: Any, request: Any
 ) -> None:
-    tries = iter([False, True])
-
     def write(notes: Sequence[Note]) -> int:
-        if next(tries):
-            os.kill(os.getpid(), signal.SIGTERM)  # this worker ends then, also where it has failed again
         with connections[second].cursor() as cursor:
             cursor.execute("SELECT 1")
+        end_worker()
         return sink.write(notes)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,7 +62,7 @@ def test_a_worker_goes_on_whichever_connection_it_has_lost(
     settings.CACHEOPS_FLUSH_SECONDS = settings.CACHEOPS_FLUSH_RETRY_SECONDS = 0
     cache.writer = write
     assert cache.write(Note(1)).buffered
-    said = io.StringIO()
+    said = Said()
     call_command("flush_writes", stdout=said, stderr=said)
-    assert said.getvalue().count("Trying again") == 1
+    assert said.getvalue().count("Trying again") == 1  # by the writer, or the look at the queue, whichever was first
     assert sorted(sink.stored) == [1]
