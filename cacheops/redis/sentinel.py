@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import redis
-from redis.connection import BlockingConnectionPool
+from redis.connection import BlockingConnectionPool, parse_url
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 from redis.sentinel import (
     MasterNotFoundError,
@@ -41,6 +41,7 @@ class Sentinels(Sentinel):
         settings = connection_settings(options) | {"username": None, "password": None} | dict(address.authority)
         for name in ("socket_timeout", "socket_connect_timeout"):
             settings[name] /= len(address.sentinels)  # all of them together take no longer than a server may
+        settings |= {name: value for name, value in parse_url(address.server()).items() if name.startswith("ssl_")}
         super().__init__([])
         self.sentinels = [OneSentinel(host, port, ssl=address.tls, **settings) for host, port in address.sentinels]
         self._asking = threading.Lock()

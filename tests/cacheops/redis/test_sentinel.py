@@ -169,11 +169,11 @@ def test_caches_readers_and_pushes_follow_the_primary(sentinels: Sentinels, make
     def hears() -> bool:
         return channel.hears("shop:1:", "shop:1:key") and channel.confirmed > 0
 
+    until(hears, "the channel hears")
+    assert told == []  # it has connected once
     cache.set("key", 1)
     until(lambda: cache.get("key") == 1, "the replica has it")
     assert "cmdstat_get" in sentinels.replica.operator.info("commandstats")
-    until(hears, "the channel hears")
-    assert told in ([], [None])  # it has connected once
     assert {info["role"]: info["server"] for info in servers.infos()} == {
         "master": f"127.0.0.1:{sentinels.primary.port}",
         "slave": f"127.0.0.1:{sentinels.replica.port}",
@@ -198,7 +198,9 @@ def test_caches_readers_and_pushes_follow_the_primary(sentinels: Sentinels, make
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sentinel_that_is_away_costs_nothing_and_without_any_connections_go_on(region: Sentinels) -> None:
+def test_a_sentinel_that_is_away_costs_nothing_and_without_any_connections_go_on(
+    region: Sentinels, make: Callable[..., RegionCache]
+) -> None:
     author = Author.objects.create(name="Ada")
     region.all[0].kill()
     regions.local.store.close()  # it connects anew
@@ -220,6 +222,10 @@ def test_a_sentinel_that_is_away_costs_nothing_and_without_any_connections_go_on
         regions.local.store.read(["co:{a}:e:1"])
     assert Author.objects.get(pk=author.pk).name == "Grace"
     assert caches["default"].client.servers.problem() == ""
+    new = make(RETRIES=1)
+    with pytest.raises(StoreUnavailable):
+        new.get("key")
+    assert [figure.in_use for figure in new.pool_figures()] == [0]
 
 
 @pytest.mark.django_db

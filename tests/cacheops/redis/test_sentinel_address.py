@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from redis.connection import SSLConnection
 
 from cacheops.exceptions import InvalidOption
 from cacheops.redis.options import ServerOptions, urls_in
+from cacheops.redis.sentinel import Sentinels
 from cacheops.redis.sentinel_address import SentinelAddress
 
 PLAIN = "redis+sentinel://a:26379,b/shop"
@@ -24,6 +26,16 @@ def test_an_address_names_sentinels_a_service_and_how_to_reach_its_servers() -> 
     assert found.server() == "rediss://app:p%40ss@/2?ssl_check_hostname=false"
     assert "p%40ss" not in repr(found)
     assert "s&" not in repr(found)
+
+
+def test_sentinels_are_reached_as_the_servers_are_but_by_their_own_name() -> None:
+    url = "rediss+sentinel://app:secret@a,b/shop?sentinel_username=watch&ssl_check_hostname=false"
+    options = ServerOptions(urls=(url,), ca_certs="/ca.pem", socket_timeout=3.0, username="other")
+    found = [each.connection_pool for each in Sentinels(SentinelAddress.parse(url), options).sentinels]
+    assert [pool.connection_class for pool in found] == [SSLConnection] * 2
+    how = found[0].connection_kwargs
+    assert (how["ssl_ca_certs"], how["ssl_check_hostname"], how["socket_timeout"]) == ("/ca.pem", False, 1.5)
+    assert (how["username"], how["password"]) == ("watch", None)
 
 
 def test_commas_part_addresses_but_not_those_of_sentinels() -> None:
