@@ -117,7 +117,7 @@ class NotCached(NamedTuple):
     model: str  # or the function's name
     operation: str
     reason: str  # a name of cacheops.reading.policy.Bypass
-    place: str  # the function that read; "" where there were too many
+    place: str  # the function that read; "" where there were too many, or it was not looked for
     reads: int
 
     @property

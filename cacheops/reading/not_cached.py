@@ -29,17 +29,23 @@ places = register_component(Places())
 def note_bypass(label: str, bypass: Bypass) -> None:
     """Count a read that went past the cache, by its label, the reason and the function that read.
 
-    Tell the reader in the region's place, if there is one.
+    The function is not looked for where the profile leaves the operation out. Tell the reader in the
+    region's place, if there is one.
     """
     reader = current_reader()
     if reader is not None:
         reader.passed(label, bypass)
     if bypass in AS_ASKED or label.startswith(OWN):
         return
-    frame = innermost_frame(LIBRARIES)  # its name, as a line's number is another in each release
-    place = "" if frame is None else f"{frame.f_globals.get('__name__') or ''}.{frame.f_code.co_qualname}"
+    place = "" if bypass is Bypass.OPERATION else _place()  # that costs 15 us, and each such read is expected
     if place not in places.known:
         if len(places.known) >= MAX_PLACES:
             place = ""
         places.known.add(place)
     counters.add(f"b|{label}|{bypass.name}|{place}", ONCE)
+
+
+def _place() -> str:
+    """Return the function that reads: its name, as a line's number is another in each release."""
+    frame = innermost_frame(LIBRARIES)
+    return "" if frame is None else f"{frame.f_globals.get('__name__') or ''}.{frame.f_code.co_qualname}"

@@ -75,6 +75,13 @@ def test_what_the_cache_answers_or_is_kept_from_it_on_purpose_is_not(region: str
     assert counted(region) == []
 
 
+def test_operations_that_a_profile_leaves_out_are_counted_without_a_function(region: str, settings: Any) -> None:
+    settings.CACHEOPS = {**settings.CACHEOPS, "testapp.book": {"ops": {"get"}, "timeout": 60}}
+    for _ in range(2):
+        BOOKS.count()
+    assert counted(region) == [NotCached("testapp.book", "count", "OPERATION", "", 2)]
+
+
 def test_functions_beyond_the_bound_have_no_name(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(not_cached, "MAX_PLACES", 1)
     for _ in range(2):
