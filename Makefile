@@ -17,6 +17,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 SELECTION ?=
 BENCH_ARGS ?=
 UPSTREAM_ARGS ?=
+MUTANTS_ARGS ?=
 EXAMPLES ?= 5000
 READS ?= 5000000
 MUTATIONS ?= 1000000
@@ -37,7 +38,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock audit soak soak-orm faults upstream regions-down clean
+.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +79,9 @@ soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions wit
 
 upstream: $(INSTALLED_DEV) ## run Django's own suite with everything cached, beside the same without (UPSTREAM_ARGS="--database sqlite3 queries")
 	@$(BIN)/python -m tests.upstream $(UPSTREAM_ARGS)
+
+mutants: $(INSTALLED_DEV) ## break the code in drawn places, one at a time, and list what no test notices (MUTANTS_ARGS="--seed 2 --publish")
+	@$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --operations get list" chooses)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -1,0 +1,138 @@
+"""Break the code in one place at a time, and see whether a test fails: `make mutants`.
+
+    python -m tests.mutants --seed 1 --sample 120 --minutes 60 --publish
+
+Places are drawn by the seed from the engine and the access rules; of the Lua scripts a list made by hand (lua.py) is
+drawn from in the same way. Each is tried by the tests that run its lines without servers, then, in a copy of the
+checkout, by those of its folder on servers. Of a survivor either a test is missing, or it is explained (explained.py).
+Why no library does it: docs/decisions/0034-mutants.md.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.explained import EXPLAINED
+from tests.mutants.forked import ForkedTrial
+from tests.mutants.lua import lua_mutants
+from tests.mutants.places import ROOT, Mutant, all_mutants, drawn
+from tests.mutants.trial import Trial, copied
+
+PAGE = ROOT / "docs" / "testing.md"
+BEGIN, END = "<!-- mutants -->\n", "<!-- /mutants -->\n"
+COLUMNS = ("killed", "survived", "explained", "not run", "not tried")  # not run: by any test without servers
+Outcomes = dict[Mutant, str]
+
+
+def tell(mutant: Mutant, outcome: str) -> None:
+    sys.stderr.write(f"{outcome:9}  {mutant.line}  {mutant.name}\n")
+
+
+def without_servers(mutants: list[Mutant], tests: str, until: float) -> Outcomes:
+    """Try mutants by the tests that need no servers, in children of one process that has collected them."""
+    outcomes: Outcomes = {}
+
+    def note(mutant: Mutant, outcome: str) -> None:
+        outcomes[mutant] = outcome
+        tell(mutant, outcome)
+
+    before = dict(os.environ)
+    options = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider", "--no-servers", tests]
+    code = pytest.main(options, [ForkedTrial(mutants, until, note)])
+    os.environ.clear()  # it names no servers
+    os.environ.update(before)
+    return outcomes if code == 0 else sys.exit(code)
+
+
+def on_servers(mutants: list[Mutant], until: float) -> Iterator[tuple[Mutant, str]]:
+    """Try mutants by the tests of their folders, on servers that are started once."""
+    from tests import servers  # pytest must be the first to import its plugins
+
+    os.environ.update(servers.PATIENCE)
+    servers.start()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        trial = Trial(copied(Path(scratch)))
+        for mutant in mutants:
+            if time.monotonic() > until:
+                return
+            outcome = trial.outcome(mutant)
+            tell(mutant, outcome)
+            yield mutant, outcome
+
+
+def tried(arguments: argparse.Namespace) -> Outcomes:
+    until = time.monotonic() + arguments.minutes * 60
+    lua = drawn(lua_mutants(arguments.only), arguments.lua, arguments.seed)
+    outcomes = without_servers(
+        drawn(all_mutants(arguments.only), arguments.sample, arguments.seed), arguments.tests, until
+    )
+    if not arguments.no_servers:
+        alive = [mutant for mutant, outcome in outcomes.items() if outcome != "killed"]
+        outcomes |= on_servers([*alive, *lua], until)
+    for mutant, outcome in outcomes.items():
+        if outcome == "survived" and mutant.name in EXPLAINED:
+            outcomes[mutant] = "explained"
+    return outcomes
+
+
+def score(counts: Counter[str]) -> float:
+    """Return the share of those killed, without those that are explained or could not be tried."""
+    return counts["killed"] / max(1, counts["killed"] + counts["survived"])
+
+
+def package(mutant: Mutant) -> str:
+    return "/".join(mutant.path.parts[:2]) if mutant.path.parent.parts[1:] else str(mutant.path.parts[0])
+
+
+def report(outcomes: Outcomes, seed: int, population: int) -> Iterator[str]:
+    """Yield the lines of the section: the score by package, then those that live."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for mutant, outcome in outcomes.items():
+        counts["Lua scripts" if mutant.path.suffix == ".lua" else package(mutant)][outcome] += 1
+    total = sum(counts.values(), Counter[str]())
+    yield f"Seed {seed}, {len(outcomes)} of {population:,} mutants: **{score(total):.0%} killed**.\n\n"
+    yield f"| package | {' | '.join(COLUMNS)} |\n|---{'|---:' * len(COLUMNS)}|\n"
+    for name, found in (*sorted(counts.items()), ("all", total)):
+        figures = " | ".join(str(found[outcome]) for outcome in COLUMNS)
+        yield f"| {name} | {figures} |\n"
+    for outcome in COLUMNS[1:]:
+        names = sorted(mutant.name for mutant, one in outcomes.items() if one == outcome)
+        if names:
+            yield f"\n{outcome.capitalize()}:\n\n"
+        for name in names:
+            yield f"- `{name}`{': ' + EXPLAINED[name] if outcome == 'explained' else ''}\n"
+
+
+def publish(lines: Iterator[str]) -> None:
+    head, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(head + BEGIN + "".join(lines) + END + rest.partition(END)[2])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=120, help="of Python's mutants")
+    parser.add_argument("--lua", type=int, default=30, help="of the Lua scripts' mutants")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no further one after that")
+    parser.add_argument("--only", default="", help="of files whose path begins so")
+    parser.add_argument("--tests", default="tests", help="of those without servers")
+    parser.add_argument("--no-servers", action="store_true", help="by the tests that need none: faster, and fewer die")
+    parser.add_argument("--publish", action="store_true", help="write the result into docs/testing.md")
+    arguments = parser.parse_args()
+    outcomes = tried(arguments)
+    population = len(all_mutants(arguments.only)) + len(lua_mutants(arguments.only))
+    lines = list(report(outcomes, arguments.seed, population))
+    sys.stdout.writelines(lines)
+    if arguments.publish:
+        publish(iter(lines))
+
+
+if __name__ == "__main__":
+    main()

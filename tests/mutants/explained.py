@@ -1,0 +1,10 @@
+"""Mutants that no test can kill, and why: these do what the code does, or what nobody is promised.
+
+By a mutant's name (`Mutant.name`). A test holds that each is still one.
+"""
+
+EXPLAINED: dict[str, str] = {
+    "cacheops/fragments.py compiled: not takes_context -> (takes_context)": "Django 5.2 does not come to this half.",
+    "cacheops/orm/fastpath/queryset.py _answer: fast is not None and conditions is not None -> "
+    "(fast is not None or conditions is not None)": "a known kind has conditions; without a plan nothing reads them.",
+}
