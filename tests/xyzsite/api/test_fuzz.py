@@ -1,6 +1,7 @@
 """Requests made up from the API's own description, and beyond it: no answer is one that it does not declare."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,14 +22,17 @@ OPERATIONS = [(method, path) for path, methods in SCHEMA["paths"].items() for me
 # A fitting value of each name, so that most of a request is right and the checks behind the first are reached too.
 FITTING = {
     "from": "2026-01-01T00:00:00Z",
+    "high": 30.0,
     "installed": "2026-02-03",
     "kind": "thermometer",
     "limit": 5,
     "location": "harbour",
+    "low": -10.0,
     "metadata": {},
     "metric": "temperature",
     "name": "Quay",
     "notes": "Behind the hut",
+    "notify": "operator",
     "page": 1,
     "page_size": 5,
     "region": "us-east-1",
@@ -96,9 +100,9 @@ def writable(text: str) -> str:
 @given(data=st.data())
 def test_every_answer_is_declared(manager: Caller, thermometer: Device, data: Any, method: str, path: str) -> None:
     operation = SCHEMA["paths"][path][method]
-    fitting = "harbour" if "{code}" in path else "THERM-1"
+    fitting = "harbour" if "{code}" in path else "1" if "{id}" in path else "THERM-1"
     name = data.draw(st.sampled_from([fitting] * 4 + [""])) or data.draw(TEXT.map(writable).filter(bool))
-    address = path.replace("{serial}", "{}").replace("{code}", "{}").format(quote(name, safe=""))
+    address = re.sub(r"{\w+}", "{}", path).format(quote(name, safe=""))
     query = data.draw(query_of(operation))
     body = None
     if "requestBody" in operation:
