@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -81,6 +82,7 @@ def summary(outcome: Outcome) -> str:
 
 def main() -> int:
     given = options()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(2))  # and end the servers
     with tempfile.TemporaryDirectory(prefix="consistency-", ignore_cleanup_errors=True) as folder:
         directory = Path(folder)
         directory.chmod(0o711)  # PostgreSQL's user enters it

@@ -1,7 +1,8 @@
 """A reader in a follower region: judged by what the region has named, what it has seen committed, and the bound.
 
-- Every answer shows at least what was committed before the position that the region's servers named as the read began.
-- It shows the reader's own writes, and what was committed before the position that the reader has brought along.
+- An answer of the region's, or filled into it, shows at least what was committed before the position that its servers
+  named as the read began. (Where they did not answer in time, it is the replica's.)
+- Every answer shows the reader's own writes, and what was committed before the position that it has brought along.
 - One that no database was asked for shows all that was committed `CACHEOPS_MAX_LAG` before the read began.
 """
 
@@ -21,7 +22,7 @@ from cacheops.regions.read_scope import ReadScope, after, in_scope, position
 from tests.consistency.commits import Committed
 from tests.consistency.models import Item, Shelf
 from tests.consistency.past import NOTHING, Past
-from tests.consistency.reading import KINDS, Kind, Reader
+from tests.consistency.reading import KINDS, Check, Kind, Reader
 from tests.consistency.rules import Bounds
 from tests.consistency.transactions import KINDS as WRITES
 from tests.consistency.transactions import hold, raw_alone, save_alone
@@ -108,7 +109,8 @@ class FollowerReader(Reader):
         is_hit = stats.hits > 0 and not stats.misses and not stats.bypasses
         still_named = self.named()  # less, where a server was replaced by one that knows less
         floors = [self.must_see]
-        if named and still_named:
+        is_vouched = bool(named and still_named) and not stats.bypasses
+        if is_vouched:
             floors.append(self.committed.floors(min(named, still_named)))
             board.count(self.slot, "vouched")
         if is_hit:
@@ -118,16 +120,14 @@ class FollowerReader(Reader):
         board.count(self.slot, kind.__name__)
         fault = check(newest(floors), board.ceilings())
         if fault:
-            fault = f"{fault}; {self.why(check, floors, is_hit)}; named {named:X}, then {still_named:X}"
+            fault = f"{fault}; {self.why(check, floors, is_hit, is_vouched)}; named {named:X}, then {still_named:X}"
             self.reports.add(kind.__name__, fault, fault)
 
-    def why(self, check: Callable[[Bounds, Bounds], str], floors: list[Bounds], is_hit: bool) -> str:
+    def why(self, check: Check, floors: list[Bounds], is_hit: bool, is_vouched: bool) -> str:
         """Say by which of the floors an answer is too old."""
-        names = ["its reader's own", "the region's position", "the bound"]
-        if len(floors) == 2 and is_hit:
-            del names[1]
+        names = ["its reader must see", *["the region's position"] * is_vouched, *["the bound"] * is_hit]
         ceilings = self.board.ceilings()
-        too_old = [name for name, floor in zip(names, floors, strict=False) if check(floor, ceilings)]
+        too_old = [name for name, floor in zip(names, floors, strict=True) if check(floor, ceilings)]
         return f"a {'hit' if is_hit else 'load'} older than {', '.join(too_old) or 'nothing alone'}"
 
     def named(self) -> int:

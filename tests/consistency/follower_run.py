@@ -78,6 +78,9 @@ class FollowerRun(Run):
         with database.connected(self.url) as connection:
             self.commits.note(self.board.orchestrator, flushed(connection), dict(enumerate(found)))
 
+    def progress(self, seconds: float) -> str:
+        return f"{super().progress(seconds)}; {sum(self.follower_faults.done.values())} faults in followers"
+
     def outcome(self, seconds: float) -> Outcome:
         outcome = super().outcome(seconds)
         outcome.faults = dict(self.follower_faults.done)
