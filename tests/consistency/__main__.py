@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def summary(outcome: Outcome) -> str:
 
 def main() -> int:
     given = options()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(2))  # and end the servers
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(2))  # and end what was started
     with tempfile.TemporaryDirectory(prefix="consistency-", ignore_cleanup_errors=True) as folder:
         directory = Path(folder)
         directory.chmod(0o711)  # PostgreSQL's user enters it
@@ -90,7 +91,8 @@ def main() -> int:
         regions = LocalRegions(directory / "regions")
         try:
             has_replicas = bool(given.followers)
-            regions.up(ServerOptions(postgres=True, replicas=has_replicas, volatile=True, replace_after=0.5))
+            servers = ServerOptions(postgres=True, replicas=has_replicas, volatile=True, replace_after=0.5)
+            regions.up(servers, owner=os.getpid())
             tell(f"{given}")
             kind = FollowerRun if given.followers else Run
             outcome = kind(given, regions, directory / "run", tell).run()
