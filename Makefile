@@ -38,7 +38,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
+.PHONY: help run test test-fast coverage bench regions-bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,11 @@ faults: $(INSTALLED_DEV) ## break one thing after another under load, a row each
 				--regions us-east-1,us-west-2 --readers 3 --writers 2 --reads 1000000 --seconds 120 || exit 1; \
 		done; \
 	done
+	@for faults in relay replica redis primary link lag; do \
+		echo "== $$faults, in follower regions"; \
+		$(BIN)/python -m tests.consistency --followers us-west-2,us-east-2 --faults $$faults \
+			--readers 2 --writers 2 --reads 1000000 --seconds 120 || exit 1; \
+	done
 
 soak-orm: $(INSTALLED_DEV) ## compare drawn queries, writes and transactions with the database (EXAMPLES=… in all)
 	@CACHEOPS_SOAK=$(EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/cacheops/orm/test_machine.py -x
@@ -87,6 +92,10 @@ bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --o
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.warming
 	@$(BIN)/python -m benchmarks.pages
+	@$(BIN)/python -m benchmarks.near
+
+regions-bench: $(INSTALLED_DEV) ## measure what three regions cost each other, as far apart as the real ones (BENCH_ARGS=--publish)
+	@$(BIN)/python -m benchmarks.regions $(BENCH_ARGS)
 
 lint: $(INSTALLED_DEV) ## check style
 	@$(BIN)/ruff check .

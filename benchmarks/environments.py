@@ -64,5 +64,6 @@ PEERS = (
 HEADLINE = "models"  # the peer that the goals are for
 ENGINE = Peer("engine", "ours, the engine alone", 7)
 CLUSTER = Peer("cluster", "ours, on a cluster", 0)
-OURS = ("models", "ours", "engine", "cluster")
+NEAR = Peer("near", "ours, plain models at the level near", 8)
+OURS = ("models", "near", "ours", "engine", "cluster")
 BY_NAME = {peer.name: peer for peer in (*PEERS, ENGINE, CLUSTER)}

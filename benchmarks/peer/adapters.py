@@ -73,6 +73,10 @@ def models(base: Settings, redis_url: str) -> Settings:
     return {**found, "INSTALLED_APPS": ["cacheops.fastpath", *found["INSTALLED_APPS"]]}
 
 
+def near(base: Settings, redis_url: str) -> Settings:
+    return {**models(base, redis_url), "CACHEOPS": {"*.*": {"ops": "all", "timeout": TIMEOUT, "level": "near"}}}
+
+
 def ours(base: Settings, redis_url: str, client: str = "PairClient") -> Settings:
     return {**engine(base, redis_url, client), "BENCHMARK_MANAGER": "cacheops.queryset.CachedManager"}
 
@@ -89,6 +93,7 @@ ADAPTERS = {
     "cachalot": cachalot,
     "engine": engine,
     "models": models,
+    "near": near,
     "ours": ours,
     "cluster": cluster,
 }

@@ -127,6 +127,16 @@ class Worker:
         self.module.fill_dependents(count)
         return {}
 
+    def write(self, rate: float, seconds: float) -> dict[str, Any]:
+        import near
+
+        return near.write(rate, seconds)
+
+    def read_near(self, way: str, seconds: float) -> dict[str, Any]:
+        import near
+
+        return near.read_near(way, seconds)
+
     def save_dependent(self) -> dict[str, Any]:
         found = self.module.dependent()
         gc.collect()  # what filling has left: it would be collected within the call that is timed
