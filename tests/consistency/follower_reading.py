@@ -120,7 +120,8 @@ class FollowerReader(Reader):
         board.count(self.slot, kind.__name__)
         fault = check(newest(floors), board.ceilings())
         if fault:
-            fault = f"{fault}; {self.why(check, floors, is_hit, is_vouched)}; named {named:X}, then {still_named:X}"
+            asked = f"{stats.hits} hits, {stats.misses} misses, {stats.bypasses} bypasses"
+            fault = f"{fault}; {self.why(check, floors, is_hit, is_vouched)}; {asked}; named {named:X}, {still_named:X}"
             self.reports.add(kind.__name__, fault, fault)
 
     def why(self, check: Check, floors: list[Bounds], is_hit: bool, is_vouched: bool) -> str:
