@@ -37,7 +37,7 @@ from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
 from cacheops.reading.fetch import fetch
-from cacheops.reading.options import bypassed, leave_rows, options_of
+from cacheops.reading.options import bypassed, leave_rows, options_of, source_of
 from cacheops.reading.policy import decide
 from cacheops.reading.request import label_of
 from cacheops.signals import cache_read
@@ -287,8 +287,9 @@ class FastQuerySet(models.QuerySet[M]):
         return FastPlan(plan, lambda database, rows: rows[0][0]), parameters
 
     def _load_figure(self, ask: Callable[[Self], Any], database: str) -> list[Row]:
+        source = source_of(database)
         with bypassed():
-            return [(ask(self._at(database)),)]
+            return [(ask(self._at(database) if source == database else self.using(source)),)]
 
     def _load_aggregate(self, args: Any, kwargs: Any, database: str) -> Sequence[Row]:
         rows: list[Row] = []

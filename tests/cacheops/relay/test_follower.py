@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models import Max
 
 import cacheops
 from cacheops.checks import check_engines, check_regions
@@ -114,6 +115,9 @@ def test_nothing_is_filled_from_a_replica_that_is_behind_the_relay(outside: Run,
     tell()
     assert sources(title) == ["default"]
     assert title() == "New"
+    books = Book.objects.using("replica").filter(shelf=1)
+    for read in (books.all().count, books.all().exists, lambda: books.aggregate(Max("pk")), lambda: list(books.all())):
+        assert sources(read) == ["default"]
     resume(lagging)
     catch_up(lagging)
     assert sources(title) == ["replica"]
