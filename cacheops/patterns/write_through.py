@@ -75,19 +75,21 @@ class WriteThroughCache(Generic[M]):
         In a region that follows a replica, as it is there, where the database router says so.
         """
         alias = self._alias_for_read()
+        request = self._request(pk, alias)  # first, as it refuses bad keys whether the cache is asked or not
+        rows: Sequence[Row]
         if self._must_ask_the_database(alias):
-            rows: Sequence[Row] = self._rows([pk], alias)[0]
+            rows = self._rows([pk], alias)[0]
         else:
-            rows = fetch(self._request(pk, alias), lambda: self._rows([pk], alias)[0])
+            rows = fetch(request, lambda: self._rows([pk], alias)[0])
         return objects.unpack(rows[0][0]) if rows else None
 
     def get_many(self, pks: Iterable[int]) -> dict[int, M]:
         """Return the rows that there are, in one round trip a server and at most one query."""
         wanted, alias = list(dict.fromkeys(pks)), self._alias_for_read()
+        requests = [self._request(pk, alias) for pk in wanted]
         if self._must_ask_the_database(alias):
             found: Sequence[Sequence[Row]] = self._rows(wanted, alias)
         else:
-            requests = [self._request(pk, alias) for pk in wanted]
             found = fetch_many(requests, lambda places: self._rows([wanted[place] for place in places], alias))
         return {pk: objects.unpack(rows[0][0]) for pk, rows in zip(wanted, found, strict=True) if rows}
 
