@@ -48,9 +48,8 @@ class FollowerRelay(Relay):
         self._beats: dict[str, float] = {}  # notes that have not come back: when they were sent (monotonic)
         self._next_beat = 0.0
         self._counts_until = 0.0  # by when another heartbeat must have come back (monotonic)
-        self._ahead: dict[
-            str, float
-        ] = {}  # by table: seconds by which its server's clock is ahead of the monotonic one
+        # By table: seconds by which its server's clock is ahead of the monotonic one.
+        self._ahead: dict[str, float] = {}
 
     def _keys(self, table: str) -> TableKeys:
         return TableKeys.of(conf.prefix, self._name, table)

@@ -35,6 +35,7 @@ FITTING = {
     "notify": "operator",
     "page": 1,
     "page_size": 5,
+    "percentiles": "true",
     "region": "us-east-1",
     "search": "quay",
     "serial": "THERM-1",
