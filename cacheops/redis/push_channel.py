@@ -89,7 +89,8 @@ class PushChannel:
                 ]
                 self._follow(lines)
             except (RedisError, StoreError, OSError) as error:
-                if str(error) != reason:  # one line for one trouble, not one a second
+                # One line for one trouble, not one a second; none where the process ends beside its servers.
+                if str(error) != reason and threading.main_thread().is_alive():
                     logger.warning("The servers tell of no changes; every read asks them: %s", error)
                 reason = str(error)
                 self._servers.refresh()  # another server may be the primary now

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +21,19 @@ from tests.cacheops.relay.follower import REGION, Run, relay_at_work, tell_and_c
 from tests.replica import follow, pause, resume
 from tests.testapp.models import Book
 from tests.waiting import until
+from users.models import User
 from xyzsite.replica import measure, relay_gauges, too_far
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 outside = follower.outside
+
+
+@pytest.fixture
+def operator() -> Iterator[User]:
+    """Create an administrator, and delete them: these tests commit."""
+    user = User.objects.create_superuser("operator")
+    yield user
+    user.delete()
 
 
 def relay_seconds() -> float:
@@ -62,10 +72,10 @@ def test_a_replica_that_stands_still_does_and_the_relay_does_not(outside: Run) -
     resume("replica")
 
 
-def test_pages_health_and_panel_tell_of_both(outside: Run, admin_user: object, settings: Any) -> None:
+def test_pages_health_and_panel_tell_of_both(outside: Run, operator: User, settings: Any) -> None:
     tell_and_catch_up()
     browser = Client()
-    browser.force_login(admin_user)
+    browser.force_login(operator)
     page = browser.get("/profile/")
     assert re.search(r', replica(;dur=\d+)?;desc="\d+ bytes behind", relay', page["Server-Timing"])
     assert re.search(r"<span>relay (far|[\d.]+ s) behind</span>", page.content.decode())
