@@ -33,9 +33,7 @@ class Window:
 
     def end_of(self, start: datetime) -> datetime:
         """Return where the bucket ends that starts at a moment."""
-        if self.span.bucket == DAY:
-            return (start.astimezone(self.zone).replace(tzinfo=None) + DAY).replace(tzinfo=self.zone)
-        return (start.astimezone(UTC) + self.span.bucket).astimezone(self.zone)
+        return moved(start, self.span.bucket, self.span.bucket, self.zone)
 
     def earlier(self) -> "Window":
         return window_until(self.span, self.start.astimezone(UTC) - timedelta(microseconds=1), self.zone)
@@ -70,14 +68,22 @@ def window_between(start: datetime, end: datetime, zone: ZoneInfo) -> Window:
     if end - start > most:
         raise ValueError(TOO_LONG)
     bucket = bucket_for(end - start)
-    first, last = floored(start, bucket, zone), floored(end - timedelta(microseconds=1), bucket, zone)
+    first = floored(start, bucket, zone)
     if bucket == DAY:
+        last = floored(end - timedelta(microseconds=1), bucket, zone)
         length = last.replace(tzinfo=None) + DAY - first.replace(tzinfo=None)
-    else:
-        length = last.astimezone(UTC) + bucket - first.astimezone(UTC)
+    else:  # counted from the first, since some clocks change by half an hour
+        length = -((first.astimezone(UTC) - end.astimezone(UTC)) // bucket) * bucket
     if length > most:
         raise ValueError(TOO_LONG)
-    return window_until(Span(RANGE, "", length, bucket), last, zone)
+    return Window(Span(RANGE, "", length, bucket), first, moved(first, length, bucket, zone), zone)
+
+
+def moved(moment: datetime, length: timedelta, bucket: timedelta, zone: ZoneInfo) -> datetime:
+    """Return an edge of buckets that is `length` after another; days are the calendar's."""
+    if bucket == DAY:
+        return (moment.astimezone(zone).replace(tzinfo=None) + length).replace(tzinfo=zone)
+    return (moment.astimezone(UTC) + length).astimezone(zone)
 
 
 def window_for(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analytics.windows import common_zone, floored, shown_until, window_between, window_for, window_until
@@ -95,6 +95,7 @@ def test_a_window_ends_where_the_asker_says() -> None:
     assert window.end == datetime(2026, 3, 1, 8, tzinfo=UTC)
 
 
+@example(datetime(2020, 9, 21, tzinfo=UTC), timedelta(days=14), ZoneInfo("Australia/Lord_Howe"))  # half an hour
 @given(moments, st.timedeltas(timedelta(microseconds=1), MAX_RANGE), zones)
 def test_a_range_is_the_fewest_whole_buckets_that_hold_it(start: datetime, length: timedelta, zone) -> None:
     window = window_between(start, start + length, zone)
