@@ -10,11 +10,11 @@ import pytest
 from django.db import connections
 
 from cacheops import bypassed
-from cacheops.redis.identity import RECORD
-from tests import clients, replica, servers
+from tests import replica, servers
+from tests.mending import mend
 from tests.sentinels import Sentinels
 from xyzsite.localregions.manager import LocalRegions
-from xyzsite.localregions.plan import REGIONS, Options
+from xyzsite.localregions.plan import Options
 
 # Drawn examples may take as long as a busy machine needs for them.
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -56,29 +56,8 @@ def regions_to_break(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
 @pytest.fixture
 def breakable_regions(regions_to_break: LocalRegions) -> LocalRegions:
     """Return other regions, shared by all tests that break servers: whole, near, empty, every node up and in sync."""
-    regions_to_break.heal()
-    for region in REGIONS:
-        regions_to_break.distance(region, 0)
-    for row in regions_to_break.status():
-        if row["state"] == "paused":
-            regions_to_break.resume(row["node"])
-    regions_to_break.wait_linked()
-    for row in regions_to_break.status():
-        if row["shard"] and row["role"] == "primary":
-            forget_data(row)
+    mend(regions_to_break)
     return regions_to_break
-
-
-def forget_data(row: dict[str, Any]) -> None:
-    """Delete what earlier tests have left on a primary: their settings were undone before their database was flushed.
-
-    The server stays recognised.
-    """
-    with clients.node(row) as node, node.pipeline(transaction=False) as pipeline:
-        for key in node.scan_iter(count=1000):
-            if not key.startswith(RECORD):
-                pipeline.unlink(key)
-        pipeline.execute()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import psycopg
 
 from cacheops.patterns.write_behind.buffer import GROUP
 from tests import clients
+from tests.mending import mend
 from tests.waiting import until
 from xyzsite.demo.load.account import Row
 from xyzsite.demo.load.fleet import LoadDevice, World
@@ -131,7 +132,8 @@ class PlatformProcesses:
 
 @contextmanager
 def platform_on(regions: LocalRegions, **variables: str) -> Iterator[PlatformProcesses]:
-    """Run the platform; end all of it."""
+    """Run the platform on regions made whole; end all of it."""
+    mend(regions)
     platform = PlatformProcesses(regions, variables)
     try:
         platform.start()
