@@ -48,10 +48,10 @@ def cluster(regions: LocalRegions, *, seen_from: str = "us-east-1", **options: A
     )
 
 
-def node(row: dict[str, Any]) -> redis.Redis:
-    """Return a client of one server, whatever its role."""
+def node(row: dict[str, Any], patience: float = 0.5) -> redis.Redis:
+    """Return a client of one server, whatever its role, that waits so many seconds for an answer."""
     host, port = address(row["address"])
-    return redis.Redis(host, port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0), decode_responses=True)
+    return redis.Redis(host, port, socket_timeout=patience, retry=Retry(NoBackoff(), 0), decode_responses=True)
 
 
 def address(text: str) -> tuple[str, int]:

@@ -28,7 +28,7 @@ def begin_anew(row: dict[str, Any]) -> None:
     The server stays recognised; one that a test let go back in time leases nothing for half a minute, which ends here.
     """
     is_cluster = row["kind"] == "cluster"
-    with clients.node(row) as node:
+    with clients.node(row, patience=10) as node:
         with node.pipeline(transaction=False) as pipeline:
             for key in node.scan_iter(count=1000):
                 if not key.startswith(identity.RECORD):
