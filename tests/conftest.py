@@ -11,6 +11,7 @@ from django.db import connections
 
 from cacheops import bypassed
 from tests import replica, servers
+from tests.flushing import flush_after_tests
 from tests.mending import mend
 from tests.sentinels import Sentinels
 from xyzsite.localregions.manager import LocalRegions
@@ -82,6 +83,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     A server notices late that a process which a test has killed is gone, where it waits for a lock; a window that the
     browser has just closed may have a request under way. Either would fail the last test.
     """
+    flush_after_tests()
     yield
     with django_db_blocker.unblock():
         for connection in connections.all():
