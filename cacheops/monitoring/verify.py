@@ -23,6 +23,7 @@ from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
 from cacheops.monitoring.verify_follower import RELAY_BEHIND, FollowerRules
+from cacheops.orm.connection import cacheops_of
 from cacheops.protocol.keys import IDENTITY, RECIPE, REGISTRY, TableKeys, parse
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.reading.options import bypassed
@@ -158,10 +159,10 @@ def _compare(region: Region, recipe: Recipe) -> Verified:
 def _is_known(recipe: Recipe) -> bool:
     """Return whether a recipe's database is one of ours, read in a session like its own.
 
-    The replica of a region is known to processes of that region alone.
+    The replica of a region is known to processes of that region alone; in a test case of Django, to those that name it.
     """
     parsed, alias = parse(recipe.keys[0]), recipe.alias
-    if parsed is None or alias not in connections.settings:
+    if parsed is None or alias not in connections.settings or cacheops_of(alias).is_forbidden():
         return False
     return parsed.database == name_of(alias) and recipe.session == session_of(alias)
 

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.db.models import Count
+from django.test import SimpleTestCase
 from msgspec.structs import replace
 
 from cacheops import no_invalidation
@@ -207,6 +208,19 @@ def test_a_read_of_another_session_or_database_is_left_out(books):
         assert verify_one(region, replace(recipe, **changes)).outcome == "other_session"
     assert verify_one(region, recipe).outcome == "equal"
     assert [found.outcome for found in verify(region, [key.replace(":q:", ":q:x")])] == ["gone"]
+
+
+def test_a_database_that_a_test_case_forbids_is_left_out(books):
+    class Case(SimpleTestCase):
+        databases = {"default", "other"} - {books.db}
+
+    books.get(pk=1)
+    Case._add_databases_failures()
+    try:
+        assert verified()["outcomes"] == {"other_session": 1}
+    finally:
+        Case._remove_databases_failures()
+    assert verified()["outcomes"] == {"equal": 1}
 
 
 def test_a_sample_must_be_a_rate(books):
