@@ -55,7 +55,7 @@ class Outbox:
             return False
         model: Any = apps.get_model("cacheops", "QueuedInvalidation")
         for table in tables:  # bulk_create() can't be in a transaction that raw SQL has begun
-            model(region=self._region, table=table).save(using=database, force_insert=True)
+            model(region=self._region, table=table).save(using=database)
         return True
 
     def due(self, databases: Sequence[str]) -> bool:

@@ -95,6 +95,20 @@ def test_what_others_send_is_invalidated_row_by_row(library: str) -> None:
 
 
 @pytest.mark.parametrize("database", ["other"])
+def test_what_others_send_obeys_a_block_and_may_name_columns_of_another_release(library: str) -> None:
+    books = Book.objects.using(library)
+    kept = books.exclude(pk=1).values_list("pk", flat=True)[0]
+    assert 78 not in [books.get(pk=pk).pages for pk in (1, kept)]
+    written_unseen(library, "UPDATE testapp_book SET pages = 78")
+    with no_invalidation():
+        rows_changed.send(Book, database=library)
+    assert books.get(pk=1).pages != 78
+    rows_changed.send(Book, table="testapp_book", rows=[{"id": 1, "gone": 2}], database=library)
+    assert books.get(pk=1).pages == 78
+    assert books.get(pk=kept).pages != 78
+
+
+@pytest.mark.parametrize("database", ["other"])
 def test_a_receiver_tells_what_follows_from_a_write(library: str) -> None:
     def also(sender: Any, database: str, **kwargs: Any) -> None:
         rows_changed.send(Author, database=database)
