@@ -12,16 +12,28 @@ from tests.clients import FAILURES
 from tests.waiting import until
 from xyzsite.localregions import ports, processes
 from xyzsite.localregions.programs import find_redis
+from xyzsite.localregions.redisfiles import TLS
+
+
+def listening(port: int, tls: Path | None) -> str:
+    """Return the lines of a configuration for a port: of TLS alone, where there is a folder with certificates."""
+    return TLS.format(port=port, folder=tls) if tls else f"port {port}\n"
+
+
+def operator_of(port: int, tls: Path | None, **options: Any) -> redis.Redis:
+    options |= {"ssl": True, "ssl_ca_certs": str(tls / "ca.crt")} if tls else {}
+    return redis.Redis(port=port, retry=Retry(NoBackoff(), 0), decode_responses=True, **options)
 
 
 class Server:
     """A Redis server with a folder and a port of its own, and the client of an operator."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Path | None = None) -> None:
         folder.mkdir()
         self.folder = folder
         self.port = ports.choose(["redis"], {})["redis"]
-        self.operator = redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0), decode_responses=True)
+        (folder / "redis.conf").write_text(listening(self.port, tls))
+        self.operator = operator_of(self.port, tls)
         self.process: Any = None
 
     @property
@@ -30,7 +42,7 @@ class Server:
 
     def start(self, *options: Any) -> "Server":
         """Start it from the snapshot or the log that it has left; as a new server where there is none."""
-        own = ["--port", self.port, "--dir", self.folder, "--bind", "127.0.0.1", "--save", "3600 1"]
+        own = [self.folder / "redis.conf", "--dir", self.folder, "--bind", "127.0.0.1", "--save", "3600 1"]
         own += ["--repl-diskless-sync", "no", "--repl-ping-replica-period", "1"]
         self.process = processes.spawn([find_redis().path, *own, *options], self.folder / "log")
         until(self.answers, "the server answers")

@@ -6,13 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from cacheops.redis.identity import begin
 from tests.clients import FAILURES
-from tests.redis_server import Server
+from tests.redis_server import Server, listening, operator_of
 from tests.waiting import until
 from xyzsite.localregions import ports, processes
 from xyzsite.localregions.programs import find_redis
@@ -22,7 +18,6 @@ SERVICE = "shop"
 PATIENT, QUICK = 30_000, 500
 CONFIGURATION = """
 bind 127.0.0.1
-port {port}
 dir {folder}
 sentinel myid {id}
 sentinel monitor {service} 127.0.0.1 {primary} 2
@@ -37,14 +32,14 @@ KNOWN = "sentinel known-sentinel {service} 127.0.0.1 {port} {id}\n"
 class OneSentinel:
     """A sentinel with a folder and a port of its own, and a client of it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, tls: Path | None) -> None:
         folder.mkdir()
-        self.folder, self.port, self.id = folder, port, uuid.uuid4().hex + "0" * 8
-        self.client = redis.Redis(port=port, retry=Retry(NoBackoff(), 0), decode_responses=True, protocol=2)
+        self.folder, self.port, self.id, self.tls = folder, port, uuid.uuid4().hex + "0" * 8, tls
+        self.client = operator_of(port, tls, protocol=2)
 
     def configure(self, primary: Server, replica: Server, others: "Iterable[OneSentinel]") -> None:
-        own = {"port": self.port, "id": self.id, "folder": self.folder, "service": SERVICE, "patient": PATIENT}
-        text = CONFIGURATION.format(**own, primary=primary.port, replica=replica.port)
+        own = {"id": self.id, "folder": self.folder, "service": SERVICE, "patient": PATIENT}
+        text = listening(self.port, self.tls) + CONFIGURATION.format(**own, primary=primary.port, replica=replica.port)
         text += "".join(KNOWN.format(service=SERVICE, port=other.port, id=other.id) for other in others)
         (self.folder / "sentinel.conf").write_text(text)
 
@@ -69,11 +64,12 @@ class OneSentinel:
 class Sentinels:
     """Two servers and three sentinels. Who is the primary changes with each fail-over."""
 
-    def __init__(self, folder: Path) -> None:
-        self.servers = [Server(folder / name).start() for name in ("a", "b")]
+    def __init__(self, folder: Path, tls: Path | None = None) -> None:
+        self.scheme = "rediss+sentinel" if tls else "redis+sentinel"
+        self.servers = [Server(folder / name, tls).start() for name in ("a", "b")]
         self.servers[1].follow(self.servers[0])
         chosen = ports.choose(["1", "2", "3"], {}).items()
-        self.all = [OneSentinel(folder / name, port) for name, port in chosen]
+        self.all = [OneSentinel(folder / name, port, tls) for name, port in chosen]
         for each in self.all:
             each.configure(*self.servers, [other for other in self.all if other is not each])
             each.start()
@@ -82,7 +78,7 @@ class Sentinels:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.all)
-        return f"redis+sentinel://{hosts}/{SERVICE}/0"
+        return f"{self.scheme}://{hosts}/{SERVICE}/0"
 
     def whole(self) -> bool:
         """Return whether each sentinel knows the two others and a replica, and the primary for alive."""

@@ -42,6 +42,7 @@ CHECKS = {
     "W006": "Fewer replicas confirm what is written than `CACHEOPS_WAIT_REPLICAS` says (`check --database default`).",
     "W007": "A name in `CACHEOPS` begins with an app that is not installed: it stands for nothing.",
     "W008": "Relays are installed on a database, and don't see a cached table (`check --database default`).",
+    "W009": "Sentinel may replace a living primary, and not all replicas are waited for (`check --database default`).",
 }
 
 TAG = "cacheops"  # of all checks: `manage.py check --tag cacheops`

@@ -51,12 +51,21 @@ def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
             "Start the replicas, or set CACHEOPS_WAIT_REPLICAS = {'" + store.name + f"': {confirmed}}}.",
         )
     linked = min((int(info.get("connected_slaves", 0)) for info in primaries_of(store)), default=0)
-    if linked and not expected:
+    enough = linked if store.inspection.by_sentinels else min(linked, 1)
+    hint = f"Set CACHEOPS_WAIT_REPLICAS = {{{store.name!r}: {enough}}}, or "
+    if enough and not expected:
         yield message(
             "W001",
             f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS does not say so: after a fail-over that "
             "loses a mark, an entry may be served stale.",
-            "Set CACHEOPS_WAIT_REPLICAS = {'" + store.name + "': 1}, or more.",
+            hint + "more.",
+        )
+    elif expected < enough:
+        yield message(
+            "W009",
+            f"{store.name!r} has {linked} replicas, and CACHEOPS_WAIT_REPLICAS says {expected}: when Sentinel replaces "
+            "a primary that lives, processes connected to it may serve stale entries until it is a replica.",
+            hint + "silence this where no write is to wait for the slowest replica.",
         )
 
 

@@ -26,6 +26,11 @@ class Inspection(ABC):
     def top_counts(self, keys: Sequence[str], size: int) -> list[list[tuple[str, float]]]:
         """Return the names with the `size` highest counts under each key, highest first."""
 
+    @property
+    def by_sentinels(self) -> bool:
+        """Whether sentinels name the primary: they may replace one that lives."""
+        return False
+
     def problem(self) -> str:
         """Return what hides the nodes and will not pass by itself; "" where nothing is."""
         return ""

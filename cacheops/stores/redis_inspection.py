@@ -16,6 +16,10 @@ class RedisInspection(Inspection):
         self._servers = servers
         self._transport = transport
 
+    @property
+    def by_sentinels(self) -> bool:
+        return self._servers.options.by_sentinels
+
     def problem(self) -> str:
         return self._servers.problem()
 

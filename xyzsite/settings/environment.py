@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from cacheops.exceptions import InvalidOption
+from cacheops.redis.options import urls_in
+from cacheops.redis.sentinel_address import SentinelAddress, is_sentinel
+
 DATABASE_SCHEMES = ("postgres", "postgresql", "psql", "pgsql", "sqlite")  # those whose backends call the cache
 REDIS_SCHEMES = ("redis", "rediss")
 KINDS = {int: "a whole number", float: "a number", dict: "name=value pairs, by comma"}
@@ -41,19 +45,22 @@ def database_at(variable: str, url: str) -> dict[str, Any]:
 
 def redis_addresses(env: environ.Env, variable: str) -> list[str]:
     """Return the addresses that a variable lists. Raise ImproperlyConfigured where one of them is none."""
-    addresses: list[str] = env.list(variable, default=[])
+    addresses = [url for url in urls_in(env.str(variable, default="")) if url]
     if not all(map(_is_redis_address, addresses)):
         raise ImproperlyConfigured(
-            f"{variable} must be addresses by comma, each as redis://user:password@host:6379/0, or rediss:// for TLS."
+            f"{variable} must be addresses by comma, each as redis://user:password@host:6379/0, or rediss:// for TLS; "
+            "or one of sentinels, as redis+sentinel://host:26379,host:26379/service/0."
         )
     return addresses
 
 
 def _is_redis_address(url: str) -> bool:
     try:
+        if is_sentinel(url):
+            return bool(SentinelAddress.parse(url))
         parts = urlsplit(url)
         return parts.scheme in REDIS_SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+    except (InvalidOption, ValueError):
         return False
 
 

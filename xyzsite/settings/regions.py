@@ -2,7 +2,8 @@
 
 A region's servers come from these variables (NAME is the region in capitals, its dashes as underscores):
 
-    REDIS_URL_NAME          redis:// or rediss:// address of the primary, or start nodes of the cluster, by comma
+    REDIS_URL_NAME          redis:// or rediss:// address of the primary, or start nodes of the cluster, by comma;
+                            or redis+sentinel:// address of the sentinels that name the primary
     REDIS_READER_URL_NAME   addresses of readers, by comma; optional, a primary with readers only
     REDIS_CLUSTER_NAME      true where the region's servers run in cluster mode
     REDIS_REPLICAS_NAME     how many replicas each primary has; a write waits until they know what it invalidates
@@ -17,6 +18,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from cacheops.redis.sentinel_address import is_sentinel
 from xyzsite.settings.environment import redis_addresses
 
 HOME_REGION = "us-east-1"
@@ -61,9 +63,17 @@ def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[
         }
     readers = redis_addresses(env, variable("REDIS_READER_URL", region))
     cluster = env.bool(variable("REDIS_CLUSTER", region), default=False)
-    if cluster and readers:
+    by_sentinels = is_sentinel(primaries[0])
+    if readers and (cluster or by_sentinels):
+        finds = (
+            "sentinels, which find the replicas themselves"
+            if by_sentinels
+            else "a cluster, which finds its replicas itself"
+        )
+        raise ImproperlyConfigured(f"{variable('REDIS_READER_URL', region)} is set for {finds}: remove it.")
+    if cluster and by_sentinels:
         raise ImproperlyConfigured(
-            f"{variable('REDIS_READER_URL', region)} is set for a cluster, which finds its replicas itself: remove it."
+            f"{variable('REDIS_CLUSTER', region)} is set for sentinels, which watch none: remove it."
         )
     return {
         "BACKEND": "cacheops.backends.RegionCache",
@@ -118,11 +128,12 @@ def regions_by_database(shared: tuple[str, ...], followers: Collection[str]) -> 
 
 
 def replicas_from_environment(env: environ.Env, caches: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Return how many replicas a mark must reach, by region: one where the servers are a cluster or have readers."""
+    """Return how many replicas a mark must reach, by region: one by default, where there are any."""
     found = {}
     for region in REGIONS:
         client = client_class(caches, region)
-        has_replica = client.endswith("ClusterClient") or (bool(client) and len(caches[region]["LOCATION"]) > 1)
+        servers = caches[region]["LOCATION"] if client else []
+        has_replica = client.endswith("ClusterClient") or len(servers) > 1 or any(map(is_sentinel, servers))
         found[region] = env.int(variable("REDIS_REPLICAS", region), default=int(has_replica))
     return found
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from cacheops.redis import PushChannel
 from cacheops.regions import regions
 from cacheops.testing import assert_hits, assert_misses
 from tests.recovery.conftest import recoveries
+from tests.redis_server import Server
 from tests.sentinels import SERVICE, Sentinels
 from tests.testapp.models import Author, Shelf
 from tests.waiting import until
+from xyzsite.localregions import tls
+from xyzsite.localregions.programs import find_redis
 
 
 def entry(url: str, **options: Any) -> dict[str, Any]:
@@ -36,8 +40,8 @@ def entry(url: str, **options: Any) -> dict[str, Any]:
 def use(settings: Any, _django_db_helper: None) -> Iterator[Callable[..., None]]:
     """Return a call that lets this process run in a region at an address."""
 
-    def run_on(url: str, replicas: int = 1) -> None:
-        settings.CACHES = settings.CACHES | {"default": entry(url)}
+    def run_on(url: str, replicas: int = 1, **options: Any) -> None:
+        settings.CACHES = settings.CACHES | {"default": entry(url, **options)}
         settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("default",), "default"
         settings.CACHEOPS_WAIT_REPLICAS, settings.CACHEOPS_CLOUDWATCH_CLUSTERS = {"default": replicas}, {}
         settings.CACHEOPS_WAIT_SECONDS, settings.CACHEOPS_TIMEOUT = 0.2, 2
@@ -255,3 +259,48 @@ def test_a_service_that_sentinels_do_not_know_is_found_where_they_are_asked(
     assert message.msg == "'default': the sentinels know no service 'store', but shop."
     with pytest.raises(StoreUnavailable, match="No master found for 'store'"):
         regions.local.store.read(["co:{a}:e:1"])
+
+
+@pytest.mark.django_db
+def test_replicas_that_no_setting_counts_are_found_where_the_servers_are_asked(
+    tmp_path: Path, use: Callable[..., None]
+) -> None:
+    """Sentinel may replace a primary that lives, so whichever replica takes over must have confirmed."""
+    whole = Sentinels(tmp_path)
+    try:
+        use(whole.url, replicas=0)
+        (message,) = run_checks(tags=["cacheops"], databases=["default"])
+        assert (message.id, message.hint) == ("cacheops.W001", "Set CACHEOPS_WAIT_REPLICAS = {'default': 1}, or more.")
+        use(whole.url, replicas=1)
+        assert run_checks(tags=["cacheops"], databases=["default"]) == []
+        whole.servers.append(Server(tmp_path / "c").start())
+        whole.servers[2].follow(whole.servers[0])
+        (message,) = run_checks(tags=["cacheops"], databases=["default"])
+        assert message.id == "cacheops.W009"
+        assert message.msg.startswith("'default' has 2 replicas, and CACHEOPS_WAIT_REPLICAS says 1: when Sentinel")
+        use(whole.url, replicas=2)
+        assert run_checks(tags=["cacheops"], databases=["default"]) == []
+    finally:
+        whole.end()
+
+
+@pytest.mark.debian
+@pytest.mark.django_db(transaction=True)
+def test_sentinels_and_their_servers_may_speak_tls_alone(tmp_path: Path, use: Callable[..., None]) -> None:
+    if not find_redis().tls:
+        pytest.skip("this Redis server has no TLS")
+    certificates = tmp_path / "tls"
+    tls.make(certificates)
+    whole = Sentinels(tmp_path, certificates)
+    try:
+        whole.empty()
+        use(whole.url, CA_CERTS=str(certificates / "ca.crt"))
+        author = Author.objects.create(name="Ada")
+        Author.objects.get(pk=author.pk)
+        with assert_hits(1):
+            Author.objects.get(pk=author.pk)
+        use(whole.url)  # and nothing says which authority is to be trusted
+        with pytest.raises(StoreUnavailable):
+            regions.local.store.read(["co:{a}:e:1"])
+    finally:
+        whole.end()

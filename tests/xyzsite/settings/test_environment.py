@@ -4,10 +4,19 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.core.cache import CacheHandler
 from django.core.exceptions import ImproperlyConfigured
 
+from tests.sentinels import Sentinels
 from xyzsite.settings.environment import Env, at_least, database_at, log_level, networks, redis_addresses
-from xyzsite.settings.regions import caches_from_environment
+from xyzsite.settings.regions import (
+    caches_from_environment,
+    region_cache,
+    regions_with_servers,
+    replicas_from_environment,
+)
+
+SENTINELS = "redis+sentinel://one:26379,two/shop/0"
 
 
 @pytest.fixture
@@ -63,11 +72,20 @@ def test_addresses_of_servers_are_taken(env: Env) -> None:
     env.ENVIRON["SERVERS"] = "redis://user:word@host:6379/0,rediss://[::1]:6380"
     assert redis_addresses(env, "SERVERS") == ["redis://user:word@host:6379/0", "rediss://[::1]:6380"]
     assert redis_addresses(env, "OTHERS") == []
+    env.ENVIRON["SERVERS"] = SENTINELS
+    assert redis_addresses(env, "SERVERS") == [SENTINELS]
 
 
 @pytest.mark.parametrize(
     "value",
-    ["zzz", "host:6379", "redis://", "http://host", "redis://:secret@host,host:6380", "redis://:secret@host:port"],
+    [
+        *("zzz", "host:6379", "redis://", "http://host", "redis://:secret@host,host:6380", "redis://:secret@host:port"),
+        *(
+            "redis+sentinel://:secret@host",
+            "redis+sentinel://:secret@host:port/shop",
+            f"redis://:secret@host,{SENTINELS}",
+        ),
+    ],
 )
 @pytest.mark.parametrize("variable", ["REDIS_URL_US_EAST_1", "REDIS_READER_URL_US_EAST_1"])
 def test_what_is_no_address_of_a_server_is_refused_and_not_told(env: Env, variable: str, value: str) -> None:
@@ -75,6 +93,32 @@ def test_what_is_no_address_of_a_server_is_refused_and_not_told(env: Env, variab
     with pytest.raises(ImproperlyConfigured, match=f"^{variable} must be addresses") as raised:
         caches_from_environment(env, "us-east-1")
     assert "secret" not in str(raised.value)
+
+
+def test_sentinels_have_replicas_that_are_waited_for(env: Env) -> None:
+    env.ENVIRON["REDIS_URL_US_WEST_2"] = SENTINELS
+    caches = caches_from_environment(env, "us-west-2")
+    assert regions_with_servers(caches, "us-west-2") == ("us-west-2",)
+    assert replicas_from_environment(env, caches) == {"us-east-1": 0, "us-west-2": 1, "us-east-2": 0}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("REDIS_READER_URL_US_WEST_2", "redis://host"), ("REDIS_CLUSTER_US_WEST_2", "true")]
+)
+def test_what_sentinels_have_no_use_for_is_refused(env: Env, variable: str, value: str) -> None:
+    env.ENVIRON |= {"REDIS_URL_US_WEST_2": SENTINELS, variable: value}
+    with pytest.raises(ImproperlyConfigured, match=f"^{variable} is set for sentinels, .*: remove it"):
+        caches_from_environment(env, "us-west-2")
+
+
+@pytest.mark.servers
+def test_the_platform_reaches_its_servers_by_their_sentinels(env: Env, sentinels: Sentinels) -> None:
+    env.ENVIRON["REDIS_URL_US_WEST_2"] = sentinels.url
+    options = {"IGNORE_EXCEPTIONS": False, "SOCKET_TIMEOUT": 2.0, "SOCKET_CONNECT_TIMEOUT": 2.0}
+    entry = region_cache(env, "us-west-2")
+    cache = CacheHandler({"default": entry | {"OPTIONS": entry["OPTIONS"] | options}})["default"]
+    assert cache.set("key", 1)
+    assert cache.get("key") == 1
 
 
 def test_a_level_is_one_of_loggings() -> None:
