@@ -113,6 +113,7 @@ def test_lists_are_searched_and_filtered(client: Client, rows: list[Device], add
 def test_readings_of_a_device_come_newest_first(client: Client, rows: list[Device]) -> None:
     response = client.get(f"/admin/devices/reading/?device__id__exact={rows[1].pk}")
     assert [reading.value for reading in response.context["cl"].result_list] == [2, 1, 0]
+    assert b">1 Mar 2026, 12:02:00<" in response.content  # as the pages write it, not as Django's English does
 
 
 @pytest.mark.uncached

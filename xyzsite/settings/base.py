@@ -215,8 +215,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = False
-DATE_FORMAT = "j M Y"  # as the pages write it
-DATETIME_FORMAT = "j M Y, H:i:s"
+FORMAT_MODULE_PATH = "xyzsite.formats"
 USE_TZ = True
 
 STATIC_URL = "static/"
