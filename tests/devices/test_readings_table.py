@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from devices.models import Device, Kind, Reading
 from locations.models import Location
+from tests.documents.texts import blocks
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -15,18 +16,9 @@ EARLIER = NOON.replace(year=2020)
 pytestmark = pytest.mark.django_db
 postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has partitions")
 
-# The recipe of docs/how-to/import-readings.md.
-ATTACH_2026 = """
-    CREATE TABLE devices_reading_2026 (LIKE devices_reading INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-    WITH moved AS (
-        DELETE FROM devices_reading_default
-        WHERE taken_at >= '2026-01-01 00:00+00' AND taken_at < '2027-01-01 00:00+00'
-        RETURNING *
-    )
-    INSERT INTO devices_reading_2026 SELECT * FROM moved;
-    ALTER TABLE devices_reading ATTACH PARTITION devices_reading_2026
-        FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00');
-"""
+# docs/how-to/import-readings.md; a test is one transaction by itself.
+(RECIPE,) = [block.text for block in blocks() if block.language == "sql"]
+ATTACH_2026 = RECIPE.removeprefix("BEGIN;\n").removesuffix("COMMIT;\n")
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from devices.models import Device, Reading
+from devices.models import Device, Kind, Reading
 from locations.models import Location
+from tests.documents.texts import blocks
 from tests.xyzsite.api.conftest import NOON, Caller
 from tests.xyzsite.api.test_openapi import REFERENCE
 
@@ -32,6 +33,16 @@ def test_a_reading_that_is_sent_again_is_known(operator: Caller, thermometer: De
     assert (again.status_code, again.document["result"]) == (200, "known")
     assert again.document["id"] == first.document["id"]
     assert Reading.objects.count() == 1
+
+
+def test_what_the_reference_shows_is_taken_and_answered(staff: Caller, thermometer: Device) -> None:
+    shown, refusal = [json.loads(block.text) for block in blocks() if block.language == "json"]
+    Device.objects.create(
+        location=thermometer.location, serial="HYGRO-1", name="H", kind=Kind.HYGROMETER, metric="humidity"
+    )
+    assert staff.post("/readings", shown).status_code in (200, 202)
+    wrong = [*shown["readings"], reading(serial="THERM-1"), reading(serial="THERM-1", value="warm")]
+    assert staff.post("/readings", {"readings": wrong}).document == refusal
 
 
 def test_many_readings_tell_how_many_were_new(operator: Caller, thermometer: Device) -> None:
