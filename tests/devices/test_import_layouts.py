@@ -1,6 +1,8 @@
 """Files as loggers and public archives write them, made here in their layouts, and read by options alone."""
 
 import io
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from django.core.management import call_command
 from devices.metrics import METRICS
 from devices.models import Device, Kind, Reading
 from locations.models import Location
+from tests.documents.texts import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +165,13 @@ LAYOUTS = {
         "2 rows, 3 readings (0 known), 0 bad rows, 1 missing",
     ),
 }
+
+
+def test_the_page_shows_the_options_that_are_tried_here() -> None:
+    shown = re.findall(
+        r"^\| [^|]+ \| `(--.+)` \|$", (ROOT / "docs/how-to/import-readings.md").read_text(), re.MULTILINE
+    )
+    assert sorted(map(shlex.split, shown)) == sorted(options for _, options, _, _ in LAYOUTS.values())
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
