@@ -38,6 +38,6 @@ def test_yaml_can_be_read() -> None:
 
 def test_a_line_of_a_log_is_one_that_the_engine_writes() -> None:
     line, drawing = texts("text")
-    parts = "The server ", " was started from older data, or is new: ", " were purged, and nothing is leased on it for "
+    parts = "The server ", " was started from older data, or is new: ", " were purged, and nothing"
     assert all(part in line and part in SOURCES for part in parts)
     assert "Redis" in drawing  # to be looked at

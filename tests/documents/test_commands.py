@@ -96,7 +96,7 @@ def check_asked(arguments: list[str]) -> None:
     (operations,) = [
         found for path, found in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), address.path)
     ]
-    known = {parameter["name"] for parameter in operations[method.lower()]["parameters"]}
+    known = {parameter.get("name") for parameter in operations[method.lower()]["parameters"]}
     assert {name for name, _ in parse_qsl(address.query)} <= known
 
 

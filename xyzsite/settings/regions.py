@@ -63,18 +63,7 @@ def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[
         }
     readers = redis_addresses(env, variable("REDIS_READER_URL", region))
     cluster = env.bool(variable("REDIS_CLUSTER", region), default=False)
-    by_sentinels = is_sentinel(primaries[0])
-    if readers and (cluster or by_sentinels):
-        finds = (
-            "sentinels, which find the replicas themselves"
-            if by_sentinels
-            else "a cluster, which finds its replicas itself"
-        )
-        raise ImproperlyConfigured(f"{variable('REDIS_READER_URL', region)} is set for {finds}: remove it.")
-    if cluster and by_sentinels:
-        raise ImproperlyConfigured(
-            f"{variable('REDIS_CLUSTER', region)} is set for sentinels, which watch none: remove it."
-        )
+    _check_topology(region, cluster=cluster, sentinels=is_sentinel(primaries[0]), readers=bool(readers))
     return {
         "BACKEND": "cacheops.backends.RegionCache",
         "LOCATION": primaries + readers,
@@ -100,6 +89,21 @@ def region_cache(env: environ.Env, region: str, wait: float = FAR_WAIT) -> dict[
             "CA_CERTS": env.str("REDIS_CA_CERTS", default=""),
         },
     }
+
+
+def _check_topology(region: str, *, cluster: bool, sentinels: bool, readers: bool) -> None:
+    """Raise ImproperlyConfigured where a region's variables contradict each other."""
+    if readers and (cluster or sentinels):
+        finds = (
+            "sentinels, which find the replicas themselves"
+            if sentinels
+            else "a cluster, which finds its replicas itself"
+        )
+        raise ImproperlyConfigured(f"{variable('REDIS_READER_URL', region)} is set for {finds}: remove it.")
+    if cluster and sentinels:
+        raise ImproperlyConfigured(
+            f"{variable('REDIS_CLUSTER', region)} is set for sentinels, which watch none: remove it."
+        )
 
 
 def regions_with_servers(caches: dict[str, dict[str, Any]], own_region: str) -> tuple[str, ...]:
