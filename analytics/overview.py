@@ -3,9 +3,10 @@
 It is made anew for each reader, of the devices that are kept by location (devices/directory.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from statistics import fmean
 
 from django.utils import timezone
@@ -60,59 +61,78 @@ class RegionState:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a person sees first. `present` is when the newest data is from, `silent` counts devices that fell silent."""
+    """What a person sees first, as of the minute `made_at`: figures of rows, each counted when it is asked for."""
 
-    regions: tuple[RegionState, ...]
-    counts: DeviceCounts
-    silent: int
-    attention: tuple[DeviceState, ...]
-    attention_total: int
-    present: datetime
+    places: Sequence[Location]
+    devices: Mapping[int, Sequence[DeviceRow]]  # by location
     made_at: datetime
 
     @property
     def state(self) -> tuple[object, ...]:
-        """All of it but the moments."""
-        return (self.regions, self.counts, self.silent, self.attention, self.attention_total)
+        """All that the figures are made of."""
+        return (self.places, self.devices, self.made_at)
 
     @property
     def location_count(self) -> int:
-        return sum(len(region.locations) for region in self.regions)
+        return len(self.places)
 
     @property
     def zone(self) -> str:
-        return common_zone(location.timezone for region in self.regions for location in region.locations)
+        return common_zone(place.timezone for place in self.places)
+
+    @cached_property
+    def present(self) -> datetime:
+        """When the newest data is from."""
+        return present_for(newest_sighting([row for rows in self.devices.values() for row in rows]), self.made_at)
 
     @property
     def historical(self) -> bool:
         return self.present < self.made_at
 
+    @cached_property
+    def regions(self) -> tuple[RegionState, ...]:
+        return _regions(self._locations)
+
+    @cached_property
+    def counts(self) -> DeviceCounts:
+        return total_counts([location.counts for location in self._locations])
+
+    @property
+    def silent(self) -> int:
+        """How many devices fell silent."""
+        return sum(state.reason == "silent" for state in self._troubled)
+
+    @property
+    def attention(self) -> list[DeviceState]:
+        return self._troubled[:ATTENTION_ROWS]
+
+    @property
+    def attention_total(self) -> int:
+        return len(self._troubled)
+
+    @cached_property
+    def _locations(self) -> list[LocationState]:
+        return [location_state(place, self.devices[place.pk]) for place in self.places]
+
+    @cached_property
+    def _troubled(self) -> list[DeviceState]:
+        found = [
+            device_state(place, row)
+            for place in self.places
+            for row in self.devices[place.pk]
+            if row.status in TROUBLED or is_silent(row.status, row.last_seen, self.present)
+        ]
+        found.sort(key=lambda state: state.serial)
+        found.sort(key=lambda state: state.last_seen or LONG_AGO, reverse=True)
+        return found
+
 
 def overview(location_ids: tuple[int, ...] | None, now: datetime | None = None) -> Overview:
     """Return the overview of the locations, None for all, at a moment: by default the present one."""
-    now = now or timezone.now()
     places = list(Location.objects.all() if location_ids is None else Location.objects.filter(pk__in=location_ids))
     stored = devices_at([place.pk for place in places])
     devices = rows_with_pending(stored, pending_readings(row for rows in stored.values() for row in rows))
-    present = present_for(newest_sighting([row for rows in devices.values() for row in rows]), now)
-    locations = [location_state(place, devices[place.pk]) for place in places]
-    troubled = [
-        device_state(place, row)
-        for place in places
-        for row in devices[place.pk]
-        if row.status in TROUBLED or is_silent(row.status, row.last_seen, present)
-    ]
-    troubled.sort(key=lambda state: state.serial)
-    troubled.sort(key=lambda state: state.last_seen or LONG_AGO, reverse=True)
-    return Overview(
-        regions=_regions(locations),
-        counts=total_counts([location.counts for location in locations]),
-        silent=sum(state.reason == "silent" for state in troubled),
-        attention=tuple(troubled[:ATTENTION_ROWS]),
-        attention_total=len(troubled),
-        present=present,
-        made_at=now,
-    )
+    return Overview(places, devices, (now or timezone.now()).replace(second=0, microsecond=0))
 
 
 def location_state(place: Location, devices: Sequence[DeviceRow]) -> LocationState:
