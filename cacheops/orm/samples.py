@@ -49,13 +49,13 @@ class RowsOf:
     def database(self) -> str:
         return self.using or router.db_for_read(self.model)
 
-    def dependency(self) -> Dependency:
-        """Return the table, tags and scheme. Raise InvalidOption for conditions that no tag can have."""
+    def dependency(self, database: str) -> Dependency:
+        """Return the table, tags and scheme of a database. Raise InvalidOption for conditions that no tag can have."""
         widths = tuple(
             (name, value.seconds if isinstance(value, TimeBucket) else None) for name, value in self.conditions.items()
         )
         scheme, texts, parts = _scheme(self.model, widths)
-        exact = exact_columns(self.database, self.model._meta.db_table)
+        exact = exact_columns(database, self.model._meta.db_table)
         try:
             if not all(part.column in exact for _, part in parts):
                 raise NoToken("the database finds equal what Python does not")
@@ -119,13 +119,19 @@ class Sample:
     def dependencies(self) -> Sequence[Dependency]:
         """The tables, tags and schemes. Raise InvalidOption for a sample that can't be followed."""
         if self._found is None:
-            self._found = _of_rows(self._given) if self._queryset is None else _of_queryset(self._queryset)
+            self._found = (
+                _of_rows(self._given, self.database) if self._queryset is None else _of_queryset(self._queryset)
+            )
         return self._found
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple([table for table, *_ in self.dependencies])
 
     @property
     def source(self) -> Source:
         """What decides whether an entry of this sample may be cached."""
-        return Source(self.model, cacheops_of(self.database), (table for table, *_ in self.dependencies))
+        return Source(self.model, cacheops_of(self.database), self.tables)
 
 
 def sample_tables(samples: Iterable[Sample]) -> tuple[TableTags, ...]:
@@ -165,10 +171,10 @@ def model_of(sample: Any) -> type[models.Model]:
     return type(sample) if isinstance(sample, models.Model) else queryset_of(sample).model
 
 
-def _of_rows(rows: RowsOf) -> Sequence[Dependency]:
+def _of_rows(rows: RowsOf, database: str) -> Sequence[Dependency]:
     if not is_tracked(rows.model._meta.db_table):
         raise InvalidOption(f"{rows.model._meta.label} has the profile None: it can't be a sample.")
-    return (rows.dependency(),)
+    return (rows.dependency(database),)
 
 
 def _of_queryset(queryset: "models.QuerySet[Any]") -> Sequence[Dependency]:

@@ -5,17 +5,18 @@ of them makes the entry a miss at its commit, also while it is being loaded. One
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from cacheops.conf import conf
 from cacheops.decorators.functions import packed_or_none
 from cacheops.encoding import objects
 from cacheops.encoding.rows import Row
+from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, shortened
 from cacheops.instrumentation import request_stats
-from cacheops.orm.samples import RowsOf, Sample, SampleLike, sample_databases, sample_tables
+from cacheops.orm.samples import Sample, SampleLike, sample_databases, sample_tables
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import BY_NAME, GENERATION, TAG, TableKeys, checked_key, parse, start_of
 from cacheops.reading.fetch import fetch
@@ -69,8 +70,9 @@ class CacheAsideManager:
     ) -> Value:
         """Return what is kept under the key, else what the function returns, and keep that."""
         entry = AsideEntry(key, tuple(depends_on), ttl)
-        request = self._request(entry)
-        if self._goes_past([entry], [request]):
+        samples = [Sample(given) for given in entry.depends_on]
+        request = self._request(entry, samples)
+        if self._goes_past(samples, [request]):
             request_stats.count(bypasses=1)
             return fetch_function()
         called: list[Value] = []
@@ -92,8 +94,9 @@ class CacheAsideManager:
         """
         wanted = {entry.key: entry for entry in entries}
         keys = list(wanted)
-        requests = [self._request(entry) for entry in wanted.values()]
-        if self._goes_past(list(wanted.values()), requests):
+        samples = [[Sample(given) for given in entry.depends_on] for entry in wanted.values()]
+        requests = [self._request(entry, own) for entry, own in zip(wanted.values(), samples, strict=True)]
+        if self._goes_past(chain.from_iterable(samples), requests):
             request_stats.count(bypasses=len(keys))
             loaded = fetch_function(keys) if keys else {}
             return {key: loaded.get(key) for key in keys}
@@ -129,14 +132,13 @@ class CacheAsideManager:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    def _request(self, entry: AsideEntry) -> Request:
+    def _request(self, entry: AsideEntry, samples: Sequence[Sample]) -> Request:
         keys = keys_of(entry.key)
         ttl = conf.ttl.get_ttl(self.default_ttl if entry.ttl is None else entry.ttl)
-        samples = [Sample(given) for given in entry.depends_on]
         return Request(
             entry.key,
             (TableTags(keys, (entry.key,), (OWN,)), *sample_tables(samples)),
-            replace(PROFILE, timeout=ttl),
+            _profile(ttl),
             f"{namespace(entry.key)}:aside",
             sample_databases(samples),
             None if self._rows else self._life(ttl),
@@ -146,16 +148,12 @@ class CacheAsideManager:
         none_ttl = min(ttl, conf.ttl.get_ttl(self.none_ttl))
         return lambda rows: none_ttl if rows[0][0] is None else ttl
 
-    def _goes_past(self, entries: Sequence[AsideEntry], requests: Sequence[Request]) -> bool:
+    def _goes_past(self, samples: Iterable[Sample], requests: Sequence[Request]) -> bool:
         """Return whether these entries are loaded past the cache."""
-        # One sample of each table and database says the same as all of them.
-        samples = {
-            (sample.model, sample.database) if isinstance(sample, RowsOf) else id(sample): sample
-            for entry in entries
-            for sample in entry.depends_on
-        }
+        # One sample of the same tables and database says the same as all of them.
+        told = {(sample.model, sample.database, sample.tables): sample for sample in samples}
         timeout = min((request.profile.timeout for request in requests), default=0.0)
-        bypass = decide_entry((Sample(given).source for given in samples.values()), timeout)
+        bypass = decide_entry((sample.source for sample in told.values()), timeout)
         if bypass is not None:
             for request in requests:
                 note_bypass(request.label, bypass)
@@ -170,7 +168,9 @@ class CacheAsideManager:
         return rows if self._rows else objects.unpack(rows[0][0])
 
 
-PROFILE = Profile()
+@memo()
+def _profile(ttl: float) -> Profile:
+    return Profile(timeout=ttl)
 
 
 def namespace(key: str) -> str:
