@@ -1,8 +1,9 @@
 """Devices for programs: list, show, create, change. None is deleted: a device that is gone is `retired`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from ninja import Path, Query, Router, Status
 
 from devices.buffering import all_with_pending, with_pending
@@ -14,7 +15,7 @@ from locations.selectors import location_by_code
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.device_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
 from xyzsite.api.errors import ApiError, responses
-from xyzsite.api.fields import page_out
+from xyzsite.api.fields import kept_page, page_out
 from xyzsite.paging import device_page
 
 router = Router(tags=["devices"])
@@ -23,7 +24,7 @@ Serial = Annotated[str, Path(pattern=SERIAL, description="The device's serial.",
 
 
 @router.get("", response={200: DevicePageOut, **responses(401, 422)}, summary="List devices")
-def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, Any]:
+def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> HttpResponse:
     """The devices at the locations that the caller belongs to; all for staff."""
     chosen = DeviceFilter(
         search=query.search,
@@ -33,7 +34,8 @@ def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> dict[str, An
         metric=query.metric or "",
     )
     page = device_page(request.auth, chosen, query.sort, query.page, query.page_size)
-    return page_out(page, query, all_with_pending(page.rows))
+    document = page_out(page, query, all_with_pending(page.rows))
+    return kept_page(DevicePageOut, document, {device.location_id: device.location for device in page})
 
 
 @router.get("/{serial}", response={200: DeviceDetailOut, **responses(401, 404)}, summary="Show a device")

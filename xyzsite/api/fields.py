@@ -1,10 +1,14 @@
 """Types that the API's addresses and bodies share: pages, moments, choices."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
+from django.core.cache import caches
+from django.http import HttpResponse
 from ninja import Field, Schema
+from ninja.responses import NinjaJSONEncoder
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -18,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from xyzsite.api.errors import ApiError
 from xyzsite.paging import MAX_ROWS, PAGE_SIZE, Page
+from xyzsite.parts import ALIAS, state
 
 Item = TypeVar("Item")
 
@@ -109,3 +114,16 @@ def page_out(page: Page[Any], asked: PageQuery, items: Sequence[Any]) -> dict[st
         "page_size": page.size,
         "total": page.total,
     }
+
+
+def kept_page(schema: type[PageOut[Any]], document: dict[str, Any], related: Iterable[Any]) -> HttpResponse:
+    """Answer with what `page_out` has returned, as its schema writes it; kept under the name of all its rows.
+
+    `related` are the rows of other tables that items show.
+    """
+
+    def written() -> str:
+        return json.dumps(schema.model_validate(document).model_dump(), cls=NinjaJSONEncoder)
+
+    name = f"{schema.__name__}:{state([document, related])}"
+    return HttpResponse(caches[ALIAS].get_or_set(name, written), content_type="application/json; charset=utf-8")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from devices.models import Device, Excursion, Reading, Threshold
 from locations.models import Location, Membership
 from tests.xyzsite.web.conftest import World
-from xyzsite.web.templatetags.xyz import state
+from xyzsite.parts import state
 
 ADDRESSES = [
     "/",

@@ -1,14 +1,11 @@
 """What the templates need to write values, times and lists."""
 
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import msgspec
 from django import template
-from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,6 +17,7 @@ from devices.models import Excursion, Status
 from devices.spans import BUCKETS, RANGE
 from users.models import Region
 from xyzsite.paging import Page
+from xyzsite.parts import state
 from xyzsite.web import formats
 
 SMALLEST_BUCKET = BUCKETS[0][1]
@@ -30,6 +28,7 @@ register.filter("measured", formats.measured)
 register.filter("with_unit", formats.with_unit)
 register.filter("unit", formats.unit_of)
 register.filter("grouped", formats.number)
+register.filter("state", state)
 
 
 @register.filter
@@ -46,24 +45,6 @@ def short_name(code: str) -> str:
 @register.filter
 def item(values: dict[str, Any], key: str) -> Any:
     return values.get(key)
-
-
-@register.filter
-def state(value: Any) -> str:
-    """Name a value by all that it holds: the same data, the same name. What is kept under it is never out of date."""
-    return blake2b(_encode(value), digest_size=16).hexdigest()
-
-
-def _items(value: Any) -> list[Any]:
-    """Return what a model instance or a queryset holds. Raise NotImplementedError for other things."""
-    if isinstance(value, Model):
-        return [getattr(value, field.attname) for field in value._meta.concrete_fields]
-    if isinstance(value, QuerySet):
-        return list(value)
-    raise NotImplementedError(f"A part of a page can't be named by a {type(value).__name__}.")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_items).encode
 
 
 @register.filter
