@@ -1,6 +1,5 @@
 """Pages: the locations, and one with its devices."""
 
-from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -56,11 +55,7 @@ def location(request: PageRequest, code: str) -> HttpResponse:
         pending = pending_readings([*stored[place.pk], *page.rows])
         all_with_pending(page.rows, pending)
         devices = rows_with_pending(stored, pending)[place.pk]
-        counts = device_counts([place.pk])[place.pk]
-        context |= {
-            "counts": replace(counts, last_seen=newest_sighting(devices)),
-            "values": sorted_values(mean_values(devices)),
-        }
+        context |= {"last_seen": newest_sighting(devices), "values": sorted_values(mean_values(devices))}
     return render_part(request, "locations/detail.html", "devices/_rows.html", "devices", context)
 
 

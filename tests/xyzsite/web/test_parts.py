@@ -1,4 +1,4 @@
-"""Parts of pages that are kept rendered: each is named by all that it shows, so that none is out of date."""
+"""Parts of pages and answers that are kept as written: each is named by all that it shows: none is out of date."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,6 +25,8 @@ ADDRESSES = [
     "/devices/H-1/",
     "/analytics/?metric=temperature",
     "/analytics/?metric=temperature&location=harbor&window=7d",
+    "/api/devices",
+    "/api/devices?sort=-name&page_size=1",
 ]
 # What differs from one rendering to the next although the data is the same.
 OWN = re.compile(rb'<p id="foot".*?</p>|name="csrfmiddlewaretoken" value="\w+"', re.S)
@@ -39,6 +41,7 @@ CHANGES: dict[str, Callable[["Clock"], object]] = {
     "a reading": lambda clock: read(31.0, clock),
     "a bound is passed": lambda clock: passed(clock),
     "a location's name": lambda clock: Location.objects.filter(code="harbor").update(name="Harbour"),
+    "the name of one within bounds": lambda clock: Location.objects.filter(code="ridge").update(name="Ridgetop"),
     "its time zone": lambda clock: Location.objects.filter(code="harbor").update(timezone="Asia/Kolkata"),
     "a location closed": lambda clock: Location.objects.filter(code="harbor").update(active=False),
     "another location": lambda clock: Location.objects.create(name="Quay", code="quay"),
