@@ -141,7 +141,8 @@ class WriteThroughCache(Generic[M]):
 
     def _flush(self) -> None:
         pks, self._written.pks = self._written.pks, set()
-        if pks:
+        # From a region that follows, it is three ways across the country: the next reader at home fills it sooner.
+        if pks and self.using not in conf.followers.values():
             self.refresh(sorted(pks))
 
     def _refresh(self, pks: Sequence[int]) -> int:

@@ -80,6 +80,20 @@ def test_every_writer_leaves_the_right_value_in_every_region(device: Device, set
     assert current_devices.get(device.pk).name == "Untold"  # type: ignore[union-attr]
 
 
+@committed
+def test_a_writer_in_a_region_that_follows_stores_nothing_across_the_country(device: Device, settings: Any) -> None:
+    assert asked(device.pk) == 0  # it was saved, and written through
+    settings.CACHEOPS_FOLLOWERS = {"replica": "default"}
+    with CaptureQueriesContext(connection) as queries:
+        device.name = "New"
+        device.save(update_fields=["name"])
+    assert len(queries) == 1
+
+    settings.CACHEOPS_FOLLOWERS = {}
+    assert (asked(device.pk), asked(device.pk)) == (1, 0)
+    assert current_devices.get(device.pk).name == "New"  # type: ignore[union-attr]
+
+
 @pytest.mark.servers
 @committed
 def test_the_api_and_the_admin_write_through_and_a_get_reads_it(device: Device) -> None:
