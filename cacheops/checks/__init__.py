@@ -153,12 +153,13 @@ def _regions_of_databases() -> Iterator[CheckMessage]:
 
 
 def _followers() -> Iterator[CheckMessage]:
-    for alias, primary in conf.followers.items():
+    for alias, primary in conf.all_followers.items():
         both = set(conf.regions_of(alias)) & set(conf.regions_of(primary))
         known = {name: connections[name].vendor for name in (alias, primary) if name in connections}
-        if any(known.get(name) != "postgresql" or not cacheops_of(name).is_cached for name in (alias, primary)):
+        read = (alias, primary) if alias in conf.followers else (primary,)  # another region's replica need not be known
+        if any(known.get(name) != "postgresql" or not cacheops_of(name).is_cached for name in read):
             problem = "both must be in DATABASES, with the engine cacheops.db.backends.postgresql"
-        elif alias == primary or primary in conf.followers:
+        elif alias == primary or primary in conf.all_followers:
             problem = f"{primary!r} must be a primary"
         elif both:
             problem = f"CACHEOPS_REGIONS has both in {', '.join(sorted(both))}, where writers mark: a region caches one"
@@ -249,7 +250,7 @@ def _second_names() -> Iterator[CheckMessage]:
     """Entries and marks go by the alias: what is written by one name invalidates nothing that was read by another."""
     first: dict[Any, str] = {}
     for alias in cached_databases():
-        if alias in conf.followers:  # a relay tells of those writes
+        if alias in conf.all_followers:  # a relay tells of those writes
             continue
         given = connections[alias].settings_dict
         mirrored = given.get("TEST", {}).get("MIRROR")

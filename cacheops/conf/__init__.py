@@ -66,10 +66,7 @@ class Conf(Component):
 
     # --- What is cached ---------------------------------------------------------------------------------------------
     enabled = Setting(
-        "CACHEOPS_ENABLED",
-        True,
-        kinds.FLAG,
-        "Whether reads are cached. Writes invalidate in any case: others may read.",
+        "CACHEOPS_ENABLED", True, kinds.FLAG, "Whether reads are cached. Writes always invalidate: others may read."
     )
     profiles = Setting(
         "CACHEOPS",
@@ -125,7 +122,7 @@ class Conf(Component):
         kinds.REGION,
         'The region of this process, the only one that it reads from; "" is the first of CACHEOPS_REGIONS.',
     )
-    followers = Setting("CACHEOPS_FOLLOWERS", {}, kinds.ALIASES, "Replicas that are cached, by alias: their primaries.")
+    all_followers = Setting("CACHEOPS_FOLLOWERS", {}, kinds.ALIASES, "Cached replicas, by alias: their primaries.")
     _wait_replicas = Setting(
         "CACHEOPS_WAIT_REPLICAS",
         0,
@@ -244,10 +241,7 @@ class Conf(Component):
         'The bearer token that lets Prometheus read /metrics; "" lets nobody in by token.',
     )
     metrics_networks = Setting(
-        "CACHEOPS_METRICS_NETWORKS",
-        (),
-        kinds.NETWORKS,
-        "The networks from which /metrics may be read without a token.",
+        "CACHEOPS_METRICS_NETWORKS", (), kinds.NETWORKS, "The networks that may read /metrics without a token."
     )
     cloudwatch_clusters = Setting(
         "CACHEOPS_CLOUDWATCH_CLUSTERS",
@@ -301,6 +295,11 @@ class Conf(Component):
         if not isinstance(self._regions, Mapping):
             return None
         return frozenset(database for database, names in self._regions.items() if self.local_region in names)
+
+    @cached_property
+    def followers(self) -> Mapping[str, str]:
+        """The replicas that this process's region caches, by alias: their primaries."""
+        return {alias: of for alias, of in self.all_followers.items() if self.local_region in self.regions_of(alias)}
 
     @cached_property
     def local_region(self) -> str:

@@ -258,6 +258,6 @@ def _has_twin(region: Region, keys: TableKeys) -> bool:
             if alias == other_alias:
                 return True
             # A replica that is followed has the identity of its primary, and keys of its own.
-            if identity == other_identity and not {alias, other_alias} & set(conf.followers):
+            if identity == other_identity and not {alias, other_alias} & set(conf.all_followers):
                 return True
     return False

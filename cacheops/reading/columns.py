@@ -16,7 +16,7 @@ from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
 from cacheops.reading.lease import Filled, Result
 from cacheops.reading.lookup import entry_under
-from cacheops.reading.request import Request, followed_in
+from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.stores.base import EncodedEntry, Refusal, TableTags
 from cacheops.ttl import jittered
@@ -96,7 +96,7 @@ class ColumnLease:
 
 def take_columns(region: Region, columns: EntryColumns) -> ColumnLease | None:
     """Take the leases of all entries. None where they must be taken one by one. Raise StoreError."""
-    if region.is_full([TableTags(columns.keys, (), columns.schemes)]) or followed_in(columns.databases):
+    if region.is_full([TableTags(columns.keys, (), columns.schemes)]):
         return None
     with region.guard():
         lease = region.drained(columns.databases, _take, region, columns)

@@ -30,11 +30,11 @@ MAX_WAIT = 0.02
 
 def fetch(request: Request, load: Load) -> Sequence[Row]:
     """Return the rows of a cached read: from the local region's store, otherwise by calling `load`."""
-    if conf.followers and (alias := followed_in(request.databases)):
-        return _fetch_followed(request, load, FollowerRead(alias))
     reader = current_reader()
     if reader is not None:
         return reader.read(request, load)
+    if conf.followers and (alias := followed_in(request.databases)):
+        return _fetch_followed(request, load, FollowerRead(alias))
     if request.profile.near and (held := near_rows(request)) is not None:
         return held
     found = seek(request)

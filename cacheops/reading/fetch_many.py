@@ -33,11 +33,11 @@ def fetch_many(requests: Sequence[Request], load: LoadMany) -> list[Rows]:
     """
     if not requests:
         return []
-    if conf.followers and followed_in(databases_of(requests)):
-        return [fetch(request, partial(_load_one, load, place)) for place, request in enumerate(requests)]
     reader = current_reader()
     if reader is not None:
         return reader.read_many(requests, load)
+    if conf.followers and followed_in(databases_of(requests)):
+        return [fetch(request, partial(_load_one, load, place)) for place, request in enumerate(requests)]
     return _Batch(regions.local, requests, load).rows()
 
 

@@ -4,6 +4,7 @@ Nobody marks there. A look-up takes the position of each table that it asks in t
 it is invalidated there. A lease is filled from a replica only that is seen to show as much.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 
 from cacheops.conf import conf
@@ -19,6 +20,8 @@ from cacheops.regions import Region
 from cacheops.regions.position import Position, shown_positions
 from cacheops.regions.read_scope import current_scope
 from cacheops.stores.base import TableTags
+
+PAUSE_SECONDS = 0.005  # between two questions to a replica that is waited for
 
 
 class NotVouched(StoreError):
@@ -53,7 +56,7 @@ class FollowerRead:
 
     def load(self, lease: Lease, load: Load) -> Sequence[Row]:
         """Load and fill where the replica shows all that is invalidated under a lease; else load from the primary."""
-        if self._may_fill(lease):
+        if self.may_fill(lease.region, [lease.request]):
             return load_and_fill(lease, load)
         lease.release()
         return self._from_primary(load)
@@ -65,14 +68,21 @@ class FollowerRead:
         is_free = not self.own and not self.vouched
         return load() if is_free or self._is_shown(self.vouched) else self._from_primary(load)
 
-    def _may_fill(self, lease: Lease) -> bool:
+    def may_fill(self, region: Region, requests: Iterable[Request], patience: float = 0.0) -> bool:
+        """Return whether the replica shows all that was invalidated before leases were taken, within some seconds."""
+        keys = dict.fromkeys(key for request in requests for key in self._positions_of(request))
         try:
-            with lease.region.guard(urgent=True):
-                # What was invalidated before the lease is at most this: it is read behind the lease (R18).
-                invalidated = parsed(lease.region.store.read(self._positions_of(lease.request)))
+            with region.guard(urgent=True):
+                # What was invalidated before a lease is at most this: it is read behind the lease (R18).
+                invalidated = parsed(region.store.read(list(keys)))
         except StoreError:
             return False
-        return bool(invalidated) and self._is_shown(invalidated | self.vouched)
+        deadline = time.monotonic() + patience
+        while invalidated and not self._is_shown(invalidated | self.vouched):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(PAUSE_SECONDS)
+        return bool(invalidated)
 
     def _positions_of(self, request: Request) -> list[str]:
         return [key for table in request.tables for key in self._position_of(table)]

@@ -120,10 +120,11 @@ Leased: TypeAlias = tuple[Lease | Refusal, Entry | None]
 def take_leases(region: Region, requests: Sequence[Request], *, is_locked: bool = False) -> list[Leased]:
     """Take the leases of many results, once all that the region has missed is applied. Raise StoreError.
 
-    `is_locked`: this reader holds the loaders' locks. It lets those go whose lease is refused.
+    Those of a follower are filled where FollowerRead.may_fill allows it. `is_locked`: this reader holds the loaders'
+    locks. It lets those go whose lease is refused.
     """
-    if not requests or is_followed(requests):
-        return [(Refusal.PENDING, None)] * len(requests)
+    if not requests:
+        return []
     requests = coarsen_all_if_full(region, requests)
     with region.guard(urgent=is_locked):
         found = region.drained(databases_of(requests), lambda: _send_leases(region, requests).result())
@@ -148,16 +149,11 @@ def send_leases(region: Region, requests: Sequence[Request]) -> Reply[list[Lease
 
     What the region has missed is not applied first: an entry that it should have lost may stand under its versions.
     """
-    if is_followed(requests):
+    if followed_in(databases_of(requests)):  # which no writer fills
         return ReadyReply([(Refusal.PENDING, None)] * len(requests))
     requests = coarsen_all_if_full(region, requests)
     reply = region.guard().send(lambda: _send_leases(region, requests))
     return MappedReply(reply, partial(_leases, region, False, requests))
-
-
-def is_followed(requests: Sequence[Request]) -> bool:
-    """Return whether some are of a follower, whose leases are taken one by one: each load is checked (R18)."""
-    return bool(conf.followers) and followed_in(databases_of(requests)) is not None
 
 
 _Found: TypeAlias = list[tuple[bytes | Refusal, bytes | None]]

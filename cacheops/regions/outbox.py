@@ -148,7 +148,7 @@ class Outbox:
 
 def primaries(databases: Sequence[str]) -> list[str]:
     """Return the databases without the replicas that are followed: of what is written, a relay tells their regions."""
-    return [database for database in databases if database not in conf.followers]
+    return [database for database in databases if database not in conf.all_followers]
 
 
 class _Local(threading.local):

@@ -44,7 +44,7 @@ class RelayState(NamedTuple):
 
 def follower_in(region: str, primary: str) -> str | None:
     """Return the alias of a primary's replica that a region caches, None where it caches none."""
-    own = (alias for alias, of in conf.followers.items() if of == primary)
+    own = (alias for alias, of in conf.all_followers.items() if of == primary)
     return next((alias for alias in own if region in conf.regions_of(alias)), None)
 
 

@@ -82,9 +82,10 @@ class CallReader:
         cold = [place for place in range(len(requests)) if place not in found]
         if cold:
             started = time.perf_counter()
-            found |= zip(cold, self._load(cold, load), strict=True)
+            loaded, may_fill = self._load(cold, load, RequestBatch([requests[place] for place in cold]))
+            found |= zip(cold, loaded, strict=True)
             seconds = (time.perf_counter() - started) / len(cold)
-            results = {place: encode(requests[place], found[place], seconds) for place in cold}
+            results = {place: encode(requests[place], found[place], seconds) for place in cold if may_fill}
             for own in leased.values():
                 self._leased.append(own)
                 self._results += [results.get(place) for place in range(len(requests))]
@@ -92,12 +93,15 @@ class CallReader:
                 self.fill()
         return [found[place] for place in range(len(requests))]
 
-    def _load(self, places: Sequence[int], load: LoadMany) -> Sequence[Rows]:
-        """Load what was just leased. Where a load reads by itself, it must not be given what was read before (R2)."""
+    def _load(self, places: Sequence[int], load: LoadMany, batch: RequestBatch) -> tuple[Sequence[Rows], bool]:
+        """Load what was just leased, and return whether it may be filled.
+
+        Where a load reads by itself, it must not be given what was read before (R2).
+        """
         before, self._recent = self._recent, {}
         try:
-            with self._fanout.loading():
-                return load(places)
+            with self._fanout.loading(batch) as may_fill:
+                return load(places), may_fill
         finally:
             self._recent = before | self._recent
 
@@ -117,12 +121,13 @@ class CallReader:
         others = [name for name in fanout.names if name != fanout.nearest]
         if not others or not reads:
             return
-        leased = fanout.lease(RequestBatch([read.request for read in reads]), among=others)
+        batch = RequestBatch([read.request for read in reads])
+        leased = fanout.lease(batch, among=others)
         missing = [at for at in range(len(reads)) if any(own.verdicts[at] is None for own in leased.values())]
         results: dict[int, Result | None] = {}
         # What is loaded may be made of what the local region holds: it must have missed nothing until now.
         regions.local.outbox.recheck()
-        with fanout.loading():
+        with fanout.loading(batch):  # which a region that follows has no part in
             for load, places in by_load(reads, missing):
                 started = time.perf_counter()
                 loaded = load([reads[at].place for at in places])

@@ -13,13 +13,14 @@ from django.db import connections
 from cacheops.conf import conf
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import StoreError, StoreUnavailable
+from cacheops.reading.follower import FollowerRead
 from cacheops.reading.lease import Filled, Result
 from cacheops.reading.options import loaded_from
-from cacheops.reading.request import Request
+from cacheops.reading.request import Request, databases_of, followed_in
 from cacheops.regions import Region, regions
 from cacheops.warming.batches import Batch, LeasedBatch, SkipReason, count_warm
 from cacheops.warming.history import Outcome
-from cacheops.warming.replica import Source
+from cacheops.warming.replica import CATCH_UP_SECONDS, Source
 
 logger = logging.getLogger("cacheops")
 
@@ -41,6 +42,7 @@ class RegionFanout:
         self.outcomes = {name: Outcome() for name in names}
         self.entries = 0  # that each region was asked for
         self._patience = dict.fromkeys(names, PATIENCE_SECONDS)
+        self._catch_up = CATCH_UP_SECONDS  # that a replica which this region follows is waited for
         self._filling: dict[str, tuple[int, Future[Filled]]] = {}
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=f"warm-{name}") for name in names}
 
@@ -90,10 +92,20 @@ class RegionFanout:
             self.outcomes[name].warmed += len(requests) - warm
 
     @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Load from where it is right to. Entered after the leases (R2)."""
-        with loaded_from(self.source.sources()):
-            yield
+    def loading(self, batch: Batch[L]) -> Iterator[bool]:
+        """Load a batch from where it is right to, and say whether it may be filled. Entered after the leases (R2)."""
+        requests = batch.requests() if conf.followers else ()
+        alias = followed_in(databases_of(requests))
+        if alias is None:
+            with loaded_from(self.source.sources()):
+                yield True
+        elif FollowerRead(alias).may_fill(regions[self.nearest], requests, self._catch_up):
+            self._catch_up = CATCH_UP_SECONDS
+            yield True
+        else:  # R18; and the next batch does not wait for it again
+            self._catch_up = 0.0
+            with loaded_from({alias: conf.followers[alias]}):
+                yield False
 
     def fill(self, leased: Mapping[str, LeasedBatch], results: Sequence[Result | None]) -> None:
         """Store what was loaded where it was leased; what has no result is left out, and counts as skipped."""

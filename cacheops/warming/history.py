@@ -27,10 +27,11 @@ class Outcome:
 
     warmed: int = 0
     already_warm: int = 0  # a valid entry in the first half of its life
-    skipped: int = 0  # a writer was about to change them, they are too large, or can't be cached
+    # A writer was about to change them, they are too large, can't be cached; or the region's own replica is behind.
+    skipped: int = 0
     failed: int = 0  # the region did not answer, or refused
     bytes: int = 0
-    error: str = ""  # the last one
+    error: str = ""  # the last one; or why nothing was asked of the region
 
     @property
     def total(self) -> int:

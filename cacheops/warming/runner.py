@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import islice
 from typing import Any, Protocol
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
+from cacheops.regions.read_scope import ReadScope, in_scope
 from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.history import Checkpoint, Outcome, WarmingRun, forget_checkpoint, record_run, save_checkpoint
 from cacheops.warming.registry import BATCH, Warmer
@@ -53,7 +54,7 @@ class Pace:
 
 
 class Runner:
-    """One run of the warmers over regions."""
+    """One run of the warmers over regions. Raise InvalidOption where none of them can be warmed by this process."""
 
     def __init__(
         self,
@@ -75,6 +76,11 @@ class Runner:
         self._entries = 0  # of each region
         names = tuple(warmer.name for warmer in warmers)
         self.run = WarmingRun(time.time(), names, scope.text, outcomes={name: Outcome() for name in checkpoint.regions})
+        served = {name for warmer in warmers for name in self._regions_of(warmer)}
+        for name in checkpoint.regions:
+            self.run.outcomes[name].error = "" if name in served else elsewhere(name)
+        if warmers and not served:
+            raise InvalidOption(" ".join(outcome.error for outcome in self.run.outcomes.values()))
 
     def __call__(self) -> WarmingRun:
         """Run to the end, and keep what came of it. An interruption leaves a checkpoint, and is raised again."""
@@ -110,9 +116,10 @@ class Runner:
         with closing(self._fanout(warmer)) as fanout:
             fanout.outcomes, fanout.entries = self.run.outcomes, self._entries
             for keys in batches(scope.keys(warmer, checkpoint), self.pace.batch(warmer.batch)):
-                for task in warmer.tasks(keys):
-                    task.warm(fanout)
-                    self.pace.wait(fanout.entries)
+                with own_replica():
+                    for task in warmer.tasks(keys):
+                        task.warm(fanout)
+                        self.pace.wait(fanout.entries)
                 done(checkpoint, warmer, keys)
                 self.report.step(len(keys), self.run.outcomes)
                 self._save_now_and_then()
@@ -125,17 +132,28 @@ class Runner:
         return RegionFanout(self._regions_of(warmer), source, dry_run=self.dry_run)
 
     def _regions_of(self, warmer: Warmer) -> list[str]:
-        """Return the regions that cache what a warmer warms."""
-        regions = self.checkpoint.regions
-        if warmer.model is None:
-            return list(regions)
-        cached = conf.regions_of(cached_alias(warmer.model))
-        return [name for name in regions if name in cached]
+        """Return the regions that cache what a warmer warms; of those that follow a replica, this process's own."""
+        cached = conf.regions if warmer.model is None else conf.regions_of(cached_alias(warmer.model))
+        following = {name for alias in conf.all_followers for name in conf.regions_of(alias)}
+        others = () if conf.local_region in following else set(cached) - following
+        return [name for name in self.checkpoint.regions if name in others or name == conf.local_region in cached]
 
     def _save_now_and_then(self) -> None:
         if not self.dry_run and time.monotonic() - self._saved_at >= SAVE_SECONDS:
             save_checkpoint(self.checkpoint)
             self._saved_at = time.monotonic()
+
+
+def own_replica() -> AbstractContextManager[object]:
+    """Read the replica that this process's region follows, if it does, within the block, as its requests do."""
+    return in_scope(ReadScope()) if conf.followers else nullcontext()
+
+
+def elsewhere(region: str) -> str:
+    """Say why a region is not warmed, and what to do."""
+    if region == conf.local_region:
+        return f"{region} caches nothing of what this process reads now: is its replica away, or behind?"
+    return f"{region} caches its own replica, or other databases than this process: run warm_cache in {region}."
 
 
 def batches(keys: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -73,7 +73,9 @@ class Rows:
             key for own in leased.values() for key, verdict in zip(keys, own.verdicts, strict=True) if verdict is None
         }
         if missing:
-            fanout.fill(leased, self._load_results(fanout, names, profile, missing))
+            with fanout.loading(batch) as may_fill:
+                results = self._load_results(names, profile, missing if may_fill else set())
+            fanout.fill(leased, results)
 
     def _batch(self, profile: Profile) -> tuple[Batch[LeasedBatch], list[_Names]]:
         """Return the entries, and by which names they are asked for, in the same order."""
@@ -147,13 +149,10 @@ class Rows:
                 return rows.filter(pk__range=(first, last))
         return rows.filter(pk__in=keys)
 
-    def _load_results(
-        self, fanout: RegionFanout, names: Sequence[_Names], profile: Profile, keys: Set[Any]
-    ) -> list[Result | None]:
+    def _load_results(self, names: Sequence[_Names], profile: Profile, keys: Set[Any]) -> list[Result | None]:
         """Load the rows with these keys; return the result of each name, None for those that have none."""
         started = time.perf_counter()
-        with fanout.loading():
-            rows = self._load(sorted(keys))
+        rows = self._load(sorted(keys)) if keys else []
         seconds = (time.perf_counter() - started) / max(1, len(rows))
         places = {field.attname: place for place, field in enumerate(self.model._meta.concrete_fields)}
         own = places[self.model._meta.pk.attname]

@@ -158,8 +158,9 @@ cached = ["default"]
 if followers := follower_regions(env, XYZ_REGION, DATABASES):
     CACHEOPS_REGIONS = regions_by_database(CACHEOPS_REGIONS, followers)
     if XYZ_REGION in followers and "replica" in DATABASES and client_class(CACHES, XYZ_REGION):
-        CACHEOPS_FOLLOWERS = {"replica": "default"}
         cached.append("replica")
+    if "replica" in cached or XYZ_REGION not in followers:  # which tells how far the others are
+        CACHEOPS_FOLLOWERS = {"replica": "default"} if DATABASES["default"]["ENGINE"].endswith("postgresql") else {}
 for alias in cached:
     DATABASES[alias]["ENGINE"] = DATABASES[alias]["ENGINE"].replace("django.db.", "cacheops.db.")
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]

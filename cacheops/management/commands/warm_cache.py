@@ -112,6 +112,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(data, indent=2))
             return
         for name, outcome in run.outcomes.items():
+            if outcome.error and not outcome.total:
+                self.stdout.write(outcome.error)
+                continue
             warmed = f"would warm {outcome.warmed:,}" if options["dry_run"] else f"{outcome.warmed:,} warmed"
             self.stdout.write(
                 f"{name}: {warmed}, {outcome.already_warm:,} already warm, "

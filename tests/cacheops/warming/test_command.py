@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from functools import partial
 from typing import Any
 
@@ -223,7 +224,18 @@ def test_only_regions_that_cache_the_database_are_warmed(settings: Any) -> None:
     warmed = as_data("testapp.book", "--all", "--region", "all")["outcomes"]
     assert warmed["us-east-1"]["warmed"] > 0
     assert [warmed[name]["warmed"] + warmed[name]["failed"] for name in ALL[1:]] == [0, 0]
-    assert warm("testapp.book", "--all", "--region", "us-west-2").startswith("us-west-2: 0 warmed")
+    with pytest.raises(CommandError, match="run warm_cache in us-west-2"):
+        warm("testapp.book", "--all", "--region", "us-west-2")
+
+
+def test_a_region_that_follows_is_left_to_its_own_processes(settings: Any) -> None:
+    settings.CACHEOPS_REGIONS = {"default": ("us-east-1",), "replica": ("us-west-2",)}
+    settings.CACHEOPS_FOLLOWERS = {"replica": "default"}
+    told = warm("testapp.book", "--region", "all")
+    assert re.search(r"us-east-1: [1-9]\d* warmed", told)
+    assert "us-west-2 caches its own replica, or other databases than this process: run warm_cache in us" in told
+    with pytest.raises(CommandError, match="run warm_cache in us-west-2"):
+        warm("--region", "us-west-2")
 
 
 def test_rows_named_in_code_are_warmed_and_no_others(three_regions: None) -> None:
