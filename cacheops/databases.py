@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import IDENTITY, TableKeys
 
 DEFINING = ("ENGINE", "NAME", "HOST", "PORT", "USER", "OPTIONS", "TIME_ZONE")  # of the database, and of its sessions
 
@@ -57,6 +57,11 @@ def name_of(alias: str) -> str:
     """Return a database's name in keys; the alias alone where its engine is not ours, so that nothing is cached."""
     state = getattr(connections[alias], "cacheops", None)
     return alias if state is None else state.name
+
+
+def follower_name(follower: str, primary: str) -> str:
+    """Return the name in keys of a primary's replica, whose identity is its primary's, in any region."""
+    return f"{follower}{IDENTITY}{name_of(primary).partition(IDENTITY)[2]}"
 
 
 def session_of(alias: str) -> bytes:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidationRefused, StoreError
-from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj
+from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, primary_databases
 from cacheops.panel import switches
 from cacheops.panel.forms import (
     PAUSES,
@@ -24,6 +24,7 @@ from cacheops.panel.forms import (
 )
 from cacheops.panel.overview import queued
 from cacheops.patterns.aside import CacheAsideManager
+from cacheops.relay.delivery import deliveries
 from cacheops.warming.history import Checkpoint, Outcome
 from cacheops.warming.progress import QuietReport
 from cacheops.warming.registry import find_warmers
@@ -82,11 +83,15 @@ def words(data: Data) -> dict[str, Any]:
 
 
 def outcome(what: str) -> Done:
-    """Return an invalidation's outcome: which regions know, and which will be told."""
+    """Return an invalidation's outcome: which regions know, which will be told, and how far those are that follow."""
     waiting = [name for name in conf.regions if queued(name)]
+    followers = list(deliveries(primary_databases()))
+    said = "".join(f" {each.words()}" for each in followers)
     if waiting:
-        return Done(f"{what}. Queued for {', '.join(waiting)}: told before the cache there is used again.", False)
-    return Done(f"{what}, in {', '.join(conf.regions)}.")
+        where = f"Queued for {', '.join(waiting)}: told before the cache there is used again."
+        return Done(f"{what}. {where}{said}", False)
+    at_once = [name for name in conf.regions if name not in {each.region for each in followers}]
+    return Done(f"{what}, in {', '.join(at_once)}.{said}", all(each.has_arrived for each in followers))
 
 
 def invalidate(what: Callable[[Any], None], name: str) -> Callable[[Data, str], Done]:

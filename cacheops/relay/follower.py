@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cacheops.conf import conf
-from cacheops.databases import name_of
+from cacheops.databases import follower_name
 from cacheops.exceptions import RelayInterrupted, RelayRefused
 from cacheops.orm.schema import is_tracked, tables_named
-from cacheops.protocol.keys import IDENTITY, TableKeys
+from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
 from cacheops.regions.position import Position
@@ -39,8 +39,7 @@ class FollowerRelay(Relay):
         self.slot = slot_name(database, region.name, FOLLOWER)
         self.marking_region = ""  # who marks here knows nothing of followers, and has marked the primary's keys
         self._transport = transport
-        # A replica has the identity of its primary.
-        self._name = f"{follower}{IDENTITY}{name_of(database).partition(IDENTITY)[2]}"
+        self._name = follower_name(follower, database)
         self._members: dict[str, int] = {}  # of the publication
         self._histories: dict[str, str] = {}  # by table: what its record begins with
         self._last: dict[str, str] = {}  # by table: what this relay has noted last, or has found

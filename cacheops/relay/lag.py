@@ -8,10 +8,11 @@ import math
 import time
 
 from cacheops.conf import conf
-from cacheops.databases import table_keys
+from cacheops.databases import name_of
 from cacheops.engine import register_component
 from cacheops.orm.schema import is_tracked, models_by_table
-from cacheops.regions import regions
+from cacheops.protocol.keys import TableKeys
+from cacheops.regions import Region, regions
 from cacheops.regions.lag import PAUSE, WAIT, Lag, LagClock, LagMeter, lag_meter
 
 
@@ -25,7 +26,7 @@ class RelayLagMeter(LagMeter):
         if newest is None or replica not in conf.followers:
             return None
         deadline = time.monotonic() + WAIT
-        while (told := told_until(replica)) is not None:
+        while (told := told_until(regions.local, name_of(replica))) is not None:
             lag = clock.note(*newest, told)
             if not lag.seconds or time.monotonic() > deadline:
                 return lag
@@ -33,10 +34,9 @@ class RelayLagMeter(LagMeter):
         return Lag(math.inf, 0)
 
 
-def told_until(follower: str) -> str | None:
-    """Return the LSN up to which this process's region was told of all tables; None where no relay has told it."""
-    keys = [table_keys(follower, table).followed for table in models_by_table() if is_tracked(table)]
-    region = regions.local
+def told_until(region: Region, name: str) -> str | None:
+    """Return the LSN up to which a region was told of all tables of a replica, by its name in keys; None: of none."""
+    keys = [TableKeys.of(conf.prefix, name, table).followed for table in models_by_table() if is_tracked(table)]
     with region.guard():
         records = region.store.read(keys)
     return min((record.decode().rpartition("-")[2] for record in records if record), default=None)

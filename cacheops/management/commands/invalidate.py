@@ -6,7 +6,8 @@ from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj
+from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, primary_databases
+from cacheops.relay.delivery import deliveries
 
 
 class Command(BaseCommand):
@@ -18,6 +19,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, what: list[str], **options: Any) -> None:
         for name in what:
             self.stdout.write(self._invalidate(name))
+        for delivery in deliveries(primary_databases()):
+            self.stdout.write(delivery.words())
 
     def _invalidate(self, name: str) -> str:
         if name == "all":

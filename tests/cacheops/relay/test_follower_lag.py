@@ -1,23 +1,27 @@
 """How far a follower region is behind: its relay and its replica apart; what is left there of the time before."""
 
+import io
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from cacheops.invalidation import primary_databases
 from cacheops.models import Control, QueuedInvalidation
 from cacheops.panel import overview
+from cacheops.panel.actions import ACTIONS
 from cacheops.panel.switches import pause as pause_model
 from cacheops.panel.switches import resume as resume_model
 from cacheops.regions import regions
 from cacheops.regions.lag import lag_meter
-from cacheops.relay.lag import relay_lag_meter
+from cacheops.relay import delivery
+from cacheops.relay.lag import relay_lag_meter, told_until
 from tests.cacheops.relay import follower
-from tests.cacheops.relay.follower import REGION, Run, relay_at_work, tell_and_catch_up, tell_by, title, write
+from tests.cacheops.relay.follower import HOME, REGION, Run, relay_at_work, tell_and_catch_up, tell_by, title, write
 from tests.replica import follow, pause, resume
 from tests.testapp.models import Book
 from tests.waiting import until
@@ -93,6 +97,36 @@ def test_pages_health_and_panel_tell_of_both(outside: Run, operator: User, setti
     assert (health.status_code, health.json()["status"], health.json()["behind"]) == (200, "lagging", ["relay"])
     settings.XYZ_LAG_FAILS_HEALTH = True
     assert browser.get("/healthz").status_code == 503
+
+
+def test_an_invalidation_by_hand_says_how_far_the_followers_are(
+    outside: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the home region, which knows the replica by its relay alone."""
+    settings.CACHEOPS_LOCAL_REGION = HOME
+
+    def invalidated() -> str:
+        said = io.StringIO()
+        call_command("invalidate", "testapp.book", stdout=said)
+        return said.getvalue()
+
+    assert "us-west-2 follows, and no relay has told it yet" in invalidated()
+    with relay_at_work() as one:
+        one.work_until(one.send_note())
+
+        def told_meanwhile(*arguments: Any) -> str | None:
+            found = told_until(*arguments)
+            one.work_until(one.send_note())
+            return found
+
+        monkeypatch.setattr(delivery, "told_until", told_meanwhile)
+        assert "us-west-2 was told, by the log up to 0" in invalidated()
+        monkeypatch.undo()
+    settings.CACHEOPS_MAX_LAG = 0.001
+    assert "of the log behind after 0.001 s: it serves nothing" in invalidated()
+    done = ACTIONS["invalidate-model"].call({"model": Book}, "ann")
+    assert done.text.startswith("Invalidated testapp.Book, in us-east-1. us-west-2 is ")
+    assert not done.complete
 
 
 def test_what_waited_for_a_region_before_it_followed_is_told_and_gone(outside: Run) -> None:
