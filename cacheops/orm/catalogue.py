@@ -55,8 +55,27 @@ POSTGRES_SETS_MORE = """
         )
     ) OR EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(%s) AND relkind NOT IN ('r', 'p'))
 """
+# What stands behind a relation, itself included, of each: whether a name without a schema means it, a view's text, and
+# whether that calls functions that may read more. Of those that are built in, only the text tells.
+POSTGRES_BEHIND = """
+    WITH RECURSIVE behind (oid) AS (
+        SELECT to_regclass(%s)::oid
+        UNION
+        SELECT refobjid FROM behind JOIN pg_rewrite ON ev_class = behind.oid
+        JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
+        WHERE refclassid = 'pg_class'::regclass
+    )
+    SELECT relname::text, relkind::text, pg_table_is_visible(oid),
+        CASE WHEN relkind = 'v' THEN pg_get_viewdef(oid) ELSE '' END, EXISTS (
+            SELECT FROM pg_rewrite JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
+            LEFT JOIN pg_proc ON refclassid = 'pg_proc'::regclass AND pg_proc.oid = refobjid
+            WHERE ev_class = pg_class.oid AND (refclassid = 'pg_operator'::regclass OR provolatile <> 'i')
+        )
+    FROM behind JOIN pg_class USING (oid)
+"""
 SQLITE_COLUMNS = "SELECT name, type, hidden > 1 FROM pragma_table_xinfo(?)"
 SQLITE_TEXT = "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
+SQLITE_VIEW = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
 # Words, quoted names, literals, comments and signs of a CREATE TABLE.
 WORDS = re.compile(r"""--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|'(?:[^']|'')*'|\w+|[(),]""", re.DOTALL)
 
@@ -106,6 +125,28 @@ def columns_of(database: str, table: str) -> Columns:
     if not wrapper.cacheops.transaction.alters:  # which may be rolled back
         catalogue.known[key] = found
     return found
+
+
+class Behind(NamedTuple):
+    """What a relation's rows are made of."""
+
+    tables: frozenset[str] = frozenset()  # those behind a view
+    text: str = ""  # of all views
+    is_known: bool = True  # else it may read more: by functions, or from what is refreshed at times
+
+
+def behind(database: str, table: str) -> Behind:
+    """Return what stands behind a table's name: nothing, where it is a table."""
+    wrapper: Any = connections[database]
+    if wrapper.vendor != "postgresql":
+        return Behind(is_known=not query_driver(wrapper, SQLITE_VIEW, [table]))
+    rows = query_driver(wrapper, POSTGRES_BEHIND, [wrapper.ops.quote_name(table)])
+    return Behind(
+        frozenset(name for name, kind, *_ in rows if kind in "rp" and name != table),
+        " ".join(text for _, _, _, text, _ in rows),
+        bool(rows)
+        and all(kind in "rpv" and is_visible and not reads_more for _, kind, is_visible, _, reads_more in rows),
+    )
 
 
 def _ask(wrapper: Any, table: str) -> Columns | None:

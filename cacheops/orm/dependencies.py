@@ -184,12 +184,14 @@ def buckets_of(lower: int, upper: int, parameters: Sequence[Any]) -> tuple[int, 
 # --- the analysis of a query, once a shape ---------------------------------------------------------------------------
 
 
-def template_of(query: Query, database: str, places: dict[int, int], all_tables: frozenset[str], sql: str) -> Template:
+def template_of(
+    query: Query, database: str, places: dict[int, int], all_tables: frozenset[str], sql: str, whole: frozenset[str]
+) -> Template:
     """Return the template of a query compiled for a database.
 
     `places` are the parameters' places by the id of their lookup; `all_tables` are the tables that its SQL names. One
     that the analysis has not met counts as a whole, under any of its aliases: Django compiles parts of combined queries
-    as copies, and what an order joins to a copy is in the SQL only.
+    as copies, and what an order joins to a copy is in the SQL only. So do those of `whole`, behind views.
     """
     found: dict[str, list[Equalities]] = {}
     met: Counter[tuple[str, str]] = Counter()
@@ -202,7 +204,7 @@ def template_of(query: Query, database: str, places: dict[int, int], all_tables:
             for term in terms:
                 found.setdefault(source.table_name, []).append(equalities(part, database, alias, term))
     unmet = sources_in(sql) - met
-    for table in all_tables - found.keys() | {table for table, _ in unmet}:
+    for table in all_tables - found.keys() | {table for table, _ in unmet} | whole:
         found[table] = [Equalities(table, (), ())]
     base = next((table for table in _base_tables(query) if table in found), min(found, default=""))
     order = sorted(found, key=lambda table: (table != base, table))

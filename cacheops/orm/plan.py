@@ -17,6 +17,7 @@ from django.utils.timezone import get_current_timezone
 from cacheops.encoding import rows
 from cacheops.engine import Component, memo, register_component
 from cacheops.exceptions import UnencodableValue
+from cacheops.orm.catalogue import behind
 from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.hydration import with_makers
@@ -140,9 +141,15 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     except EmptyResultSet:
         return None
     tables = frozenset(name.replace('""', '"') for name in QUOTED.findall(sql)) & models_by_table().keys()
-    if VOLATILE.search(QUOTED.sub('""', sql)) or not all(is_tracked(table) for table in tables):
+    alias = compiler.connection.alias
+    views = [behind(alias, table) for table in tables if not models_by_table()[table]._meta.managed]
+    texts = " ".join(QUOTED.sub('""', text) for text in (sql, *(view.text for view in views)))
+    sources = frozenset[str]().union(*(view.tables for view in views))
+    if VOLATILE.search(texts) or not all(is_tracked(table) for table in tables | sources):
         return UNCACHEABLE
-    template = template_of(compiler.query, compiler.connection.alias, fingerprint.places, tables, sql)
+    if not all(view.is_known for view in views):
+        return UNCACHEABLE
+    template = template_of(compiler.query, alias, fingerprint.places, tables, sql, sources)
     if not template.tables or not all(is_tracked(table) for table, _ in template.tables):
         return UNCACHEABLE
     return Plan(

@@ -29,7 +29,7 @@ OUTSIDE_TRANSACTIONS = re.compile(
 # What may give a table's columns other types, or what sets them. Tables of a session's own, and indexes, do not.
 ALTERS_SCHEMA = re.compile(
     rf"(?:^|;){GAP}(?:ALTER|DO|IMPORT|(?:CREATE(?:\s+OR\s+REPLACE)?|DROP)\s+"
-    r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION))\b",
+    r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+|MATERIALIZED\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION))\b",
     re.IGNORECASE | re.DOTALL,
 )
 # What may change a setting of the session that counts. (Django's own SETs, of a new connection, do not pass here.)
