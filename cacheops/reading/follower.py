@@ -93,11 +93,7 @@ class FollowerRead:
 
     def _is_shown(self, needed: Iterable[Position]) -> bool:
         """Return whether this thread's connection to the replica shows these positions, and the reader's own."""
-        wanted = [*self.own, *needed]
-        shown = shown_positions.last(self.alias)
-        if shown is None or not all(each.is_reached(shown) for each in wanted):
-            shown = shown_positions.ask(self.alias)
-        return shown is not None and all(each.is_reached(shown) for each in wanted)
+        return shown_positions.show(self.alias, [*self.own, *needed])
 
     def _from_primary(self, load: Load) -> Sequence[Row]:
         with loaded_from({self.alias: self.primary}):

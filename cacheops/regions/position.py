@@ -7,6 +7,7 @@ https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BAC
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
@@ -93,6 +94,13 @@ class ShownPositions(Component):
         if shown is not None:
             self.by_connection[connections[alias].connection] = shown
         return shown
+
+    def show(self, alias: str, wanted: Sequence[Position]) -> bool:
+        """Return whether the server behind this thread's connection shows what was committed before these positions."""
+        shown = self.last(alias)
+        if shown is None or not all(each.is_reached(shown) for each in wanted):
+            shown = self.ask(alias)
+        return shown is not None and all(each.is_reached(shown) for each in wanted)
 
 
 shown_positions = register_component(ShownPositions())

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from django.db import connections
+
 from cacheops.conf import conf
 from cacheops.databases import follower_name
 from cacheops.exceptions import RelayInterrupted, RelayRefused
@@ -17,7 +19,8 @@ from cacheops.orm.schema import is_tracked, tables_named
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
-from cacheops.regions.position import Position
+from cacheops.regions.lag import PAUSE, WAIT
+from cacheops.regions.position import Position, shown_positions
 from cacheops.relay.commits import LoggedCommit
 from cacheops.relay.publication import FOLLOWER, members_of, slot_name
 from cacheops.relay.relay import SLOT_SQL, Relay
@@ -25,6 +28,7 @@ from cacheops.stores.base import MarkedTable
 from cacheops.stores.scripts import FOLLOW, REACHED, Command
 
 BEATS = 4  # heartbeats while a position counts
+LOOK_SECONDS = 5.0  # between two looks at a replica that does not say how far it is
 END_SQL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 
@@ -39,8 +43,10 @@ class FollowerRelay(Relay):
         self.slot = slot_name(database, region.name, FOLLOWER)
         self.marking_region = ""  # who marks here knows nothing of followers, and has marked the primary's keys
         self._transport = transport
+        self._follower = follower
         self._name = follower_name(follower, database)
         self._members: dict[str, int] = {}  # of the publication
+        self._next_look = 0.0  # at the replica (monotonic)
         self._histories: dict[str, str] = {}  # by table: what its record begins with
         self._last: dict[str, str] = {}  # by table: what this relay has noted last, or has found
         self._schemes: dict[str, frozenset[str]] = {}  # by table, as last heard
@@ -101,9 +107,26 @@ class FollowerRelay(Relay):
         names = {name: oid for relation, oid in self._members.items() for name in tables_named(relation.lower()) or ()}
         return {name: f"{server}-{oid}" for name, oid in names.items() if is_tracked(name)}
 
-    def _check_publication(self) -> None:
-        if members_of(self.connection) != self._members:
+    def _check_publication(self, lsn: int) -> None:
+        # The primary may be a country away: the region's own replica knows as well, once it shows as much.
+        connection = connections[self._follower] if self._is_shown(lsn) else self.connection
+        if members_of(connection) != self._members:
             raise RelayInterrupted("A table was published, or is published no more.")
+
+    def _is_shown(self, lsn: int) -> bool:
+        """Return whether the replica shows what was committed before an LSN, or does in a moment."""
+        if self._follower not in connections.settings or time.monotonic() < self._next_look:
+            return False
+        system, timeline, _ = self._history.split("-")
+        position, deadline = Position(system, int(timeline, 16), f"{lsn:016X}"), time.monotonic() + WAIT
+        while True:
+            is_shown = shown_positions.show(self._follower, [position])
+            if shown_positions.last(self._follower) is None:  # it does not answer, or a pooler may lead to another one
+                self._next_look = time.monotonic() + LOOK_SECONDS
+                return False
+            if is_shown or time.monotonic() > deadline:
+                return is_shown
+            time.sleep(PAUSE)
 
     def _is_at(self, table: str, lsn: int) -> bool:
         """Return whether a table is known to be as far as an LSN."""

@@ -129,10 +129,8 @@ class Relay:
         """Bring what the log holds to the region, waiting so long for the first of it; return the notes among it."""
         commits = [commit for data in self.stream.receive(seconds, BATCH) if (commit := self._commits.feed(data))]
         if commits:
-            self._check_publication()
             self._advance(commits[-1].end_lsn, commits)
         elif self._commits.is_between and self.stream.sent > self._position:
-            self._check_publication()
             self._advance(self.stream.sent, ())
         return [note for commit in commits for note in commit.notes]
 
@@ -148,8 +146,8 @@ class Relay:
             pass
         self.stream.report(now=True)
 
-    def _check_publication(self) -> None:
-        """Raise RelayInterrupted where it is gone, or another: the server may have left out what it had to send."""
+    def _check_publication(self, lsn: int) -> None:
+        """Raise RelayInterrupted where it is gone, or another, by an LSN: the server may have left out some of it."""
         if publication_of(self.connection) != self._publication:
             raise RelayInterrupted("The publication was dropped, or made anew.")
 
@@ -163,6 +161,7 @@ class Relay:
 
     def _advance(self, lsn: int, commits: Sequence[LoggedCommit]) -> None:
         """Tell of all commits before an LSN, and note it, in the region first: a slot behind it sends again."""
+        self._check_publication(lsn)
         self._tell(lsn, commits)
         self._position = lsn
         self.stream.confirm(lsn)

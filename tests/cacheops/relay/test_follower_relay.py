@@ -11,8 +11,9 @@ from cacheops.exceptions import RelayInterrupted
 from cacheops.protocol.keys import FOLLOWED, POSITION, REGISTRY, TAG
 from cacheops.regions import regions
 from cacheops.regions.position import Position
+from cacheops.relay import follower as relay_follower
 from cacheops.relay.follower import FollowerRelay
-from cacheops.relay.publication import slot_name
+from cacheops.relay.publication import members_of, slot_name
 from cacheops.stores.scripts import REACHED
 from tests.cacheops.relay import follower
 from tests.cacheops.relay.conftest import relay
@@ -134,6 +135,29 @@ def test_a_table_that_is_published_anew_is_forgotten(outside: Run) -> None:
     tell_and_catch_up()
     assert title() == "While it was not published"
     assert_hit(tags)
+
+
+@pytest.mark.parametrize("alias", ["replica", "default"])
+def test_a_table_that_is_published_no_more_is_noticed(
+    outside: Run, monkeypatch: pytest.MonkeyPatch, alias: str
+) -> None:
+    """By the region's own replica, once it shows as much, else by the primary, which may be far."""
+    asked: list[str] = []
+    with relay_at_work() as one:
+        tell_by(one)
+        if alias == "replica":
+            monkeypatch.setattr(relay_follower, "WAIT", 60.0)
+        else:
+            pause("replica")
+        monkeypatch.setattr(relay_follower, "members_of", lambda it: asked.append(it.alias) or members_of(it))
+        one.work_until(one.send_note())
+        outside("ALTER PUBLICATION cacheops DROP TABLE testapp_tag")
+        try:
+            with pytest.raises(RelayInterrupted, match="is published no more"):
+                one.work_until(one.send_note())
+        finally:
+            outside("ALTER PUBLICATION cacheops ADD TABLE testapp_tag")
+    assert set(asked) == {alias}
 
 
 def test_conditions_that_appear_while_a_relay_is_at_work(outside: Run) -> None:
