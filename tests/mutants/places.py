@@ -90,11 +90,13 @@ def changed(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             yield ast.Return(ast.Constant(None))
 
 
-def is_for_people(node: ast.AST) -> bool:
-    """Return whether a node is a message, or narrows a type."""
+def is_left_out(node: ast.AST) -> bool:
+    """Return whether a node is a message, or asserts what cannot be otherwise: a type, or equal lengths."""
     if isinstance(node, ast.Call):
         function = node.func.value if isinstance(node.func, ast.Attribute) else node.func
         return isinstance(function, ast.Name) and function.id in FOR_PEOPLE
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
     return isinstance(node, ast.Assert | ast.JoinedStr)
 
 
@@ -104,7 +106,7 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
     for child in children:
         if child is None or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
-        if not is_for_people(child.value if isinstance(child, ast.Expr) else child):
+        if not is_left_out(child.value if isinstance(child, ast.Expr) else child):
             yield child
             yield from walk(child)
 

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from cacheops import invalidate_obj
 from cacheops.encoding import objects
 from cacheops.encoding.rows import decode
 from cacheops.exceptions import InvalidKey, InvalidOption
@@ -147,6 +148,14 @@ def test_a_write_between_load_and_store_is_not_overwritten(device: Device, monke
         writing.setattr(current_devices, "_rows", overtaken)
         current_devices.refresh([device.pk])
     assert current_devices.get(device.pk).name == "Newer"  # type: ignore[union-attr]
+
+
+@committed
+def test_an_entry_that_is_right_is_not_stored_again(device: Device) -> None:
+    assert current_devices.refresh([device.pk]) == 0  # it was saved
+    invalidate_obj(device)
+    assert current_devices.refresh([device.pk]) == len(list(regions))
+    assert current_devices.refresh([device.pk]) == 0
 
 
 @pytest.mark.servers

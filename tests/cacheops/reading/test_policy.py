@@ -25,7 +25,6 @@ class State:
     written: frozenset[str] = frozenset()
     known_session: bool = True
     own_session: bool = False
-
     refuses: bool = False
 
     def refuses_queries(self) -> bool:
@@ -92,6 +91,7 @@ def test_a_querys_options_decide() -> None:
     ("state", "reason"),
     [
         (State(is_cached=False), Bypass.ENGINE),
+        (State(refuses=True), Bypass.REFUSED),
         (State(snapshot=True), Bypass.SNAPSHOT),
         (State(known_session=False), Bypass.SESSION),
     ],
@@ -110,6 +110,13 @@ def test_an_entry_of_code_needs_no_operation_of_its_models(settings: Any) -> Non
     assert decide_entry([Source(Book, IDLE, tables)], 0.0) is Bypass.NO_TIMEOUT
     settings.CACHEOPS = {"testapp.book": None}
     assert decide_entry([Source(Book, IDLE, tables)], 1.0) is Bypass.NO_PROFILE
+
+
+def test_an_entry_of_a_follower_depends_on_no_other_database(settings: Any) -> None:
+    settings.CACHEOPS_FOLLOWERS = {"replica": "default"}
+    follower, primary, other = (Source(Book, State(alias=name), ()) for name in ("replica", "default", "other"))
+    assert decide_entry([follower, primary], 1.0) is Bypass.FOLLOWER
+    assert [decide_entry(each, 1.0) for each in ([follower, follower], [primary, other])] == [None, None]
 
 
 def test_reasons_are_sentences() -> None:

@@ -89,10 +89,11 @@ def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store:
     reader = Reader(servers_store, query(keys, "a=1", "a=2"))
     reader.fill()
     reader.lease(hold=TTL)
+    servers_store.note_outdated(keys, TTL)
     servers_store.mark([write(keys, "a=1")], new_writer(), TTL).result()
     assert lives(servers_store, keys.registry) == -1
     assert lives(servers_store, keys.tag("a=1")) == -1
-    for key in (reader.entry, reader.loader, keys.generation, keys.tag("a=2")):
+    for key in (reader.entry, reader.loader, keys.generation, keys.tag("a=2"), keys.outdated):
         assert 0 < lives(servers_store, key) <= 1000 * (TTL + 60)
     servers_store.delete([keys.registry, keys.tag("a=1")])
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from locations.models import Location
 from tests.xyzsite.api.conftest import Caller
 from users.models import ApiToken, User
+from xyzsite.api.auth import note_use
 
 pytestmark = pytest.mark.django_db
 
@@ -127,6 +128,11 @@ def test_a_token_s_use_is_written_once_a_minute(ada: User, django_assert_num_que
     ApiToken.objects.update(last_used_at=timezone.now() - timedelta(minutes=1))
     with django_assert_num_queries(4):
         caller.get("/me")
+
+
+def test_of_many_callers_at_once_one_writes_a_token_s_use(ada: User) -> None:
+    token, _ = ApiToken.issue(ada, "phone")
+    assert [note_use(token), note_use(token)] == [True, False]  # each as it was before
 
 
 def test_a_session_reads_without_and_writes_with_a_csrf_token(ada: User, harbour: Location) -> None:
