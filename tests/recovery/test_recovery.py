@@ -155,3 +155,12 @@ c1 127.0.0.1:7002@17002,,shard-id=2 master - 0 1 2 connected 100-199 201-16383
     assert slots_in(nodes.format(first="myself,", second="")) == (True, slots)
     assert slots_in(nodes.format(first="", second="myself,")) == (False, slots)
     assert record_key(slots) != record_key([range(100, 200)])
+
+
+def test_a_new_connection_asks_who_the_server_is_and_nothing_else(region: Server) -> None:
+    region.operator.config_resetstat()
+    assert caches[REGION].get("nothing") is None
+    stats = region.operator.info("everything")
+    assert (stats["cmdstat_eval"]["calls"], stats["cmdstat_get"]["calls"]) == (1, 1)
+    assert not {"cmdstat_ping", "cmdstat_client|setinfo"} & stats.keys()
+    assert not [name for name in stats if name.startswith("errorstat_")]  # Redis 7.0 does not know CLIENT SETINFO
