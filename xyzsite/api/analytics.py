@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router
 
 from analytics.figures import Figures
 from analytics.percentiles import PERCENTS, percentiles_of
@@ -21,7 +21,7 @@ from locations.selectors import visible_location_ids
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.devices import named_location
 from xyzsite.api.errors import ApiError, responses
-from xyzsite.api.fields import Moment, OneOf, QueryString
+from xyzsite.api.fields import Answer, Moment, OneOf, QueryString
 
 router = Router(tags=["analytics"])
 
@@ -48,7 +48,7 @@ class AnalyticsQuery(QueryString):
     percentiles: bool = Field(False, description="Whether to rank the readings too.")
 
 
-class FiguresOut(Schema):
+class FiguresOut(Answer):
     """What readings come to; the values in the metric's unit, null for `device_count`."""
 
     average: float | None = Field(description="Of the readings: what sends more often weighs more.", examples=[21.4])
@@ -79,7 +79,7 @@ class LocationFiguresOut(FiguresOut):
     devices: int = Field(description="How many devices sent them.")
 
 
-class PercentilesOut(Schema):
+class PercentilesOut(Answer):
     """Values that so many in a hundred of the readings do not exceed, by the nearest rank; null of no readings."""
 
     p5: float | None = Field(examples=[18.9])
@@ -89,7 +89,7 @@ class PercentilesOut(Schema):
     p95: float | None = Field(examples=[23.8])
 
 
-class AnalyticsOut(Schema):
+class AnalyticsOut(Answer):
     """One metric over one window."""
 
     metric: str = Field(examples=["pm25"])

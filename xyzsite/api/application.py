@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, re_path
-from ninja import Field, NinjaAPI, Schema, Swagger
+from ninja import Field, NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
@@ -19,6 +19,7 @@ from xyzsite.api.devices import router as devices_router
 from xyzsite.api.errors import KINDS, ApiError, error_response, install_handlers, responses
 from xyzsite.api.examples import add_examples
 from xyzsite.api.excursions import router as excursions_router
+from xyzsite.api.fields import Answer
 from xyzsite.api.locations import MembershipOut, memberships_of
 from xyzsite.api.locations import router as locations_router
 from xyzsite.api.readings import router as readings_router
@@ -161,7 +162,7 @@ for prefix, router in (
     api.add_router(prefix, router)
 
 
-class UserOut(Schema):
+class UserOut(Answer):
     """The caller."""
 
     username: str = Field(examples=["ada"])

@@ -12,7 +12,7 @@ from devices.models import MAX_NOTES, Device, Kind, Status
 from devices.selectors import DEVICE_SORTS
 from devices.services import MAX_VALUE
 from devices.spans import SPANS
-from xyzsite.api.fields import CODE, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
+from xyzsite.api.fields import CODE, Answer, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
 
 MAX_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
 
@@ -37,14 +37,14 @@ def without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-class PlaceOut(Schema):
+class PlaceOut(Answer):
     """The location of a device, in short."""
 
     code: str = Field(examples=["aotizhongxin"])
     name: str = Field(examples=["Aotizhongxin"])
 
 
-class DeviceOut(Schema):
+class DeviceOut(Answer):
     """One sensor; `current_value` is its newest reading of `metric`, taken at `last_seen`."""
 
     serial: str = Field(examples=["PRSA-AOTIZHONGXIN-PM25"])
@@ -118,7 +118,7 @@ class DeviceChange(Strict):
     notes: Notes = optional(examples=["Lens cleaned on 3 March."])
 
 
-class ReadingOut(Schema):
+class ReadingOut(Answer):
     """One measured value."""
 
     metric: str = Field(examples=["pm25"])
@@ -127,7 +127,7 @@ class ReadingOut(Schema):
     taken_at: datetime
 
 
-class ReadingsOut(Schema):
+class ReadingsOut(Answer):
     """Readings of one device and metric, newest first."""
 
     items: list[ReadingOut]
@@ -167,7 +167,7 @@ class ReadingsIn(Strict):
     readings: list[SerialReadingIn] = Field(min_length=1, max_length=MAX_READINGS)
 
 
-class RecordedOut(Schema):
+class RecordedOut(Answer):
     """What became of one reading. All three are final: it is not lost, and not stored twice."""
 
     id: UUID = Field(description="The reading's: one for this device, metric and moment, however often it is sent.")
@@ -177,7 +177,7 @@ class RecordedOut(Schema):
     )
 
 
-class RecordedManyOut(Schema):
+class RecordedManyOut(Answer):
     """What became of many readings: all were accepted, or each was stored or known."""
 
     accepted: int = Field(description="How many are safe in the region's buffer, and soon stored or known.")

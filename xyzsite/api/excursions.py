@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router
 
 from devices.excursions import ExcursionRow, excursions_at
 from devices.metrics import METRICS
@@ -12,7 +12,7 @@ from locations.selectors import visible_location_ids
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.devices import named_location
 from xyzsite.api.errors import responses
-from xyzsite.api.fields import QueryString
+from xyzsite.api.fields import Answer, QueryString
 
 router = Router(tags=["excursions"])
 
@@ -23,7 +23,7 @@ class ExcursionQuery(QueryString):
     location: str = Field("", max_length=32, description="A location's code; all that you may see if left out.")
 
 
-class ExcursionOut(Schema):
+class ExcursionOut(Answer):
     """A time in which a device's values were beyond a bound."""
 
     serial: str = Field(description="The device's.", examples=["THERM-0042"])
@@ -36,7 +36,7 @@ class ExcursionOut(Schema):
     ended_at: datetime | None = Field(description="Null while it lasts.")
 
 
-class ExcursionsOut(Schema):
+class ExcursionsOut(Answer):
     """What is beyond its bound, first, and was within the last 24 hours; 50 at most."""
 
     items: list[ExcursionOut]

@@ -3,18 +3,22 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from django.core.cache import caches
+from django.db import Error
 from django.http import HttpResponse
 from ninja import Field, Schema
 from ninja.responses import NinjaJSONEncoder
+from ninja.schema import DjangoGetter
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
     ValidationInfo,
     model_validator,
 )
@@ -72,6 +76,35 @@ def either_way(sorts: Iterable[str]) -> list[str]:
     return [f"{sign}{sort}" for sort in sorts for sign in ("", "-")]
 
 
+class Getter(DjangoGetter):
+    """Reads a document's values, and remembers the database's error."""
+
+    error_: Error | None = None  # a name that no field has
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except Error as error:
+            self.error_ = error
+            raise
+
+
+class Answer(Schema):
+    """What is answered. A value that the database does not give is the database's error, not the document's."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _run_root_validator(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Do what django-ninja's method of this name does."""
+        getter = Getter(values, cls, info.context)
+        try:
+            return handler(getter)
+        except ValidationError:
+            if getter.error_ is not None:
+                raise getter.error_  # noqa: B904 - with its own cause
+            raise
+
+
 class QueryString(Schema):
     """Parameters of an address. A name that is none of them is an error: `?knd=rain` must not list every kind."""
 
@@ -93,7 +126,7 @@ class PageQuery(QueryString):
     page_size: int = Field(PAGE_SIZE, ge=1, le=MAX_ROWS, description="How many items a page holds.")
 
 
-class PageOut(Schema, Generic[Item]):
+class PageOut(Answer, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from ninja import Field, Path, Query, Router, Schema
+from ninja import Field, Path, Query, Router
 
 from devices.selectors import DeviceCounts, device_counts
 from locations.models import Location, Membership, Role
@@ -12,7 +12,7 @@ from locations.selectors import LOCATION_SORTS, LocationFilter, location_by_code
 from users.models import Region, User
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.errors import ApiError, responses
-from xyzsite.api.fields import CODE, OneOf, PageOut, PageQuery, either_way, page_out
+from xyzsite.api.fields import CODE, Answer, OneOf, PageOut, PageQuery, either_way, page_out
 from xyzsite.paging import location_page
 
 router = Router(tags=["locations"])
@@ -20,7 +20,7 @@ router = Router(tags=["locations"])
 Code = Annotated[str, Path(pattern=CODE, description="The location's code.", example="aotizhongxin")]
 
 
-class DeviceCountsOut(Schema):
+class DeviceCountsOut(Answer):
     """How many devices there are of each status."""
 
     active: int
@@ -30,7 +30,7 @@ class DeviceCountsOut(Schema):
     total: int
 
 
-class LocationOut(Schema):
+class LocationOut(Answer):
     """A place with devices."""
 
     code: str = Field(examples=["aotizhongxin"])
@@ -52,7 +52,7 @@ class LocationPageOut(PageOut[LocationOut]):
     """One page of locations."""
 
 
-class MembershipOut(Schema):
+class MembershipOut(Answer):
     """The caller's role at a location."""
 
     location: str = Field(description="The location's code.", examples=["aotizhongxin"])

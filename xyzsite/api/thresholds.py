@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from ninja import Field, Path, Query, Router, Schema, Status
+from ninja import Field, Path, Query, Router, Status
 from pydantic import FiniteFloat
 
 from devices import thresholds as service
@@ -14,7 +14,7 @@ from xyzsite.api.auth import ApiRequest
 from xyzsite.api.device_schemas import CodeText, MetricCode, Strict, optional
 from xyzsite.api.devices import named_location
 from xyzsite.api.errors import ApiError, responses
-from xyzsite.api.fields import PageOut, PageQuery, page_out
+from xyzsite.api.fields import Answer, PageOut, PageQuery, page_out
 from xyzsite.paging import page_of
 
 router = Router(tags=["thresholds"])
@@ -27,7 +27,7 @@ KIND = "The kind of the devices that it concerns; null for all."
 NOTIFY = "Members of the device's location with this role, or a higher one, get e-mails; null for nobody."
 
 
-class ThresholdOut(Schema):
+class ThresholdOut(Answer):
     """The bounds of one metric; a value beyond them begins an excursion."""
 
     id: int = Field(examples=[12])
