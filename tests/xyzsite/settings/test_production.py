@@ -35,6 +35,7 @@ def test_the_deployment_check_is_clean_with_the_required_variables() -> None:
         ("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz-0123456789-A"),
         ("SECRET_KEY", "abab" * 20),
         ("SECRET_KEY", "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz-0123456789"),
+        ("SECRET_KEY", "for-trying-out-give-your-own-of-fifty-characters-and-more"),  # deploy/compose.yaml's
         ("ALLOWED_HOSTS", "platform.example.org,*"),
     ],
 )
