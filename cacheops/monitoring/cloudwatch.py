@@ -7,7 +7,7 @@ period's counts. boto3 is needed (requirements-aws.txt).
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -19,10 +19,10 @@ from django.utils.module_loading import import_string
 from cacheops.conf import conf
 from cacheops.exceptions import CacheopsError, InvalidOption, PublishFailed
 from cacheops.instrumentation.gauges import registered_gauges
-from cacheops.monitoring.fleet import fleet_state
+from cacheops.monitoring.fleet import Fleet, fleet_state
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeStats
-from cacheops.monitoring.stats import Reads
+from cacheops.monitoring.stats import Reads, Usage
 from cacheops.monitoring.timeseries import TOTAL, TOTAL_LIVES, time_series_of
 
 NAMESPACE = "XYZCorp/Cache"
@@ -48,6 +48,7 @@ class Published(msgspec.Struct):
     reads: dict[str, int]
     invalidations: int
     nodes: dict[str, tuple[int, int]]  # evicted and expired keys of each node, since it started
+    faults: dict[str, int] | None = None  # by metric; None: noted by an earlier release
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class CloudWatchCacheMetrics:
             reads=usage.total_counts(),
             invalidations=sum(one.writes for one in usage.writes.values()),
             nodes={node.server: (node.evicted_keys, node.expired_keys) for node in self._nodes if not node.error},
+            faults=fault_counts(usage),
         )
 
     def _note_key(self, cluster_name: str) -> str:
@@ -117,7 +119,7 @@ class CloudWatchCacheMetrics:
             fleets = fleet_state(self.cache_monitor.region.name)
         except CacheopsError:
             fleets = {}
-        yield Datum("CacheOpenBreakers", sum(one.open for one in fleets.values()), "Count")
+        yield from fleet_data(fleets.values())
         yield from gauge_data()
 
     def _put(self, cluster_name: str, data: Sequence[Datum], moment: float) -> None:
@@ -140,6 +142,15 @@ class CloudWatchCacheMetrics:
                 raise PublishFailed(f"CloudWatch did not take the figures of {cluster_name}: {error}") from error
 
 
+def fault_counts(usage: Usage) -> dict[str, int]:
+    """Return how often what should never be was seen in all time, by metric."""
+    return {
+        "CacheLateMarks": sum(one.late_marks for one in usage.deliveries.values()),
+        "CacheLostMarks": sum(one.lost_marks for one in usage.deliveries.values()),
+        "CacheVerifyFaults": usage.events.get("verify", {}).get("faults", 0),
+    }
+
+
 def period_data(last: Published, now: Published, primaries: set[str]) -> Iterator[Datum]:
     """Yield what happened between two looks. A rate of nothing is left out."""
     reads = Reads.of(grown(last.reads, now.reads))
@@ -159,6 +170,9 @@ def period_data(last: Published, now: Published, primaries: set[str]) -> Iterato
         held = {server: counts for server, counts in now.nodes.items() if server in primaries}
         grew = (since(last.nodes.get(server, counts)[place], counts[place]) for server, counts in held.items())
         yield Datum(name, sum(grew), "Count")
+    if last.faults is not None:
+        for name, value in (now.faults or {}).items():
+            yield Datum(name, since(last.faults.get(name, 0), value), "Count")
 
 
 def state_data(nodes: Sequence[NodeStats]) -> Iterator[Datum]:
@@ -172,6 +186,14 @@ def state_data(nodes: Sequence[NodeStats]) -> Iterator[Datum]:
     if lags:
         yield Datum("CacheReplicaLag", max(lags), "Bytes")
     yield Datum("CacheNodesDown", sum(bool(node.error) for node in nodes), "Count")
+
+
+def fleet_data(fleets: Collection[Fleet]) -> Iterator[Datum]:
+    """Yield what the region's processes report."""
+    yield Datum("CacheOpenBreakers", sum(one.open for one in fleets), "Count")
+    shares = [one.pool_in_use / one.pool_limit for one in fleets if one.pool_limit]
+    if shares:
+        yield Datum("CachePoolShare", 100 * max(shares), "Percent")  # of the fullest
 
 
 def gauge_data() -> Iterator[Datum]:

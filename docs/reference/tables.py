@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import datetime as dt
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -16,10 +17,20 @@ from cacheops.conf import SETTINGS
 from cacheops.instrumentation.counters import LOAD, LOOK_UP
 from cacheops.instrumentation.gauges import registered_gauges
 from cacheops.instrumentation.histogram import Histogram
-from cacheops.monitoring.cloudwatch import CloudWatchCacheMetrics, Datum, Published, period_data, state_data
+from cacheops.monitoring.cloudwatch import (
+    CloudWatchCacheMetrics,
+    Datum,
+    Published,
+    fault_counts,
+    fleet_data,
+    period_data,
+    state_data,
+)
+from cacheops.monitoring.fleet import Fleet
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.nodes import NodeStats
 from cacheops.monitoring.prometheus import RegionCollector
+from cacheops.monitoring.stats import Usage
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -120,9 +131,11 @@ def cloudwatch_data() -> Iterator[Datum]:
     timed = Histogram()
     timed.add(0.001)
     reads = {"hits": 1, **timed.packed(LOOK_UP), **timed.packed(LOAD)}
-    began, ended = (Published(at=0, reads=each, invalidations=0, nodes={}) for each in ({}, reads))
+    faults = fault_counts(Usage("", dt.datetime.now(dt.UTC), {}, {}, {}, {}))
+    began, ended = (Published(at=0, reads=each, invalidations=0, nodes={}, faults=faults) for each in ({}, reads))
     yield from period_data(began, ended, set())
     yield from state_data([NodeStats("primary", maxmemory=1), NodeStats("replica", role="replica", lag_bytes=0)])
+    yield from fleet_data([Fleet(pool_limit=1)])
     yield from CloudWatchCacheMetrics(CacheMonitor("default")).preview("any")
 
 

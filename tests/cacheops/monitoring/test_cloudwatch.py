@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 from cacheops.exceptions import PublishFailed
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring.aws import make_client
-from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Published, period_data
+from cacheops.monitoring.cloudwatch import NAMESPACE, CloudWatchCacheMetrics, Published, fleet_data, period_data
+from cacheops.monitoring.fleet import Fleet
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 
@@ -83,6 +84,9 @@ def test_counts_are_of_the_period_and_not_of_all_time(cloud: Any, region: str) -
     assert "CacheHits" not in first  # there is no period before the first look
     assert "CacheMemoryUsage" in first
     counters.read("a.b:get", stale_fills=2)
+    counters.delivered(region, late_marks=2, lost_marks=1)
+    counters.delivered("us-west-2", lost_marks=4)
+    counters.event("verify", faults=3)
     reads(hits=3, misses=1)
     told = {datum.name: datum for datum in publisher.publish_metrics(CLUSTER)}
     assert {name: told[name].unit for name in SPECIFIED} == SPECIFIED
@@ -91,6 +95,7 @@ def test_counts_are_of_the_period_and_not_of_all_time(cloud: Any, region: str) -
     assert told["CacheLookUpP95"].value == pytest.approx(2.0, rel=0.07)
     assert told["CacheEvictedKeys"].value == 0
     assert told["CacheStaleFills"].value == 2
+    assert [told[f"Cache{name}"].value for name in ("LateMarks", "LostMarks", "VerifyFaults")] == [2, 5, 3]
     assert sums(cloud, "CacheHits") == [3.0]
     assert sums(cloud, "CacheHitRate") == [75.0]
 
@@ -100,8 +105,17 @@ def test_a_node_that_has_begun_anew_counts_from_nothing() -> None:
     before = Published(at=0, reads={}, invalidations=50, nodes={"a": (900, 40), "b": (5, 5)})
     after = Published(at=60, reads={}, invalidations=8, nodes={"a": (3, 41), "b": (7, 2)})
     told = {datum.name: datum.value for datum in period_data(before, after, {"a", "b"})}
+    assert "CacheLateMarks" not in told  # of a note that an earlier release has left, without them
     assert (told["CacheEvictedKeys"], told["CacheExpiredKeys"]) == (3 + 2, 1 + 2)
     assert told["CacheInvalidations"] == 8
+
+
+def test_the_fullest_pool_counts() -> None:
+    fleets = [Fleet(pool_limit=8, pool_in_use=4), Fleet(pool_limit=4, pool_in_use=3, open=1), Fleet()]
+    assert [(datum.name, datum.value) for datum in fleet_data(fleets)] == [
+        ("CacheOpenBreakers", 1),
+        ("CachePoolShare", 75),
+    ]
 
 
 def test_another_process_goes_on_where_the_last_one_stopped(cloud: Any, region: str) -> None:
