@@ -41,7 +41,8 @@ def far(replica_url: str) -> Iterator[str]:
     """Let the process know the replica, as its routers would in that region."""
     own = connections["default"].settings_dict
     address = environ.Env.db_url_config(replica_url)
-    config = {**own, **address, "ENGINE": "django.db.backends.postgresql", "NAME": own["NAME"]}
+    options = {"target_session_attrs": "any"}
+    config = {**own, **address, "ENGINE": "django.db.backends.postgresql", "NAME": own["NAME"], "OPTIONS": options}
     connections.settings[REPLICA] = config
     yield REPLICA
     resume(REPLICA)

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -59,7 +59,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
             if is_admin and request.user.is_authenticated and not request.user.is_staff:
                 raise PermissionDenied(STAFF_ONLY)
             return super().process_view(request, view_func, view_args, view_kwargs)
-        except (OperationalError, InterfaceError) as error:
+        except Error as error:
             if not is_away(error):
                 raise
             return unavailable(request)

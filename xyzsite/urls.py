@@ -8,6 +8,8 @@ from cacheops.monitoring.views import metrics as cache_metrics
 from xyzsite.api.application import api
 from xyzsite.web import account, analytics, devices, health, locations, operations, overview, thresholds
 
+handler500 = "xyzsite.unavailable.server_error"
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("locations/", locations.locations, name="locations"),

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, connections
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
@@ -19,21 +19,23 @@ logger = logging.getLogger("cacheops")
 
 RETRY_SECONDS = 1.0  # between two attempts of a process to reach a database that is away
 
-# SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) of a server that ends, starts or is full.
-# An error without one is the driver's own: no connection, or one that was lost.
+# SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) of a server that ends, starts, is full, has
+# ended an idle session, or takes no writes: a fail-over has left it behind.
 CONNECTION_CLASS = "08"
-AWAY_STATES = ("57P01", "57P02", "57P03", "53300")
+AWAY_STATES = ("57P01", "57P02", "57P03", "57P05", "53100", "53300", "25006")
 
 
 def is_away(error: BaseException) -> bool:
-    """Return whether a database's error is that it can't be reached, rather than what is wrong with a statement."""
+    """Return whether a database's error is that it can't do its part, rather than what is wrong with a statement."""
     cause = error.__cause__
-    if not isinstance(error, OperationalError | InterfaceError) or cause is None:
+    if not isinstance(error, Error) or cause is None:
         return False
     if type(cause).__module__.startswith("sqlite3"):  # in this process
         return False
     state: str | None = getattr(cause, "sqlstate", None)
-    return state is None or state.startswith(CONNECTION_CLASS) or state in AWAY_STATES
+    if state is None:  # the driver's own: no connection, or one that was lost
+        return isinstance(error, OperationalError | InterfaceError)
+    return state.startswith(CONNECTION_CLASS) or state in AWAY_STATES
 
 
 class AwayDatabases(Component):

@@ -51,6 +51,7 @@ def query_uncounted(database: str, table: str, sql: str, parameters: Sequence[An
 
 def query_driver(connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run a statement in the driver's own form. Raise Django's errors, as a query of the caller's would."""
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql, tuple(parameters))

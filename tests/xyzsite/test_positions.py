@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.core.signing import TimestampSigner
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 
 from cacheops import position
 from cacheops.instrumentation.counters import counters
+from cacheops.regions.database_away import is_away
 from cacheops.regions.lag import lag_meter
 from cacheops.regions.position import Position
 from devices.models import Device, Kind
@@ -155,6 +156,15 @@ def test_what_a_lost_replica_does_not_answer_is_read_from_the_primary(browsers, 
     page = browsers[0].get(path)
     assert page.status_code == 200
     assert not lag_meter.last()[lost].is_known  # the process's next reads do not try it
+
+
+def test_a_replica_at_the_primarys_address_is_no_database(far, monkeypatch):
+    connections[far].close()
+    with monkeypatch.context() as moved:
+        moved.setitem(connections[far].settings_dict, "OPTIONS", connections["default"].settings_dict["OPTIONS"])
+        with pytest.raises(OperationalError, match="standby") as caught:
+            connections[far].ensure_connection()
+    assert is_away(caught.value)
 
 
 def test_a_replica_that_is_too_far_behind_is_told_of_and_not_read(browsers, far, settings):

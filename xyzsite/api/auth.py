@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -76,7 +76,7 @@ def note_use(token: ApiToken) -> bool:
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
     try:
         return bool(ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now))
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         if not is_away(error):
             raise
         return False  # the call may be answered all the same; a later one notes its use

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -108,13 +108,12 @@ def install_handlers(api: NinjaAPI) -> None:
     api.add_exception_handler(ApiError, lambda request, error: error_response(error))  # type: ignore[arg-type]
     api.add_exception_handler(RoleRequired, lambda request, error: error_response(ApiError(403, str(error))))
     api.add_exception_handler(Http404, lambda request, error: error_response(ApiError(404)))
-    for lost in (OperationalError, InterfaceError):
-        api.add_exception_handler(lost, on_database_error)  # type: ignore[arg-type]
+    api.add_exception_handler(Error, on_database_error)  # type: ignore[arg-type]
     api.add_exception_handler(ValidationError, on_validation_error)  # type: ignore[arg-type]
     api.add_exception_handler(HttpError, on_http_error)  # type: ignore[arg-type]
 
 
-def on_database_error(request: HttpRequest, error: OperationalError | InterfaceError) -> HttpResponse:
+def on_database_error(request: HttpRequest, error: Error) -> HttpResponse:
     """Answer 503 while the database can't be reached; what is wrong with a statement is an error of ours."""
     if is_away(error):
         return error_response(ApiError(503))

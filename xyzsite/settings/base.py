@@ -152,6 +152,8 @@ for database in DATABASES.values():
     database.setdefault("CONN_HEALTH_CHECKS", True)
     if database["ENGINE"].endswith("postgresql"):  # a server that is silent, or behind a cut line, is no server
         database.setdefault("OPTIONS", {}).setdefault("connect_timeout", env.int("DATABASE_CONNECT_TIMEOUT", default=2))
+if "OPTIONS" in DATABASES["default"]:  # nor is a replica, to which a name may lead for a while after a fail-over
+    DATABASES["default"]["OPTIONS"].setdefault("target_session_attrs", "primary")
 # Reads and writes of the primary pass the ORM cache. So do reads of the replica in a follower region, where no writer
 # marks anything: its relay tells it. Until one does, they go past the cache.
 cached = ["default"]

@@ -28,6 +28,14 @@ class CachingWrapper:
         self.cacheops = self.cacheops_class(self)
         self.execute_wrappers.append(self.cacheops.transaction.execute)
 
+    def connect(self) -> None:
+        """Connect; of a connection that was lost while it was made, nothing is left."""
+        try:
+            super().connect()
+        except BaseException:
+            self.close()
+            raise
+
     def init_connection_state(self) -> None:
         super().init_connection_state()
         self.cacheops.identify(self.connection)

@@ -8,14 +8,14 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from cacheops.conf import conf
 from cacheops.exceptions import StoreError
 from cacheops.invalidation import primary_databases
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.patterns.write_behind.cache import dead_letters, registered
-from cacheops.patterns.write_behind.worker import UNREACHABLE, Flusher
+from cacheops.patterns.write_behind.worker import Flusher
 from cacheops.regions import regions
 from cacheops.signals import worker_heartbeat
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
     def _said(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except (StoreError, *UNREACHABLE) as error:
+        except (StoreError, Error) as error:
             raise CommandError(str(error)) from error
 
     # --- the worker -------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class Command(BaseCommand):
                     worker_heartbeat.send_robust(None)
                     next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])
-            except (StoreError, *UNREACHABLE) as error:
+            except (StoreError, Error) as error:
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 self.stderr.write(f"Trying again in {pause} s: {error}")

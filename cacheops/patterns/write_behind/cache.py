@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from django.apps import apps
 from django.core.cache.backends.base import BaseCache
-from django.db import DatabaseError
+from django.db import Error
 
 from cacheops.conf import conf
 from cacheops.engine import Registrations, register_component
@@ -80,7 +80,7 @@ class WriteBehindCache(Generic[Item, Result]):
         self.name = name
         self.writer = writer
         # What says that an item is bad. (The database's operational errors say that it is the database: see flushing.)
-        self.refusals: tuple[type[Exception], ...] = (DatabaseError, msgspec.DecodeError, *refusals)
+        self.refusals: tuple[type[Exception], ...] = (Error, msgspec.DecodeError, *refusals)
         self._newest_of = newest_of
         self._item_type = item_type
         self._encoder = msgspec.json.Encoder()

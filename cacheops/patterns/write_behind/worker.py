@@ -16,10 +16,10 @@ from django.db import InterfaceError, OperationalError
 from cacheops.conf import conf
 from cacheops.patterns.write_behind.buffer import Taken
 from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
+from cacheops.regions.database_away import is_away
 
 logger = logging.getLogger("cacheops")
 
-UNREACHABLE = (OperationalError, InterfaceError)  # the database is away or busy: no item is to blame
 CRASHES = 2  # times flush_attempts: an item that was given out so often without an answer kills its workers
 
 
@@ -33,8 +33,8 @@ class Flusher:
     def flush_due(self) -> int:
         """Write a batch if one is due; return how many writes were taken, 0 when there was nothing to do.
 
-        Raise StoreError where the region does not do its part, OperationalError or InterfaceError where the database
-        is away: the batch is then given out again.
+        Raise StoreError where the region does not do its part, a database's error where that is away or busy: the batch
+        is then given out again.
         """
         return self._flush(conf.flush_seconds, conf.flush_retry_seconds)
 
@@ -68,10 +68,10 @@ class Flusher:
             return
         try:
             self.cache.writer([self.cache.decode(one.payload) for one in batch])
-        except UNREACHABLE:
-            self.cache.buffer.give_back(self.worker, batch)
-            raise
         except self.cache.refusals as error:
+            if isinstance(error, OperationalError | InterfaceError) or is_away(error):  # no item is to blame
+                self.cache.buffer.give_back(self.worker, batch)
+                raise
             if len(batch) == 1:
                 self._refused(batch[0], error)
                 return

@@ -5,8 +5,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
+from cacheops.db.backends.postgresql import base
 from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.regions import direct_sql, regions
 from cacheops.regions.database_away import away_databases, is_away
@@ -65,10 +66,46 @@ def test_what_the_cache_holds_is_served_where_the_settings_say_so(settings: Any)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("lost")
+def test_a_connection_that_was_lost_between_two_requests_is_no_outage(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+    connection.health_check_enabled, connection.health_check_done = True, False
+    with collect_request_stats() as stats:
+        assert read_when_the_queue_is_due() == Book(pk=1)
+    assert (stats.hits, stats.unchecked) == (1, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("lost")
 def test_a_transaction_that_is_lost_serves_nothing(settings: Any) -> None:
     settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
         read_when_the_queue_is_due()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_lost_while_it_is_made_is_an_outage_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "IDENTITY_SQL", "SELECT pg_terminate_backend(pg_backend_pid()), {relayed}, {settings}")
+        with pytest.raises(Error) as caught, transaction.atomic():
+            Book.objects.nocache().count()
+    assert is_away(caught.value)
+    assert connection.connection is None
+    with transaction.atomic():
+        assert Book.objects.nocache().count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("state", ["08006", "25006", "53100", "53300", "57P01", "57P02", "57P03", "57P05"])
+def test_a_server_that_says_that_it_can_do_nothing_is_away(state: str) -> None:
+    with pytest.raises(Error) as caught, connection.cursor() as cursor:
+        cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}'; END $$")
+    assert is_away(caught.value)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -64,15 +64,17 @@ def test_the_health_check_tells_that_the_database_is_away_whoever_asks(
     settings.CACHEOPS_WHEN_DATABASE_AWAY = when_away
     if connection.vendor != "postgresql":
         pytest.skip("SQLite is never away")
-    client = Client()
+    client = Client(raise_request_exception=False)
     client.force_login(User.objects.create_user("ada"))
     connection.close()
     with monkeypatch.context() as patch:
         patch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
         patch.setitem(connection.settings_dict, "PORT", "1")
         answer = client.get("/healthz")
+        nowhere = client.get("/nowhere/")  # an error page, which names the user
     assert (answer.status_code, answer.json()["status"]) == expected
     assert (answer.json()["live"], answer.json()["ready"]) == (True, expected[0] == 200)
+    assert (nowhere.status_code, nowhere["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize("megabytes", [2, 3])

@@ -4,7 +4,8 @@ import itertools
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, InternalError, OperationalError
+from psycopg.errors import ReadOnlySqlTransaction
 
 from cacheops.patterns.write_behind.cache import WriteBehindCache, dead_letters
 from cacheops.patterns.write_behind.worker import Flusher
@@ -82,12 +83,20 @@ def test_bytes_that_are_no_item_become_a_dead_letter(cache: Cache, sink: Sink) -
     assert [letter.payload for letter in dead_letters()] == ['{"number": "three", "text": "\\u0000"}', "\\xff\\0"]
 
 
-def test_a_database_that_is_away_makes_no_dead_letters(cache: Cache, sink: Sink) -> None:
+def read_only() -> InternalError:
+    """Return what a write raises on a server that a fail-over has left behind."""
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = ReadOnlySqlTransaction()
+    return error
+
+
+@pytest.mark.parametrize("failure", [OperationalError("the server closed the connection"), read_only()])
+def test_a_database_that_is_away_makes_no_dead_letters(cache: Cache, sink: Sink, failure: DatabaseError) -> None:
     write(cache, 1, 2)
-    sink.failure = OperationalError("the server closed the connection")
+    sink.failure = failure
     flusher = Flusher(cache)
     for _ in range(10):
-        with pytest.raises(OperationalError):
+        with pytest.raises(type(failure)):
             flusher.flush_due()
     sink.failure = None
     flusher.flush_all()
