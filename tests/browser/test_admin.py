@@ -21,6 +21,8 @@ def test_the_admins_lists_forms_and_panel_work(root: Visit) -> None:
     page.locator(".select2-results__option").first.wait_for()
     root.open("/admin/users/apitoken/")
     root.open("/admin/users/user/add/")
+    root.open(f"/admin/users/user/{User.objects.get(username='ann').pk}/change/")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # two lists beside one another fit
     root.open("/admin/cacheops/")
 
 
