@@ -183,7 +183,8 @@ class RegionClient(DefaultClient):
         nkey = self.make_key(key, version)
         answer = self.transport.run(("EVAL", INCREMENT, 1, nkey, delta), nkey)
         if answer is None and ignore_key_check:
-            return int(self.transport.run(("INCRBY", nkey, delta), nkey))
+            self.set(key, 0, None, version, nx=True)  # INCRBY takes no more than 64 bits
+            return self.incr(key, delta, version)
         if answer is None:
             raise ValueError(f"Key '{key}' not found")
         return int(answer) if isinstance(answer, bytes) else self._incr_by_replacing(key, nkey, delta)

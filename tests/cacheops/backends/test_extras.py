@@ -112,6 +112,7 @@ class TestSetConditions:
         assert cache.get("key") == 3
         assert 50 < cache.ttl("key") <= 100
         assert cache.incr("new", 5, ignore_key_check=True) == 5
+        assert cache.incr("huge", 2**70, ignore_key_check=True) == 2**70
         cache.set("large", (1 << 63) - 1)
         assert cache.incr("large", 5, ignore_key_check=True) == (1 << 63) + 4
 
