@@ -92,7 +92,8 @@ def merged(metric: str, of: Fleet | int, window: Window, now: datetime, kind: st
 
 
 def buckets(metric: str, part: Sums, window: Window) -> Iterator[Bucket]:
-    edges = [edge // step_of(window) for edge in edges_of(window)]
+    step = step_of(window)
+    edges = [edge // step for edge in edges_of(window)]
     starts = window.starts()
     for place, first, after in ranges(part.numbers, edges):
         yield Bucket(*figures(metric, part, slice(first, after)), starts[place])
