@@ -114,6 +114,9 @@ class Recognition:
     def recognise(self, connection: Any) -> None:
         """Ask a server whose memory it holds. One that is unknown is purged and accepted, or not used (R21)."""
         names = list(key_sets(self._options.urls))
+        if not names and self._options.tls:
+            # With its answer come the session tickets of TLS 1.3, which the driver's pool would take for another's.
+            run(connection, "PING")
         key = self._key_on(connection) if names else None
         if key is None:
             return
