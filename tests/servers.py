@@ -31,7 +31,6 @@ TESTS = Path(__file__).parent
 ON_SERVERS = {
     TESTS / name
     for name in (
-        "analytics/test_on_sqlite.py",
         "browser",
         "cacheops/backends/test_django_users.py",
         "cacheops/monitoring/test_cloudwatch.py",

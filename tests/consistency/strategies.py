@@ -102,7 +102,7 @@ def use_no_positions() -> None:
         return region.store.read(keys)
 
     FollowerRead.look_up = look_up  # type: ignore[method-assign]
-    FollowerRead._may_fill = lambda self, lease: True  # type: ignore[method-assign]
+    FollowerRead.may_fill = lambda self, region, requests, patience=0.0: True  # type: ignore[method-assign]
 
 
 def use_deaf_channel() -> None:

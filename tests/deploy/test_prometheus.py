@@ -1,5 +1,6 @@
 """deploy/prometheus and deploy/grafana under the real programs: rules fire, and every expression finds something."""
 
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from django.core.cache import caches
+from django.core.management import call_command
 from django.db import transaction
 from pytest_django.live_server_helper import LiveServer
 
@@ -140,6 +142,7 @@ def query(live_server: LiveServer, figures_of_its_own: None, tmp_path: Path) -> 
             return False
         return bool(found["result"])
 
+    call_command("relay", uninstall=True, stdout=io.StringIO())  # of an earlier test: it would be one that is away
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path)
     try:
