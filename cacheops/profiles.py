@@ -128,13 +128,14 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
 def profile_of(model: type[models.Model]) -> Profile | None:
     """Return a model's profile; None where the model is neither cached nor invalidated.
 
-    The most exact name wins: "app.model", "app.*", "*.*". A proxy has the profile of its own name, else of its model.
+    The most exact name wins: "app.model", "app.*", "*.*", in any case. A proxy has the profile of its own name, else of
+    its model.
     """
     for candidate in (model, model._meta.concrete_model or model):
         app, name = candidate._meta.app_label, candidate._meta.model_name
         if f"{app}.{name}" in UNTRACKED:
             return None
-        for pattern in (f"{app}.{name}", f"{app}.*"):
+        for pattern in (f"{app.lower()}.{name}", f"{app.lower()}.*"):
             if pattern in conf.profiles:
                 return _configured(pattern)
     return _configured("*.*")

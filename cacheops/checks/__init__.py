@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, register
 from django.db import connections
 
-from cacheops.checks.django_cacheops import SERVERS_ELSEWHERE
+from cacheops.checks.django_cacheops import instead_of
 from cacheops.checks.messages import CHECKS, OPTIONS_HINT, TAG, found, message
 from cacheops.checks.servers import check_buffers, check_relays, check_replicas
 from cacheops.conf import SETTINGS, conf
@@ -66,9 +66,9 @@ def _names() -> Iterator[CheckMessage]:
     for name in sorted(set(dir(settings)) - set(known.values())):
         if name.startswith("CACHEOPS"):
             close = get_close_matches(name.removeprefix("CACHEOPS").strip("_"), known, n=1)
-            hint = f"Did you mean {known[close[0]]}?" if close else "Remove it."
-            if name in SERVERS_ELSEWHERE:
-                hint = f"Remove it, and name the servers in CACHES: {SERVERS_ELSEWHERE[name](getattr(settings, name))}."
+            hint = instead_of(name, getattr(settings, name)) or (
+                f"Did you mean {known[close[0]]}?" if close else "Remove it."
+            )
             yield message(
                 "W005",
                 f"{name} is no setting of cacheops, and does nothing.",
@@ -97,16 +97,17 @@ def _profiles() -> Iterator[CheckMessage]:
 def _unknown_name(name: str) -> Iterator[CheckMessage]:
     """Find what a name of CACHEOPS gets wrong; settings may name apps that only some processes install."""
     app, _, model = name.partition(".")
+    models = {label.lower(): apps.all_models[label] for label in apps.app_configs}
     if name == "*.*":
         return
-    if app.isidentifier() and model and app not in apps.app_configs:
-        close = get_close_matches(app, apps.app_configs, n=1)
+    if app.isidentifier() and model and app not in models:
+        close = get_close_matches(app, models, n=1)
         yield message(
             "W007",
             f"CACHEOPS names {name!r}, and no app {app!r} is installed: the profile stands for nothing.",
             f"Did you mean {close[0]!r}?" if close else "Install the app, or remove the name.",
         )
-    elif model != "*" and model not in apps.all_models.get(app, {}):
+    elif model != "*" and model not in models.get(app, {}):
         yield message(
             "E001", f"CACHEOPS names {name!r}, which is no model.", "Use 'app_label.model', 'app_label.*' or '*.*'."
         )

@@ -1,4 +1,4 @@
-"""Settings of django-cacheops that say where servers are, and what to write for their value here."""
+"""Settings of django-cacheops that are not of this engine, and what to write instead."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,23 @@ def sentinels_in(given: Any) -> str:
     return f"'LOCATION': 'redis+sentinel://{address}'"
 
 
-SERVERS_ELSEWHERE: dict[str, Callable[[Any], str]] = {
+SERVERS: dict[str, Callable[[Any], str]] = {
     "CACHEOPS_REDIS": lambda given: "'LOCATION': 'redis://host:6379/0'",
     "CACHEOPS_SENTINEL": sentinels_in,
 }
+GONE = {
+    "CACHEOPS_CLIENT_CLASS": "Remove it: OPTIONS['STORE'] in CACHES names a store of one's own",
+    "CACHEOPS_DEGRADE_ON_FAILURE": "Remove it: reads always go on; CACHEOPS_ON_UNREACHABLE says what a write does",
+    "CACHEOPS_INSIDEOUT": "Remove it: entries always carry the versions of what they depend on",
+    "CACHEOPS_LONG_DISJUNCTION": "Use CACHEOPS_MAX_TAGS",
+    "CACHEOPS_LRU": "Remove it: any maxmemory-policy of the server is right",
+    "CACHEOPS_SERIALIZER": "Remove it: rows have an encoding of their own, which is no pickle",
+    "CACHEOPS_SKIP_FIELDS": "Remove it: conditions on fields of any kind are told apart",
+}
+
+
+def instead_of(name: str, given: Any) -> str:
+    """Return what to do about a setting of django-cacheops; "" for another name."""
+    if name in SERVERS:
+        return f"Remove it, and name the servers in CACHES: {SERVERS[name](given)}."
+    return f"{GONE[name]}." if name in GONE else ""

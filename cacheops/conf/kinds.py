@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
@@ -148,6 +148,10 @@ def by_name(expects: str, allowed: Callable[[Any], bool], check: str = "E020") -
     return Kind(check, f"a dictionary of {expects}", read)
 
 
+def _in_any_case(kind: Kind[Mapping[str, Any]]) -> Kind[Mapping[str, Any]]:
+    return replace(kind, read=lambda value: {name.lower(): one for name, one in kind.read(value).items()})
+
+
 def _replicas(value: Any) -> int | Mapping[str, int]:
     return value if _in_range(value, int, 0, sys.maxsize) else REPLICAS_BY_REGION.read(value)
 
@@ -177,7 +181,9 @@ REGIONS: Kind[tuple[str, ...] | Mapping[str, tuple[str, ...]]] = Kind(
     _regions_by_database,
 )
 NETWORKS = Kind("E019", "a list or tuple of networks such as '10.0.0.0/8'", _networks)
-PROFILES = by_name("profiles by model, each a dictionary or None", lambda one: one is None or isinstance(one, Mapping))
+PROFILES = _in_any_case(
+    by_name("profiles by model, each a dictionary or None", lambda one: one is None or isinstance(one, Mapping))
+)
 OPTIONS = by_name("a profile's options", lambda one: True)
 ALIASES = by_name("aliases of primaries by alias of a replica", lambda one: isinstance(one, str) and bool(one))
 TEXTS = by_name("names by region", lambda one: isinstance(one, str) and bool(one))

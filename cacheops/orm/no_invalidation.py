@@ -1,21 +1,40 @@
 """Blocks whose writes invalidate nothing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
-_invalidation_disabled: ContextVar[bool] = ContextVar("cacheops_invalidation_disabled", default=False)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_depth: ContextVar[int] = ContextVar("cacheops_no_invalidation", default=0)
 
 
-@contextmanager
-def no_invalidation() -> Iterator[None]:
-    """Let writes within the block, in this thread or task, invalidate nothing. What they change is served stale."""
-    token = _invalidation_disabled.set(True)
-    try:
-        yield
-    finally:
-        _invalidation_disabled.reset(token)
+class _NoInvalidation(ContextDecorator):
+    """Let writes within a block or a function, in this thread or task, invalidate nothing: they are served stale.
+
+    `with no_invalidation():` and `@no_invalidation()`, or as django-cacheops has them: without parentheses.
+    """
+
+    @overload
+    def __call__(self) -> Self: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]: ...
+
+    def __call__(self, function: Any = None) -> Any:
+        return self if function is None else super().__call__(function)
+
+    def __enter__(self) -> None:
+        _depth.set(_depth.get() + 1)
+
+    def __exit__(self, *error: object) -> None:
+        _depth.set(_depth.get() - 1)
+
+
+no_invalidation = _NoInvalidation()
 
 
 def is_invalidation_disabled() -> bool:
-    return _invalidation_disabled.get()
+    return _depth.get() > 0

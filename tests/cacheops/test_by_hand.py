@@ -46,6 +46,20 @@ def names(places: list[Location]) -> list[str]:
     return [Location.objects.get(pk=place.pk).name for place in places]
 
 
+def test_no_invalidation_with_parentheses_and_without_around_blocks_and_functions(places: list[Location]) -> None:
+    @no_invalidation
+    def rename(name: str) -> int:
+        return Location.objects.update(name=name)
+
+    changed_behind_its_back(places)
+    with no_invalidation, no_invalidation():
+        pass
+    assert no_invalidation()(rename)("Untold") == 2
+    assert names(places) == ["Harbor", "Ridge"]
+    Location.objects.update(name="Told")
+    assert names(places) == ["Told", "Told"]
+
+
 def test_an_object_alone(places: list[Location]) -> None:
     changed_behind_its_back(places)
     invalidate_obj(places[0])

@@ -5,6 +5,11 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from cacheops.checks.django_cacheops import GONE
+from cacheops.profiles import profile_of
+from devices.models import Device
+from locations.models import Location
+
 
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
@@ -26,3 +31,21 @@ def test_where_django_cacheops_finds_its_servers_is_said_as_an_address(
     (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
     assert f"name the servers in CACHES: 'LOCATION': {hint}." in message.hint
     assert "secret" not in message.hint
+
+
+@pytest.mark.parametrize(("name", "hint"), GONE.items())
+def test_a_setting_that_means_nothing_here_is_said_with_what_to_write_instead(
+    settings: Any, name: str, hint: str
+) -> None:
+    setattr(settings, name, True)
+    (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
+    assert message.hint.startswith(f"{hint}. ")
+
+
+def test_models_are_named_in_any_case(settings: Any) -> None:
+    settings.CACHEOPS = {"Devices.Device": {"ops": "get", "timeout": 7}, "LOCATIONS.*": None}
+    assert not [message for message in run_checks(tags=["cacheops"], databases=[]) if "CACHEOPS names" in message.msg]
+    device = profile_of(Device)
+    assert device is not None
+    assert device.timeout == 7
+    assert profile_of(Location) is None

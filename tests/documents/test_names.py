@@ -11,13 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import Resolver404, resolve
 
 from cacheops.checks import CHECKS
+from cacheops.checks.django_cacheops import GONE, SERVERS
 from cacheops.conf import SETTINGS
 from tests.documents.texts import PAGES, ROOT, SOURCES, blocks, sentences, spans
 
-OF_DJANGO_CACHEOPS = {
-    *("CACHEOPS_DEFAULTS", "CACHEOPS_DEGRADE_ON_FAILURE", "CACHEOPS_INSIDEOUT", "CACHEOPS_LRU", "CACHEOPS_REDIS"),
-    *("CACHEOPS_SENTINEL", "CACHEOPS_SERIALIZER"),
-}
+OF_DJANGO_CACHEOPS = SERVERS.keys() | GONE.keys()
 OF_MAKE = set(re.findall(r"CACHEOPS_[A-Z_]+", (ROOT / "Makefile").read_text()))
 SETTING_NAMES = {setting.name for setting in SETTINGS} | OF_DJANGO_CACHEOPS | OF_MAKE
 PACKAGES = "cacheops|users|locations|devices|analytics|xyzsite|tests|benchmarks"
