@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _depth: ContextVar[int] = ContextVar("cacheops_no_invalidation", default=0)
 
@@ -21,10 +20,10 @@ class _NoInvalidation(ContextDecorator):
     def __call__(self) -> Self: ...
 
     @overload
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]: ...
+    def __call__(self, func: F) -> F: ...
 
-    def __call__(self, function: Any = None) -> Any:
-        return self if function is None else super().__call__(function)
+    def __call__(self, func: Any = None) -> Any:
+        return self if func is None else super().__call__(func)
 
     def __enter__(self) -> None:
         _depth.set(_depth.get() + 1)
