@@ -132,10 +132,10 @@ def profile_of(model: type[models.Model]) -> Profile | None:
     its model.
     """
     for candidate in (model, model._meta.concrete_model or model):
-        app, name = candidate._meta.app_label, candidate._meta.model_name
+        app, name = candidate._meta.app_label.lower(), candidate._meta.model_name
         if f"{app}.{name}" in UNTRACKED:
             return None
-        for pattern in (f"{app.lower()}.{name}", f"{app.lower()}.*"):
+        for pattern in (f"{app}.{name}", f"{app}.*"):
             if pattern in conf.profiles:
                 return _configured(pattern)
     return _configured("*.*")

@@ -4,7 +4,6 @@ Nobody marks there. A look-up takes the position of each table that it asks in t
 it is invalidated there. A lease is filled from a replica only that is seen to show as much.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 
 from cacheops.conf import conf
@@ -20,8 +19,6 @@ from cacheops.regions import Region
 from cacheops.regions.position import Position, shown_positions
 from cacheops.regions.read_scope import current_scope
 from cacheops.stores.base import TableTags
-
-PAUSE_SECONDS = 0.005  # between two questions to a replica that is waited for
 
 
 class NotVouched(StoreError):
@@ -77,12 +74,7 @@ class FollowerRead:
                 invalidated = parsed(region.store.read(list(keys)))
         except StoreError:
             return False
-        deadline = time.monotonic() + patience
-        while invalidated and not self._is_shown(invalidated | self.vouched):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(PAUSE_SECONDS)
-        return bool(invalidated)
+        return bool(invalidated) and self._is_shown(invalidated | self.vouched, patience)
 
     def _positions_of(self, request: Request) -> list[str]:
         return [key for table in request.tables for key in self._position_of(table)]
@@ -91,9 +83,9 @@ class FollowerRead:
         """Return the key of a table's position; none where it is no table of the replica's."""
         return [table.keys.position] if f"{{{self.alias}{IDENTITY}" in table.keys.base else []
 
-    def _is_shown(self, needed: Iterable[Position]) -> bool:
+    def _is_shown(self, needed: Iterable[Position], patience: float = 0.0) -> bool:
         """Return whether this thread's connection to the replica shows these positions, and the reader's own."""
-        return shown_positions.show(self.alias, [*self.own, *needed])
+        return shown_positions.show(self.alias, [*self.own, *needed], patience)
 
     def _from_primary(self, load: Load) -> Sequence[Row]:
         with loaded_from({self.alias: self.primary}):

@@ -7,6 +7,7 @@ https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BAC
 
 import logging
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 from weakref import WeakKeyDictionary
@@ -17,6 +18,8 @@ from cacheops.engine import Component, register_component
 from cacheops.regions.direct_sql import query_driver
 
 logger = logging.getLogger("cacheops")
+
+PAUSE_SECONDS = 0.002  # between two questions to a server that is waited for
 
 TEXT = re.compile(r"([0-9]{1,20})-([0-9A-F]{8})-([0-9A-F]{16})")
 
@@ -95,12 +98,23 @@ class ShownPositions(Component):
             self.by_connection[connections[alias].connection] = shown
         return shown
 
-    def show(self, alias: str, wanted: Sequence[Position]) -> bool:
-        """Return whether the server behind this thread's connection shows what was committed before these positions."""
+    def show(self, alias: str, wanted: Sequence[Position], patience: float = 0.0) -> bool:
+        """Return whether the server behind this thread's connection shows what was committed before these positions.
+
+        `patience`: seconds to wait for it. One that does not say how far it is, is not waited for.
+        """
         shown = self.last(alias)
-        if shown is None or not all(each.is_reached(shown) for each in wanted):
-            shown = self.ask(alias)
-        return shown is not None and all(each.is_reached(shown) for each in wanted)
+        if shown is None or not _shows(shown, wanted):
+            deadline = time.monotonic() + patience
+            while (shown := self.ask(alias)) is not None and not _shows(shown, wanted):
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(PAUSE_SECONDS)
+        return shown is not None
+
+
+def _shows(shown: Position, wanted: Sequence[Position]) -> bool:
+    return all(each.is_reached(shown) for each in wanted)
 
 
 shown_positions = register_component(ShownPositions())

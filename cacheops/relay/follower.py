@@ -19,7 +19,7 @@ from cacheops.orm.schema import is_tracked, tables_named
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
-from cacheops.regions.lag import PAUSE, WAIT
+from cacheops.regions.lag import WAIT
 from cacheops.regions.position import Position, shown_positions
 from cacheops.relay.commits import LoggedCommit
 from cacheops.relay.publication import FOLLOWER, members_of, slot_name
@@ -118,15 +118,11 @@ class FollowerRelay(Relay):
         if self._follower not in connections.settings or time.monotonic() < self._next_look:
             return False
         system, timeline, _ = self._history.split("-")
-        position, deadline = Position(system, int(timeline, 16), f"{lsn:016X}"), time.monotonic() + WAIT
-        while True:
-            is_shown = shown_positions.show(self._follower, [position])
-            if shown_positions.last(self._follower) is None:  # it does not answer, or a pooler may lead to another one
-                self._next_look = time.monotonic() + LOOK_SECONDS
-                return False
-            if is_shown or time.monotonic() > deadline:
-                return is_shown
-            time.sleep(PAUSE)
+        is_shown = shown_positions.show(self._follower, [Position(system, int(timeline, 16), f"{lsn:016X}")], WAIT)
+        if shown_positions.last(self._follower) is None:  # it does not answer, or a pooler may lead to another one
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            return False
+        return is_shown
 
     def _is_at(self, table: str, lsn: int) -> bool:
         """Return whether a table is known to be as far as an LSN."""
