@@ -17,6 +17,7 @@ THOUSANDS = re.compile(r"[+−-]?[1-9]\d{0,2},\d{3}")
 MIDNIGHT = re.compile(r"(?<=[ T_])24:00(:00(\.0+)?)?(?![\d:])")
 OFFSET = re.compile(r" (?=[+-]\d\d(:?\d\d)?$)")
 UTC_NAMES = re.compile(r" ?(UTC|GMT)$")
+HALF_DAY = re.compile(r"(?<=\d)( ?[ap])(?![\w.])", re.IGNORECASE)  # Davis writes 1:30p for 1:30 pm
 EXCEL_EPOCH = datetime(1899, 12, 30)
 # Time formats that strptime has no directive for: text -> moment, without a zone where they do not know it.
 TIME_FORMATS = {
@@ -75,4 +76,6 @@ def parsed(text: str, time_format: str) -> datetime:
         return datetime.fromisoformat(UTC_NAMES.sub("Z", OFFSET.sub("", text.strip().upper())))
     if time_format in TIME_FORMATS:
         return TIME_FORMATS[time_format](text)
+    if "%p" in time_format:
+        text = HALF_DAY.sub(r"\1m", text)
     return datetime.strptime(text, time_format)

@@ -1,16 +1,15 @@
 """Local times that a clock shows twice, when daylight saving ends, or never, when it begins.
 
-Which of its two moments a time means, the order of its series tells: the times of one device and metric rise (or fall)
-until the clock is put back, once. So the readings of such an hour wait for what comes after them.
+Which of its two moments a time means, the order of its series tells: the times of rows of the same devices and metrics
+rise (or fall) until the clock is put back, once. So the readings of such an hour wait for what comes after them.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 from devices.imports.errors import BadRow
-from devices.imports.formats import Reading
+from devices.imports.formats import Reading, Series, Understood
 
-Series = tuple[int, str]
 Placed = tuple[int, Reading]  # the line that it comes from
 # Two times further apart are of two autumns.
 SAME_NIGHT = timedelta(days=1)
@@ -21,29 +20,30 @@ class Clock:
 
     def __init__(self) -> None:
         self.before: dict[Series, datetime] = {}  # each series' last time as the clock showed it
-        self.waiting: dict[Series, list[Placed]] = {}
+        self.waiting: dict[Series, list[tuple[int, Understood]]] = {}
         self.held = 0  # readings that wait
         self.ambiguous: dict[int, str] = {}  # by line: why it could not be placed
 
-    def place(self, line: int, readings: Sequence[Reading]) -> Iterator[Placed]:
+    def place(self, line: int, row: Understood) -> Iterator[Placed]:
         """Yield the readings of this line and earlier ones whose moment is known by now. Raises BadRow."""
-        if not readings or isinstance(readings[0][3].tzinfo, timezone):  # those of a row share their moment
-            yield from ((line, reading) for reading in readings)
+        taken_at, series = row.taken_at, row.series
+        if isinstance(taken_at.tzinfo, timezone):
+            yield from ((line, reading) for reading in row.readings)
             return
-        for device, metric, value, taken_at in readings:
-            series, shown = (device, metric), taken_at.replace(tzinfo=None)
-            step = time_step(taken_at)
-            if step > timedelta():
+        shown, step = taken_at.replace(tzinfo=None), time_step(taken_at)
+        if step > timedelta():
+            if row.readings:
                 raise BadRow(f"the clock in {taken_at.tzinfo} never showed {shown}, when it was put forward.")
-            group = self.waiting.get(series)
-            if group and (not step or shown - group[-1][1][3].replace(tzinfo=None) > SAME_NIGHT):
-                yield from self.settle(series, shown)
-            if step:
-                self.waiting.setdefault(series, []).append((line, (device, metric, value, taken_at)))
-                self.held += 1
-                continue
-            self.before[series] = shown
-            yield line, (device, metric, value, taken_at.astimezone(UTC))
+            return
+        group = self.waiting.get(series)
+        if group and (not step or shown - group[-1][1].taken_at.replace(tzinfo=None) > SAME_NIGHT):
+            yield from self.settle(series, shown)
+        if step:
+            self.waiting.setdefault(series, []).append((line, row))
+            self.held += len(row.readings)
+            return
+        self.before[series] = shown
+        yield from placed(line, row, taken_at)
 
     def finish(self) -> Iterator[Placed]:
         """Yield what waits, as far as its own order tells its moments."""
@@ -52,20 +52,24 @@ class Clock:
 
     def settle(self, series: Series, after: datetime | None) -> Iterator[Placed]:
         group = self.waiting.pop(series)
-        self.held -= len(group)
-        times = [reading[3].replace(tzinfo=None) for _, reading in group]
+        self.held -= sum(len(row.readings) for _, row in group)
+        times = [row.taken_at.replace(tzinfo=None) for _, row in group]
         first = turn_of(times, self.before.get(series), after)
-        for index, (line, (device, metric, value, taken_at)) in enumerate(group):
-            if first is None:
-                self.ambiguous[line] = (
-                    f"the clock in {taken_at.tzinfo} showed {times[index]} twice, and the order of the rows does not "
-                    "tell which is meant: add its offset."
-                )
-            else:
+        for index, (line, row) in enumerate(group):
+            if first:
                 rises, turn = first
-                later = (index >= turn) == rises
-                yield line, (device, metric, value, taken_at.replace(fold=int(later)).astimezone(UTC))
+                yield from placed(line, row, row.taken_at.replace(fold=int((index >= turn) == rises)))
+            elif row.readings:
+                self.ambiguous[line] = (
+                    f"the clock in {row.taken_at.tzinfo} showed {times[index]} twice, and the order of the rows does "
+                    "not tell which is meant: add its offset."
+                )
         self.before[series] = times[-1]
+
+
+def placed(line: int, row: Understood, taken_at: datetime) -> Iterator[Placed]:
+    moment = taken_at.astimezone(UTC)
+    return ((line, (device, metric, value, moment)) for device, metric, value, _ in row.readings)
 
 
 def time_step(local: datetime) -> timedelta:

@@ -15,12 +15,18 @@ from devices.services import time_problem
 # One reading: the device's id, the metric, the value in the metric's unit, the moment with its time zone.
 # A tuple, as an import makes millions of them.
 Reading = tuple[int, str, float, datetime]
+Series = tuple[tuple[int, str], ...]  # device and metric of each of a row's values
 
 
 class Understood(NamedTuple):
-    """What a row says: its readings, how many values are missing, what is wrong with single values."""
+    """What a row says: its readings, how many values are missing, what is wrong with single values.
+
+    Rows of one series have a moment each, whether or not all of their values are there: their order tells of it.
+    """
 
     readings: list[Reading]
+    taken_at: datetime
+    series: Series
     missing: int = 0
     problems: Sequence[str] = ()
 
@@ -50,6 +56,10 @@ class Format(ABC):
         """
         return tuple(cells) == tuple(self.header)
 
+    def fits(self, cells: Sequence[str]) -> bool:
+        """Return whether `cells` can be a row: what the delimiter of a file without a header is known by."""
+        return len(cells) == len(self.wanted)
+
     @abstractmethod
     def understand(self, cells: Sequence[str]) -> Understood:
         """Return what a row says, which has as many cells as the header. Raises BadRow where all of it is wrong."""
@@ -63,9 +73,11 @@ class Format(ABC):
     def measured(self, cells: Iterable[tuple[int, str, str, str]], taken_at: datetime) -> Understood:
         """Return the readings of one moment: (device, metric, column's name, cell) of each. A bad cell costs itself."""
         readings: list[Reading] = []
+        series: list[tuple[int, str]] = []
         problems: list[str] = []
         missing = 0
         for device, metric, column, cell in cells:
+            series.append((device, metric))
             if is_missing(cell):
                 missing += 1
                 continue
@@ -73,4 +85,4 @@ class Format(ABC):
                 readings.append((device, metric, number(cell, column, self.options.decimal, metric), taken_at))
             except BadRow as error:
                 problems.append(str(error))
-        return Understood(readings, missing, problems)
+        return Understood(readings, taken_at, tuple(series), missing, problems)

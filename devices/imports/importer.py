@@ -158,7 +158,7 @@ class FileImport:
             if row.problem:
                 raise BadRow(row.problem)
             found = self.importer.layout.understand(row.cells)
-            self.add(self.clock.place(row.line, found.readings))
+            self.add(self.clock.place(row.line, found))
         except BadRow as error:
             self.bad_row(row.line, str(error))
             return

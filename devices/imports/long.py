@@ -54,7 +54,8 @@ class Long(Format):
         return list(self.names.values())
 
     def bind(self, cells: Sequence[str]) -> bool:
-        places = {folded(cell): index for index, cell in reversed(list(enumerate(cells)))}
+        named = list(map(folded, cells))
+        places = {name: index for index, name in reversed(list(enumerate(named)))}
         at: dict[str, int] = {}
         for role, name in self.names.items():
             by_number = BY_NUMBER.fullmatch(name)
@@ -62,10 +63,15 @@ class Long(Format):
             if place is None or (cells and place >= len(cells)):
                 return False
             at[role] = place
-        if UNIT not in at and UNIT not in self.options.fixed and UNIT in places:
-            at[UNIT] = places[UNIT]
+        for role in at:
+            if named.count(folded(self.names[role])) > 1:
+                raise BadRow(
+                    f"more than one column is named {self.names[role]!r}: say which, as {role}=#{at[role] + 1}."
+                )
         for metric in self.metrics:
             self.check_name(metric, cells[at[metric]] if cells else "")
+        if UNIT not in at and UNIT not in self.options.fixed and UNIT in places:
+            at[UNIT] = places[UNIT]
         self.at = at
         return True
 
@@ -76,10 +82,22 @@ class Long(Format):
             if how:
                 raise BadRow(f"the column {name!r} is in {unit.strip()}, {metric} in {METRICS[metric].unit}: {how}.")
 
-    def understand(self, cells: Sequence[str]) -> Understood:
+    def fits(self, cells: Sequence[str]) -> bool:
+        try:
+            self.time_of(cells)
+        except BadRow:
+            return False
+        return True
+
+    def time_of(self, cells: Sequence[str]) -> datetime:
+        """Return a row's moment, with a zone if it names one. Raises BadRow."""
         if len(cells) <= max(self.at.values()):
             raise BadRow(f"there are {len(cells)} cells, but column {max(self.at.values()) + 1} is wanted.")
-        taken_at = self.moment(" ".join(cells[self.at[part]] for part in (DATE, TIME) if part in self.at))
+        text = " ".join(cells[self.at[part]] for part in (DATE, TIME) if part in self.at)
+        return self.moment(text)
+
+    def understand(self, cells: Sequence[str]) -> Understood:
+        taken_at = self.time_of(cells)
         if not self.metrics:
             metric = self.cell(METRIC, cells)
             problem = metric_problem(metric) or unit_problem(metric, self.cell(UNIT, cells))

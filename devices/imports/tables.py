@@ -12,7 +12,7 @@ from devices.imports.files import reading_errors
 from devices.imports.formats import Format
 from devices.imports.lines import Lines, damage, open_text
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ";\t|,"  # a comma last: it may be a decimal one
 SEPARATOR_LINE = "sep="  # the first line of files that were written for Excel
 COMMENT = "#"
 # Lines in which the header must be found: loggers write their name, serial and settings above it.
@@ -71,8 +71,11 @@ class Table:
         parsers = [LineParser(delimiter) for delimiter in given or DELIMITERS]
         if not layout.has_header:
             self.give_back(head)
-            sample = head[layout.options.skip] if len(head) > layout.options.skip else ""
-            return max(parsers, key=lambda parser: len(cells_of(parser, sample)))
+            rows = head[layout.options.skip :]
+            for parser in parsers:
+                if any(layout.fits(cells_of(parser, line)) for line in rows):
+                    return parser
+            return max(parsers, key=lambda parser: max((len(cells_of(parser, line)) for line in rows), default=0))
         for parser in parsers:
             for index, line in enumerate(head):
                 cells = trimmed(cells_of(parser, line))

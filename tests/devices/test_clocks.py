@@ -8,6 +8,7 @@ import pytest
 
 from devices.imports.clocks import Clock
 from devices.imports.errors import BadRow
+from devices.imports.formats import Understood
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = datetime(2025, 10, 26)  # Berlin's clocks showed 02:00 to 03:00 twice: 00:00 to 02:00 UTC
@@ -18,9 +19,14 @@ def local(text: str, day: datetime = NIGHT) -> datetime:
     return day.replace(hour=hour, minute=minute, tzinfo=BERLIN)
 
 
+def row(at: datetime, device: int = 1, values: Iterable[str] = ("rain",)) -> Understood:
+    """Return a row of a device with rain and temperature, of which only `values` are there."""
+    return Understood([(device, metric, 5.0, at) for metric in values], at, ((device, "rain"), (device, "temperature")))
+
+
 def place(times: Iterable[datetime], clock: Clock) -> dict[int, str]:
     """Return the moments in UTC by their line, from 0."""
-    placed = [found for line, at in enumerate(times) for found in clock.place(line, [(1, "temperature", 5.0, at)])]
+    placed = [found for line, at in enumerate(times) for found in clock.place(line, row(at))]
     return {line: f"{reading[3].astimezone(UTC):%H:%M}" for line, reading in [*placed, *clock.finish()]}
 
 
@@ -53,10 +59,35 @@ def test_the_order_of_a_series_tells(shown, moments):
 def test_each_series_has_an_order_of_its_own():
     clock = Clock()
     rows = [(device, local(time)) for time in ("01:00", "02:00", "02:00", "03:00") for device in (1, 2)]
-    placed = [found for line, (device, at) in enumerate(rows) for found in clock.place(line, [(device, "rain", 0, at)])]
+    placed = [found for line, (device, at) in enumerate(rows) for found in clock.place(line, row(at, device))]
     assert sorted((reading[0], f"{reading[3]:%H}") for _, reading in placed) == [
         (device, hour) for device in (1, 2) for hour in ("00", "01", "02", "23")
     ]
+
+
+@pytest.mark.parametrize("there", [(), ("rain",)])
+def test_a_row_that_lacks_values_tells_the_order_too(there):
+    clock = Clock()
+    times = [local(time) for time in ("01:00", "02:00", "02:00", "03:00")]
+    rows = [row(at, values=("rain", "temperature") if line != 2 else there) for line, at in enumerate(times)]
+    placed = [found for line, each in enumerate(rows) for found in clock.place(line, each)]
+    assert [f"{reading[3]:%H}" for _, reading in placed if reading[1] == "temperature"] == ["23", "00", "02"]
+    assert [f"{reading[3]:%H}" for _, reading in placed if reading[1] == "rain"] == [
+        "23",
+        "00",
+        *("01" for _ in there),
+        "02",
+    ]
+    assert not clock.ambiguous
+    assert clock.held == 0
+
+
+def test_a_row_without_values_is_never_reported():
+    clock = Clock()
+    never = local("02:30", datetime(2026, 3, 29))
+    assert list(clock.place(0, row(never, values=()))) == list(clock.place(1, row(local("02:30"), values=()))) == []
+    assert list(clock.finish()) == []
+    assert not clock.ambiguous
 
 
 def test_nights_of_two_autumns_are_two():

@@ -164,6 +164,20 @@ LAYOUTS = {
         [("03-01 23:00", "no2", 12.4), ("03-01 23:00", "o3", 51.2), ("03-02 00:00", "o3", 48.9)],
         "2 rows, 3 readings (0 known), 0 bad rows, 1 missing",
     ),
+    "davis.txt": (
+        "vantage",
+        [
+            *("--columns", "date=#1,time=#2,temperature=#3,humidity=#6", "--skip", "2", "--set", "serial=vantage"),
+            *("--time-format", "%d/%m/%y %I:%M%p", "--timezone", "UTC"),
+        ],
+        [
+            ("03-01 00:00", "humidity", 81),
+            ("03-01 00:00", "temperature", 5.2),
+            ("03-01 13:00", "humidity", 76),
+            ("03-01 23:59", "temperature", 4.9),
+        ],
+        "3 rows, 4 readings (0 known), 1 bad row, 1 missing",
+    ),
 }
 
 

@@ -115,6 +115,23 @@ def test_delimiters_are_recognised_or_given(tmp_path, delimiter, options):
 
 
 @pytest.mark.parametrize(
+    ("lines", "columns"),
+    [
+        (["2026-05-04 12:00;21,5;45,2", "2026-05-04 12:10;21,6;45,3"], "time=#1,temperature=#2,humidity=#3"),  # as many
+        (["21,5;2026-05-04 12:00:00,000", "#", "21,6;2026-05-04 12:10:00,000"], "temperature=#1,time=#2"),
+        (["12\0", "2026-05-04 12:00,a;b;c,21.5", "2026-05-04 12:10,a;b;c,21.6"], "time=#1,temperature=#3"),
+    ],
+)
+def test_the_delimiter_of_a_file_without_a_header_is_the_one_that_leaves_times(tmp_path, lines, columns):
+    file = write(tmp_path / "a.csv", *lines[1:], header=lines[0])
+    run(file, "--columns", columns, "--set", "serial=t-1", "--timezone", "UTC")
+    assert list(Reading.objects.filter(metric="temperature").order_by("taken_at").values_list("value", flat=True)) == [
+        21.5,
+        21.6,
+    ]
+
+
+@pytest.mark.parametrize(
     ("cell", "decimal", "value"),
     [
         ("21,5", "", 21.5),
@@ -201,3 +218,11 @@ def test_a_column_whose_name_says_another_unit_is_refused(tmp_path):
     file = write(tmp_path / "a.csv", header='serial,time,"Temp, °F (LGR)"')
     said = run(file, "--columns", '"temperature=Temp, °F (LGR)"', failing=True)
     assert "the column 'Temp, °F (LGR)' is in °F, temperature in °C: subtract 32" in said
+
+
+def test_a_name_that_two_columns_have_is_asked_for_by_number(tmp_path):
+    file = write(tmp_path / "a.csv", "t-1,temperature,2026-05-04T12:00Z,5,6", header="serial,metric,time,Value,value")
+    said = run(file, failing=True)
+    assert "more than one column is named 'value': say which, as value=#4." in said
+    run(file, "--columns", "value=#5")
+    assert Reading.objects.get().value == 6
