@@ -12,7 +12,6 @@ LONG_FILES = {
     "test_traps.py": 390,
     "queries.py": 366,
     "test_contract.py": 359,
-    "test_function_keys.py": 352,
 }
 
 

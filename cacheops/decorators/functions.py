@@ -27,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNSAMPLED = Profile()  # of functions that depend on nothing but time
+NOT_MADE = object()  # the place of a key that is made on first use: it may need the database
 CALL = "call"  # the scheme of a function's calls: one tag a call
 
 
@@ -41,7 +42,8 @@ class NotKept(Exception):
 class CachedFunction(Generic[P, R]):
     """A function and its cache. Calling it answers from the cache; the attributes are those of the function.
 
-    A call has an entry for every value of a callable `extra`, language and time zone; invalidation reaches all of them.
+    A call has an entry for every value of a callable `extra`, language and time zone, and of the samples where several
+    functions may have one name; invalidation reaches all of them.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class CachedFunction(Generic[P, R]):
         self._timeout = timeout
         self._lock = lock
         self._kept_last = True
+        self._samples_key: Any = None if self.keys.names_one or not self._samples else NOT_MADE
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         samples = self.samples_to_cache()
@@ -129,8 +132,11 @@ class CachedFunction(Generic[P, R]):
     def _request(self, samples: Sequence[Sample], call: Any, variant: Any) -> Request:
         tag = self.keys.call_digest(call)
         own = TableTags(self._table(), (tag,), (CALL,))
+        if self._samples_key is NOT_MADE:
+            self._samples_key = self.keys.of("samples", self._samples)
+        told = variant if self._samples_key is None else (self._samples_key, variant)
         return Request(
-            self.keys.entry_digest(tag, variant),
+            self.keys.entry_digest(tag, told),
             (own, *sample_tables(samples)),
             self._profile(),
             f"{self.keys.name}:call",

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -22,8 +22,8 @@ CLAIMS = "_cacheops_claims"  # attribute of a decorated function: by key, what w
 class FunctionKeys:
     """Tells a function's calls apart by their arguments (encoding/arguments.py).
 
-    Raise InvalidKey for a function that may share its name with others, such as one made in a function, unless `key`
-    names it, or a constant `extra` says what it was made of; InvalidOption for what can't be cached.
+    Raise InvalidKey for a function that may share its name with others, such as one made in a function of what has no
+    key, unless `key` names it, or a constant `extra` says what it was made of; InvalidOption for what can't be cached.
     """
 
     def __init__(self, func: Callable[..., Any], extra: Any, key: str | None) -> None:
@@ -34,6 +34,7 @@ class FunctionKeys:
         self._key = key
         self._signature = _signature_of(func)
         self._own = ""
+        self._captured = False  # whether its key holds what it takes from around it, which may change
         if iscoroutinefunction(func) or inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
             raise InvalidOption(f"{self.name} can't be cached: its result comes later. Cache a function that it calls.")
         if self.chooses:
@@ -43,6 +44,17 @@ class FunctionKeys:
         function_key = self._function_key(CallKeys(compiles=False))
         if key is None and extra is None:
             self._claim(function_key)
+
+    @property
+    def names_one(self) -> bool:
+        """Whether its key tells it from all others, and `key`, `extra` or a decorator have no part in that."""
+        code = getattr(self._func, "__code__", None)
+        return (
+            self._key is None
+            and self._extra is None
+            and code is not None
+            and self._func.__qualname__ == code.co_qualname
+        )
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the key of a call's arguments, however they were given: f(1, b=2) is f(1, 2)."""
@@ -87,7 +99,7 @@ class FunctionKeys:
         """Return the digest of the function and its constant `extra`, kept if that is plain: it does not change."""
         extra = None if self.chooses else self.of("extra", self._extra)
         found = _digest((self._function_key(CallKeys()), extra))
-        if self.chooses or type(self._extra) in PLAIN:
+        if (self.chooses or type(self._extra) in PLAIN) and not self._captured:
             self._own = found
         return found
 
@@ -101,10 +113,32 @@ class FunctionKeys:
         except (InvalidKey, RecursionError) as error:
             if self._extra is not None and not self.chooses and "<lambda>" not in self.name:
                 return "named", self.name
-            raise InvalidKey(
-                f"{self.name} is cached, and its name does not tell it from others: {error}. Name it by `key`, and by "
-                "`extra` the values that it takes from around it; or move it into the module and make them parameters."
-            ) from error
+            if isinstance(self._func, FunctionType) and not hasattr(self._func, "__wrapped__"):
+                return self._made(keys)
+            raise self._nameless(error) from error
+
+    def _made(self, keys: CallKeys) -> Any:
+        """Return the key of a function made in a function: name, code, and the values that it takes from around it."""
+        code = self._func.__code__
+        self._captured = bool(code.co_freevars)
+        try:
+            taken = [self._taken(keys, cell) for cell in self._func.__closure__ or ()]
+        except (InvalidKey, RecursionError) as error:
+            raise self._nameless(error) from error
+        return "made", self.name, code_key(code), taken
+
+    def _taken(self, keys: CallKeys, cell: CellType) -> Any:
+        try:
+            value = cell.cell_contents
+        except ValueError:  # of a function that calls itself, while it is decorated
+            return "itself"
+        return "itself" if inspect.unwrap(value) is self._func else keys.of(value)
+
+    def _nameless(self, error: Exception) -> InvalidKey:
+        return InvalidKey(
+            f"{self.name} is cached, and its name does not tell it from others: {error}. Name it by `key`, and by "
+            "`extra` the values that it takes from around it; or move it into the module and make them parameters."
+        )
 
     def _claim(self, function_key: Any) -> None:
         """Raise InvalidKey for a decorated function whose key another has: one decorator, with other parameters."""
@@ -132,6 +166,13 @@ class FunctionKeys:
                 f"The extra of {self.name} is called with the same arguments, and can't take them: write it as a "
                 f"function of ({wanted})."
             )
+
+
+def code_key(code: CodeType) -> Any:
+    """Return what a code does, the same in every process: two functions made in one may share a name."""
+    inner = CallKeys(compiles=False)
+    constants = [code_key(one) if isinstance(one, CodeType) else inner.of(one) for one in code.co_consts]
+    return code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants
 
 
 def innermost(func: Any) -> Any:

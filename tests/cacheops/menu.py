@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cacheops import CacheopsLibrary, cached
+from cacheops import CacheopsLibrary, cached, cached_as
 
 register = CacheopsLibrary()
 
@@ -13,3 +13,8 @@ def cache_menu(context: dict[str, Any], name: str) -> Callable[..., Any]:
     if context["staff"]:
         return lambda func: func
     return cached(timeout=60, extra=("menu", name))
+
+
+@register.decorator_tag
+def follow(places: Any) -> Callable[..., Any]:
+    return cached_as(places, timeout=60)

@@ -48,6 +48,21 @@ def test_a_fragment_follows_its_sample() -> None:
     assert render(source, places=Location.objects.all(), counter=counter) == "Pier 2"
 
 
+@pytest.mark.parametrize("tag", ["cached_as places 60 'found'", "follow places", "jinja2"])
+def test_fragments_of_one_name_are_told_by_their_samples(tag: str) -> None:
+    """Two querysets that depend on the whole table: nothing but themselves tells them apart."""
+    for name in ("Harbor", "Ridge"):
+        Location.objects.create(name=name, code=name)
+    name, _, arguments = tag.partition(" ")
+    source = f"{{% {name} {arguments} %}}{{{{ places.get.name }}}}{{% end{name} %}}"
+    made = "{% cached_as places, timeout=60 %}{{ places.get().name }}{% endcached_as %}"
+    shared = jinja2.Environment(extensions=["cacheops.jinja2.cache"], autoescape=True).from_string(made)
+    for _ in range(2):
+        for letter, found in (("H", "Harbor"), ("R", "Ridge")):
+            places = Location.objects.filter(name__startswith=letter)
+            assert (shared.render(places=places) if tag == "jinja2" else render(source, places=places)) == found
+
+
 def test_a_tag_of_ones_own_takes_its_decorator_from_a_function() -> None:
     counter = Counter()
     source = '{% cache_menu "top" %}{{ counter }}{% endcache_menu %}'

@@ -3,9 +3,7 @@
 import dataclasses
 import datetime as dt
 import enum
-import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,11 +13,9 @@ from django.http import QueryDict
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
-from django.views.decorators.csrf import csrf_exempt
-from django.views.generic import TemplateView, View
 
-from cacheops import cached, cached_view
-from cacheops.exceptions import InvalidKey, InvalidOption
+from cacheops import cached
+from cacheops.exceptions import InvalidKey
 from tests.testapp.cached import statements
 from tests.testapp.models import Author, Book, Country, Tag
 
@@ -232,121 +228,3 @@ def test_requests_are_known_by_method_address_and_who_asks() -> None:
     for wrap in (lambda request: request, Wrapped):
         assert len({taken.key(wrap(request)) for request in requests}) == len(requests)
     assert taken.key(ask.get("/a")) == taken.key(ask.get("/a", headers={"user-agent": "a"}))
-
-
-# --- functions --------------------------------------------------------------------------------------------------------
-
-
-def answers(*functions: Callable[[], Any]) -> list[Any]:
-    return [function() for _ in range(2) for function in functions][len(functions) :]
-
-
-def repeated(times: int) -> Callable[[Callable[[], str]], Callable[[], str]]:
-    def decorate(func: Callable[[], str]) -> Callable[[], str]:
-        @functools.wraps(func)
-        def wrapper() -> str:
-            return func() * times
-
-        return wrapper
-
-    return decorate
-
-
-def word() -> str:
-    return "a"
-
-
-TWO_WORDS = cached(timeout=60)(repeated(2)(word))
-
-
-def number_of(text: str) -> int:
-    return int(text)
-
-
-def test_functions_of_one_name_have_entries_of_their_own(library: str) -> None:
-    decorate = cached(timeout=60)
-    assert answers(TWO_WORDS, decorate(word)) == ["aa", "a"]
-    assert answers(*(decorate(functools.partial(number_of, text)) for text in "12")) == [1, 2]
-
-
-def test_a_decorator_with_other_parameters_is_another_function() -> None:
-    def same() -> str:
-        return "a"
-
-    same.__qualname__ = "same"
-    decorate = cached(timeout=60)
-    twice = repeated(2)(same)
-    assert decorate(twice).key() == decorate(twice).key()
-    with pytest.raises(InvalidKey, match="cached twice"):
-        decorate(repeated(3)(same))
-    assert cached(timeout=60, key="thrice")(repeated(3)(same)).key() != decorate(twice).key()
-    assert cached(timeout=60, extra=3)(repeated(3)(same)).key() != decorate(twice).key()
-
-
-LOCAL: dict[str, Callable[[int], Any]] = {
-    "a function": lambda n: cached(timeout=60)(local(n)),
-    "a lambda": lambda n: cached(timeout=60)(lambda: n),
-    "a lambda with extra": lambda n: cached(timeout=60, extra=n)(lambda: n),
-    "a decorated one": lambda n: cached(timeout=60)(repeated(2)(local(n))),
-    "a part of one": lambda n: cached(timeout=60)(functools.partial(local(n))),
-    "an argument": lambda n: taken(local(n)),
-}
-
-
-def local(n: int) -> Callable[[], int]:
-    def found() -> int:
-        return n
-
-    return found
-
-
-@pytest.mark.parametrize("name", LOCAL)
-def test_a_function_that_may_share_its_name_needs_a_key(name: str) -> None:
-    with pytest.raises(InvalidKey, match="made in a function"):
-        LOCAL[name](1)
-
-
-def test_the_error_says_what_to_write() -> None:
-    with pytest.raises(InvalidKey, match=r"test_function_keys\.local.*Name it by `key`, and by `extra` the values"):
-        LOCAL["a function"](1)
-    with pytest.raises(InvalidKey, match="is empty"):
-        cached(timeout=60, key="")(local(1))
-
-
-def test_a_key_names_a_function_and_extra_what_it_was_made_of(library: str) -> None:
-    for options in ({}, {"key": f"found:{library}"}):
-        assert answers(*(cached(timeout=60, extra=(library, n), **options)(local(n)) for n in (1, 2))) == [1, 2]
-    one, same, other = (cached(timeout=60, key=key)(local(1)).key() for key in ("one", "one", "other"))
-    assert one == same != other
-    assert "-." in other
-
-
-def test_views_of_a_class_are_told_by_it_and_what_they_were_given() -> None:
-    views = [TemplateView.as_view(template_name=name) for name in ("a.html", "b.html")]
-    request = RequestFactory().get("/a")
-    keys = {cached_view(60)(view).key(request) for view in [*views, View.as_view(), csrf_exempt(views[0])]}  # type: ignore[attr-defined]
-    assert len(keys) == 4
-
-
-def test_a_function_may_call_itself(library: str) -> None:
-    calls = []
-
-    @cached(timeout=60, key=f"factorial:{library}")
-    def factorial(n: int) -> int:
-        calls.append(n)
-        return n * factorial(n - 1) if n else 1
-
-    assert [factorial(4), factorial(4)] == [24, 24]
-    assert calls == [4, 3, 2, 1, 0]
-
-
-def test_what_a_coroutine_or_a_generator_returns_can_not_be_kept() -> None:
-    async def later() -> int:
-        return 1
-
-    def many() -> Any:
-        yield 1
-
-    for function in (later, many):
-        with pytest.raises(InvalidOption, match="can't be cached"):
-            cached(timeout=60, key="later")(function)
