@@ -47,7 +47,7 @@ def main() -> int:
 def run(fault: Fault, platform: Platform, scene: Scene) -> Row:
     """Break one thing after the other under load, and return what became of it."""
     row = Row(fault.name)
-    with Load(scene) as load:
+    with Load(scene, fault.late) as load:
         for step in fault.steps(platform):
             platform.wait_well()
             load.wait_for_all()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cacheops.regions.outbox import CHECK_SECONDS
 from tests import clients
 from tests.faults.platform import Platform
 from tests.waiting import until
@@ -19,6 +20,7 @@ from xyzsite.localregions.serving import served_urls
 Step = AbstractContextManager[object]  # breaks one thing; at its end that is over
 DATABASE = f"{HOME}-db"
 AWAY = frozenset({"503"})
+QUEUED = CHECK_SECONDS  # what a server that answers reads has refused to mark, others learn from the queue
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Fault:
     steps: Callable[[Platform], Iterable[Step]]
     allows: frozenset[str] = frozenset()
     seconds: float = 3.0
+    late: float = 0.0  # seconds for which anybody at home may see what was replaced
     mends_itself: bool = False  # recovery counts from the beginning of a step, else from its end
 
 
@@ -157,10 +160,14 @@ FAULTS = [
     Fault("none", lambda site: [nullcontext()], seconds=10),
     Fault("each Redis server is killed", each(node_killed), mends_itself=True),
     Fault("each Redis server is frozen", each(node_frozen)),
-    Fault("each Redis primary is full (OOM)", each(configured, "primary", maxmemory="1")),
-    Fault("each Redis primary's disk is full (MISCONF)", each(disk_full, "primary")),
-    Fault("each Redis primary lacks replicas (NOREPLICAS)", each(configured, "primary", min_replicas_to_write="3")),
-    Fault("each Redis primary forbids writes (NOPERM)", each(forbidden, "primary")),
+    Fault("each Redis primary is full (OOM)", each(configured, "primary", maxmemory="1"), late=QUEUED),
+    Fault("each Redis primary's disk is full (MISCONF)", each(disk_full, "primary"), late=QUEUED),
+    Fault(
+        "each Redis primary lacks replicas (NOREPLICAS)",
+        each(configured, "primary", min_replicas_to_write="3"),
+        late=QUEUED,
+    ),
+    Fault("each Redis primary forbids writes (NOPERM)", each(forbidden, "primary"), late=QUEUED),
     Fault(
         "each region's Redis fails over (READONLY, MOVED)",
         lambda site: (handed_over(site, region) for region in REGIONS),

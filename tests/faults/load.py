@@ -175,12 +175,16 @@ class Scene:
 
 
 class Load:
-    """The load of one row, within a block: `seen` grows to its end, `posted` is known then."""
+    """The load of one row, within a block: `seen` grows to its end, `posted` is known then.
+
+    `late`: seconds for which anybody at home may see what was replaced, as the writer could not mark it (R16).
+    """
 
     posted: Posted
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, late: float = 0.0) -> None:
         self.scene = scene
+        self._late = late
         self.seen: list[Seen] = []
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -193,7 +197,7 @@ class Load:
             program = Client("program", scene.sites, self.seen, token=scene.world.token)
             self._start(person, lambda c=person, r=region, d=by_person: self._rename(c, r, d, "/devices/{}/"))
             self._start(program, lambda c=program, r=region, d=by_program: self._rename(c, r, d, "/api/devices/{}"))
-            self._start(reader, Browser(reader, region, scene).look)
+            self._start(reader, Browser(reader, region, scene, self._lag(region, scene.lag(region))).look)
             caller = NotedCaller(region, url, scene.world.token, self.seen)
             self._fleet.append(Poster(caller, others, READINGS, self._stopped))
 
@@ -224,8 +228,11 @@ class Load:
         if page.status == 200:
             editions.acknowledged(number, page.ended)
         for other in [region, *(other for other in self.scene.sites if other != region)]:
-            client.read(other, path.format(device.serial), editions, 0.0)
+            client.read(other, path.format(device.serial), editions, self._lag(other, 0.0))
         self._stopped.wait(EDIT_SECONDS)
+
+    def _lag(self, region: str, promised: float) -> float:
+        return max(promised, self._late) if region == HOME else promised
 
     def answers_since(self, moment: float) -> set[str]:
         """Return which callers have had a good answer to what they asked since a moment."""
@@ -240,10 +247,11 @@ class Load:
 class Browser:
     """Opens one page after the other with what it fetches, and asks for it again as a live page does."""
 
-    def __init__(self, client: Client, region: str, scene: Scene) -> None:
+    def __init__(self, client: Client, region: str, scene: Scene, lag: float) -> None:
         self._client = client
         self._region = region
         self._scene = scene
+        self._lag = lag
         self._pages = itertools.cycle(pages(scene.renamed()))
         self._fetched: set[str] = set()
 
@@ -261,9 +269,7 @@ class Browser:
     def _read(self, path: str, serial: str, **headers: str) -> Page:
         if not serial:
             return self._client.ask(self._region, "GET", path, **headers)
-        return self._client.read(
-            self._region, path, self._scene.editions[serial], self._scene.lag(self._region), **headers
-        )
+        return self._client.read(self._region, path, self._scene.editions[serial], self._lag, **headers)
 
 
 def pages(serials: Sequence[str]) -> list[tuple[str, str]]:
