@@ -18,6 +18,7 @@ from cacheops.instrumentation import request_stats
 logger = logging.getLogger("cacheops")
 
 RETRY_SECONDS = 1.0  # between two attempts of a process to reach a database that is away
+TURN_SECONDS = 3.0  # for which one caller's attempt, which has not ended, keeps the others from trying
 
 # SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) of a server that ends, starts, is full, has
 # ended an idle session, or takes no writes: a fail-over has left it behind.
@@ -49,7 +50,7 @@ class AwayDatabases(Component):
         self._retry_at.clear()
 
     def may_ask(self, database: str) -> bool:
-        """Return whether a database is to be asked now: one that is away by one caller, once in RETRY_SECONDS."""
+        """Return whether a database is to be asked now: one that is away by one caller at a time."""
         if not self._retry_at:
             return True
         with self._lock:
@@ -58,8 +59,12 @@ class AwayDatabases(Component):
                 return True
             if now < retry_at:
                 return False
-            self._retry_at[database] = now + RETRY_SECONDS
+            self._retry_at[database] = now + TURN_SECONDS
             return True
+
+    def is_away(self, database: str) -> bool:
+        """Return whether a database was away when it was last asked, and readers go on without it."""
+        return database in self._retry_at
 
     def is_served_without(self, database: str, error: BaseException) -> bool:
         """Return whether readers go on without a database that has answered with this error; take note of it.

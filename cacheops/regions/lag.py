@@ -1,9 +1,10 @@
 """How far what follows a database's write-ahead log is behind it, in seconds and bytes: a replica, a region's relay.
 
-No clock of a server is read. The end of the log is noted with the time at which it was asked for; what a replica shows
-is as old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
-another region; or, where that is asked too, by the primary itself: then a link that is cut or frozen shows at once.
-(The receiver notices it by wal_receiver_timeout, a minute by default.)
+No two clocks are compared. The end of the log is noted with the time at which it was asked for; what a replica shows is
+as old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
+another region, as long as that has heard the primary within half of CACHEOPS_MAX_LAG: it notices a link that is cut or
+frozen by wal_receiver_timeout only, a minute by default. Before a replica counts as too far behind, or where the caller
+is not in a hurry, the primary itself is asked.
 """
 
 import logging
@@ -15,23 +16,27 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
+from cacheops.regions.database_away import away_databases
 from cacheops.regions.direct_sql import query_driver
-from cacheops.regions.position import ask_position, lsn_digits
+from cacheops.regions.position import Position, lsn_digits, told_position
 
 logger = logging.getLogger("cacheops")
 
-FRESH_SECONDS = 1.0  # for how long a process goes by what it has measured
+FRESH_SECONDS = 1.0  # for how long a process goes by what it has measured; a quarter of CACHEOPS_MAX_LAG at most
 WAIT, PRIMARY_WAIT = 0.02, 0.2  # seconds for which a replica may take to show the end, as it would with each commit
 PAUSE = 0.002
 MAX_NOTED = 100  # ends that a replica has not reached: of a longer wait, the times in between are not needed
 
-# A receiver's row is there for every role, its columns for pg_read_all_stats only. Without a receiver: NULL.
+# A receiver's row is there for every role, its columns for pg_read_all_stats only: to another role it counts as silent,
+# as where there is none. A running primary is heard with each commit, and so with each heartbeat of a relay.
 REPLICA_SQL = """
 SELECT pg_last_wal_replay_lsn()::text,
        (SELECT GREATEST(latest_end_lsn, pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text
-        FROM pg_stat_wal_receiver)
+        FROM pg_stat_wal_receiver
+        WHERE clock_timestamp() - last_msg_receipt_time < %s * interval '1 second')
 WHERE pg_is_in_recovery()
 """
 
@@ -48,6 +53,31 @@ class Lag(NamedTuple):
         return math.isfinite(self.seconds)
 
 
+def fresh_seconds() -> float:
+    """Return for how long a process goes by what it has measured."""
+    return min(FRESH_SECONDS, conf.max_lag / 4)
+
+
+def is_too_far(lag: Lag) -> bool:
+    """Return whether what was measured may be older than CACHEOPS_MAX_LAG before it is measured again."""
+    return lag.seconds > conf.max_lag - fresh_seconds()
+
+
+def ask_primary(alias: str) -> Position | None:
+    """Return how far a primary is; None where it does not tell. While it is away one caller a second asks."""
+    if not away_databases.may_ask(alias):
+        return None
+    try:
+        position = told_position(alias)
+    except (DatabaseError, InterfaceError) as error:
+        if not away_databases.is_served_without(alias, error):
+            logger.warning("Database %s does not tell its position: %s", alias, error)
+            connections[alias].close_if_unusable_or_obsolete()
+        return None
+    away_databases.answered(alias)
+    return position
+
+
 class LagMeter(Component):
     """The lags of this process's replicas, by alias."""
 
@@ -60,20 +90,24 @@ class LagMeter(Component):
     def settings_changed(self) -> None:
         self.clocks.clear()
 
-    def measured(self, replica: str) -> Lag | None:
+    def measured(self, replica: str, primary: str | None = None) -> Lag | None:
         """Return an alias's lag as last measured, as long as that is fresh; ask where it is not.
 
+        Where it would be too far behind, the primary behind another alias is asked as well, if one is given.
         None where the server is no streaming replica of PostgreSQL; infinite where it does not answer.
         """
         clock = self._clock(replica)
         if time.monotonic() < clock.fresh_until:
             return clock.lag
-        return self.measure(replica)
+        lag = self.measure(replica)
+        if primary is not None and lag is not None and is_too_far(lag):
+            lag = self.measure(replica, primary)
+        return lag
 
     def measure(self, replica: str, primary: str | None = None) -> Lag | None:
         """Ask an alias's server, and the primary behind another alias for the end of its log, if one is given."""
         clock = self._clock(replica)
-        clock.fresh_until = time.monotonic() + FRESH_SECONDS  # others go by the last one meanwhile
+        clock.fresh_until = time.monotonic() + fresh_seconds()  # others go by the last one meanwhile
         try:
             clock.lag = self._measure(clock, replica, primary)
         except (DatabaseError, InterfaceError, StoreError) as error:
@@ -87,10 +121,10 @@ class LagMeter(Component):
         if wrapper.vendor != "postgresql":
             return None
         asked_at = time.monotonic()
-        known = ask_position(primary) if primary else None
+        known = ask_primary(primary) if primary else None
         end = known.lsn if known else None
-        deadline = asked_at + (PRIMARY_WAIT if primary else WAIT)
-        while rows := query_driver(wrapper, REPLICA_SQL):
+        deadline = time.monotonic() + (PRIMARY_WAIT if primary else WAIT)
+        while rows := query_driver(wrapper, REPLICA_SQL, [conf.max_lag / 2]):
             shown, received = [text and lsn_digits(text) for text in rows[0]]
             if end is None and primary is None:
                 end = received

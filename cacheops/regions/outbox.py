@@ -7,6 +7,7 @@ whoever looks after all: `flush_writes` in any region, and the panel.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class Outbox:
             return False
         oldest = time.monotonic() - CHECK_SECONDS
         for database in primaries(databases):
-            if self._seen_at.get(database, 0.0) < oldest:
+            if self._seen_at.get(database, -math.inf) < oldest:
                 return True
         return self._local.epoch != self._store.epoch
 

@@ -121,21 +121,26 @@ shown_positions = register_component(ShownPositions())
 
 
 def ask_position(alias: str) -> Position | None:
+    """Return how far an alias's server is now; None where it can't tell, or is away."""
+    try:
+        return told_position(alias)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("Database %s does not tell its position: %s", alias, error)
+        connections[alias].close_if_unusable_or_obsolete()
+        return None
+
+
+def told_position(alias: str) -> Position | None:
     """Return how far an alias's server is now: on a primary, behind all that this process has committed before.
 
-    None where it can't tell: other databases than PostgreSQL, a server that is away, or within a transaction, whose
-    commit is still to come.
+    None where it can't tell: other databases than PostgreSQL, or within a transaction, whose commit is still to come.
+    Raise Django's errors where it does not answer.
     """
     wrapper: Any = connections[alias]
     if wrapper.vendor != "postgresql" or wrapper.in_atomic_block:
         return None
-    try:
-        wrapper.ensure_connection()
-        state = getattr(wrapper, "cacheops", None)
-        is_unflushed = state is not None and state.session.commits_unflushed
-        system, timeline, lsn = query_driver(wrapper, SHOWN_SQL, [is_unflushed])[0]
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("Database %s does not tell its position: %s", alias, error)
-        wrapper.close_if_unusable_or_obsolete()
-        return None
+    wrapper.ensure_connection()
+    state = getattr(wrapper, "cacheops", None)
+    is_unflushed = state is not None and state.session.commits_unflushed
+    system, timeline, lsn = query_driver(wrapper, SHOWN_SQL, [is_unflushed])[0]
     return None if lsn is None or not timeline else Position.of(system, timeline, lsn)

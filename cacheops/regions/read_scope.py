@@ -12,9 +12,9 @@ from contextvars import ContextVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters
-from cacheops.regions.lag import lag_meter
+from cacheops.regions.database_away import away_databases, count_unchecked
+from cacheops.regions.lag import is_too_far, lag_meter
 from cacheops.regions.position import Position, ask_position, shown_positions
 
 
@@ -29,19 +29,25 @@ class ReadScope:
     def alias(self, primary: str, replica: str) -> str:
         """Return which of two aliases a read goes to."""
         if not self.on_primary:
-            self.on_primary = primary in self.written or _in_transaction(primary) or not self._has_reached(replica)
+            self.on_primary = (
+                primary in self.written or _in_transaction(primary) or not self._has_reached(primary, replica)
+            )
         return primary if self.on_primary else replica
 
-    def _has_reached(self, replica: str) -> bool:
-        """Return whether a replica shows all that must be seen. What is of another history does not count."""
+    def _has_reached(self, primary: str, replica: str) -> bool:
+        """Return whether a replica shows all that must be seen; or all that can be, while its primary is away."""
         if _get_running_loop() is not None:  # nothing can be asked in a coroutine
             return not self.positions
-        lag = lag_meter.measured(replica)
-        if lag is not None and lag.seconds > conf.max_lag:
-            counters.event("position", too_far_behind=1)
-            return False
-        if not self.positions:
-            return True
+        lag = lag_meter.measured(replica, primary)
+        if lag is not None and is_too_far(lag):
+            if not lag.is_known or not away_databases.is_away(primary):
+                counters.event("position", too_far_behind=1)
+                return False
+            count_unchecked()  # the replica is all there is
+        return not self.positions or self._has_reached_own(replica)
+
+    def _has_reached_own(self, replica: str) -> bool:
+        """Return whether a replica shows what is asked for by position. One of another history is dropped."""
         shown = shown_positions.last(replica)
         if shown is None or not all(position.is_reached(shown) for position in self.positions):
             shown = shown_positions.ask(replica)

@@ -171,7 +171,7 @@ def test_a_replica_that_is_too_far_behind_is_told_of_and_not_read(browsers, far,
     settings.CACHEOPS_MAX_LAG = 0.001
     pause(far)
     User.objects.update(first_name="Nova")  # by nobody who reads
-    until(lambda: lag_meter.measure(far).bytes, "it lacks something")
+    until(lambda: lag_meter.measure(far, "default").bytes, "it lacks something")
     page = browsers[1].get("/profile/")
     assert 'value="Nova"' in page.content.decode()
     assert re.search(r', replica(;dur=\d+)?;desc="\d+ bytes behind"', page["Server-Timing"])

@@ -1,14 +1,22 @@
 """How far a replica is behind: the arithmetic, and a real one that stands still."""
 
 import math
+import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from django.db import connections
 
 import cacheops
-from cacheops.regions.lag import MAX_NOTED, LagClock, lag_meter
-from tests.replica import execute, resume
+from cacheops.instrumentation.request_stats import collect_request_stats
+from cacheops.regions.lag import MAX_NOTED, LagClock, fresh_seconds, is_too_far, lag_meter
+from cacheops.regions.read_scope import alias_for_read, position
+from tests.replica import execute, follow, resume, run
 from tests.waiting import until
+from xyzsite.localregions import ports
 
 
 def lsn(number: int) -> str:
@@ -38,6 +46,27 @@ def test_a_log_that_is_still_is_no_lag_and_a_long_wait_no_heap():
     assert clock.note(now, None, lsn(5)).bytes == 3 * MAX_NOTED + 4
 
 
+@pytest.fixture
+def away(far: str) -> Iterator[str]:
+    """Know a primary that is away."""
+    port = ports.choose(["nobody"], {})["nobody"]
+    connections.settings["away"] = {**connections["default"].settings_dict, "PORT": port}
+    yield "away"
+    del connections["away"]
+    del connections.settings["away"]
+
+
+@contextmanager
+def frozen_link() -> Iterator[None]:
+    """Freeze the process of the primary that sends the replica its log."""
+    sender = run("default", "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'far'")
+    os.kill(sender, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(sender, signal.SIGCONT)
+
+
 @pytest.mark.servers
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_django_db_helper")
@@ -56,10 +85,49 @@ class TestReplica:
         lag_meter.clocks.clear()
         assert lag_meter.measure(far, "other") == (math.inf, 0)
         with cacheops.after():
-            assert cacheops.regions.read_scope.alias_for_read("default", far) == "default"
-        until(lambda: lag_meter.measure(far).seconds == 0, "its own receiver tells")
+            assert alias_for_read("default", far) == "default"
+        until(lambda: lag_meter.measure(far, "default").seconds == 0, "the primary tells")
         with cacheops.after():
-            assert cacheops.regions.read_scope.alias_for_read("default", far) == far
+            assert alias_for_read("default", far) == far
+
+    def test_its_receiver_is_believed_while_it_hears_the_primary(self, far, settings):
+        settings.CACHEOPS_MAX_LAG = 3600
+        follow(far)
+        execute("default", "SELECT pg_logical_emit_message(true, 'test', 'x')")
+        until(lambda: lag_meter.measure(far).seconds == 0, "it tells by itself")
+        settings.CACHEOPS_MAX_LAG = 0.2
+        until(lambda: is_too_far(lag_meter.measure(far)), "nobody writes, and it hears nothing")
+        time.sleep(fresh_seconds())
+        assert lag_meter.measured(far, "default") == (0, 0), "before it counts as too far, the primary is asked"
+
+    def test_a_link_that_swallows_all_is_noticed_within_the_bound(self, far, settings):
+        settings.CACHEOPS_MAX_LAG = 0.4
+        follow(far)
+        with frozen_link():
+            execute("default", "SELECT pg_logical_emit_message(true, 'test', 'x')")
+            until(lambda: is_too_far(lag_meter.measure(far)), "its receiver is not believed")
+            with cacheops.after():
+                assert alias_for_read("default", far) == "default"
+        until(lambda: lag_meter.measured(far, "default") == (0, 0), "it follows again")
+
+    def test_while_the_primary_is_away_too_the_replica_is_read_and_that_is_said(self, far, settings, away):
+        settings.CACHEOPS_MAX_LAG = 0.4
+        follow(far)
+        with frozen_link():
+            until(lambda: is_too_far(lag_meter.measure(far)), "its receiver is not believed")
+            with cacheops.after(), collect_request_stats() as stats:
+                time.sleep(fresh_seconds())
+                assert alias_for_read(away, far) == far
+            assert stats.unchecked == 1
+            seen = position()
+            with cacheops.after(seen), collect_request_stats() as stats:
+                assert alias_for_read(away, far) == far, "it shows what must be seen"
+            execute("default", "SELECT pg_logical_emit_message(true, 'test', 'x')")
+            with cacheops.after(position()):
+                assert alias_for_read(away, far) == away
+            settings.CACHEOPS_WHEN_DATABASE_AWAY = "fail"
+            with cacheops.after(seen):
+                assert alias_for_read(away, far) == away
 
     def test_what_is_no_replica_has_no_lag(self):
         assert lag_meter.measured("default") is None
