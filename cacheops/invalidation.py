@@ -106,5 +106,5 @@ def _apply(database: str, changes: Changes) -> None:
         intent.cancel()  # which the commit repeats, and tells of
     else:
         invalidate(database, changes)
-    if isinstance(connection, CachedConnection) and set(conf.regions) - set(conf.regions_of(database)):
-        connection.log_invalidated(changes.tables)  # for those of the other regions that follow it
+    if isinstance(connection, CachedConnection):
+        connection.log_invalidated(changes.tables)

@@ -43,6 +43,8 @@ CHECKS = {
     "W007": "A name in `CACHEOPS` begins with an app that is not installed: it stands for nothing.",
     "W008": "Relays are installed on a database, and don't see a cached table (`check --database default`).",
     "W009": "Sentinel may replace a living primary, and not all replicas are waited for (`check --database default`).",
+    "W010": "Relays don't see all changes of the schema, for want of event triggers (`check --database default`).",
+    "W011": "A database is followed, and no relay can tell what is written to it (`check --database default`).",
 }
 
 TAG = "cacheops"  # of all checks: `manage.py check --tag cacheops`

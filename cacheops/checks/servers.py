@@ -14,6 +14,7 @@ from cacheops.patterns.write_behind import cache as write_behind
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.regions import store_for
 from cacheops.relay.publication import is_replica, problems, publication_of, unpublished_tables
+from cacheops.relay.schema_changes import UNTOLD, is_telling
 from cacheops.stores.base import Store
 
 SENTINELS_HINT = (
@@ -80,16 +81,23 @@ def _relays(alias: str) -> Iterator[CheckMessage]:
     try:
         if connection.vendor != "postgresql" or not hasattr(connection, "cacheops"):
             return
-        if publication_of(connection) is None or is_replica(connection):
-            return
+        is_published, in_recovery = publication_of(connection) is not None, is_replica(connection)
     except OperationalError:
         return  # it is away: nothing can be said of it
+    if not is_published and alias in conf.all_followers.values():
+        hint = "Run `manage.py relay --install`, or name no replica of it in CACHEOPS_FOLLOWERS."
+        for problem in [*problems(alias), f"No relay is installed on {alias!r}."]:
+            yield message("W011", f"{problem} So nothing is cached of its replicas.", hint)
+    if not is_published or in_recovery:
+        return
     for problem in problems(alias):
         yield message("E025", problem, "Or take it back: `manage.py relay --uninstall`.")
     for table in unpublished_tables(connection):
         yield message(
             "W008", f"Relays do not see what is written to {table}.", "Run `manage.py relay --install` again."
         )
+    if not is_telling(connection):
+        yield message("W010", UNTOLD, "Run `manage.py relay --install` as a superuser, or silence this.")
 
 
 def primaries_of(store: Store) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`connection.cacheops`: what the cache knows of a database connection, and asks of it."""
 
 from asyncio import _get_running_loop  # None outside of coroutines, where get_running_loop() raises: four times slower
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -186,8 +186,8 @@ class CachedConnection:
         """Return what a statement's list of results adds to do the same, "" if no relay reads the log."""
         return "", ()
 
-    def log_invalidated(self, tables: Iterable[str]) -> None:
-        """Say in the database's log which tables were invalidated by hand, if a region follows it."""
+    def log_invalidated(self, tables: Collection[str]) -> None:
+        """Say in the database's log, for the regions that follow it, which tables to invalidate, if there are some."""
 
     def run(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
         """Run statements of a compiler, in as few round trips as the database allows; return the rows of each."""

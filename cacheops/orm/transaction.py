@@ -1,7 +1,7 @@
 """What a transaction has changed, kept beside its connection until it commits; and the statements that change it."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -275,6 +275,8 @@ class Transaction:
 
     def run_raw(self, statement: RawStatement, text: str, run: Callable[[], Any]) -> Any:
         """Run a raw statement that writes tables, or ends a transaction that has changed some."""
+        if statement.alters:
+            run = self._telling(statement.tables, run)
         self.wrapper.ensure_connection()
         inside = self.connection.in_transaction()
         if inside or statement.begins:
@@ -288,6 +290,16 @@ class Transaction:
         with self.added():
             self._add_tables(statement.tables)
             return run()
+
+    def _telling(self, tables: Collection[str], run: Callable[[], Any]) -> Callable[[], Any]:
+        """Have a change of the schema name its tables in the log, as it may write rows anew that are not in it."""
+
+        def told() -> Any:
+            result = run()
+            self.connection.log_invalidated(tables)
+            return result
+
+        return told
 
     def _add_tables(self, tables: Iterable[str]) -> None:
         for table in tables:

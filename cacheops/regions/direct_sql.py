@@ -56,3 +56,11 @@ def query_driver(connection: Any, sql: str, parameters: Sequence[Any] = ()) -> l
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql, tuple(parameters))
         return [tuple(row) for row in cursor.fetchall()]
+
+
+def run(connection: Any, *statements: str) -> None:
+    """Run statements of PostgreSQL in one transaction, past the cache: they change no row."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.transaction():
+        for statement in statements:
+            connection.connection.execute(statement)

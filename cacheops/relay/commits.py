@@ -19,6 +19,7 @@ from cacheops.relay.pgoutput import (
     decode,
     relation_of,
 )
+from cacheops.relay.schema_changes import SCHEMA_PREFIX, cached_tables
 from cacheops.writing.changes import Row
 from cacheops.writing.intent import by_hand_prefix, marks_prefix
 
@@ -70,6 +71,12 @@ class LoggedCommit:
 
     def table(self, name: str) -> LoggedTable:
         return self.tables.setdefault(name, LoggedTable())
+
+    def whole(self, tables: Sequence[str] | None) -> None:
+        """Take note that any row of these tables may be another now; None: of any table."""
+        self.is_unknown |= tables is None
+        for name in tables or ():
+            self.table(name).all_rows()
 
 
 def note_prefix(slot: str) -> str:
@@ -124,10 +131,7 @@ class CommitReader:
                 _add_change(commit.table(name), relation, message)
         elif isinstance(message, Truncate):
             for oid in message.relations:
-                names = self._relations[oid][1]
-                commit.is_unknown |= names is None
-                for name in names or ():
-                    commit.table(name).all_rows()
+                commit.whole(self._relations[oid][1])
         elif isinstance(message, LogMessage):
             self._heard(commit, message)
         elif isinstance(message, Commit):
@@ -141,8 +145,10 @@ class CommitReader:
             for table, tags in marked.items():
                 commit.marked.setdefault(table, set()).update(tags)
         elif message.prefix == by_hand_prefix() and not self._region:  # who marks in the region has marked them
-            for table in json.loads(message.content):
-                commit.table(table).all_rows()
+            commit.whole(json.loads(message.content))
+        elif message.prefix == SCHEMA_PREFIX:
+            for relation in json.loads(message.content):
+                commit.whole(cached_tables(relation) if relation else None)
         elif message.prefix == self._note_prefix:
             commit.notes.append(message.content.decode())
 

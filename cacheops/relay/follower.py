@@ -15,7 +15,7 @@ from django.db import connections
 from cacheops.conf import conf
 from cacheops.databases import follower_name
 from cacheops.exceptions import RelayInterrupted, RelayRefused
-from cacheops.orm.schema import is_tracked, tables_named
+from cacheops.orm.schema import is_tracked, models_by_table, tables_by_lower_name
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
@@ -87,6 +87,7 @@ class FollowerRelay(Relay):
         self._members = members_of(self.connection)
         self._histories = self._history_of_each()
         tables = list(self._histories)
+        self._withdraw(table for table in models_by_table() if is_tracked(table) and table not in self._histories)
         has_slot = bool(rows) and rows[0][1] != "lost"
         # R26: what is committed from here on, the slot sends.
         start = int(rows[0][0]) if has_slot else self._new_slot(is_there=bool(rows))
@@ -101,11 +102,17 @@ class FollowerRelay(Relay):
         self._publish(start, {table: self._whole(table) for table in behind}, behind)
         return start
 
+    def _withdraw(self, tables: Iterable[str]) -> None:
+        """Vouch no more for tables that are not published, or not any more: at once, before their positions end."""
+        with self.region.guard(urgent=True):
+            self.store.delete([self._keys(table).position for table in tables])
+
     def _history_of_each(self) -> dict[str, str]:
         """Return, for each table that is published, what its record begins with: another, if it was published anew."""
         server = self._history.rpartition("-")[0]
-        names = {name: oid for relation, oid in self._members.items() for name in tables_named(relation.lower()) or ()}
-        return {name: f"{server}-{oid}" for name, oid in names.items() if is_tracked(name)}
+        known = tables_by_lower_name()
+        names = {known.get(relation.lower()): oid for relation, oid in self._members.items()}
+        return {name: f"{server}-{oid}" for name, oid in names.items() if name and is_tracked(name)}
 
     def _check_publication(self, lsn: int) -> None:
         # The primary may be a country away: the region's own replica knows as well, once it shows as much.

@@ -11,7 +11,8 @@ from django.db import DatabaseError, connections
 from cacheops.exceptions import RelayRefused
 from cacheops.orm.commit import invalidate
 from cacheops.orm.schema import is_tracked, models_by_table
-from cacheops.regions.direct_sql import query_driver
+from cacheops.regions.direct_sql import query_driver, run
+from cacheops.relay.schema_changes import UNTOLD, is_telling, stop_telling, tell_schema_changes, triggers_of
 from cacheops.writing.changes import Changes, ChangeSource
 
 logger = logging.getLogger("cacheops")
@@ -70,6 +71,7 @@ class Installed(NamedTuple):
     tables: tuple[str, ...]  # in the publication
     full: tuple[str, ...]  # that have got REPLICA IDENTITY FULL
     unpublished: tuple[str, ...]  # views and the like, which have no rows of their own
+    unseen: tuple[str, ...]  # what relays don't see all the same, as sentences
 
 
 def slot_name(database: str, region: str, kind: str = HOME) -> str:
@@ -140,8 +142,9 @@ def install(database: str) -> Installed:
         run(connection, f"LOCK TABLE {name} IN SHARE MODE", f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {name}")
     run(connection, f"ALTER PUBLICATION {PUBLICATION} SET TABLE {', '.join(tables)}")
     forget_tables(database, new)
+    tell_schema_changes(connection)
     unpublished = tuple(name for name, kind, *_ in relations if kind not in "rp")
-    return Installed(tuple(tables), tuple(changed), unpublished)
+    return Installed(tuple(tables), tuple(changed), unpublished, tuple(unseen(database)))
 
 
 def forget_tables(database: str, names: Iterable[str]) -> None:
@@ -163,6 +166,9 @@ def uninstall(database: str) -> list[str]:
     if active := query_driver(connection, ACTIVE_SQL):
         names = ", ".join(row[0] for row in active)
         raise RelayRefused(f"A relay still runs ({names}): end it first.")
+    if not all(triggers_of(connection).values()):
+        raise RelayRefused("Its event triggers belong to a superuser: uninstall as that role.")
+    stop_telling(connection)
     dropped = [row[0] for row in query_driver(connection, DROP_SLOTS_SQL)]
     published = query_driver(connection, COMMENT_SQL, [PUBLICATION])
     if published:
@@ -196,6 +202,18 @@ def unpublished_tables(connection: Any) -> list[str]:
     return [row[0] for row in query_driver(connection, UNPUBLISHED_SQL, [tables, PUBLICATION])]
 
 
+def unseen(database: str) -> Iterator[str]:
+    """Find what the relays of a database do not see, or what keeps them from being installed, each as a sentence."""
+    connection: Any = connections[database]
+    if publication_of(connection) is None:
+        yield from problems(database)
+        return
+    for name in unpublished_tables(connection):
+        yield f"Relays do not see what is written to {name}: run `manage.py relay --install` again."
+    if not is_telling(connection):
+        yield f"{UNTOLD} Run `manage.py relay --install` as a superuser, or `manage.py invalidate` after such a change."
+
+
 def publish_new_tables(using: str, **kwargs: Any) -> None:
     """Add the tables that a migration has made, where relays were installed (a receiver of post_migrate)."""
     connection: Any = connections[using]
@@ -206,11 +224,3 @@ def publish_new_tables(using: str, **kwargs: Any) -> None:
             install(using)
         except (RelayRefused, DatabaseError) as error:
             logger.warning("New tables were not published, and relays don't see them: %s", error)
-
-
-def run(connection: Any, *statements: str) -> None:
-    """Run statements in one transaction, past the cache: they change no row."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.transaction():
-        for statement in statements:
-            connection.connection.execute(statement)

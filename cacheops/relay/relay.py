@@ -18,13 +18,14 @@ from psycopg.pq import Conninfo
 from cacheops.conf import conf
 from cacheops.databases import name_of, table_keys
 from cacheops.exceptions import MarkNotReplicated, RelayInterrupted, RelayRefused, StoreUnavailable
-from cacheops.orm.schema import is_tracked, models_by_table, tables_named
+from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.protocol.keys import GENERATION, RELAY, TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
 from cacheops.relay.commits import CommitReader, LoggedCommit, note_prefix
 from cacheops.relay.pgoutput import Relation
 from cacheops.relay.publication import PUBLICATION, publication_of, slot_name
+from cacheops.relay.schema_changes import cached_tables
 from cacheops.relay.stream import LogStream
 from cacheops.relay.values import RowLoader, full_xids
 from cacheops.stores.base import EncodedEntry, MarkedTable
@@ -154,8 +155,7 @@ class Relay:
     def _names_of(self, relation: Relation) -> Sequence[str] | None:
         """Return the cached tables that a relation stands for; None where it is not known."""
         rows = query_driver(self.connection, ROOT_SQL, [relation.oid, relation.oid])
-        names = tables_named(rows[0][0].lower()) if rows else tables_named(relation.name.lower())
-        return [name for name in names if is_tracked(name)] if names else None
+        return cached_tables(rows[0][0] if rows else relation.name)
 
     # --- what is invalidated ------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
 from cacheops.regions import Region, regions
 from cacheops.relay.follower import FollowerRelay
-from cacheops.relay.publication import install, problems, uninstall
+from cacheops.relay.publication import install, problems, uninstall, unseen
 from cacheops.relay.relay import Relay
 from cacheops.relay.state import follower_in, regions_told, state_of
 
@@ -81,6 +81,8 @@ class Command(BaseCommand):
             self._log(f"Their log tells rows as they were, from now on: {', '.join(done.full)}.")
         if done.unpublished:
             self._log(f"No tables, so writes behind them are not seen: {', '.join(done.unpublished)}.")
+        for problem in done.unseen:
+            self._log(problem)
         self._log("Now run `manage.py relay` for each region that caches it.")
 
     def _uninstall(self, database: str) -> None:
@@ -90,6 +92,8 @@ class Command(BaseCommand):
     def _show(self, region: str | None, database: str) -> None:
         for name in [region] if region else regions_told(database):
             self._log(state_of(database, name).words())
+        for problem in unseen(database):
+            self._log(problem)
 
     def _once(self, region: Region, database: str) -> None:
         relay = relay_for(region, database)

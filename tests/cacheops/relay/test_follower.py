@@ -12,6 +12,7 @@ from cacheops.invalidation import invalidate_model, invalidate_obj
 from cacheops.patterns.aside import AsideEntry, CacheAsideManager
 from cacheops.regions import regions
 from cacheops.regions.read_scope import ReadScope, in_scope
+from cacheops.relay.schema_changes import name_of
 from cacheops.stores.redis import runs_of_tables
 from devices.current import current_devices
 from devices.models import Device, Kind
@@ -144,6 +145,24 @@ def test_what_is_invalidated_by_hand_elsewhere_is_told_by_the_relay(outside: Run
         act()
         tell_and_catch_up()
         assert sources(title) == ["replica"]
+
+
+@pytest.mark.parametrize("by", ["psql", "us"])
+def test_rows_that_a_change_of_the_schema_has_written_anew(outside: Run, by: str) -> None:
+    """The log has no row of them. Without event triggers, our own statements name their tables."""
+    alter = "ALTER TABLE testapp_book ALTER title TYPE varchar(200) USING 'By {}'"
+    tell_and_catch_up()
+    title()
+    assert_hit(title)
+    if by == "psql":
+        outside(alter.format(by))
+    else:
+        outside(f"ALTER EVENT TRIGGER {name_of('ddl_command_end')} DISABLE")
+        with connections["default"].cursor() as cursor:
+            cursor.execute(alter.format(by))
+        outside(f"ALTER EVENT TRIGGER {name_of('ddl_command_end')} ENABLE ALWAYS")
+    tell_and_catch_up()
+    assert title() == f"By {by}"
 
 
 def test_many_at_once_and_in_parts(outside: Run) -> None:

@@ -137,6 +137,20 @@ def test_a_table_that_is_published_anew_is_forgotten(outside: Run) -> None:
     assert_hit(tags)
 
 
+def test_a_table_that_took_a_published_one_s_name_is_not_cached(outside: Run) -> None:
+    """Its writes are in no stream, though the other one's name, which is published, begins with its own."""
+    tell_and_catch_up()
+    title()
+    outside("CREATE TABLE anew AS SELECT * FROM testapp_book; ALTER TABLE testapp_book RENAME TO testapp_book_old")
+    outside("ALTER TABLE anew RENAME TO testapp_book")
+    try:
+        tell_and_catch_up()
+        tell_and_catch_up()
+        assert [sources(title), sources(title)] == [["replica"]] * 2
+    finally:
+        outside("DROP TABLE testapp_book; ALTER TABLE testapp_book_old RENAME TO testapp_book")
+
+
 @pytest.mark.parametrize("alias", ["replica", "default"])
 def test_a_table_that_is_published_no_more_is_noticed(
     outside: Run, monkeypatch: pytest.MonkeyPatch, alias: str

@@ -17,6 +17,7 @@ from cacheops.checks import check_relays
 from cacheops.conf import conf
 from cacheops.exceptions import RelayInterrupted
 from cacheops.regions import regions
+from cacheops.relay import publication
 from cacheops.relay.publication import publish_new_tables, slot_name
 from cacheops.relay.relay import LOCK_SQL, Relay
 from tests.cacheops.relay.conftest import REGION, other_session, relay
@@ -244,6 +245,29 @@ def test_what_can_not_work_is_refused(outside: Run) -> None:
     with pytest.raises(CommandError, match="relay --install` first"):
         relay("--once")
     relay("--install")
+
+
+def test_a_followed_database_whose_log_no_relay_can_read(
+    outside: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of PostgreSQL 13; or where nothing is installed."""
+    version = "current_setting('server_version_num')"
+    of_13 = publication.RIGHTS_SQL.replace(version, "'130012'")
+    outside("DROP PUBLICATION cacheops")
+    try:
+        assert check_relays(None, ["default"]) == []
+        settings.CACHEOPS_FOLLOWERS = {"replica": "default"}
+        assert [each.msg[:24] for each in check_relays(None, ["default"])] == ["No relay is installed on"]
+        monkeypatch.setattr(publication, "RIGHTS_SQL", of_13)
+        why = "PostgreSQL 13, whose log tells no messages: 14 is the first"
+        assert [each.id for each in check_relays(None, ["default"]) if why in each.msg] == ["cacheops.W011"]
+        assert why in relay("--status")
+        for act in ("--install", "--once"):
+            with pytest.raises(CommandError, match=why):
+                relay(act)
+    finally:
+        monkeypatch.undo()
+        relay("--install")
 
 
 def test_a_role_without_rights_is_refused(outside: Run) -> None:

@@ -1,7 +1,7 @@
 """The database engine `cacheops.db.backends.postgresql`: Django's, whose reads and writes pass the cache."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ from psycopg import ClientCursor
 from psycopg.errors import InsufficientPrivilege, UndefinedFunction
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from cacheops.conf import conf
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
 from cacheops.orm.connection import CachedConnection
 from cacheops.orm.session import REPORTED, SETTINGS
@@ -125,8 +126,9 @@ class Connection(CachedConnection):
     def marks_logged(self, intent: WriteIntent) -> Statement:
         return (f", {LOG_MESSAGE}", (marks_prefix(), intent.message())) if self._is_relayed else ("", ())
 
-    def log_invalidated(self, tables: Iterable[str]) -> None:
-        query_driver(self.wrapper, FOLLOWED_SQL, (by_hand_prefix(), json.dumps(list(tables))))
+    def log_invalidated(self, tables: Collection[str]) -> None:
+        if tables and set(conf.regions) - set(conf.regions_of(self.alias)):
+            query_driver(self.wrapper, FOLLOWED_SQL, (by_hand_prefix(), json.dumps(list(tables))))
 
     def commits_each(self) -> bool:
         return self.wrapper.connection is not None and not self.in_transaction()
