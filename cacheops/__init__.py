@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cacheops.profiles import near, stale_ok
     from cacheops.queryset import CachedManager, CachedQuerySet, keys_of
     from cacheops.reading.options import bypassed, is_bypassed
+    from cacheops.reading.record import ReadRecord, record_reads
     from cacheops.regions.read_scope import after, position
     from cacheops.signals import cache_invalidated, cache_read, rows_changed
 
@@ -24,6 +25,7 @@ __all__ = [
     "CachedQuerySet",
     "CacheopsError",
     "CacheopsLibrary",
+    "ReadRecord",
     "RowsOf",
     "TimeBucket",
     "after",
@@ -44,6 +46,7 @@ __all__ = [
     "near",
     "no_invalidation",
     "position",
+    "record_reads",
     "rows_changed",
     "stale_ok",
 ]
@@ -58,6 +61,7 @@ _NAMES = {
     "profiles": ("near", "stale_ok"),
     "queryset": ("CachedManager", "CachedQuerySet", "keys_of"),
     "reading.options": ("bypassed", "is_bypassed"),
+    "reading.record": ("ReadRecord", "record_reads"),
     "regions.read_scope": ("after", "position"),
     "signals": ("cache_invalidated", "cache_read", "rows_changed"),
 }

@@ -18,6 +18,7 @@ from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT, fetch
 from cacheops.reading.lease import Lease, fill_nowait, take_free_leases
 from cacheops.reading.load import count_bypass
 from cacheops.reading.lookup import due_early, valid_entry
+from cacheops.reading.notes import current_notes
 from cacheops.reading.policy import region_bypass
 from cacheops.reading.reader import LoadMany, Rows, current_reader
 from cacheops.reading.request import Request, coarsen_all_if_full, databases_of, followed_in
@@ -79,6 +80,7 @@ class _Batch:
         values = self._values(wanted)
         missing = []
         counts: Counter[str] = Counter()
+        notes = current_notes()
         for place in wanted:
             request = self.requests[place]
             keys = request.key_list()
@@ -90,6 +92,8 @@ class _Batch:
                 counts["early"] += 1
             elif self._take(place, entry):
                 counts["hits"] += 1
+                if notes is not None:
+                    notes.entry(request, keys, found, entry)
                 continue
             missing.append(place)
         request_stats.count(hits=counts["hits"])

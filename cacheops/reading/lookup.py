@@ -11,11 +11,11 @@ from cacheops.encoding.rows import Entry, Row
 from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOOK_UP, counters
+from cacheops.reading.notes import current_notes, may_be_early_from
 from cacheops.reading.request import Request
 from cacheops.regions import Region
 from cacheops.ttl import refresh_early
 
-MAX_EARLY = 37  # -log(2**-53), rounded up: 1 - random.random() is never smaller
 FRESH_SHARE = 0.5  # of its time to live that an entry must still have before it, to count as warm
 
 
@@ -53,6 +53,8 @@ def look_up(
         near.keep(watch, keys[0], entry, len(values[0] or b""))
     request_stats.count(hits=1)
     counters.hit(request.label, time.perf_counter() - started, request.digest, entry.made_at)
+    if follower is None and (notes := current_notes()) is not None:
+        notes.entry(request, keys, values, entry)
     return found
 
 
@@ -89,10 +91,10 @@ def entry_under(key: str, payload: bytes | None, versions: bytes, columns: int |
 
 def due_early(entry: Entry) -> bool:
     """Return whether this reader should load again although the entry is valid."""
-    beta, now = conf.early_refresh, time.time()
-    if entry.expires_at - now > entry.load_seconds * beta * MAX_EARLY:  # no random number is that small
+    now = time.time()
+    if now < may_be_early_from(entry):  # no random number is that small
         return False
-    return refresh_early(now, entry.expires_at, entry.load_seconds, beta, 1.0 - random.random())
+    return refresh_early(now, entry.expires_at, entry.load_seconds, conf.early_refresh, 1.0 - random.random())
 
 
 def is_warm(entry: Entry, timeout: float, now: float) -> bool:

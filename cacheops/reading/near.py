@@ -13,6 +13,7 @@ from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import counters
 from cacheops.reading.lookup import due_early
+from cacheops.reading.notes import current_notes
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.regions.read_scope import current_scope
@@ -39,4 +40,6 @@ def near_rows(request: Request) -> Sequence[Row] | None:
     request_stats.count(hits=1)
     counters.hit(request.label, time.perf_counter() - started, request.digest, entry.made_at)
     counters.read(request.label, near=1)
+    if (notes := current_notes()) is not None:
+        notes.near_entry(request, found)
     return found

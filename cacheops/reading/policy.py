@@ -88,7 +88,7 @@ def decide(
     profile = profile_for(model, operation, options)
     if isinstance(profile, Bypass):
         return profile
-    return _connection_bypass(connection) or profile
+    return connection_bypass(connection) or profile
 
 
 def profile_for(model: type[Model], operation: str | None, options: QueryOptions | None = None) -> Profile | Bypass:
@@ -122,7 +122,7 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
     for model, connection, tables in sources:
         if profile_of(model) is None:
             return Bypass.NO_PROFILE
-        bypass = _connection_bypass(connection)
+        bypass = connection_bypass(connection)
         if bypass is not None:
             return bypass
         if connection.has_own_session():  # such an entry names none
@@ -133,7 +133,7 @@ def decide_entry(sources: Iterable[Source], timeout: float) -> Bypass | None:
     return Bypass.FOLLOWER if len(databases) > 1 and not databases.isdisjoint(conf.followers) else None
 
 
-def _connection_bypass(connection: ConnectionState) -> Bypass | None:
+def connection_bypass(connection: ConnectionState) -> Bypass | None:
     if not connection.is_cached:
         return Bypass.ENGINE
     if connection.refuses_queries():

@@ -1,5 +1,6 @@
 """Devices for programs: list, show, create, change. None is deleted: a device that is gone is `retired`."""
 
+from functools import partial
 from typing import Annotated
 
 from django.core.exceptions import ValidationError
@@ -16,6 +17,7 @@ from xyzsite.api.auth import ApiRequest
 from xyzsite.api.device_schemas import SERIAL, DeviceChange, DeviceDetailOut, DeviceIn, DevicePageOut, DeviceQuery
 from xyzsite.api.errors import ApiError, responses
 from xyzsite.api.fields import kept_page, page_out
+from xyzsite.kept import kept_answer
 from xyzsite.paging import device_page
 
 router = Router(tags=["devices"])
@@ -26,6 +28,10 @@ Serial = Annotated[str, Path(pattern=SERIAL, description="The device's serial.",
 @router.get("", response={200: DevicePageOut, **responses(401, 422)}, summary="List devices")
 def list_devices(request: ApiRequest, query: Query[DeviceQuery]) -> HttpResponse:
     """The devices at the locations that the caller belongs to; all for staff."""
+    return kept_answer(request, request.auth, partial(devices_listed, request, query))
+
+
+def devices_listed(request: ApiRequest, query: DeviceQuery) -> HttpResponse:
     chosen = DeviceFilter(
         search=query.search,
         location_id=named_location(request, query.location).pk if query.location else None,

@@ -19,7 +19,7 @@ from devices.spans import SPANS
 from locations.selectors import locations_for
 from xyzsite.web.formats import resolved
 from xyzsite.web.forms import AnalyticsForm, typed
-from xyzsite.web.http import PageRequest, render_part
+from xyzsite.web.http import PageRequest, kept, render_part
 from xyzsite.web.live import live
 
 CSV_COLUMNS = (
@@ -39,6 +39,7 @@ VALUES = ("average", "minimum", "maximum", "time_average", "amount")
 
 @require_safe
 @live
+@kept
 def analytics(request: PageRequest) -> HttpResponse:
     form, question = asked(request)
     summary = analytics_summary(question)

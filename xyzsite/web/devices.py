@@ -18,12 +18,13 @@ from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, present_for, readings_of
 from devices.spans import SPANS
 from xyzsite.web.forms import RangeForm, span_from, typed, until_from
-from xyzsite.web.http import PageRequest, render_part
+from xyzsite.web.http import PageRequest, kept, render_part
 from xyzsite.web.live import live
 
 
 @require_safe
 @live
+@kept
 def device(request: PageRequest, serial: str) -> HttpResponse:
     found = with_pending(visible_or_404(request, serial))
     now = timezone.now()

@@ -1,13 +1,17 @@
 """Requests as the pages get them, and answers with a whole page or with the part that htmx asks for."""
 
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
+from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django_htmx.middleware import HtmxDetails
 
 from users.models import User
+from xyzsite.kept import kept_answer
 
 
 class PageRequest(HttpRequest):
@@ -25,6 +29,22 @@ def render_part(request: PageRequest, page: str, part: str, target: str, context
     # Both stand at one address: no cache may take one for the other.
     patch_vary_headers(response, ["HX-Request", "HX-Target"])
     return response
+
+
+def kept(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer with the page that the view has made for this visitor and address, if it would read the same now.
+
+    Messages are shown once: a page that would show some is made for it, and not kept.
+    """
+
+    @wraps(view)
+    def kept_view(request: PageRequest, *args: object, **kwargs: object) -> HttpResponse:
+        make = partial(view, request, *args, **kwargs)
+        if not request.is_poll and len(get_messages(request)):
+            return make()
+        return kept_answer(request, request.user, make)
+
+    return kept_view
 
 
 def page_number(request: HttpRequest) -> int:

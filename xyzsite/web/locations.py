@@ -15,12 +15,13 @@ from locations.models import Location, Role
 from locations.selectors import LOCATION_SORTS, location_by_code, role_at
 from xyzsite.paging import device_page, location_page
 from xyzsite.web.forms import DeviceFilterForm, LocationFilterForm
-from xyzsite.web.http import PageRequest, page_number, render_part, sort_from
+from xyzsite.web.http import PageRequest, kept, page_number, render_part, sort_from
 from xyzsite.web.live import live
 
 
 @require_safe
 @live
+@kept
 def locations(request: PageRequest) -> HttpResponse:
     form = LocationFilterForm(request.GET)
     sort = sort_from(request, LOCATION_SORTS)
@@ -33,6 +34,7 @@ def locations(request: PageRequest) -> HttpResponse:
 
 @require_safe
 @live
+@kept
 def location(request: PageRequest, code: str) -> HttpResponse:
     place = visible_or_404(request, code)
     form = DeviceFilterForm(request.GET)

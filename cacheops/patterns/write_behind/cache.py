@@ -21,6 +21,7 @@ from cacheops.exceptions import NotBuffered, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.patterns.write_behind.buffer import Buffer, Newest, buffer_of
 from cacheops.protocol.keys import WRITE_BEHIND, base_of
+from cacheops.reading.notes import current_notes
 from cacheops.regions import regions
 
 logger = logging.getLogger("cacheops")
@@ -121,11 +122,17 @@ class WriteBehindCache(Generic[Item, Result]):
         """
         if not names:
             return {}
+
+        def ask() -> Sequence[bytes | None]:
+            return self._asked(lambda buffer: buffer.newest_many(names))
+
         try:
-            payloads = self._asked(lambda buffer: buffer.newest_many(names))
+            payloads = ask()
         except StoreError:
             request_stats.count(lagging=1)
             return {}
+        if (notes := current_notes()) is not None:
+            notes.answer(ask, payloads)
         found = zip(names, payloads, strict=True)
         return {name: self.decode(payload) for name, payload in found if payload is not None}
 
