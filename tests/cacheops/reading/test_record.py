@@ -131,7 +131,7 @@ READS: dict[str, Callable[[], object]] = {
     "by SQL": lambda: connection.cursor().execute("SELECT 1"),
     "past the cache": past,
     "in a transaction": lambda: in_transaction(),
-    "another block that is recorded": lambda: recorded(names),
+    "another block that is recorded": lambda: recorded(lambda: reading_buffer.newest_many(["1:temperature"])),
     "what nobody has read": lambda: Device.objects.filter(name=str(timezone.now())).exists(),
     "what was written meanwhile": lambda: (names(), Device.objects.update(notes=str(timezone.now())), names()),
 }

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
+from random import random
 from typing import Any
 from unittest.mock import patch
 
@@ -9,13 +11,13 @@ import pytest
 from django.contrib import messages
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from cacheops import ReadRecord
 from locations.models import Membership, Role
 from tests.xyzsite.web.conftest import World
 from users.models import User
-from xyzsite.kept import TOKEN, Kept, KeptAnswers, kept_answers
+from xyzsite.kept import TOKEN, Kept, KeptAnswers, kept_answer, kept_answers
 from xyzsite.web import overview as page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,13 +62,24 @@ def test_a_page_is_made_once_with_a_token_of_each_request(member: Client, made: 
     calls = len(made)
     after = member.get("/")
     assert len(made) == calls
-    for name in ("Content-Type", "Vary", "Cache-Control", "Content-Security-Policy", "Content-Length"):
+    for name in ("Content-Type", "Vary", "Cache-Control", "Content-Security-Policy"):
         assert after.headers[name] == before.headers[name]
+    assert after["Content-Length"] == str(len(after.content))
     (old,), (new,) = TOKEN.findall(before.content), TOKEN.findall(after.content)
     assert old != new
     assert FOOT.sub(b"", TOKEN.sub(b"", after.content)) == FOOT.sub(b"", TOKEN.sub(b"", before.content))
     assert member.post("/sign-out/", {"csrfmiddlewaretoken": new.decode()}).status_code == 302
     assert member.get("/").status_code == 302  # to sign in
+
+
+def test_a_page_is_made_anew_with_each_minute(
+    member: Client, made: list[int], monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    warm(member)
+    calls = len(made)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: world.now + timedelta(minutes=1))
+    warm(member)
+    assert len(made) == calls + 1
 
 
 def test_a_page_is_nobody_elses(member: Client, staff: Client, world: World) -> None:
@@ -102,6 +115,9 @@ def test_what_is_asked_for_is_what_is_answered(member: Client) -> None:
     whole = warm(member, "/locations/")
     part = member.get("/locations/", headers={"HX-Request": "true", "HX-Target": "locations"})
     assert b"<html" in whole.content
+    assert b"Overview</h1>" in warm(member).content
+    assert b"Locations</h1>" in member.get("/locations/").content
+    assert b"Locations</h1>" not in member.get("/").content
     assert b"<html" not in part.content
     assert b"<html" in member.get("/locations/", headers={"HX-Request": "true"}).content
     assert member.head("/").content == b""
@@ -113,6 +129,14 @@ def test_only_what_is_whole_is_kept(member: Client, made: list[int], monkeypatch
     monkeypatch.setattr(ReadRecord, "end", lambda *arguments: None)
     warm(member)
     assert len(made) == 3
+    assert kept_answers.bytes == 0
+
+
+def test_only_what_is_asked_for_by_get_is_kept(world: World) -> None:
+    for method in (RequestFactory().get, RequestFactory().post, RequestFactory().get):
+        request = method("/")
+        answers = [kept_answer(request, world.member, lambda: HttpResponse(str(random()))).content for _ in range(2)]
+        assert (answers[0] == answers[1]) == (request.method == "GET")
 
 
 class Holds(ReadRecord):
