@@ -94,15 +94,18 @@ def other_prefix() -> Iterator[None]:
         yield
 
 
-def refused(*arguments: object) -> Any:
-    raise StoreUnavailable("cut off")
+@contextmanager
+def no_answer() -> Iterator[None]:
+    with patch.object(Region, "read", side_effect=StoreUnavailable("cut off")):
+        yield
+    regions.local.breaker.reset()  # which pauses after a failure
 
 
 BLOCKS: dict[str, Callable[[], Any]] = {
     "a transaction": transaction.atomic,
     "bypassed": bypassed,
     "a pause": lambda: patch.object(switches, "is_paused", return_value=True),
-    "no answer": lambda: patch.object(Region, "read", refused),
+    "no answer": lambda: no_answer(),
     "other names of keys": other_prefix,
     "an early refresh": lambda: patch("cacheops.reading.record.time.time", return_value=4e9),
     "a region made anew": lambda: patch.object(type(regions), "local", Region("other", regions.local.store)),
