@@ -38,7 +38,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench regions-bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
+.PHONY: help run test test-fast coverage bench bench-scale regions-bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench: $(INSTALLED_DEV) ## compare with other caches (BENCH_ARGS="--rounds 5 --o
 	@$(BIN)/python -m benchmarks.warming
 	@$(BIN)/python -m benchmarks.pages
 	@$(BIN)/python -m benchmarks.near
+
+bench-scale: $(INSTALLED_DEV) ## measure how cost grows with rows, entries, processes … (BENCH_ARGS="--axes rows --publish" chooses)
+	@$(BIN)/python -m benchmarks.scale $(BENCH_ARGS)
 
 regions-bench: $(INSTALLED_DEV) ## measure what three regions cost each other, as far apart as the real ones (BENCH_ARGS=--publish)
 	@$(BIN)/python -m benchmarks.regions $(BENCH_ARGS)

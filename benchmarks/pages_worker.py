@@ -1,26 +1,36 @@
 """One process of the platform: reads commands, a JSON object a line, and answers each with a JSON object a line.
 
-python -m benchmarks.pages_worker plain|cached
+python -m benchmarks.pages_worker plain|cachalot|cached
 """
 
 import gc
 import json
+import random
+import re
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import django
 from django.conf import settings
 
+STATEMENTS = re.compile(r'sql;desc="(\d+)"')
+SPREAD, PAGES = 1.1, 100  # the exponent of Zipf's law; addresses
+
 
 def set_up(name: str) -> None:
-    """Load the platform's settings; for "plain", with Django's own engine and sessions, and without the cache."""
-    if name == "plain":
+    """Load the platform's settings; but for "cached" with Django's own engine and sessions, and without our cache."""
+    if name != "cached":
         for database in settings.DATABASES.values():
             database["ENGINE"] = database["ENGINE"].replace("cacheops.db.", "django.db.")
         settings.CACHEOPS_ENABLED = False
         settings.CACHES["parts"] = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
         settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    if name == "cachalot":
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "cachalot"]
+        address = settings.CACHES[settings.XYZ_REGION]["LOCATION"]
+        settings.CACHES["default"] = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": address}
     django.setup()
 
 
@@ -62,6 +72,53 @@ class Visitor:
             if answer.status_code != 200:
                 raise RuntimeError(f"{page}: {answer.status_code}")
         return {"worked": worked, "took": took}
+
+    def mix(self, seconds: float, writes: float, seed: int) -> dict[str, Any]:
+        """Ask for pages by Zipf's law, and record readings, for a while.
+
+        Return how many a second, by the clock and of the processor's time, and the SQL statements of a page.
+        """
+        from devices.models import Device
+        from devices.services import NewReading, record_readings
+
+        chance = random.Random(seed)
+        devices, pages = list(Device.objects.select_related("location").filter(status="active")), self.many_pages()
+        weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
+        done = asked = statements = 0
+        began, own = time.monotonic(), time.process_time()
+        while time.monotonic() < began + seconds:
+            done += 1
+            if chance.random() < writes:
+                device = chance.choice(devices)
+                record_readings([NewReading(device.pk, device.metric, chance.uniform(1, 9), datetime.now(UTC))])
+                continue
+            answer = self.client.get(chance.choices(pages, weights)[0])
+            if answer.status_code != 200:
+                raise RuntimeError(f"{answer.request['PATH_INFO']}: {answer.status_code}")
+            asked += 1
+            statements += int(STATEMENTS.findall(answer["Server-Timing"])[0])
+        took, worked = time.monotonic() - began, time.process_time() - own
+        return {"a second": done / took, "of the processor": done / worked, "sql": statements / max(asked, 1)}
+
+    def visit(self) -> dict[str, Any]:
+        """Ask for each of these pages once."""
+        for page in self.many_pages():
+            self.client.get(page)
+        return {}
+
+    def many_pages(self) -> list[str]:
+        """Return 100 addresses in an order that is always the same: which are asked for most."""
+        from devices.models import Device
+        from locations.models import Location
+
+        metrics = Device.objects.order_by("metric").values_list("metric", flat=True).distinct()
+        found = ["/", "/locations/", "/api/devices", "/analytics/"]
+        found += [f"/locations/{code}/" for code in Location.objects.order_by("code").values_list("code", flat=True)]
+        found += [f"/analytics/?metric={metric}&window={window}" for metric in metrics for window in ("24h", "7d")]
+        serials = Device.objects.order_by("serial").values_list("serial", flat=True)
+        found += [f"/devices/{serial}/" for serial in serials][: PAGES - len(found)]
+        random.Random(1).shuffle(found)
+        return found
 
 
 def main() -> None:

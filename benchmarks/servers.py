@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import redis
+from psycopg import sql
 
 from benchmarks.awake import kept_awake
 from cacheops.redis import identity
@@ -32,6 +34,11 @@ class Servers:
     def redis(self, database: int) -> redis.Redis:
         """Return a client of one of the databases of the Redis server."""
         return redis.Redis(port=self.redis_port, db=database)
+
+    def create_database(self, name: str) -> None:
+        """Make another database beside the first; its URL differs in the name alone."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def empty(self, database: int) -> None:
         """Empty a database, and say so: it need not be told from one that has lost its data."""

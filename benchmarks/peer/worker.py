@@ -137,6 +137,40 @@ class Worker:
 
         return near.read_near(way, seconds)
 
+    def create_few(self) -> dict[str, Any]:
+        import scale
+
+        scale.create()
+        return {}
+
+    def grow(self, rows: int) -> dict[str, Any]:
+        import scale
+
+        scale.grow(rows)
+        return {}
+
+    def mix(self, seconds: float, writes: float, seed: int) -> dict[str, Any]:
+        import scale
+
+        return scale.mix(seconds, writes, seed, lambda: self.statements)
+
+    def fill(self, first: int, last: int, dependent: bool) -> dict[str, Any]:
+        import scale
+
+        scale.fill(first, last, dependent)
+        return {}
+
+    def read_by_schemes(self, count: int) -> dict[str, Any]:
+        import scale
+
+        scale.read_by_schemes(count)
+        return {}
+
+    def wait(self, threads: int) -> dict[str, Any]:
+        import scale
+
+        return scale.wait(threads)
+
     def save_dependent(self) -> dict[str, Any]:
         found = self.module.dependent()
         gc.collect()  # what filling has left: it would be collected within the call that is timed
