@@ -8,6 +8,7 @@ published counts until a moment of the server's own clock (R35): a relay may sta
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from django.db import connections
@@ -19,15 +20,16 @@ from cacheops.orm.schema import is_tracked, models_by_table, tables_by_lower_nam
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
-from cacheops.regions.lag import WAIT
 from cacheops.regions.position import Position, shown_positions
-from cacheops.relay.commits import LoggedCommit
+from cacheops.relay.commits import LoggedCommit, note_prefix
+from cacheops.relay.heartbeat import Heartbeat
 from cacheops.relay.publication import FOLLOWER, members_of, slot_name
 from cacheops.relay.relay import SLOT_SQL, Relay
 from cacheops.stores.base import MarkedTable
 from cacheops.stores.scripts import FOLLOW, REACHED, Command
 
 BEATS = 4  # heartbeats while a position counts
+REPLAY_SECONDS = 0.1  # for the replica to replay what is told: to ask a primary that is far would take as long
 LOOK_SECONDS = 5.0  # between two looks at a replica that does not say how far it is
 END_SQL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
@@ -61,14 +63,17 @@ class FollowerRelay(Relay):
 
     # --- how old a position may be ------------------------------------------------------------------------------------
 
-    def send_note(self) -> str:
+    def _connect(self, conninfo: str, opening: ExitStack) -> None:
+        super()._connect(conninfo, opening)
+        self._heartbeat = opening.enter_context(Heartbeat(conninfo, note_prefix(self.slot)))
+
+    def _send(self, note: str) -> None:
         sent_at = time.monotonic()
-        note = super().send_note()
+        self._heartbeat.send(note)  # is not waited for: the primary may be a country away
         self._beats[note], self._next_beat = sent_at, sent_at + conf.max_lag / BEATS
-        return note
 
     def work(self, seconds: float) -> list[str]:
-        if time.monotonic() >= self._next_beat:
+        if self._heartbeat.is_free() and time.monotonic() >= self._next_beat:
             self.send_note()
         return super().work(min(seconds, conf.max_lag / BEATS))
 
@@ -125,7 +130,9 @@ class FollowerRelay(Relay):
         if self._follower not in connections.settings or time.monotonic() < self._next_look:
             return False
         system, timeline, _ = self._history.split("-")
-        is_shown = shown_positions.show(self._follower, [Position(system, int(timeline, 16), f"{lsn:016X}")], WAIT)
+        is_shown = shown_positions.show(
+            self._follower, [Position(system, int(timeline, 16), f"{lsn:016X}")], REPLAY_SECONDS
+        )
         if shown_positions.last(self._follower) is None:  # it does not answer, or a pooler may lead to another one
             self._next_look = time.monotonic() + LOOK_SECONDS
             return False

@@ -77,7 +77,7 @@ class Relay:
         if publication is None:
             raise RelayRefused("Nothing is published: run `manage.py relay --install` first.")
         with ExitStack() as opening:
-            self.stream = opening.enter_context(LogStream(replication_conninfo(self.connection)))
+            self._connect(replication_conninfo(self.connection), opening)
             system = self.stream.system()
             self._publication = publication
             self._history = f"{system.identifier}-{system.timeline:08X}-{publication}"
@@ -87,6 +87,10 @@ class Relay:
             self._loader = RowLoader(self.connection.connection)
             self._open = opening.pop_all()
         return self
+
+    def _connect(self, conninfo: str, opening: ExitStack) -> None:
+        """Make the turn's own connections."""
+        self.stream = opening.enter_context(LogStream(conninfo))
 
     def __exit__(self, *error: object) -> None:
         """End the turn; of a connection that is lost, the server ends it."""
@@ -138,8 +142,11 @@ class Relay:
     def send_note(self) -> str:
         """Put a note into the log, and return it: what was committed before is told when it comes back."""
         note = uuid.uuid4().hex
-        query_driver(self.connection, "SELECT pg_logical_emit_message(true, %s, %s)", [note_prefix(self.slot), note])
+        self._send(note)
         return note
+
+    def _send(self, note: str) -> None:
+        query_driver(self.connection, "SELECT pg_logical_emit_message(true, %s, %s)", [note_prefix(self.slot), note])
 
     def work_until(self, note: str) -> None:
         """Bring all that was committed before a note to the region."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management.base import CommandError
 from django.db import connection
@@ -12,6 +13,7 @@ from cacheops.protocol.keys import FOLLOWED, POSITION, REGISTRY, TAG
 from cacheops.regions import regions
 from cacheops.regions.position import Position
 from cacheops.relay import follower as relay_follower
+from cacheops.relay import heartbeat
 from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.publication import members_of, slot_name
 from cacheops.stores.scripts import REACHED
@@ -160,7 +162,7 @@ def test_a_table_that_is_published_no_more_is_noticed(
     with relay_at_work() as one:
         tell_by(one)
         if alias == "replica":
-            monkeypatch.setattr(relay_follower, "WAIT", 60.0)
+            monkeypatch.setattr(relay_follower, "REPLAY_SECONDS", 60.0)
         else:
             pause("replica")
         monkeypatch.setattr(relay_follower, "members_of", lambda it: asked.append(it.alias) or members_of(it))
@@ -233,6 +235,28 @@ def test_a_position_counts_as_long_as_heartbeats_come_back(outside: Run) -> None
     catch_up("replica")
     title()
     assert_hit(title)
+
+
+def test_changes_are_told_while_the_primary_does_not_answer_a_heartbeat(
+    outside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a country away. One that does not answer for long is lost."""
+    tell_and_catch_up()
+    title()
+    outside("SELECT pg_advisory_lock(4711)")
+    with relay_at_work() as one:
+        monkeypatch.setattr(heartbeat, "SQL", b"SELECT pg_advisory_lock_shared(4711), $1::text, $2::text")
+        one.send_note()
+        write(outside, "New")
+        committed = cacheops.position()
+        assert committed
+        until(lambda: one.work(0.1) == [] and one._position >= int(committed.lsn, 16), "it is told")
+        catch_up("replica")
+        assert title() == "New"
+        monkeypatch.setattr(heartbeat, "ANSWER_SECONDS", 0.0)
+        with pytest.raises(psycopg.OperationalError, match="has not answered a heartbeat"):
+            one.work(0.0)
+    outside("SELECT pg_advisory_unlock(4711)")
 
 
 def test_what_a_relay_that_stood_still_publishes_counts_no_longer(
