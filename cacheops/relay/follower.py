@@ -130,9 +130,8 @@ class FollowerRelay(Relay):
         if self._follower not in connections.settings or time.monotonic() < self._next_look:
             return False
         system, timeline, _ = self._history.split("-")
-        is_shown = shown_positions.show(
-            self._follower, [Position(system, int(timeline, 16), f"{lsn:016X}")], REPLAY_SECONDS
-        )
+        end = Position(system, int(timeline, 16), f"{lsn:016X}")
+        is_shown = shown_positions.show(self._follower, [end], REPLAY_SECONDS)
         if shown_positions.last(self._follower) is None:  # it does not answer, or a pooler may lead to another one
             self._next_look = time.monotonic() + LOOK_SECONDS
             return False
