@@ -11,6 +11,7 @@ region that could not be told of a change ends, too.
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -29,6 +30,7 @@ from cacheops.conf import conf
 from cacheops.patterns.batch import BatchCacheOperations
 from cacheops.patterns.keys import CacheKeyBuilder
 from cacheops.regions.database_away import away_databases, count_unchecked
+from cacheops.regions.elsewhere import elsewhere
 
 SID_LENGTH = 26  # 134 random bits; with an id of 64 bits before it, it fits into the 40 characters of Django's table
 STRATEGY = "user_session"
@@ -106,7 +108,7 @@ class SessionStore(DatabaseStore):
         return row
 
     def save(self, must_create: bool = False) -> None:
-        """Write the database, then this region's cache; the other regions' copies go."""
+        """Write the database, then this region's cache; the other regions' copies go, in a moment."""
         if self.session_key is None:
             self.create()
             return
@@ -122,22 +124,18 @@ class SessionStore(DatabaseStore):
         if signed_in:
             self.delete(old)
         elif not must_create:
-            for cache in self.caches()[1:]:
-                cache.delete(key)
+            tell_others(lambda cache: cache.delete(key))
 
     def delete(self, session_key: str | None = None) -> None:
-        """End a session everywhere: this one, or another by its key."""
+        """End a session, here at once and elsewhere in a moment: this one, or another by its key."""
         key = session_key or self.session_key
         if key is None or not self._validate_session_key(key):
             return
         super().delete(key)
-        told = self.caches() if owner_of(key) else [self._cache]  # nothing is gained by the session of nobody known
-        for cache in told:
-            cache.set(cache_key(key), GONE, conf.ttl.get_ttl(STRATEGY))
-
-    def caches(self) -> list[BaseCache]:
-        """Return this region's cache, then the others'."""
-        return [self._cache, *(caches[region] for region in conf.regions if region != conf.local_region)]
+        mark = cache_key(key), GONE, conf.ttl.get_ttl(STRATEGY)
+        self._cache.set(*mark)
+        if owner_of(key):  # nothing is gained by the session of nobody known
+            tell_others(lambda cache: cache.set(*mark))
 
     async def aload(self) -> dict[str, Any]:
         return await sync_to_async(self.load)()
@@ -153,16 +151,27 @@ class SessionStore(DatabaseStore):
 
 
 def end_sessions_of(user_id: int) -> int:
-    """Sign a user out everywhere; return how many sessions there were. One round trip to each of a region's servers."""
+    """Sign a user out everywhere; return how many sessions there were. Only this region's servers are waited for."""
     store = SessionStore()
     own = store.model.objects.using(router.db_for_write(store.model)).filter(
         session_key__startswith=f"{int_to_base36(user_id)}."
     )
     gone = {cache_key(key): GONE for key in own.values_list("session_key", flat=True)}
     own.delete()
-    for cache in store.caches():
-        BatchCacheOperations(cache).batch_set(gone, STRATEGY)
+    BatchCacheOperations(store._cache).batch_set(gone, STRATEGY)
+    tell_others(lambda cache: BatchCacheOperations(cache).batch_set(gone, STRATEGY))
     return len(gone)
+
+
+def tell_others(act: Callable[[BaseCache], Any]) -> None:
+    """Have the caches of the other regions told, which nobody waits for; one that does not answer is not told."""
+    for region in conf.regions:
+        if region != conf.local_region:
+            elsewhere.tell(region, partial(_tell, region, act))
+
+
+def _tell(region: str, act: Callable[[BaseCache], Any]) -> None:
+    act(caches[region])
 
 
 def cache_key(session_key: str) -> str:

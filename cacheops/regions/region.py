@@ -5,15 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, MarkNotReplicated, ServerRefused, StoreError, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
+from cacheops.regions.elsewhere import elsewhere
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
 from cacheops.stores.base import Store, TableTags
@@ -159,20 +162,29 @@ class RegionHandler(Component):
                     region.outbox.drain(waiting)
 
     def invalidate(self, act: Callable[[Region], int]) -> int:
-        """Have `act` invalidate in every region; return the largest number that it returns.
+        """Have `act` invalidate in every region at once; return the largest number that it returns.
 
-        Raise StoreUnavailable, when all others are done, for those that could not be told.
+        A region that only follows is not waited for. Raise StoreUnavailable, when all others are done, for those that
+        could not be told.
         """
+        others = [region for region in self if region is not self.local]
+        told = {region.name: elsewhere.tell(region.name, partial(_act, region, act)).result for region in others}
+        told[conf.local_region] = partial(_act, self.local, act)
         found, failed = 0, []
-        for region in self:
+        for name in (conf.local_region, *self._waited_for()):
             try:
-                with region.guard(urgent=True):
-                    found = max(found, act(region))
+                found = max(found, told[name]())
             except StoreError as error:
-                failed.append(f"{region.name} ({error})")
+                failed.append(f"{name} ({error})")
         if failed:
             raise StoreUnavailable(f"These regions could not be told of an invalidation: {', '.join(failed)}.")
         return found
+
+    def _waited_for(self) -> list[str]:
+        """Return the other regions that an invalidation by hand waits for: those that cache a primary."""
+        primaries = [alias for alias in connections if alias not in conf.all_followers]
+        names = {name for alias in primaries for name in conf.regions_of(alias)}
+        return sorted(names - {conf.local_region})
 
     def reset(self) -> None:
         """Forget the stores: their settings have changed."""
@@ -184,6 +196,15 @@ class RegionHandler(Component):
             self._regions.clear()
 
     settings_changed = close = reset
+
+
+def _act(region: Region, act: Callable[[Region], int]) -> int:
+    try:
+        with region.guard(urgent=True):
+            return act(region)
+    except StoreError as error:
+        region.not_told(error)
+        raise
 
 
 def breaker_for(alias: str, store: Store) -> CacheCircuitBreaker | None:
