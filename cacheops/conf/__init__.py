@@ -179,6 +179,9 @@ class Conf(Component):
         kinds.choice("E008", "serve", "fail"),
         'What a read does that finds its entry while the database is away: "serve" (take it) or "fail" (raise).',
     )
+    database_silence = Setting(
+        "CACHEOPS_DATABASE_SILENCE", 0.0, kinds.seconds(), "After how long PostgreSQL counts as frozen; 0: never."
+    )
     breaker_threshold = Setting(
         "CACHEOPS_BREAKER_THRESHOLD", 5, kinds.whole(1), "Unanswered calls in a row after which a region is left alone."
     )
@@ -188,10 +191,7 @@ class Conf(Component):
 
     # --- Write-behind -----------------------------------------------------------------------------------------------
     flush_batch = Setting(
-        "CACHEOPS_FLUSH_BATCH",
-        100,
-        kinds.whole(1, check="E011"),
-        "How many buffered writes a worker brings to the database at a time.",
+        "CACHEOPS_FLUSH_BATCH", 100, kinds.whole(1, check="E011"), "How many buffered writes a worker takes at a time."
     )
     flush_seconds = Setting(
         "CACHEOPS_FLUSH_SECONDS",

@@ -9,6 +9,7 @@ from cacheops.orm.schema import fields_by_column, key_columns, models_by_table
 from cacheops.signals import cache_invalidated
 from cacheops.writing.changes import Changes, TableChange
 from cacheops.writing.intent import WriteIntent
+from cacheops.writing.unsettled import keep_if_unsettled
 
 
 def invalidate(database: str, changes: Changes) -> None:
@@ -25,6 +26,7 @@ def cleared_after(intent: WriteIntent, commit: Callable[[], Any], failed: Callab
         result = commit()
     except (OperationalError, InterfaceError):
         # It may have been committed all the same, or will be: the marks stand until their deadline.
+        keep_if_unsettled(intent)
         raise
     except BaseException:
         failed()

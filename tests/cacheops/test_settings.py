@@ -69,6 +69,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
     "CACHEOPS_REMOTE_TIMEOUT": ("E013", NO_WAIT, (0.001, 5)),
     "CACHEOPS_ON_UNREACHABLE": ("E008", (None, "", "hope", ["queue"], True), ("queue", "strict")),
     "CACHEOPS_WHEN_DATABASE_AWAY": ("E008", (None, "", "hope", ["fail"], True), ("serve", "fail")),
+    "CACHEOPS_DATABASE_SILENCE": ("E013", NO_SECONDS, (0, 0.5)),
     "CACHEOPS_BREAKER_THRESHOLD": ("E014", NO_COUNT, (1, 5)),
     "CACHEOPS_BREAKER_RECOVERY": ("E013", NO_SECONDS, (0, 0.5)),
     "CACHEOPS_FLUSH_BATCH": ("E011", NO_COUNT, (1, 5)),

@@ -99,6 +99,8 @@ CACHEOPS_LOCAL_REGION = XYZ_REGION
 CACHEOPS_WAIT_REPLICAS = replicas_from_environment(env, CACHES)
 # While the database is away, pages show what the region holds; what it does not hold is answered 503.
 CACHEOPS_WHEN_DATABASE_AWAY = env.str("WHEN_DATABASE_AWAY", default="serve")
+# A server that is frozen, or behind a link that swallows everything, is away when it has been silent for so long.
+CACHEOPS_DATABASE_SILENCE = env.float("DATABASE_SILENCE", default=3)
 # A replica that lags by more is not read; the health check may have the balancer take another region then.
 CACHEOPS_MAX_LAG = env.float("MAX_LAG", default=2)
 XYZ_LAG_FAILS_HEALTH = env.bool("LAG_FAILS_HEALTH", default=False)
@@ -165,6 +167,8 @@ if followers := follower_regions(env, XYZ_REGION, DATABASES):
         CACHEOPS_FOLLOWERS = {"replica": "default"} if DATABASES["default"]["ENGINE"].endswith("postgresql") else {}
 for alias in cached:
     DATABASES[alias]["ENGINE"] = DATABASES[alias]["ENGINE"].replace("django.db.", "cacheops.db.")
+for database in DATABASES.values():
+    database["ENGINE"] = database["ENGINE"].replace("django.db.backends.postgresql", "xyzsite.databases.postgresql")
 DATABASE_ROUTERS = ["xyzsite.router.RegionRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

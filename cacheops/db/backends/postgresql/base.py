@@ -14,6 +14,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from cacheops.conf import conf
 from cacheops.db.backends.common import CachingWrapper, StreamWatching
+from cacheops.db.backends.postgresql.patience import PatientWrapper
 from cacheops.orm.connection import CachedConnection
 from cacheops.orm.session import REPORTED, SETTINGS
 from cacheops.orm.transaction import Statement
@@ -169,7 +170,7 @@ class Connection(CachedConnection):
         return found
 
 
-class DatabaseWrapper(CachingWrapper, base.DatabaseWrapper):
+class DatabaseWrapper(PatientWrapper, CachingWrapper, base.DatabaseWrapper):
     ops_class = DatabaseOperations
     cacheops_class = Connection
 

@@ -1,0 +1,3 @@
+from tests.outage import database as own
+
+database = own.database
