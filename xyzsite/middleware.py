@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
-from cacheops.regions.lag import Lag
+from cacheops.regions.lag import Lag, ask_primary
 from cacheops.regions.read_scope import in_scope
 from xyzsite import positions
 from xyzsite.replica import lags_shown
@@ -190,6 +190,8 @@ class PositionMiddleware:
             response = self.get_response(request)
             if response.status_code == 503 and scope.leave_lost(REPLICA):
                 response = self.get_response(request)  # what only reads may be done again, from the primary
+            if response.status_code == 503 and REPLICA in connections.settings:
+                ask_primary(DEFAULT_DB_ALIAS)  # where it is away, the next one is to know
             if DEFAULT_DB_ALIAS in scope.written:  # also where the request has failed in the end
                 positions.carry(request, response, scope.ask(DEFAULT_DB_ALIAS))
         return response

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 
 from cacheops.conf import conf
 from cacheops.instrumentation.counters import counters
+from cacheops.regions.database_away import away_databases
 from cacheops.regions.position import Position
 from cacheops.regions.read_scope import ReadScope
 from cacheops.sessions import cache_key
@@ -96,9 +97,13 @@ def _session_key(session_key: str) -> str:
 
 
 def scope_of(request: HttpRequest) -> ReadScope:
-    """Return the scope in which a request reads: unsafe methods read the primary, forms and checks of theirs too."""
+    """Return the scope in which a request reads: unsafe methods read the primary, forms and checks of theirs too.
+
+    While that is away, nothing is written but readings, which are buffered: they are checked by what the region knows.
+    """
     carried = carried_by(request)
-    scope = ReadScope(carried.positions, on_primary=request.method not in ("GET", "HEAD", "OPTIONS", "TRACE"))
+    is_unsafe = request.method not in ("GET", "HEAD", "OPTIONS", "TRACE")
+    scope = ReadScope(carried.positions, on_primary=is_unsafe and not away_databases.is_away(DEFAULT_DB_ALIAS))
     if carried.is_unknown:
         scope.written.add(DEFAULT_DB_ALIAS)
     return scope

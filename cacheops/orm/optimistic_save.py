@@ -148,6 +148,9 @@ def _run(compiler: Any, expected: dict[str, Any]) -> bool:
     transaction: Transaction = compiler.transaction
     with transaction.collected() as changes:
         transaction.changed_rows(compiler.table, [expected], ChangeSource.SAVE)
+    connection = compiler.connection
+    connection.close_if_health_check_failed()  # what can't be sent leaves no marks: entries are served while it is away
+    connection.ensure_connection()
     intent = WriteIntent(compiler.using, changes)
     try:
         missed = intent.place_nowait()

@@ -131,6 +131,13 @@ def note_write(database: str) -> None:
         scope.written.add(database)
 
 
+def forget_write(database: str) -> None:
+    """Take note that the running request or task need not see what it has tried to write."""
+    scope = _scope.get()
+    if scope is not None:
+        scope.written.discard(database)
+
+
 def alias_for_read(primary: str, replica: str) -> str:
     """Return which of two aliases a read goes to, for a database router."""
     scope = _scope.get()

@@ -12,7 +12,7 @@ from django.test import Client
 
 from cacheops import position
 from cacheops.instrumentation.counters import counters
-from cacheops.regions.database_away import is_away
+from cacheops.regions.database_away import away_databases, is_away
 from cacheops.regions.lag import lag_meter
 from cacheops.regions.position import Position
 from devices.models import Device, Kind
@@ -185,3 +185,30 @@ def test_a_replica_that_is_too_far_behind_is_told_of_and_not_read(browsers, far,
     resume(far)
     catch_up(far)
     assert browsers[1].get("/healthz").json()["status"] == "ok"
+
+
+def test_what_is_posted_is_checked_by_the_replica_while_the_primary_is_away(ann, far, settings, monkeypatch):
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
+    headers = {"Authorization": f"Bearer {ApiToken.issue(ann, 'test')[1]}"}
+    place = Location.objects.create(name="Harbor", code="harbor")
+    Device.objects.create(location=place, serial="H-1", name="One", kind=Kind.THERMOMETER, metric="temperature")
+
+    def post() -> int:  # here no region buffers it, nor follows the replica
+        reading = {"value": 1.0, "taken_at": "2026-11-01T12:00:00Z"}
+        device = Client(headers=headers)  # it keeps no cookies
+        return device.post("/api/devices/H-1/readings", reading, content_type="application/json").status_code
+
+    with statements(far) as asked:
+        assert post() == 201
+    assert not [sql for sql in asked if "users_apitoken" in sql]
+    follow(far)
+    connections["default"].close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connections["default"].settings_dict, "HOST", "127.0.0.1")
+        patch.setitem(connections["default"].settings_dict, "PORT", str(ports.choose(["nobody"], {})["nobody"]))
+        with statements(far) as asked:
+            assert post() == 503  # which finds it out
+            assert post() == 503
+        assert [sql for sql in asked if "users_apitoken" in sql]
+    connections["default"].close()
+    until(lambda: post() == 200 and not away_databases.is_away("default"), "it answers, and is asked")

@@ -3,14 +3,15 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import Error
+from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
-from cacheops.regions.database_away import is_away
+from cacheops.regions.database_away import away_databases, is_away
+from cacheops.regions.read_scope import forget_write
 from users.models import ApiToken, User
 from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
 from xyzsite.throttling.limits import Limit
@@ -73,13 +74,18 @@ def note_use(token: ApiToken) -> bool:
     now = timezone.now()
     if token.last_used_at is not None and token.last_used_at > now - LAST_USED_STEP:
         return False
+    if not away_databases.may_ask(DEFAULT_DB_ALIAS):
+        return False
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
     try:
         return bool(ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now))
     except Error as error:
         if not is_away(error):
             raise
-        return False  # the call may be answered all the same; a later one notes its use
+        # The call may be answered all the same, of what a replica shows; a later one notes its use.
+        away_databases.is_served_without(DEFAULT_DB_ALIAS, error)
+        forget_write(DEFAULT_DB_ALIAS)
+        return False
 
 
 class Session(APIKeyCookie):

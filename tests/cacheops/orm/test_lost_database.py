@@ -79,6 +79,29 @@ def test_a_connection_that_was_lost_between_two_requests_is_no_outage(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("lost")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_save_that_can_not_be_sent_marks_nothing(is_known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book.objects.get(pk=1)
+    if is_known:
+        connection.close()
+    else:  # it is found by the check of a request's first statement
+        monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+        connection.health_check_enabled, connection.health_check_done = True, False
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "get_new_connection", refuse)
+        with pytest.raises(OperationalError):
+            book.save()
+    with collect_request_stats() as stats:
+        assert Book.objects.get(pk=1) == book
+    assert stats.hits == 1
+
+
+def refuse(parameters: Any) -> Any:
+    raise psycopg.OperationalError("connection refused")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("lost")
 def test_a_transaction_that_is_lost_serves_nothing(settings: Any) -> None:
     settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
