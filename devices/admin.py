@@ -128,10 +128,30 @@ class ReadingAdmin(PlatformAdmin):
 class ThresholdAdmin(PlatformAdmin):
     """Bounds of metrics. Changed ones end what lasts; the next reading of each device is judged by the new ones."""
 
-    list_display = ["metric", "location", "kind", "low", "high", "notify"]
+    list_display = ["metric", "place", "of_kind", "lowest", "highest", "hears"]
     list_select_related = ["location"]
     list_filter = ["metric", "kind"]
     autocomplete_fields = ["location"]
+
+    @display(description="location", ordering="location", empty_value="All")
+    def place(self, threshold: Threshold) -> str | None:
+        return str(threshold.location) if threshold.location else None
+
+    @display(description="kind", ordering="kind", empty_value="All")
+    def of_kind(self, threshold: Threshold) -> str | None:
+        return threshold.get_kind_display() or None
+
+    @display(description="low", empty_value="–")
+    def lowest(self, threshold: Threshold) -> str | None:
+        return None if threshold.low is None else written(threshold.low, threshold.metric)
+
+    @display(description="high", empty_value="–")
+    def highest(self, threshold: Threshold) -> str | None:
+        return None if threshold.high is None else written(threshold.high, threshold.metric)
+
+    @display(description="who hears of it", ordering="notify", empty_value="Nobody")
+    def hears(self, threshold: Threshold) -> str | None:
+        return f"{threshold.get_notify_display()} and above" if threshold.notify else None
 
     def save_model(self, request: HttpRequest, obj: Threshold, form: ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)

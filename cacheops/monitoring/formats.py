@@ -16,6 +16,14 @@ def duration(seconds: float | None) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
+def lifetime(seconds: float) -> str:
+    """Return a duration in the unit that suits it, up to days: 4 min, 21.5 h."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}".replace(".0 ", " ")
+    return duration(seconds)
+
+
 def human_bytes(count: float) -> str:
     """Return bytes as Redis writes them: 1.50M."""
     for unit in ("B", "K", "M", "G"):

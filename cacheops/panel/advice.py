@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from cacheops.monitoring.formats import duration, share
+from cacheops.monitoring.formats import lifetime, share
 from cacheops.monitoring.stats import Reads, Writes
-from cacheops.profiles import DEFAULT_TIMEOUT
 
 ENOUGH_READS = 50  # fewer say nothing
 ENOUGH_SAMPLE = 5  # entries that were followed to their end
 GOOD_RATE = 0.9
 MAX_UNUSED = 0.5  # of entries: more of them were filled in vain
 MAX_WARMED = 2  # fills a miss: where there are more, warming has filled most entries
+OWN_LIFETIME = 86_400.0  # seconds that entries are taken to live where each has a lifetime of its own
 CLEAR_CAUSE = 0.5  # of the misses: what causes so many is the cause
 
 
@@ -63,10 +63,10 @@ def _unfit(reads: Reads) -> Advice | None:
 
 def _cold(timeout: float | None, read_for: float | None) -> Advice | None:
     """Reads of less than an entry's lifetime: most misses are of what nobody had read before."""
-    lifetime = DEFAULT_TIMEOUT if timeout is None else timeout
-    if read_for is None or read_for >= lifetime:
+    lives = OWN_LIFETIME if timeout is None else timeout
+    if read_for is None or read_for >= lives:
         return None
-    why = f"Counted for {duration(read_for)} of an entry's {duration(lifetime)}: a row's first read is a miss."
+    why = f"Counted for {lifetime(read_for)} of an entry's {lifetime(lives)}: a row's first read is a miss."
     return Advice(COLD, why, "none")
 
 

@@ -25,6 +25,7 @@ from cacheops.protocol.keys import ENTRY, GENERATION, SPACES, TAG, TableKeys, pa
 from cacheops.protocol.tags import VERSION_BYTES, versions_in
 from cacheops.queryset import CachedQuerySet
 from cacheops.reading.lookup import valid_entry
+from cacheops.reading.options import bypassed
 from cacheops.reading.policy import Bypass, decide_entry, profile_for, region_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import Region, regions
@@ -135,8 +136,11 @@ def look_up_keys(region: str, text: str, user: Any) -> Found:
     """
     request = pasted_request(text)
     model = model_of(request)
-    decision = decide_entry((), request.profile.timeout) if model is None else profile_for(model, None)
+    with bypassed(False):  # the panel's own reads are
+        decision = decide_entry((), request.profile.timeout) if model is None else profile_for(model, None)
     found = look_up(regions[region], request, decision)
+    if model is None:
+        found.profile = None  # entries of functions, and under names, have each a lifetime of their own
     if user.is_superuser:
         show_rows(found, ())
     elif found.entry is not None:
@@ -240,8 +244,8 @@ def judge(found: Found, request: Request, values: Sequence[bytes | None]) -> Non
     if not changed and named < len(found.entry.versions):
         more = (len(found.entry.versions) - named) // VERSION_BYTES
         found.why = (
-            f"The table's generation agrees; {more} more tags count, which a key alone does not name: "
-            "paste all that keys_of(queryset) returns."
+            f"The table's generation agrees; {more} more tag{'s count' if more > 1 else ' counts'}, which a key alone "
+            f"does not name{': paste all that keys_of(queryset) returns' if request.databases else ''}."
         )
         return
     found.verdict = "miss"
@@ -276,6 +280,8 @@ def show_rows(found: Found, names: Sequence[str]) -> None:
 def shown_value(name: str, value: Any) -> str:
     if SECRET.search(name):
         return HIDDEN
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
     text = "none" if value is None else str(value)
     return text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]}…"
 

@@ -7,7 +7,7 @@ from django.template import Library
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from cacheops.monitoring.formats import NONE, duration, share
+from cacheops.monitoring.formats import NONE, lifetime, share
 
 register = Library()
 
@@ -28,14 +28,7 @@ def percent(value: float | None) -> str:
 @register.filter
 def seconds(value: float | None) -> str:
     """Return a duration in the unit that suits it, up to days."""
-    if value is None or value in UNKNOWN:
-        return NONE
-    if value < 60:
-        return whole(duration(value))
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if value >= size:
-            return whole(f"{value / size:.1f} {unit}".replace(".0 ", " "))
-    return NONE
+    return NONE if value is None or value in UNKNOWN else whole(lifetime(value))
 
 
 @register.filter

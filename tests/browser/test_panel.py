@@ -46,6 +46,10 @@ def test_every_page_in_every_look(panel: Visit) -> None:
         expect(page.locator(".co h2").first).to_be_visible()
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{page.url} is {overflow} pixels too wide"
+        for table in page.locator(".co-scroll").all():
+            assert table.evaluate("box => box.scrollWidth <= box.clientWidth"), (
+                f"{page.url} has a table wider than its box"
+            )
         assert [fault for fault in page.evaluate(ours(AUDIT)) if not fault.startswith(THEMES)] == []
         grounds.add(page.evaluate("getComputedStyle(document.querySelector('.co-card')).backgroundColor"))
     assert len(grounds) == 1

@@ -80,6 +80,29 @@ def test_a_chart_follows_its_window_and_can_be_read_as_a_table(visit: Visit) -> 
     assert sum(point["average"] is None for point in points) == 1  # the gap
 
 
+def test_what_is_marked_of_a_chart_is_shown_alone(visit: Visit) -> None:
+    visit.sign_in()
+    visit.open("/devices/XYZ-000/?window=24h")
+    page = visit.page
+    box = page.locator("canvas").bounding_box()
+    assert box
+
+    def drag(begin: float, end: float) -> None:
+        page.mouse.move(box["x"] + begin * box["width"], box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + end * box["width"], box["y"] + 90, steps=3)
+        page.mouse.up()
+
+    drag(0.5, 0.503)  # a click marks nothing
+    assert "from=" not in page.url
+    drag(0.75, 0.5)
+    page.wait_for_url("**/devices/XYZ-000/?window=24h&from=*&to=*")
+    data = page.evaluate("JSON.parse(document.getElementById('chart-data').textContent)")
+    assert 5 * 3_600_000 < data["end"] - data["start"] < 8 * 3_600_000  # of 24 hours a quarter, and the axis's room
+    page.locator("#newest").click()
+    expect(page.locator("#newest")).to_have_count(0)
+
+
 def test_analytics_answer_as_they_are_asked(visit: Visit) -> None:
     visit.sign_in()
     visit.open("/analytics/")

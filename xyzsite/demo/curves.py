@@ -8,8 +8,9 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from random import Random
 from zoneinfo import ZoneInfo
 
 from devices.humidity import relative_humidity
@@ -82,6 +83,7 @@ def pressure(moment: Moment) -> float:
 
 
 def rain(moment: Moment) -> float:
+    """Return millimetres an hour."""
     shower = moment.noise("rain", 9) - 0.4 - moment.place.dryness / 70
     return max(0.0, 6 * shower * (1 + 0.5 * moment.jitter("rain")))
 
@@ -116,6 +118,14 @@ CURVES: dict[str, Callable[[Moment], float]] = {
 }
 
 
-def value_at(metric: str, moment: Moment) -> float:
-    """Return what a sensor of a metric measures, rounded as its display is."""
-    return round(CURVES[metric](moment), METRICS[metric].decimals)
+def value_at(metric: str, moment: Moment, since: timedelta = timedelta(hours=1)) -> float:
+    """Return what a sensor of a metric measures, rounded as its display is; of an amount, what came `since` the last.
+
+    An amount is rounded up or down by chance, as a gauge's bucket tips or not, so that many small ones sum up right.
+    """
+    shown, value = METRICS[metric], CURVES[metric](moment)
+    if not shown.summed:
+        return round(value, shown.decimals)
+    chance = Random(f"{moment.place.code} {metric} {moment.at.timestamp()}").random()
+    tips = math.floor(value * (since / timedelta(hours=1)) * 10**shown.decimals + chance)
+    return tips / 10**shown.decimals

@@ -4,17 +4,15 @@ import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
-from devices.metrics import METRICS
 from locations.models import Location, Membership, Role
 from users.models import ApiToken, User
-from xyzsite.demo.curves import CURVES, Moment
+from xyzsite.demo.curves import Moment, value_at
 from xyzsite.demo.load.calls import Caller
 from xyzsite.demo.places import PLACES, TROUBLES, Place, Sensor, sensors_of, serial_of
-from xyzsite.demo.seed import FINE_STEP
 
 NAME = "demo-fleet"
 SECONDS = 1.0  # from one reading to the next, whichever device's it is
@@ -49,7 +47,7 @@ def post(sites: Mapping[str, str], token: str, devices: Sequence[FleetDevice], s
 
     `sites` are addresses by region. A reading that is not accepted, as where a device or a site is gone, is dropped.
     """
-    share = len(devices) * SECONDS / FINE_STEP.total_seconds()
+    since = timedelta(seconds=len(devices) * SECONDS)
     headers = {"Authorization": f"Bearer {token}"}
     with ExitStack() as stack:
         callers = {region: stack.enter_context(closing(Caller(url, headers))) for region, url in sites.items()}
@@ -59,13 +57,6 @@ def post(sites: Mapping[str, str], token: str, devices: Sequence[FleetDevice], s
                 if stopped.wait(SECONDS):
                     return
                 now = datetime.now(UTC)
-                reading = {"value": value_at(place, sensor, now, share), "taken_at": now.isoformat()}
+                reading = {"value": value_at(sensor.metric, Moment(place, now), since), "taken_at": now.isoformat()}
                 caller = callers.get(place.region, first)
                 caller.post(f"/api/devices/{serial_of(place, sensor)}/readings", reading)
-
-
-def value_at(place: Place, sensor: Sensor, at: datetime, share: float) -> float:
-    """Return what a device measures: of an amount, which the curves give in FINE_STEP, this share."""
-    metric = METRICS[sensor.metric]
-    value = CURVES[sensor.metric](Moment(place, at))
-    return round(value * share if metric.summed else value, metric.decimals)

@@ -114,7 +114,11 @@ def full(moment: datetime, step: timedelta) -> datetime:
 
 
 def readings(device: int, place: Place, sensor: Sensor, times: Iterable[datetime]) -> Iterator[Reading]:
-    return ((device, sensor.metric, value_at(sensor.metric, Moment(place, at)), at) for at in times)
+    before = None
+    for at in times:
+        since = HOUR if before is None else at - before
+        yield device, sensor.metric, value_at(sensor.metric, Moment(place, at), since), at
+        before = at
 
 
 def store(rows: list[Reading]) -> int:

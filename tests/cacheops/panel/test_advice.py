@@ -43,6 +43,13 @@ def test_nothing_is_held_against_a_cold_start(case: str) -> None:
     assert advise(reads, writes, timeout, entries, 60.0).text == text  # a lifetime has passed
 
 
+def test_where_each_entry_has_its_own_lifetime_a_day_is_waited_for() -> None:
+    reads, writes, _, entries, text = CASES["expired"]
+    cold = advise(reads, writes, None, entries, 480)
+    assert (cold.text, cold.why) == ("Cold start", "Counted for 8 min of an entry's 1 d: a row's first read is a miss.")
+    assert advise(reads, writes, None, entries, 86_400).text == text
+
+
 def test_what_can_not_be_kept_or_does_well_is_told_at_once() -> None:
     for case in ("good", "too-large", "unencodable", "bypassed"):
         reads, writes, timeout, entries, text = CASES[case]

@@ -1,16 +1,19 @@
 """The look-up page agrees with what a read does, and shows rows and values only to those who may see them."""
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 
+import cacheops
 from cacheops import keys_of
 from cacheops.conf import conf
 from cacheops.databases import table_keys
 from cacheops.invalidation import invalidate_model
 from cacheops.panel.entry_page import NotFound, look_up_keys, look_up_row
 from cacheops.panel.permissions import shown_key
+from cacheops.patterns import CacheAsideManager
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry
@@ -94,6 +97,23 @@ def test_a_querysets_keys_are_judged_with_all_its_tags(world: World) -> None:
     invalidate_model(Device)
     assert look_up_keys("us-east-1", " ".join(keys), world.root).verdict == "miss"
     assert look_up_keys("us-east-1", keys[0], world.root).verdict == "miss"
+
+
+def test_an_entry_under_a_name_is_judged_on_the_page_as_a_reader_does(world: World, root: Client) -> None:
+    aside = CacheAsideManager(rows=True)
+    aside.get_or_set("analytics:hour", lambda: [[b"\0" * 1200, "rain"]])
+    ((key,),) = regions.local.store.scan(TableKeys.of(conf.prefix, "+", "analytics").entry(""))
+    response = root.get(f"{PANEL}look-up/", {"region": "us-east-1", "key": key})
+    found, page = response.context["found"], response.content.decode()
+    assert found.verdict == "unknown"  # a name alone does not tell what it depends on
+    assert found.why == "The table's generation agrees; 1 more tag counts, which a key alone does not name."
+    assert "1,200 bytes" in page
+    assert "Profile’s TTL" not in page
+
+
+def test_the_page_names_the_function_that_gives_keys(root: Client) -> None:
+    named = re.search(r"<code>cacheops\.([\w.]+)\(queryset\)</code>", root.get(f"{PANEL}look-up/").content.decode())
+    assert callable(getattr(cacheops, named[1]))
 
 
 @pytest.mark.parametrize(

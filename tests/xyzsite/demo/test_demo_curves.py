@@ -36,6 +36,15 @@ def days_at(place, hour: int, first: datetime = JULY) -> list[datetime]:
     ]
 
 
+@pytest.mark.parametrize("seconds", [3600, 300, 75])
+def test_readings_of_rain_sum_up_to_what_fell_however_often_they_come(seconds):
+    step, boston = timedelta(seconds=seconds), next(place for place in PLACES if place.code == "boston-seaport")
+    moments = [Moment(boston, JULY + n * step) for n in range(10 * 24 * HOUR // step)]
+    fell = sum(CURVES["rain"](moment) * (step / HOUR) for moment in moments)
+    assert 30 < fell < 80
+    assert sum(value_at("rain", moment, step) for moment in moments) == pytest.approx(fell, rel=0.1)
+
+
 def test_every_sensor_has_a_curve_and_a_metric():
     assert {sensor.metric for sensor in SENSORS} == set(CURVES) <= set(METRICS)
 

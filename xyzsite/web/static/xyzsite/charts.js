@@ -114,6 +114,42 @@
     look.others = Array.from({ length: 8 }, (_, number) => colour(canvas, `--other-${number + 1}`));
     look.font = getComputedStyle(document.body).fontFamily;
     drawn.set(canvas, new Chart(canvas, { type: "line", data: { datasets: datasets(data, look) }, options: options(data, look) }));
+    markable(canvas);
+  }
+
+  // What is marked of a chart with the mouse is shown alone: the same page, with a range of one's own.
+  function markable(canvas) {
+    const LEAST = 8; // pixels: less is a click
+    let begin, mark;
+    const at = (event) => {
+      const { left, right } = drawn.get(canvas).chartArea;
+      return Math.min(Math.max(event.offsetX, left), right);
+    };
+    canvas.onpointerdown = (event) => {
+      if (event.pointerType === "touch" || event.button) return;
+      begin = at(event);
+      canvas.setPointerCapture(event.pointerId);
+      mark = Object.assign(document.createElement("div"), { className: "marked" });
+      canvas.after(mark);
+    };
+    canvas.onpointermove = (event) => {
+      if (!mark) return;
+      mark.style.insetInlineStart = `${Math.min(begin, at(event))}px`;
+      mark.style.inlineSize = `${Math.abs(at(event) - begin)}px`;
+    };
+    canvas.onpointercancel = () => { mark?.remove(); mark = null; };
+    canvas.onpointerup = (event) => {
+      if (!mark) return;
+      canvas.onpointercancel();
+      if (Math.abs(at(event) - begin) < LEAST) return;
+      const time = drawn.get(canvas).scales.x;
+      const [from, to] = [begin, at(event)].sort((one, other) => one - other)
+        .map((pixel) => `${new Date(time.getValueForPixel(pixel)).toISOString().slice(0, 16)}Z`);
+      const address = new URL(location);
+      for (const name of ["until", "page"]) address.searchParams.delete(name);
+      for (const [name, value] of Object.entries({ from, to })) address.searchParams.set(name, value);
+      location.assign(address);
+    };
   }
 
   function drawAll() {
