@@ -144,7 +144,7 @@ class _Line:
     def open(self) -> None:
         """Connect, and speak RESP3. Raise the driver's errors."""
         self._driver.connect()
-        if hasattr(self._driver, "host"):  # sentinels may have named another server by now
+        if hasattr(self._driver, "port"):  # sentinels may have named another server by now
             self.address = f"{self._driver.host}:{self._driver.port}"
         self.socket = self._driver._sock
         self._send(("HELLO", 3), lambda answer: None)

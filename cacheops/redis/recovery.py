@@ -60,7 +60,7 @@ class Recovery:
     def _client(self, connection: Any) -> redis.Redis:
         """Return a client of the server that a connection leads to, which does not recognise it."""
         pool = redis.ConnectionPool.from_url(self._url, **self._settings | {"decode_responses": False})
-        if hasattr(connection, "host"):  # none at a Unix socket
+        if hasattr(connection, "port"):  # none at a Unix socket
             pool.connection_kwargs.update(host=connection.host, port=connection.port)
         return redis.Redis(connection_pool=pool)
 

@@ -8,13 +8,15 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.checks import run_checks
 
 from cacheops.checks import CHECKS
 from cacheops.conf import SETTINGS, Conf, Setting, conf
-from cacheops.exceptions import InvalidOption
+from cacheops.exceptions import InvalidOption, StoreUnavailable
+from cacheops.stores.redis import RedisStore
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTRIBUTES = {one.name: attribute for attribute, one in vars(Conf).items() if isinstance(one, Setting)}
@@ -262,12 +264,15 @@ def asked(**arguments: Any) -> dict[str, str]:
 
 @pytest.mark.servers
 @pytest.mark.django_db
-def test_replicas_that_are_not_there_are_found_where_servers_are_asked(settings: Any) -> None:
+def test_replicas_that_are_not_there_are_found_where_servers_are_asked(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
     settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 7}
-    settings.CACHEOPS_WAIT_SECONDS = 0.01
     assert asked(databases=[]) == {}  # None is every database, from Django 6.1 on
-    assert "1 of 7 replicas confirmed" in asked(databases=["default"])["cacheops.W006"]
+    with monkeypatch.context() as idle:  # a server at rest looks ten times a second whose WAIT is over: too late
+        idle.setattr(RedisStore, "confirmations", Mock(side_effect=StoreUnavailable("no answer")))
+        assert "1 of 7 replicas confirmed" in asked(databases=["default"])["cacheops.W006"]
     settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 1}
     settings.CACHEOPS_WAIT_SECONDS = 1
     assert asked(databases=["default"]) == {}
