@@ -72,7 +72,7 @@
         y: {
           beginAtZero: data.fromZero, min: floor(data), grace: data.fromZero ? "10%" : "6%",
           grid: { color: look.grid, drawTicks: false }, border: { display: false },
-          ticks: { ...text, padding: 8, maxTicksLimit: 6, precision: data.fromZero ? 0 : undefined },
+          ticks: { ...text, padding: 8, maxTicksLimit: 6, precision: data.fromZero && !data.summed ? 0 : undefined },
           title: { display: Boolean(second), text: titled(data), ...text, color: look.line },
         },
         ...(second && { second: {
