@@ -22,7 +22,7 @@ SENTENCES = {
     "int_from_float": WHOLE,
     "string_type": TEXT,
     "string_too_long": "Send at most {max_length} characters.",
-    "string_too_short": "Send at least {min_length} characters.",
+    "string_too_short": "Send {min_length} or more characters.",
     "string_pattern_mismatch": "Send text that fits {pattern}.",
     "greater_than_equal": "Send at least {ge:g}.",
     "less_than_equal": "Send at most {le:g}.",
