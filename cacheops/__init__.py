@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cacheops.compat.simple import cache, file_cache
     from cacheops.decorators import cached, cached_as, cached_view, cached_view_as
-    from cacheops.exceptions import CacheopsError
+    from cacheops.exceptions import CacheMiss, CacheopsError
     from cacheops.fragments import CacheopsLibrary, invalidate_fragment
     from cacheops.invalidation import invalidate_all, invalidate_model, invalidate_obj, no_invalidation
     from cacheops.orm.samples import RowsOf, TimeBucket
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cacheops.signals import cache_invalidated, cache_read, rows_changed
 
 __all__ = [
+    "CacheMiss",
     "CachedManager",
     "CachedQuerySet",
     "CacheopsError",
@@ -30,6 +32,7 @@ __all__ = [
     "TimeBucket",
     "after",
     "bypassed",
+    "cache",
     "cache_invalidated",
     "cache_read",
     "cached",
@@ -37,6 +40,7 @@ __all__ = [
     "cached_view",
     "cached_view_as",
     "explain",
+    "file_cache",
     "invalidate_all",
     "invalidate_fragment",
     "invalidate_model",
@@ -52,8 +56,9 @@ __all__ = [
 ]
 
 _NAMES = {
+    "compat.simple": ("cache", "file_cache"),
     "decorators": ("cached", "cached_as", "cached_view", "cached_view_as"),
-    "exceptions": ("CacheopsError",),
+    "exceptions": ("CacheMiss", "CacheopsError"),
     "fragments": ("CacheopsLibrary", "invalidate_fragment"),
     "invalidation": ("invalidate_all", "invalidate_model", "invalidate_obj", "no_invalidation"),
     "orm.samples": ("RowsOf", "TimeBucket"),
@@ -70,5 +75,6 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
+        import_module(f"{__name__}.compat.gone").refuse(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -83,5 +83,5 @@ def name_in_process(wrapper: Any, name: str) -> str:
 
 
 def table_keys(alias: str, table: str) -> TableKeys:
-    """Return the keys of one table of a database, under the prefix of now."""
-    return TableKeys.of(conf.prefix, name_of(alias), table)
+    """Return the keys of one table of a database, under its prefix of now."""
+    return TableKeys.of(conf.prefix_of(alias, table), name_of(alias), table)

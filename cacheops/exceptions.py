@@ -12,6 +12,7 @@ CacheopsError
 ├── EntryError              a cache entry can't be written or read
 │   ├── CorruptEntry        bytes that are no entry of ours: a miss, counted
 │   └── UnencodableValue    a value that would not come back equal: the result is not cached
+├── CacheMiss               a key holds no value (for projects that come from django-cacheops); also a KeyError
 ├── NotInMemory             a cache in memory has no such command; also an AttributeError
 ├── InvalidKey              a key that no cache can take, or a value that makes none; also a ValueError
 ├── WriteBehindError        a write that was to be buffered was not
@@ -109,6 +110,10 @@ class InvalidKey(CacheopsError, ValueError):
 
     The message says what to write instead.
     """
+
+
+class CacheMiss(CacheopsError, KeyError):
+    """A key holds no value."""
 
 
 class NotInMemory(CacheopsError, AttributeError):

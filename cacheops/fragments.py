@@ -80,19 +80,27 @@ class CacheopsLibrary(Library):
             nodelist = parser.parse((f"end{name}",))
             parser.delete_first_token()
             text = digest(repr([one.contents for one in before[len(parser.tokens) :]]).encode())
-            spec = getfullargspec(unwrap(func))
-            bits = token.split_contents()[1:]
-            named = {"takes_context": takes_context} if TAKES_CONTEXT else {}
-            params = spec.args if TAKES_CONTEXT or not takes_context else spec.args[1:]
-            parse: Any = parse_bits
-            args, kwargs = parse(
-                parser, bits, params, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs, spec.kwonlydefaults,
-                name=name, **named,
-            )  # fmt: skip
+            args, kwargs = arguments_of(func, parser, token, takes_context=takes_context)
             return DecoratorNode(func, takes_context, nodelist, args, kwargs, text)
 
         self.tag(name, compiled)
         return func
+
+
+def arguments_of(
+    func: Callable[..., Any], parser: Parser, token: Token, *, takes_context: bool = False
+) -> tuple[list[FilterExpression], dict[str, FilterExpression]]:
+    """Return what a tag gives to the parameters of a function, by place and by name. Raise TemplateSyntaxError."""
+    spec = getfullargspec(unwrap(func))
+    name, *bits = token.split_contents()
+    named = {"takes_context": takes_context} if TAKES_CONTEXT else {}
+    params = spec.args if TAKES_CONTEXT or not takes_context else spec.args[1:]
+    parse: Any = parse_bits
+    found: tuple[list[FilterExpression], dict[str, FilterExpression]] = parse(
+        parser, bits, params, spec.varargs, spec.varkw, spec.defaults, spec.kwonlyargs, spec.kwonlydefaults,
+        name=name, **named,
+    )  # fmt: skip
+    return found
 
 
 class DecoratorNode(Node):

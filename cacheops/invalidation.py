@@ -6,6 +6,7 @@ from cacheops.conf import conf
 from cacheops.orm.commit import invalidate
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
+from cacheops.orm.no_invalidation import is_invalidation_disabled
 from cacheops.orm.no_invalidation import no_invalidation as no_invalidation
 from cacheops.orm.schema import fields_by_column, is_tracked, key_columns, models_by_table
 from cacheops.protocol.keys import TAG, parse, start_of
@@ -56,7 +57,8 @@ def invalidate_all() -> None:
     Raise StoreUnavailable, at the end, for regions that don't answer.
     """
     _invalidate_tables(list(models_by_table()), allowed_databases())
-    regions.invalidate(_invalidate_tags)
+    if not is_invalidation_disabled():
+        regions.invalidate(_invalidate_tags)
 
 
 def _invalidate_tags(region: Region) -> int:
@@ -95,7 +97,7 @@ def _invalidate_tables(tables: list[str], databases: list[str]) -> None:
 
 def _apply(database: str, changes: Changes) -> None:
     """Announce changes now, or with the open transaction, whose other readers see its writes only then."""
-    if not changes:
+    if not changes or is_invalidation_disabled():
         return
     connection = cacheops_of(database)
     if isinstance(connection, CachedConnection) and connection.in_transaction():

@@ -9,6 +9,7 @@ from django.db import models
 from cacheops.conf import conf
 from cacheops.engine import memo
 from cacheops.exceptions import InvalidOption
+from cacheops.ttl import is_compat
 
 OPERATIONS = frozenset({"get", "fetch", "count", "aggregate", "exists"})
 LEVELS = frozenset({"fresh", "stale_ok", "near", "bypass"})
@@ -32,6 +33,7 @@ class Profile:
     lock: bool = True  # one loader, the others wait for it
     level: str = "fresh"
     seconds: float = 0.0  # of the level
+    on_save: str = ""  # the field by which a saved row is read at once (cacheops.compat)
 
     @property
     def stale(self) -> float:
@@ -107,6 +109,7 @@ def operations(value: Any) -> frozenset[str]:
 
 def profile_from(options: Mapping[str, Any]) -> Profile:
     """Return the profile that a setting describes. Raise InvalidOption that says what is wrong with it."""
+    options, on_save = _of_django_cacheops(options)
     known = {"ops", "timeout", "lock", "level"}
     unknown = sorted(str(name) for name in options if name not in known)
     if unknown:
@@ -121,7 +124,23 @@ def profile_from(options: Mapping[str, Any]) -> Profile:
         lock=lock,
         level=level.name,
         seconds=level.seconds,
+        on_save=on_save,
     )
+
+
+def _of_django_cacheops(options: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return options without those that only django-cacheops has, and the field of `cache_on_save`."""
+    left = dict(options)
+    if left.pop("local_get", False):
+        left.setdefault("level", "near")
+    if left.pop("db_agnostic", False):
+        raise InvalidOption("db_agnostic is True, and entries are kept by database, always: remove it.")
+    on_save = left.pop("cache_on_save", False)
+    if on_save and not is_compat():
+        raise InvalidOption("cache_on_save needs 'cacheops.compat' in INSTALLED_APPS; or use WriteThroughCache.")
+    if not isinstance(on_save, bool | str):
+        raise InvalidOption(f"cache_on_save is {on_save!r}. Use True, or the name of a field.")
+    return left, "pk" if on_save is True else on_save or ""
 
 
 @memo(None)

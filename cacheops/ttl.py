@@ -5,6 +5,8 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from django.apps import apps
+
 from cacheops.encoding.objects import encoded
 from cacheops.exceptions import InvalidOption
 from cacheops.protocol.keys import checked_key
@@ -42,7 +44,8 @@ class TTLManager:
     def get_ttl(self, data_type: str | float, custom_ttl: float | None = None) -> float:
         """Return seconds: `custom_ttl` if given (0: "do not keep"), a strategy's by its name, or the number itself.
 
-        Raise InvalidOption for an unknown strategy, a negative number, or more than 30 days.
+        Raise InvalidOption for an unknown strategy, a negative number, or more than 30 days; by cacheops.compat, these
+        are 30 days.
         """
         if custom_ttl is not None:
             return checked_ttl(custom_ttl, "custom_ttl")
@@ -51,7 +54,8 @@ class TTLManager:
                 known = ", ".join(sorted(self.strategies))
                 raise InvalidOption(f"{data_type!r} is no TTL strategy. Use seconds, or one of: {known}.")
             return self.strategies[data_type]
-        return checked_ttl(data_type, "the TTL")
+        is_long = type(data_type) in (int, float) and data_type > MAX_TTL
+        return float(MAX_TTL) if is_long and is_compat() else checked_ttl(data_type, "the TTL")
 
     def set_with_smart_ttl(
         self, cache: Cache, key: str, value: Any, data_type: str | float, custom_ttl: float | None = None
@@ -75,6 +79,11 @@ class TTLManager:
         if isinstance(extension_factor, bool) or not 0 <= extension_factor < math.inf:
             raise InvalidOption(f"extension_factor is {extension_factor!r}; it must be a number of 0 or more.")
         return cache.extend(checked_key(key), self.get_ttl(data_type), 1 + extension_factor)
+
+
+def is_compat() -> bool:
+    """Return whether the project comes from django-cacheops, and says so."""
+    return apps.is_installed("cacheops.compat")
 
 
 def checked_ttl(seconds: float, what: str) -> float:

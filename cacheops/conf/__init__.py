@@ -7,6 +7,7 @@ from typing import Any, Generic, Self, overload
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
 
 from cacheops.conf import kinds
 from cacheops.conf.kinds import Kind, T
@@ -108,7 +109,7 @@ class Conf(Component):
         "CACHEOPS_PREFIX",
         "co",
         kinds.PREFIX,
-        "The beginning of every key. A function is called at each read and write: several tenants in one process.",
+        "The beginning of every key. A function, or its path, is called at each read and write: for tenants.",
     )
     _regions = Setting(
         "CACHEOPS_REGIONS",
@@ -257,14 +258,13 @@ class Conf(Component):
 
     @property
     def prefix(self) -> str:
-        """The beginning of every key. Raise InvalidOption where the project's function returns what can't be one."""
+        """The beginning of keys that belong to no table, or of every key where it is fixed."""
+        return self.prefix_of(DEFAULT_DB_ALIAS)
+
+    def prefix_of(self, database: str, *tables: str) -> str:
+        """Return what the keys of a table begin with: its database's alias, and its name. Raise InvalidOption."""
         prefix = self._prefix
-        if isinstance(prefix, str):
-            return prefix
-        found = prefix()
-        if not isinstance(found, str) or not kinds.is_prefix(found):
-            raise InvalidOption(f"CACHEOPS_PREFIX is a function that returned {found!r}. {Conf._prefix.hint}")
-        return found
+        return prefix if isinstance(prefix, str) else kinds.asked_prefix(prefix, kinds.Asked(database, tables))
 
     @property
     def has_fixed_prefix(self) -> bool:

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from inspect import signature
 from ipaddress import ip_network
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from django.utils.module_loading import import_string
 
 from cacheops.engine import memo
 from cacheops.exceptions import InvalidKey, InvalidOption
@@ -75,18 +78,66 @@ def is_prefix(text: str) -> bool:
         return False
 
 
-def _takes_nothing(function: Callable[..., Any]) -> bool:
+class Asked(NamedTuple):
+    """Whose keys a function in CACHEOPS_PREFIX names the beginning of: those of one table, or of no table at all.
+
+    As django-cacheops' `query` it has `db`, `dbs`, `table` and `tables`. Of a query over several tables each is asked
+    for, as a write to it is. What belongs to no table (functions, values by key) is of the database "default".
+    """
+
+    db: str
+    tables: tuple[str, ...] = ()
+
+    @property
+    def dbs(self) -> tuple[str, ...]:
+        return (self.db,)
+
+    @property
+    def table(self) -> str:
+        """The table. Raise InvalidOption for keys that belong to none."""
+        if not self.tables:
+            raise InvalidOption("CACHEOPS_PREFIX asks for the table of keys that belong to none: see `tables` first.")
+        return self.tables[0]
+
+
+Prefixes = Callable[[Asked], Any]
+
+
+def asked_prefix(prefix: Prefixes, asked: Asked) -> str:
+    """Return what a project's function says. Raise InvalidOption for what can't be a prefix."""
+    found = prefix(asked)
+    if not isinstance(found, str) or not is_prefix(found):
+        raise InvalidOption(f"CACHEOPS_PREFIX is a function that returned {found!r}. Use {PREFIX.expects}.")
+    return found
+
+
+def _takes(function: Callable[..., Any], *args: Any) -> bool:
     try:
-        signature(function).bind()
+        signature(function).bind(*args)
     except TypeError:
         return False
     except ValueError:  # a builtin without a signature
-        return True
+        return not args
     return True
 
 
-def _prefix(value: Any) -> bool:
-    return is_prefix(value) if isinstance(value, str) else callable(value) and _takes_nothing(value)
+def _prefix(value: Any) -> str | Prefixes:
+    if isinstance(value, str) and "." in value and _is_module(value.partition(".")[0]):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise ValueError(f"is {value!r}, which is taken as the path of a function, and {error}") from None
+    if isinstance(value, str) and is_prefix(value):
+        return value
+    if callable(value) and _takes(value):
+        return lambda asked: value()
+    if callable(value) and _takes(value, Asked("default")):
+        return value
+    raise ValueError
+
+
+def _is_module(name: str) -> bool:
+    return name in sys.modules or (name.isidentifier() and find_spec(name) is not None)
 
 
 def _token(value: Any) -> str:
@@ -168,10 +219,11 @@ def _strategies(value: Any) -> TTLManager:
 FLAG: Kind[bool] = Kind("E012", "True or False", _if(lambda value: isinstance(value, bool)))
 SHARE = number("a number from 0 to 1", 0, 1)
 FACTOR = number("a number, 0 or more", 0, sys.float_info.max)
-PREFIX: Kind[str | Callable[[], str]] = Kind(
+PREFIX: Kind[str | Prefixes] = Kind(
     "E016",
-    "printable ASCII without spaces, *, ?, [, ], {, } and backslashes, or a function without arguments that returns it",
-    _if(_prefix),
+    "printable ASCII without spaces, *, ?, [, ], {, } and backslashes, or a function that returns it (or its dotted "
+    "path), which is called with nothing, or with what it is asked for",
+    _prefix,
 )
 TOKEN = Kind("E017", "text without white space", _token)
 REGION: Kind[str] = Kind("E007", "the name of a region as text", _if(lambda value: isinstance(value, str)))

@@ -2,8 +2,9 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from django.db.models import Model
 
@@ -11,7 +12,7 @@ from cacheops.conf import conf
 from cacheops.decorators.keys import FunctionKeys
 from cacheops.encoding import objects
 from cacheops.engine import memo
-from cacheops.exceptions import InvalidOption, UnencodableValue
+from cacheops.exceptions import CacheMiss, InvalidOption, UnencodableValue
 from cacheops.orm.samples import Sample, SampleLike, model_of, sample_databases, sample_tables
 from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys
@@ -28,6 +29,7 @@ R = TypeVar("R")
 
 UNSAMPLED = Profile()  # of functions that depend on nothing but time
 NOT_MADE = object()  # the place of a key that is made on first use: it may need the database
+SETS = 3  # how often a value is given to a key while other readers load its call
 CALL = "call"  # the scheme of a function's calls: one tag a call
 
 
@@ -76,7 +78,7 @@ class CachedFunction(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> "CallKey[R]":
         """Return the key of the entry of a call with these arguments, in the active language and time zone."""
         return self.entry_key(self.keys.call(args, kwargs), self.keys.extra(args, kwargs))
 
@@ -117,9 +119,9 @@ class CachedFunction(Generic[P, R]):
             cache_read.send_robust(None, func=self.func, hit=not called, key=key, op="call")
         return called[0] if called else objects.unpack(found[0][0])
 
-    def entry_key(self, call: Any, variant: Any) -> str:
+    def entry_key(self, call: Any, variant: Any) -> "CallKey[R]":
         request = self._request([Sample(given) for given in self._samples], call, variant)
-        return request.keys.entry(request.digest)
+        return CallKey(request.keys.entry(request.digest), self, call, variant)
 
     def invalidate_call(self, call: Any) -> None:
         """Make all variants of a call misses. Raise StoreUnavailable, at the end, for regions that don't answer."""
@@ -145,6 +147,52 @@ class CachedFunction(Generic[P, R]):
 
     def _profile(self) -> Profile:
         return _profile_of_calls(self._model, self._timeout, self._lock and self._kept_last)
+
+
+class CallKey(str, Generic[R]):
+    """The key of a call's entry, as text; `get`, `set` and `delete` are those of django-cacheops."""
+
+    def __new__(cls, text: str, function: CachedFunction[..., R], call: Any, variant: Any) -> Self:
+        key = super().__new__(cls, text)
+        key._function, key._call, key._variant = function, call, variant
+        return key
+
+    _function: CachedFunction[..., R]
+    _call: Any
+    _variant: Any
+
+    def get(self) -> R:
+        """Return the result that is kept. Raise CacheMiss where there is none, or the cache may not answer."""
+        return self._answer(self._miss)
+
+    def set(self, value: R) -> None:
+        """Keep a value as the result, and make what is kept of the call in other languages and time zones misses.
+
+        Keep none where calls go past the cache now, or other readers are faster each time.
+        """
+        given: list[R] = []
+
+        def load() -> R:
+            given.append(value)
+            return value
+
+        for _ in range(SETS):
+            self.delete()
+            with suppress(CacheMiss):
+                self._answer(load)
+            if given:
+                return
+
+    def delete(self) -> None:
+        """Make the call a miss, as `invalidate` does."""
+        self._function.invalidate_call(self._call)
+
+    def _answer(self, load: Callable[[], R]) -> R:
+        samples = self._function.samples_to_cache()
+        return self._miss() if samples is None else self._function.answer(samples, self._call, self._variant, load)
+
+    def _miss(self) -> R:
+        raise CacheMiss(str(self))
 
 
 @memo()

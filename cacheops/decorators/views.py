@@ -7,8 +7,9 @@ from types import FunctionType
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
-from cacheops.decorators.functions import CachedFunction, NotKept, check_samples
+from cacheops.decorators.functions import CachedFunction, CallKey, NotKept, check_samples
 from cacheops.decorators.keys import innermost
 from cacheops.decorators.visitors import (
     SCRIPTED,
@@ -83,7 +84,7 @@ class CachedView:
         address, variant = self._call(request, args, kwargs, headers)
         return self._cached.answer(samples, address, variant, load)
 
-    def key(self, request: HttpRequest, *args: Any, **kwargs: Any) -> str:
+    def key(self, request: HttpRequest, *args: Any, **kwargs: Any) -> CallKey[Any]:
         """Return the key of the entry of a request, in the active language and time zone."""
         return self._cached.entry_key(*self._call(request, args, kwargs, self._headers))
 
@@ -106,12 +107,16 @@ class CachedView:
         extra = self._cached.keys.extra((request, *args), kwargs)
         return canonical(full), (request.method, full, asked_by(request, headers), arguments, extra)
 
-    def _is_shared(self, response: HttpResponse, used: Used, given: set[str], headers: frozenset[str]) -> bool:
-        """Return whether others may get this response; tell once why not, where its author may not know."""
-        if response.status_code != 200 or response.streaming or response.cookies or is_private(response):
-            return False
-        for name in varies_on(response):
-            used.look_at_header(name)
+    def _is_shared(self, response: Any, used: Used, given: set[str], headers: frozenset[str]) -> bool:
+        """Return whether others may get this response; tell once why not, where its author may not know.
+
+        A view may return another thing, of which a decorator around it makes a response.
+        """
+        if isinstance(response, HttpResponseBase):
+            if response.status_code != 200 or response.streaming or response.cookies or is_private(response):
+                return False
+            for name in varies_on(response):
+                used.look_at_header(name)
         if given:
             self._tell(f"it holds what is for one visitor alone ({', '.join(sorted(given))}).")
         elif used.visitor and not self._cached.keys.chooses:

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import urldefrag
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.request import HttpHeaders
+from django.http.response import HttpResponseBase
 from django.utils.encoding import iri_to_uri
 from django.utils.functional import SimpleLazyObject
 
@@ -167,12 +168,12 @@ def messages_of(request: Any) -> Any:
     return getattr(request, "_messages", ())
 
 
-def varies_on(response: HttpResponse) -> set[str]:
+def varies_on(response: HttpResponseBase) -> set[str]:
     """Return the request headers that a response's Vary names, in small letters."""
     return {name.strip().lower() for name in response.get("Vary", "").split(",") if name.strip()}
 
 
-def is_private(response: HttpResponse) -> bool:
+def is_private(response: HttpResponseBase) -> bool:
     """Return whether a response forbids to be kept, by the directives that Django's cache middleware follows."""
     control = response.get("Cache-Control", "").lower()
     return any(directive in control for directive in ("private", "no-cache", "no-store"))

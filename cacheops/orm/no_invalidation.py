@@ -11,7 +11,9 @@ _depth: ContextVar[int] = ContextVar("cacheops_no_invalidation", default=0)
 
 
 class _NoInvalidation(ContextDecorator):
-    """Let writes within a block or a function, in this thread or task, invalidate nothing: they are served stale.
+    """Let nothing be invalidated within a block or a function, in this thread or task: writes are served stale.
+
+    Nor by invalidate_obj, invalidate_model and invalidate_all, which stand behind the block.
 
     `with no_invalidation():` and `@no_invalidation()`, or as django-cacheops has them: without parentheses.
     """

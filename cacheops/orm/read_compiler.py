@@ -128,6 +128,9 @@ class CachingCompiler(SQLCompiler):
             return Bypass.QUERY
         op = operation_of(self, result_type)
         profile = decide(model, op, connection, options_of(query))
+        if profile is Bypass.OPERATION and op == "fetch" and query.high_mark == 1 and not query.low_mark:
+            op = "get"  # first(), last(), latest(), earliest()
+            profile = decide(model, op, connection, options_of(query))
         if isinstance(profile, Bypass):
             return profile
         try:
@@ -156,9 +159,8 @@ def request_for(
     digest = plan.digest(parameters, label.encode() + session_of(alias))
     if digest is None:
         return None
-    prefix = conf.prefix
     tables = [
-        TableTags(TableKeys.of(prefix, name, table), tags, schemes)
+        TableTags(TableKeys.of(conf.prefix_of(alias, table), name, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)
     ]
     is_figure = label.endswith((":count", ":exists"))  # known by the plan of the rows (orm/fastpath)

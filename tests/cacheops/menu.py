@@ -18,3 +18,8 @@ def cache_menu(context: dict[str, Any], name: str) -> Callable[..., Any]:
 @register.decorator_tag
 def follow(places: Any) -> Callable[..., Any]:
     return cached_as(places, timeout=60)
+
+
+def prefix_of(query: Any) -> str:
+    """Return the beginning of keys, as a project's CACHEOPS_PREFIX may."""
+    return f"{query.db}:{'-'.join(query.tables)}"

@@ -210,18 +210,6 @@ def test_databases_that_the_cache_can_not_follow_are_found_by_check(
     assert [one for one in ("cacheops.E009", "cacheops.E010") if one in found] == ([id] if id else [])
 
 
-@pytest.mark.servers
-def test_the_compat_app_gives_every_queryset_the_methods_and_nothing_else_does() -> None:
-    program = (
-        "import sys, django; from django.conf import settings\n"
-        "settings.configure(INSTALLED_APPS=['cacheops', *sys.argv[1:]]); django.setup()\n"
-        "from django.db.models import Manager, QuerySet\n"
-        "print(hasattr(QuerySet, 'cache'), hasattr(QuerySet, 'nocache'), hasattr(Manager, 'invalidated_update'))\n"
-    )
-    assert run_python(program).strip() == "False False False"
-    assert run_python(program, "cacheops.compat").strip() == "True True True"
-
-
 def run_python(program: str, *arguments: str, folder: Path | None = None) -> str:
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}

@@ -13,7 +13,7 @@ CONTAINERS |= {"RLock", "Event", "Condition", "WeakKeyDictionary", "WeakValueDic
 CACHES = {"lru_cache", "cache"}
 LITERALS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 STATELESS = {"Encoder", "Decoder", "ContextVar", "TypeVar", "ParamSpec", "NamedTuple", "Signal"}
-STATELESS |= {"Library", "CacheopsLibrary"}
+STATELESS |= {"Library", "CacheopsLibrary", "SimpleCache", "FileCache"}
 
 
 def called(node: ast.expr) -> str:

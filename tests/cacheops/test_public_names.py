@@ -16,6 +16,7 @@ OURS = "cacheops|users|locations|devices|analytics|xyzsite"
 
 PUBLIC = {
     "cacheops": [
+        "CacheMiss",
         "CachedManager",
         "CachedQuerySet",
         "CacheopsError",
@@ -25,6 +26,7 @@ PUBLIC = {
         "TimeBucket",
         "after",
         "bypassed",
+        "cache",
         "cache_invalidated",
         "cache_read",
         "cached",
@@ -32,6 +34,7 @@ PUBLIC = {
         "cached_view",
         "cached_view_as",
         "explain",
+        "file_cache",
         "invalidate_all",
         "invalidate_fragment",
         "invalidate_model",

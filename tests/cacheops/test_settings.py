@@ -41,8 +41,18 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], tuple[Any, ...]]] = {
     "CACHEOPS_EARLY_REFRESH": ("E015", (*NO_NUMBER, -0.1), (0, 1.5, 10)),
     "CACHEOPS_PREFIX": (
         "E016",
-        (None, 1, b"co", ["co"], "a b", "a{b", "a*", "ü", "x" * 201, lambda request: "co"),
-        ("", "co", "a:b", lambda: "co", lambda tenant="x": tenant, str),
+        (None, 1, b"co", ["co"], "a b", "a{b", "a*", "ü", "x" * 201, "tests.nowhere.prefix", lambda one, two: "co"),
+        (
+            "",
+            "co",
+            "a:b",
+            lambda: "co",
+            lambda tenant="x": tenant,
+            lambda query: "co",
+            str,
+            "co.v2",
+            "tests.cacheops.menu.prefix_of",
+        ),
     ),
     "CACHEOPS_REGIONS": (
         "E018",
@@ -210,8 +220,7 @@ def test_what_can_not_work_together_is_found_by_check(
 
 
 def test_one_wrong_setting_hides_no_other(settings: Any) -> None:
-    settings.CACHEOPS_TRACING = "no"
-    settings.CACHEOPS_TIMEOUT = "soon"
+    settings.CACHEOPS_TRACING, settings.CACHEOPS_TIMEOUT = "no", "soon"
     settings.CACHEOPS = {"auth.nobody": {}}
     settings.CACHEOPS_CLOUDWATCH_CLUSTERS = {"mars": "rover"}
     assert {"cacheops.E012", "cacheops.E013", "cacheops.E001", "cacheops.E021"} == set(found())

@@ -71,8 +71,26 @@ def test_a_tag_of_ones_own_takes_its_decorator_from_a_function() -> None:
 
 
 def test_a_tag_without_its_arguments_says_what_it_needs() -> None:
-    with pytest.raises(TemplateSyntaxError, match="needs timeout name"):
+    with pytest.raises(TemplateSyntaxError, match="'timeout', 'fragment_name'"):
         render("{% cached %}x{% endcached %}")
+
+
+def test_arguments_of_tags_may_be_named() -> None:
+    counter = Counter()
+    for tag, forms in {
+        "cached": ("60 'named' 'x'", "timeout=60 fragment_name='named'", "60 fragment_name='named'"),
+        "cached_as": (
+            "places None 'rows'",
+            "places fragment_name='rows' timeout=60",
+            "queryset=places timeout=60 fragment_name='rows'",
+        ),
+    }.items():
+        places = Location.objects.all()
+        found = [
+            render(f"{{% {tag} {one} %}}{{{{ counter }}}}{{% end{tag} %}}", places=places, counter=counter)
+            for one in forms
+        ]
+        assert found == {"cached": ["1", "2", "2"], "cached_as": ["3", "3", "3"]}[tag]
 
 
 def test_jinja2_has_the_same_tags() -> None:
