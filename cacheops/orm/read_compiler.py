@@ -128,7 +128,7 @@ class CachingCompiler(SQLCompiler):
             return Bypass.QUERY
         op = operation_of(self, result_type)
         profile = decide(model, op, connection, options_of(query))
-        if profile is Bypass.OPERATION and op == "fetch" and query.high_mark == 1 and not query.low_mark:
+        if profile is Bypass.OPERATION and op == "fetch" and query.high_mark == 1:
             op = "get"  # first(), last(), latest(), earliest()
             profile = decide(model, op, connection, options_of(query))
         if isinstance(profile, Bypass):
