@@ -16,7 +16,11 @@ def unpacked(requirement: str) -> Path:
         archives = HOME / "archives"
         command = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps")
         subprocess.run([*command, "--no-binary", name, "--dest", str(archives), requirement], check=True)
-        found = max(archives.glob(f"{name.replace('-', '?')}-*.tar.gz"), key=lambda path: path.stat().st_mtime)
+        start = f"{name}-".lower().replace("_", "-")  # projects spell their archives in more than one way
+        found = max(
+            (path for path in archives.glob("*.tar.gz") if path.name.lower().replace("_", "-").startswith(start)),
+            key=lambda path: path.stat().st_mtime,
+        )
         with tarfile.open(found) as archive:
             archive.extractall(folder, filter="data")
     return next(path for path in folder.iterdir() if path.is_dir())
