@@ -61,6 +61,12 @@ def test_entries_that_warming_has_filled_may_wait_for_their_readers() -> None:
     assert advise(warmed, NONE, 60.0, 1090).text != CASES["never-again"][4]
 
 
+@pytest.mark.parametrize(("fills", "is_said"), [(49, False), (50, True), (200, True), (201, False)])
+def test_entries_that_nobody_asks_for_again_are_told_between_few_and_warmed(fills: int, is_said: bool) -> None:
+    asked = Reads(misses=100, absent=100, fills=fills)
+    assert (advise(asked, NONE, 60.0, fills).text == CASES["never-again"][4]) is is_said
+
+
 def test_a_time_to_live_is_told_where_all_entries_have_it() -> None:
     reads = CASES["expired"][0]
     assert "expired (after 60 s), or never read" in advise(reads, NONE, 60.0).why

@@ -4,12 +4,15 @@ import time
 
 import pytest
 
+from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption
+from cacheops.warming.fanout import RegionFanout
 from cacheops.warming.history import Checkpoint, Outcome
 from cacheops.warming.ordering import _values
 from cacheops.warming.progress import LineReport
+from cacheops.warming.replica import Source
 from cacheops.warming.runner import BATCH, Pace
-from cacheops.warming.selection import Scope, parse_since
+from cacheops.warming.selection import MOST_TOP, Scope, parse_since
 
 
 class Clock:
@@ -66,6 +69,26 @@ def test_other_times_are_refused(text):
 
 def test_a_thousand_rows_are_the_usual_scope():
     assert Scope.chosen(None, None, False) == Scope("top 1000", top=1000)
+
+
+@pytest.mark.parametrize("top", [1, MOST_TOP])
+def test_a_scope_is_one_of_three(top):
+    assert Scope.chosen(top, None, False) == Scope(f"top {top}", top=top)
+    assert Scope.chosen(None, None, True) == Scope("all")
+    assert Scope.chosen(None, "24h", False).top is None
+    for wrong in ((0, None, False), (MOST_TOP + 1, None, False), (top, "24h", False), (top, None, True)):
+        with pytest.raises(InvalidOption):
+            Scope.chosen(*wrong)
+
+
+def test_without_a_replica_nothing_stands_for_the_primary():
+    assert Source("default", None).sources() == {}
+
+
+def test_the_nearest_region_is_this_process_s_own(settings):
+    source = Source("default", None)
+    assert RegionFanout(("elsewhere", conf.local_region), source).nearest == conf.local_region
+    assert RegionFanout(("elsewhere", "far"), source).nearest == "elsewhere"
 
 
 def test_a_tag_tells_columns_and_values():
