@@ -4,6 +4,7 @@ By a mutant's name (`Mutant.name`). A test holds that each is still one.
 """
 
 EXPLAINED: dict[str, str] = {
+    "cacheops/backends/memory.py pttl: 0 -> (1)": "of a key that is not there, a moment of 1970 is as much over as 0.",
     "cacheops/fragments.py arguments_of: not takes_context -> (takes_context)": "Django 5.2 does not come to it.",
     "cacheops/orm/fastpath/queryset.py _answer: fast is not None and conditions is not None -> "
     "(fast is not None or conditions is not None)": "a known kind has conditions; without a plan nothing reads them.",

@@ -1,5 +1,7 @@
 """Parts of the panel that need no page: at the edges of what they tell apart."""
 
+from threading import Event
+from time import monotonic
 from types import SimpleNamespace
 
 import msgspec
@@ -13,6 +15,7 @@ from cacheops.panel import overview
 from cacheops.panel.entry_page import tag_states
 from cacheops.panel.forms import PatternForm
 from cacheops.panel.overview import BETWEEN_LOOKS, OwnLooks
+from cacheops.panel.polling import PATIENCE, Answers, Unavailable
 from cacheops.panel.region_page import LargeKey, largest
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys
@@ -20,6 +23,7 @@ from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.reading.request import Request
 from cacheops.stores.base import TableTags
 
+LATE = f"It has not answered within {PATIENCE:g} s."
 BOOKS = TableKeys.of("co", "default", "testapp_book")
 
 
@@ -54,6 +58,23 @@ def test_an_entry_of_fewer_tags_than_are_asked_for_does_not_agree() -> None:
         ("clean", None),
         ("absent", None),
     ]
+
+
+def test_an_answer_is_waited_for_once_and_shown_again_for_as_long_as_it_is_kept() -> None:
+    answers, asked, may_answer = Answers(), [], Event()
+
+    def call() -> int:
+        asked.append(1)
+        may_answer.wait(60)
+        return len(asked)
+
+    for _ in range(2):  # the second asks while the first has no answer
+        assert answers.ask({"us-east-1": call}, kept=0.0, until=0.0) == {"us-east-1": Unavailable(LATE)}
+    may_answer.set()
+    for kept, found in ((3600.0, 1), (3600.0, 1), (0.0, 2)):
+        assert answers.ask({"us-east-1": call}, kept=kept, until=monotonic() + 60) == {"us-east-1": found}
+    answers.forget()
+    assert answers.ask({"us-east-1": call}, kept=3600.0, until=monotonic() + 60) == {"us-east-1": 3}
 
 
 def test_rates_are_told_from_the_fourth_second_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,15 @@ def test_an_unawaited_refusal_is_reported(transport: Transport) -> None:
     assert [type(error) for error in outcomes] == [CommandRefused]
 
 
+def test_closing_closes_this_thread_s_connections_and_the_next_use_opens_others(transport: Transport) -> None:
+    (first,) = transport._own.connections.values()
+    epoch = transport.epoch
+    transport.close()
+    assert first.closed
+    assert transport.run(("GET", KEY), KEY) is None
+    assert transport.epoch == epoch + 1
+
+
 @pytest.mark.parametrize("resend", [True, False])
 def test_a_command_on_a_lost_connection_is_sent_again_where_it_must_be(transport: Transport, resend: bool) -> None:
     outcomes: list[Any] = []
