@@ -37,6 +37,13 @@ def test_a_fragment_is_rendered_once_for_each_variant() -> None:
     assert render(source, who="kim", counter=counter) == "<b>2</b>"
 
 
+def test_a_fragment_with_a_sample_has_variants_too() -> None:
+    source = '{% cached_as places 60 "rows" who %}{{ counter }}{% endcached_as %}'
+    counter = Counter()
+    found = [render(source, who=who, places=Location.objects.all(), counter=counter) for who in ("sam", "kim", "sam")]
+    assert found == ["1", "2", "1"]
+
+
 def test_a_fragment_follows_its_sample() -> None:
     Location.objects.create(name="Harbor", code="harbor")
     listed = "{% for place in places %}{{ place }} {{ counter }}{% endfor %}"
