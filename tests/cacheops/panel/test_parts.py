@@ -15,6 +15,7 @@ from cacheops.panel import overview
 from cacheops.panel.entry_page import tag_states
 from cacheops.panel.forms import PatternForm
 from cacheops.panel.overview import BETWEEN_LOOKS, OwnLooks
+from cacheops.panel.permissions import shown_key
 from cacheops.panel.polling import PATIENCE, Answers, Unavailable
 from cacheops.panel.region_page import LargeKey, largest
 from cacheops.profiles import Profile
@@ -39,6 +40,13 @@ def test_the_largest_keys_are_told_and_which_of_them_are_entries() -> None:
         LargeKey(BOOKS.tag("id=1"), 40, False),
         LargeKey(BOOKS.entry("b"), 30, True),
     )
+
+
+def test_keys_by_name_are_shown_whole_to_superusers_alone() -> None:
+    key = TableKeys.of("co", "+", "device").entry("device:7:data")
+    assert shown_key(key, User(is_superuser=True)) == key
+    assert "device:7" not in shown_key(key, User())
+    assert shown_key("", User()) == ""
 
 
 @pytest.mark.parametrize(("pattern", "taken"), [("device:7:*", True), ("a", True), ("*", False), ("?*?", False)])

@@ -5,6 +5,7 @@ from typing import Any
 
 import environ
 import pytest
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.utils import timezone
@@ -188,3 +189,11 @@ def test_sessions_outlive_a_region(breakable_regions: Any, settings: Any, client
         if row["state"] == "paused":
             breakable_regions.resume(row["node"])
     assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize(
+    ("kept", "owner"), [("1", 1), (42, 42), ("0", None), ("-1", None), ("x", None), ("\u0663", None), ("", None)]
+)
+def test_the_owner_of_a_session_is_whoever_it_says_if_that_is_a_whole_number(kept: Any, owner: int | None) -> None:
+    assert sessions.owner_in({SESSION_KEY: kept}) == owner
+    assert sessions.owner_in({}) is None
