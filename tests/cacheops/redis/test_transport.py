@@ -56,6 +56,25 @@ def test_closing_closes_this_thread_s_connections_and_the_next_use_opens_others(
     assert transport.epoch == epoch + 1
 
 
+class Moving:
+    """Servers of which a table's is another one each time that they are asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def node_of(self, route: str) -> int:
+        self.asked += 1
+        return self.asked
+
+
+def test_a_table_s_server_is_asked_for_once_until_they_change() -> None:
+    servers: Any = Moving()
+    transport = Transport(servers)
+    assert [transport.node_of(f"t-transport:{{a}}:{kind}") for kind in "et"] == [1, 1]
+    transport.forget_nodes()
+    assert [transport.node_of(f"t-transport:{{{table}}}:e") for table in "aba"] == [2, 3, 2]
+
+
 @pytest.mark.parametrize("resend", [True, False])
 def test_a_command_on_a_lost_connection_is_sent_again_where_it_must_be(transport: Transport, resend: bool) -> None:
     outcomes: list[Any] = []
