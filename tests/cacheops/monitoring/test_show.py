@@ -19,6 +19,7 @@ from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.gauges import register_source
 from cacheops.monitoring.keyspace import group_of
 from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
+from cacheops.monitoring.nodes import read_nodes
 from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_COLUMNS
 from cacheops.regions import regions
@@ -67,6 +68,8 @@ def test_the_monitor_tells_what_was_counted(region: str) -> None:
     assert seen.writes["devices.device", "update"].writes == 2
     assert sum(point.reads.hits for point in CacheMonitor().history(hours=24)) == 3
     assert sum(point.reads.hits for point in CacheMonitor().history(minutes=5)) == 3
+    polled = {server for point in CacheMonitor().history(minutes=5) for server in point.nodes}
+    assert polled == {node.server for node in read_nodes(regions[region], with_rates=False)}
 
 
 def test_keys_are_told_by_model_and_kind_with_their_bytes(region: str) -> None:
