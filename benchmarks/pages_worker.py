@@ -7,9 +7,11 @@ import gc
 import json
 import random
 import re
+import resource
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import django
@@ -40,9 +42,11 @@ class Visitor:
     def __init__(self) -> None:
         from django.test import Client
 
+        from devices.models import Device
         from users.models import User
 
         self.client = Client()
+        self.devices = list(Device.objects.filter(status="active"))
         self.client.force_login(User.objects.filter(is_staff=True).order_by("pk")[0])
 
     def pages(self) -> dict[str, Any]:
@@ -78,19 +82,14 @@ class Visitor:
 
         Return how many a second, by the clock and of the processor's time, and the SQL statements of a page.
         """
-        from devices.models import Device
-        from devices.services import NewReading, record_readings
-
-        chance = random.Random(seed)
-        devices, pages = list(Device.objects.select_related("location").filter(status="active")), self.many_pages()
+        chance, pages = random.Random(seed), self.many_pages()
         weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
         done = asked = statements = 0
         began, own = time.monotonic(), time.process_time()
         while time.monotonic() < began + seconds:
             done += 1
             if chance.random() < writes:
-                device = chance.choice(devices)
-                record_readings([NewReading(device.pk, device.metric, chance.uniform(1, 9), datetime.now(UTC))])
+                self.record(chance)
                 continue
             answer = self.client.get(chance.choices(pages, weights)[0])
             if answer.status_code != 200:
@@ -99,6 +98,31 @@ class Visitor:
             statements += int(STATEMENTS.findall(answer["Server-Timing"])[0])
         took, worked = time.monotonic() - began, time.process_time() - own
         return {"a second": done / took, "of the processor": done / worked, "sql": statements / max(asked, 1)}
+
+    def many(self, count: int, writes: float, new: float, seed: int) -> dict[str, Any]:
+        """Answer so many requests, some for addresses that nobody has asked for; return the process' memory then."""
+        chance, pages = random.Random(seed), self.many_pages()
+        weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
+        for _ in range(count):
+            if chance.random() < writes:
+                self.record(chance)
+                continue
+            page = chance.choices(pages, weights)[0]
+            if chance.random() < new:
+                page += f"{'&' if '?' in page else '?'}search={chance.getrandbits(40):x}"
+            answer = self.client.get(page)
+            if answer.status_code not in (200, 422):  # the API knows its parameters
+                raise RuntimeError(f"{page}: {answer.status_code}")
+        gc.collect()
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+        return {"megabytes": resident * resource.getpagesize() / 2**20}
+
+    def record(self, chance: random.Random) -> None:
+        """Record a reading of a device."""
+        from devices.services import NewReading, record_readings
+
+        device = chance.choice(self.devices)
+        record_readings([NewReading(device.pk, device.metric, chance.uniform(1, 9), datetime.now(UTC))])
 
     def visit(self) -> dict[str, Any]:
         """Ask for each of these pages once."""
