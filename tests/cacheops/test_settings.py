@@ -8,15 +8,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from django.core.checks import run_checks
 
 from cacheops.checks import CHECKS
 from cacheops.conf import SETTINGS, Conf, Setting, conf
-from cacheops.exceptions import InvalidOption, StoreUnavailable
-from cacheops.stores.redis import RedisStore
+from cacheops.exceptions import InvalidOption
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTRIBUTES = {one.name: attribute for attribute, one in vars(Conf).items() if isinstance(one, Setting)}
@@ -262,49 +260,6 @@ def test_a_profile_of_an_app_that_is_not_installed_is_a_warning_with_the_nearest
     (message,) = [message for message in run_checks(tags=["cacheops"], databases=[]) if message.id == "cacheops.W007"]
     assert not message.is_serious()
     assert message.hint == "Did you mean 'devices'?"
-
-
-# --- What the servers do not have -------------------------------------------------------------------------------------
-
-
-def asked(**arguments: Any) -> dict[str, str]:
-    return {message.id: message.msg for message in run_checks(tags=["cacheops"], **arguments)}
-
-
-@pytest.mark.servers
-@pytest.mark.django_db
-def test_replicas_that_are_not_there_are_found_where_servers_are_asked(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
-    settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 7}
-    assert asked(databases=[]) == {}  # None is every database, from Django 6.1 on
-    with monkeypatch.context() as idle:  # a server at rest looks ten times a second whose WAIT is over: too late
-        idle.setattr(RedisStore, "confirmations", Mock(side_effect=StoreUnavailable("no answer")))
-        assert "1 of 7 replicas confirmed" in asked(databases=["default"])["cacheops.W006"]
-    settings.CACHEOPS_WAIT_REPLICAS = {"us-west-2": 1}
-    settings.CACHEOPS_WAIT_SECONDS = 1
-    assert asked(databases=["default"]) == {}
-
-
-@pytest.mark.servers
-@pytest.mark.django_db
-def test_replicas_that_no_setting_counts_are_found_where_servers_are_asked(settings: Any) -> None:
-    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("us-west-2",), "us-west-2"
-    settings.CACHEOPS_WAIT_REPLICAS = {}
-    assert asked(databases=[]) == {}  # None is every database, from Django 6.1 on
-    assert "has 1 replicas" in asked(databases=["default"])["cacheops.W001"]
-
-
-@pytest.mark.servers
-@pytest.mark.django_db
-def test_servers_that_are_away_are_no_finding(settings: Any) -> None:
-    settings.CACHES = {
-        "default": {"BACKEND": "cacheops.backends.RegionCache", "LOCATION": "redis://127.0.0.1:1/0"},
-    }
-    settings.CACHEOPS_REGIONS, settings.CACHEOPS_LOCAL_REGION = ("default",), "default"
-    settings.CACHEOPS_WAIT_REPLICAS, settings.CACHEOPS_CLOUDWATCH_CLUSTERS = {"default": 1}, {}
-    assert asked(databases=["default"]) == {}
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
