@@ -23,6 +23,10 @@ LOOKS = {f"{scheme}-{width[0]}": (scheme, width) for scheme in ("light", "dark")
 AUDIT = Path(__file__).with_name("audit.js").read_text()
 
 
+def read_in_any_order_in_a_function_with_a_name_as_long_as_those_of_deep_modules_of_a_large_project_are() -> None:
+    list(Device.objects.order_by("?"))
+
+
 @pytest.fixture
 def panel(visit: Visit) -> Visit:
     """Return a window in which an administrator has signed in, with something cached and counted."""
@@ -31,6 +35,7 @@ def panel(visit: Visit) -> Visit:
     Control.objects.all().delete()
     for _ in range(30):
         Device.objects.get(serial="XYZ-000")
+    read_in_any_order_in_a_function_with_a_name_as_long_as_those_of_deep_modules_of_a_large_project_are()
     flusher.flush()
     answers.forget()
     visit.sign_in()

@@ -57,6 +57,11 @@ class Actor:
             for region in regions:
                 region.store.close()  # this thread's sockets, or Python warns of them
 
+    @property
+    def is_done(self) -> bool:
+        """Return whether the function has come to its end."""
+        return not self._thread.is_alive()
+
     def result(self) -> Any:
         """Return what the function returned; raise what it raised."""
         self._thread.join(LIMIT)

@@ -1,11 +1,13 @@
 """Where a relay begins, what it waits for, and that one at a time works."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -139,15 +141,24 @@ def test_a_commit_is_told_once_it_is_visible(outside: Run) -> None:
     with other_session() as writer:
         with commits_unseen(outside):
             writer.execute("SET synchronous_commit = on")
-            pid = writer.info.backend_pid
-            committing = Actor(lambda: write(writer.execute, "Seen late"))
-            until(lambda: waits(outside, pid) == "SyncRep", "the commit waits for a replica")
+            committing, text = waiting_commit(outside, writer)
             telling = Actor(lambda: relay("--once"))
             until(lambda: told_or_waits(outside), "the relay has read the log")
             title()  # loads what is visible, and fills it
         committing.result()
         telling.result()
-    assert title() == "Seen late"
+    assert title() == text
+
+
+def waiting_commit(outside: Run, writer: psycopg.Connection) -> tuple[Actor, str]:
+    """Have a session commit titles until a commit waits: the server takes its time to hear of its new settings."""
+    pid = writer.info.backend_pid
+    for text in map("Title {}".format, itertools.count()):
+        committing = Actor(partial(write, writer.execute, text))
+        until(lambda: committing.is_done or waits(outside, pid) == "SyncRep", "it waits for a replica, or is done")  # noqa: B023
+        if not committing.is_done:
+            return committing, text
+    raise AssertionError
 
 
 def waits(outside: Run, pid: int) -> str | None:
