@@ -17,7 +17,8 @@ LONG_FILES = {
 
 def sources() -> Iterator[Path]:
     for folder in ROOT.iterdir():
-        if folder.is_dir() and not folder.name.startswith(".") and not (folder / "pyvenv.cfg").exists():
+        is_made = folder.name.startswith((".", "var")) or (folder / "pyvenv.cfg").exists()  # by `make`, no source
+        if folder.is_dir() and not is_made:
             yield from (path for path in folder.rglob("*.py") if "migrations" not in path.parts)
 
 
