@@ -1,16 +1,14 @@
 """Compare: `python -m benchmarks` for all peers, `--peers plain ours --operations get list --rounds 5` for a look."""
 
 import argparse
-import contextlib
 import json
 import random
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, comparison, extras, report, servers
-from benchmarks.environments import BY_NAME, CLUSTER, FOLDER, PEERS, PLAIN, ROOT
-from benchmarks.processes import PeerProcess
+from benchmarks.environments import BY_NAME, FOLDER, PEERS, PLAIN, ROOT
+from benchmarks.processes import running_peers
 
 PAGE = ROOT / "docs" / "performance.md"
 
@@ -24,7 +22,7 @@ def main() -> None:
         arguments.peers.insert(0, PLAIN.name)
     with (
         servers.running(fsync=arguments.fsync, awake=not arguments.let_sleep) as started,
-        processes(started, arguments.peers) as peers,
+        running_peers(started, arguments.peers) as peers,
     ):
         timings = comparison.compare(peers, started, arguments.operations, arguments.rounds, arguments.seed)
         described = {**report.machine(started.described), "rounds": str(arguments.rounds)}
@@ -58,24 +56,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--from-json", type=Path, help="measure nothing: publish an earlier result")
     parser.add_argument("--json", type=Path, default=FOLDER / "result.json")
     return parser.parse_args()
-
-
-@contextlib.contextmanager
-def processes(started: servers.Servers, names: Sequence[str]) -> Iterator[dict[str, PeerProcess]]:
-    """Start the peers; the first one, plain Django, makes the rows."""
-    peers: dict[str, PeerProcess] = {}
-    with contextlib.ExitStack() as stack:
-        for name in names:
-            peer = BY_NAME[name]
-            address = f"redis://127.0.0.1:{started.redis_port}/{peer.database}"
-            if peer == CLUSTER:
-                address = stack.enter_context(servers.cluster())
-            peers[name] = PeerProcess(peer, started.database_url, address)
-            stack.callback(peers[name].end)
-            if peer == PLAIN:
-                peers[name].ask("create")
-            peers[name].ask("prepare")
-        yield peers
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Django's own database engine and sessions, and no cache at all. `--before FOLDER
 
 import argparse
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import psycopg
 
 from benchmarks import report, servers
 from benchmarks.environments import ROOT
-from benchmarks.pages import environment_for
+from benchmarks.pages import environment_for, seed
 from benchmarks.processes import PipedProcess
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -53,11 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with servers.running(fsync=False) as started:
         environment = environment_for(started) | {"DATABASE_CONNECT_TIMEOUT": "30"}  # of a busy machine
-        for command in (["migrate", "-v0"], ["seed_demo", "--days", "1", "--with-logins"]):
-            subprocess.run(
-                [sys.executable, "manage.py", *command],
-                cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+        seed(environment, days=1)
         with psycopg.connect(started.database_url, autocommit=True) as database:
             database.execute(FLEET)
         checkouts = {"plain": ROOT} | ({"before": arguments.before} if arguments.before else {}) | {"cached": ROOT}

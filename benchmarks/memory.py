@@ -6,16 +6,14 @@
 """
 
 import argparse
-import subprocess
 import sys
 from collections import defaultdict
-from contextlib import closing
 from typing import Any
 
 from benchmarks import report, servers
 from benchmarks.environments import BY_NAME, HEADLINE, PLAIN, ROOT
-from benchmarks.pages import environment_for
-from benchmarks.processes import PeerProcess, PipedProcess
+from benchmarks.pages import site_of_its_own
+from benchmarks.processes import PipedProcess, running_peers
 from cacheops.protocol.keys import ENTRY, TAG, parse
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -43,11 +41,9 @@ def main() -> None:
 
 def of_an_entry(started: servers.Servers) -> dict[str, dict[str, float]]:
     """Return by kind of key how many there are an entry; bytes of the keys, the values, and all that Redis takes."""
-    with closing(Ended(PLAIN, started)) as plain, closing(Ended(BY_NAME[HEADLINE], started)) as ours:
-        plain.process.ask("create")
-        ours.process.ask("prepare")
+    with running_peers(started, [PLAIN.name, HEADLINE]) as peers:
         started.empty(BY_NAME[HEADLINE].database)
-        ours.process.ask("fill_gets", count=ENTRIES)
+        peers[HEADLINE].ask("fill_gets", count=ENTRIES)
         redis = started.redis(BY_NAME[HEADLINE].database)
         found: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(FIGURES, 0.0))
         for key in redis.scan_iter(count=1000):
@@ -59,15 +55,6 @@ def of_an_entry(started: servers.Servers) -> dict[str, dict[str, float]]:
     return dict(found)
 
 
-class Ended:
-    """A peer's process that is ended by `close`."""
-
-    def __init__(self, peer: Any, started: servers.Servers) -> None:
-        address = f"redis://127.0.0.1:{started.redis_port}/{peer.database}"
-        self.process = PeerProcess(peer, started.database_url, address)
-        self.close = self.process.end
-
-
 def kind_of(key: bytes) -> str:
     """Return what a key of ours is; tags are those of rows, but for each table's generation."""
     parsed = parse(key.decode())
@@ -76,13 +63,7 @@ def kind_of(key: bytes) -> str:
 
 def of_a_process(started: servers.Servers, requests: int) -> dict[str, float]:
     """Return megabytes by the requests that were answered."""
-    started.create_database("site")
-    environment = environment_for(started)
-    environment["DATABASE_URL"] = started.database_url.rpartition("/")[0] + "/site"
-    for command in (["migrate", "-v0"], ["seed_demo", "--days", str(DAYS), "--with-logins"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
-        )
+    environment = site_of_its_own(started, DAYS)
     worker = PipedProcess("cached", [sys.executable, "-m", "benchmarks.pages_worker", "cached"], ROOT, environment)
     found = {}
     for step in range(1, STEPS + 1):

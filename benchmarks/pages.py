@@ -28,14 +28,27 @@ def main() -> None:
     arguments = parser.parse_args()
     with servers.running(fsync=False) as started:
         environment = environment_for(started)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-        subprocess.run(
-            [sys.executable, "manage.py", "seed_demo", "--days", str(DAYS), "--with-logins"],
-            cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        seed(environment, DAYS)
         measured = measure(environment, arguments.rounds)
         machine = report.machine(started.described)
     report.keep("pages", measured, as_text(measured, machine), PAGE if arguments.publish else None, BEGIN, END)
+
+
+def seed(environment: dict[str, str], days: int) -> None:
+    """Make the platform's tables, with the demo's data and its readings of so many days."""
+    for command in (["migrate", "-v0"], ["seed_demo", "--days", str(days), "--with-logins"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
+        )
+
+
+def site_of_its_own(started: servers.Servers, days: int) -> dict[str, str]:
+    """Return the environment of the platform in a database beside the peers', with the demo's data."""
+    started.create_database("site")
+    environment = environment_for(started)
+    environment["DATABASE_URL"] = started.database_url.rpartition("/")[0] + "/site"
+    seed(environment, days)
+    return environment
 
 
 def environment_for(started: servers.Servers) -> dict[str, str]:

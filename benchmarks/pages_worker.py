@@ -4,12 +4,14 @@ python -m benchmarks.pages_worker plain|cachalot|cached
 """
 
 import gc
+import itertools
 import json
 import random
 import re
 import resource
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,16 +84,15 @@ class Visitor:
 
         Return how many a second, by the clock and of the processor's time, and the SQL statements of a page.
         """
-        chance, pages = random.Random(seed), self.many_pages()
-        weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
         done = asked = statements = 0
+        drawn = self.drawn(self.many_pages(), random.Random(seed), writes)
         began, own = time.monotonic(), time.process_time()
         while time.monotonic() < began + seconds:
+            page = next(drawn)
             done += 1
-            if chance.random() < writes:
-                self.record(chance)
+            if not page:
                 continue
-            answer = self.client.get(chance.choices(pages, weights)[0])
+            answer = self.client.get(page)
             if answer.status_code != 200:
                 raise RuntimeError(f"{answer.request['PATH_INFO']}: {answer.status_code}")
             asked += 1
@@ -101,13 +102,10 @@ class Visitor:
 
     def many(self, count: int, writes: float, new: float, seed: int) -> dict[str, Any]:
         """Answer so many requests, some for addresses that nobody has asked for; return the process' memory then."""
-        chance, pages = random.Random(seed), self.many_pages()
-        weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
-        for _ in range(count):
-            if chance.random() < writes:
-                self.record(chance)
+        chance = random.Random(seed)
+        for page in itertools.islice(self.drawn(self.many_pages(), chance, writes), count):
+            if not page:
                 continue
-            page = chance.choices(pages, weights)[0]
             if chance.random() < new:
                 page += f"{'&' if '?' in page else '?'}search={chance.getrandbits(40):x}"
             answer = self.client.get(page)
@@ -116,6 +114,16 @@ class Visitor:
         gc.collect()
         resident = int(Path("/proc/self/statm").read_text().split()[1])
         return {"megabytes": resident * resource.getpagesize() / 2**20}
+
+    def drawn(self, pages: Sequence[str], chance: random.Random, writes: float) -> Iterator[str]:
+        """Yield addresses by Zipf's law, for ever; "" where it has recorded a reading instead."""
+        weights = [1 / rank**SPREAD for rank in range(1, len(pages) + 1)]
+        while True:
+            if chance.random() < writes:
+                self.record(chance)
+                yield ""
+            else:
+                yield chance.choices(pages, weights)[0]
 
     def record(self, chance: random.Random) -> None:
         """Record a reading of a device."""

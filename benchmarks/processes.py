@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.environments import OURS, PEER_CODE, ROOT, Peer
+from benchmarks import servers
+from benchmarks.environments import BY_NAME, CLUSTER, OURS, PEER_CODE, PLAIN, ROOT, Peer
 
 
 class PipedProcess:
@@ -49,6 +51,24 @@ class PeerProcess(PipedProcess):
             environment["PYTHONPATH"] = str(ROOT)
         command = [str(peer.python), "worker.py", peer.name, json.dumps(database), redis_url]
         super().__init__(peer.title, command, PEER_CODE, environment)
+
+
+@contextmanager
+def running_peers(started: servers.Servers, names: Sequence[str]) -> Iterator[dict[str, PeerProcess]]:
+    """Start the peers; the first one, plain Django, makes the rows."""
+    peers: dict[str, PeerProcess] = {}
+    with ExitStack() as stack:
+        for name in names:
+            peer = BY_NAME[name]
+            address = f"redis://127.0.0.1:{started.redis_port}/{peer.database}"
+            if peer == CLUSTER:
+                address = stack.enter_context(servers.cluster())
+            peers[name] = PeerProcess(peer, started.database_url, address)
+            stack.callback(peers[name].end)
+            if peer == PLAIN:
+                peers[name].ask("create")
+            peers[name].ask("prepare")
+        yield peers
 
 
 def database_settings(url: str) -> dict[str, Any]:

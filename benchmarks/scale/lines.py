@@ -33,15 +33,9 @@ class Scale(NamedTuple):
     by_tens: bool
 
     def place(self, value: float) -> float:
-        low, high, at = (
-            (math.log10(each) for each in (self.low, self.high, value))
-            if self.by_tens
-            else (
-                self.low,
-                self.high,
-                value,
-            )
-        )
+        low, high, at = self.low, self.high, value
+        if self.by_tens:
+            low, high, at = (math.log10(each) for each in (low, high, at))
         share = (at - low) / (high - low) if high > low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 

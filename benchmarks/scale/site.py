@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.environments import FOLDER, ROOT
-from benchmarks.pages import environment_for
+from benchmarks.pages import site_of_its_own
 from benchmarks.processes import PipedProcess
 from benchmarks.scale.axes import Bench, Point, together
 
@@ -29,13 +29,7 @@ def cachalot_folder() -> Path:
 
 def pages(bench: Bench, sizes: tuple[float, ...] = PAGES_WRITES) -> Iterator[Point]:
     """Ask for pages, and post readings, in a database of the platform's own."""
-    bench.servers.create_database("site")
-    address = bench.servers.database_url.rpartition("/")[0] + "/site"
-    shared = environment_for(bench.servers) | {"DATABASE_URL": address, "PYTHONPATH": str(cachalot_folder())}
-    for command in (["migrate", "-v0"], ["seed_demo", "--days", str(DAYS), "--with-logins"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=shared, check=True, stdout=subprocess.DEVNULL
-        )
+    shared = site_of_its_own(bench.servers, DAYS) | {"PYTHONPATH": str(cachalot_folder())}
     for name, database in DATABASES.items():
         bench.servers.empty(database)
         own = shared | {"REDIS_URL_US_EAST_1": f"redis://127.0.0.1:{bench.servers.redis_port}/{database}"}

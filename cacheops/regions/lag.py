@@ -21,13 +21,12 @@ from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
 from cacheops.regions.database_away import away_databases
 from cacheops.regions.direct_sql import query_driver
-from cacheops.regions.position import Position, lsn_digits, told_position
+from cacheops.regions.position import PAUSE_SECONDS, Position, lsn_digits, note_untold, told_position
 
 logger = logging.getLogger("cacheops")
 
 FRESH_SECONDS = 1.0  # for how long a process goes by what it has measured; a quarter of CACHEOPS_MAX_LAG at most
 WAIT, PRIMARY_WAIT = 0.02, 0.2  # seconds for which a replica may take to show the end, as it would with each commit
-PAUSE = 0.002
 MAX_NOTED = 100  # ends that a replica has not reached: of a longer wait, the times in between are not needed
 
 # A receiver's row is there for every role, its columns for pg_read_all_stats only: to another role it counts as silent,
@@ -71,8 +70,7 @@ def ask_primary(alias: str) -> Position | None:
         position = told_position(alias)
     except (DatabaseError, InterfaceError) as error:
         if not away_databases.is_served_without(alias, error):
-            logger.warning("Database %s does not tell its position: %s", alias, error)
-            connections[alias].close_if_unusable_or_obsolete()
+            note_untold(alias, error)
         return None
     away_databases.answered(alias)
     return position
@@ -131,7 +129,7 @@ class LagMeter(Component):
             lag = clock.note(asked_at, end, shown)
             if end is None or not lag.seconds or time.monotonic() > deadline:
                 return lag
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
         return None
 
     def last(self) -> dict[str, Lag]:

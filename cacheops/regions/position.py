@@ -125,9 +125,14 @@ def ask_position(alias: str) -> Position | None:
     try:
         return told_position(alias)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("Database %s does not tell its position: %s", alias, error)
-        connections[alias].close_if_unusable_or_obsolete()
+        note_untold(alias, error)
         return None
+
+
+def note_untold(alias: str, error: Exception) -> None:
+    """Log that a server does not answer, and end its connection where that is lost."""
+    logger.warning("Database %s does not tell its position: %s", alias, error)
+    connections[alias].close_if_unusable_or_obsolete()
 
 
 def told_position(alias: str) -> Position | None:

@@ -13,7 +13,8 @@ from cacheops.engine import register_component
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region, regions
-from cacheops.regions.lag import PAUSE, WAIT, Lag, LagClock, LagMeter, lag_meter
+from cacheops.regions.lag import WAIT, Lag, LagClock, LagMeter, lag_meter
+from cacheops.regions.position import PAUSE_SECONDS
 
 
 class RelayLagMeter(LagMeter):
@@ -30,7 +31,7 @@ class RelayLagMeter(LagMeter):
             lag = clock.note(*newest, told)
             if not lag.seconds or time.monotonic() > deadline:
                 return lag
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
         return Lag(math.inf, 0)
 
 

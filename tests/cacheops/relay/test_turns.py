@@ -153,12 +153,13 @@ def test_a_commit_is_told_once_it_is_visible(outside: Run) -> None:
 def waiting_commit(outside: Run, writer: psycopg.Connection) -> tuple[Actor, str]:
     """Have a session commit titles until a commit waits: the server takes its time to hear of its new settings."""
     pid = writer.info.backend_pid
-    for text in map("Title {}".format, itertools.count()):
+    numbers = itertools.count()
+    while True:
+        text = f"Title {next(numbers)}"
         committing = Actor(partial(write, writer.execute, text))
         until(lambda: committing.is_done or waits(outside, pid) == "SyncRep", "it waits for a replica, or is done")  # noqa: B023
         if not committing.is_done:
             return committing, text
-    raise AssertionError
 
 
 def waits(outside: Run, pid: int) -> str | None:
