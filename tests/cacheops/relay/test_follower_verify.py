@@ -1,5 +1,7 @@
 """The verifier in a region that follows: what the relay has not told yet is allowed, and named; a fault is one."""
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,14 @@ def read(outside: Run, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     title()
     assert verified() == ["equal"]
     return outside
+
+
+@pytest.fixture
+def telling(read: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the relay go on telling while the verifier waits: a server writes to its log unasked, too."""
+    monkeypatch.setattr(verify_follower, "WAIT_SECONDS", 60.0)
+    waiting = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: follower.tell())
+    monkeypatch.setattr(verify_follower, "time", waiting)
 
 
 def verified() -> list[str | Difference]:
@@ -69,14 +79,18 @@ def test_what_the_relay_has_not_told_yet_is_its_lag(read: Run) -> None:
     assert verified() == ["outdated"]
 
 
+@pytest.mark.usefixtures("telling")
 def test_what_no_relay_was_told_of_is_an_outside_writer_s(read: Run) -> None:
     """The region may hold entries of the primary, too, from before it followed: they are no second name."""
     keys = keys_of("testapp_book")
     put(keys.registry.replace("{replica@", "{default@"), b"s:")
     forge()
+    read("SELECT pg_create_restore_point('unasked')")  # as the server's own records of each 15 s
+    catch_up("replica")
     assert differences() == [("outside_writer", "")]
 
 
+@pytest.mark.usefixtures("telling")
 def test_a_replica_under_two_identities_is_named(read: Run) -> None:
     own = parse(recipe().keys[0])
     assert own is not None
