@@ -22,6 +22,9 @@ EXAMPLES ?= 5000
 READS ?= 5000000
 MUTATIONS ?= 1000000
 FAULTS_ARGS ?=
+# The image: its base where it is not the Dockerfile's, and its name.
+BASE ?=
+TAG ?= xyz
 
 BIN := $(VENV)/bin
 # The documents' site has an environment of its own.
@@ -38,7 +41,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev$(DJANGO:%=-django-%)
 MADE_WITH := $(shell sed -n 's/^version = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage bench bench-scale regions-bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants regions-down clean
+.PHONY: help run test test-fast coverage bench bench-scale regions-bench lint types contract check format reference docs lock audit soak soak-orm faults upstream mutants image regions-down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,6 +137,10 @@ audit: $(INSTALLED_DEV) ## look for known vulnerabilities in what the lock files
 	@for lock in requirements-dev.lock requirements-docs.lock; do \
 		$(BIN)/uv tool run --quiet pip-audit==$(PIP_AUDIT) --strict --disable-pip --require-hashes -r $$lock || exit 1; \
 	done
+
+image: ## build the image without Docker or root, by buildah (BASE=… is another base, TAG=… another name)
+	@buildah build --isolation chroot $(BASE:%=--from %) --file deploy/Dockerfile \
+		--ignorefile deploy/Dockerfile.dockerignore --tag $(TAG) .
 
 regions-down: $(INSTALLED_RUN) ## stop local regions that are still running
 	@$(BIN)/python manage.py regions down

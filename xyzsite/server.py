@@ -26,7 +26,10 @@ def when_ready(server: Any) -> None:
 
     def refuse_then_stop(graceful: bool = True) -> None:
         for listener in server.LISTENERS:
-            refuse_new(listener.sock)
+            try:
+                refuse_new(listener.sock)
+            except OSError as error:  # a sandbox's rules: all that was accepted is answered all the same
+                server.log.warning("New connections can't be refused, so some may be reset: %s", error)
         stop(graceful)
 
     server.stop = refuse_then_stop
@@ -36,6 +39,7 @@ def refuse_new(listener: socket.socket) -> None:
     """Have a listening socket take no further connections, in all processes; those being made are made.
 
     A client's system tries again a second later, and is refused then. On Linux alone; elsewhere some are reset.
+    Raise OSError where this process may not.
     """
     if sys.platform == "linux":
         program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in DROP_SYN))
