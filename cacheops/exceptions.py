@@ -3,9 +3,9 @@
 CacheopsError
 ├── StoreError              a region's servers did not do what was asked
 │   ├── StoreUnavailable    no answer: refused, cut, timed out, failing over, no free connection
-│   │   └── MarkNotReplicated   an answer, but fewer replicas than CACHEOPS_WAIT_REPLICAS says have a mark
 │   └── CommandRefused      an answer that says no: wrong type, wrong arguments
 │       └── ServerRefused   to whoever asks: out of memory, disk full, no permission, too few replicas
+│           └── Unconfirmed     fewer replicas than CACHEOPS_WAIT_REPLICAS says have what was written
 ├── LockError               a lock was asked for in vain
 │   ├── LockNotAcquired     someone else holds it, and the time to wait is over
 │   └── LockLost            released or extended by one who does not hold it (any more)
@@ -42,10 +42,6 @@ class StoreUnavailable(StoreError):
     """The servers did not answer in time. Trying later may help; nothing is wrong with the request."""
 
 
-class MarkNotReplicated(StoreUnavailable):
-    """Fewer replicas than CACHEOPS_WAIT_REPLICAS says confirmed a mark in time: it does not count (R10)."""
-
-
 class CommandRefused(StoreError):
     """The server answered with an error. Trying again does not help: see its text."""
 
@@ -53,12 +49,19 @@ class CommandRefused(StoreError):
 class ServerRefused(CommandRefused):
     """The server refuses such commands, whoever sends them, until an operator has done something.
 
-    `kind` is the word that the answer began with: OOM, MISCONF, NOREPLICAS, NOPERM, ...
+    `kind` is the word that the answer began with: OOM, MISCONF, NOREPLICAS, NOPERM, ...; or UNCONFIRMED.
     """
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class Unconfirmed(ServerRefused):
+    """Fewer replicas than CACHEOPS_WAIT_REPLICAS says confirmed in time what was written: it does not count (R10)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "UNCONFIRMED")
 
 
 class LockError(CacheopsError):

@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 UNANSWERED: Any = object()
 CLIENT_CLASS = "cacheops.backends.client.RegionClient"  # finds out whether the servers are a cluster
-WAIT_SHARE = 0.8  # of a time-out, at most, for the replicas: their missing is told rather than taken for an outage
 RETRIES = 2  # of the store's commands: one on a new connection, one after asking who is primary now
 
 
@@ -239,9 +238,8 @@ class RegionCache(RegionCacheMixin, RedisCache):
             retry_backoff_base=0.0,
             retry_budget=timeout,  # a frozen server costs one time-out
         )
-        wait = min(conf.wait_seconds, timeout * WAIT_SHARE)
         near_bytes = given.get("NEAR_BYTES", NEAR_BYTES)
-        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), wait, near_bytes)
+        return RedisStore(alias, servers(options), conf.wait_replicas.get(alias, 0), conf.wait_seconds, near_bytes)
 
 
 def keys_of_aliases(urls: tuple[str, ...]) -> Iterator[KeySet]:

@@ -45,14 +45,12 @@ def _confirmations_of(store: Store) -> Iterator[CheckMessage]:
     expected = store.wait_replicas
     links = [int(info.get("connected_slaves", 0)) for info in primaries_of(store)]
     linked = min(links, default=0)
-    # Which are not linked confirm nothing. To ask for them nevertheless takes an idle server longer than its answer is
-    # waited for: it looks only ten times a second (`hz`) whose WAIT is over.
-    confirmed = linked if links and linked < expected else store.confirmations()
+    confirmed = store.confirmations()
     if confirmed < expected:
         yield message(
             "W006",
-            f"{store.name!r}: {confirmed} of {expected} replicas confirmed, so no mark counts: reads go to the "
-            "database, and invalidations are queued, or their writes refused.",
+            f"{store.name!r}: {confirmed} of {expected} replicas confirmed, so no mark counts: each write waits for "
+            "them in vain, and has whole tables invalidated by way of the queue, or is refused.",
             "Start the replicas, or set CACHEOPS_WAIT_REPLICAS = {'" + store.name + f"': {confirmed}}}.",
         )
     enough = linked if store.inspection.by_sentinels else min(linked, 1)

@@ -7,6 +7,7 @@ hiredis to pack commands and to parse answers, in the protocol RESP2.
 import os
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,17 +20,20 @@ Command = tuple[Any, ...]
 OnReply = Callable[[list[Any]], None]
 
 RECEIVE_BYTES = 65_536
+WAKE = b"\r\n"  # no command, so without an answer; what comes in has a server look whose WAIT is over
+WAKE_MARGIN = 0.002  # seconds that it is sent after that moment: servers count milliseconds
 pack = hiredis.pack_command
 
 
 class PendingReply:
     """Commands sent on one connection, and their answers: values, and errors as what they are."""
 
-    __slots__ = ("_on_reply", "answers", "size")
+    __slots__ = ("_on_reply", "answers", "held_until", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, held_until: float = 0.0) -> None:
         self.size = size
         self.answers: list[Any] = []
+        self.held_until = held_until  # monotonic: the server may hold the last answer back; 0.0 where it does not
         self._on_reply: OnReply | None = None
 
     def on_reply(self, callback: OnReply) -> None:
@@ -95,7 +99,7 @@ class Connection:
         except BaseException:
             self._cut(ConnectionError("The exchange was interrupted."))
             raise
-        reply = PendingReply(len(commands))
+        reply = PendingReply(len(commands), held_until(commands[-1]))
         self._pending.append(reply)
         return reply
 
@@ -140,7 +144,8 @@ class Connection:
         if self.closed:
             raise ConnectionError("The connection was closed before the answer came.")
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            data = self._receive_held() if self._pending and self._pending[0].held_until else b""
+            data = data or self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:  # nothing has come, and `_read_rest` does not wait
             raise
         except OSError as error:
@@ -151,6 +156,25 @@ class Connection:
         if not data:
             raise self._cut(ConnectionError("The server closed the connection."))
         self._reader.feed(data)
+
+    def _receive_held(self) -> bytes:
+        """Receive an answer that the server may hold back, until it must have come; then wake the server.
+
+        An idle one looks only `hz` times a second whose WAIT is over: its answer 100 ms later is no silence.
+        """
+        first, patience = self._pending[0], self._socket.gettimeout()
+        if len(first.answers) + 1 < first.size or patience == 0:  # others come at once; `_read_rest` does not wait
+            return b""
+        seconds, first.held_until = first.held_until - time.monotonic(), 0.0
+        self._socket.settimeout(max(seconds, WAKE_MARGIN))
+        try:
+            data: bytes = self._socket.recv(RECEIVE_BYTES)
+            return data
+        except socket.timeout:  # noqa: UP041 - the driver's has the name of the built-in one here
+            self._socket.sendall(WAKE)
+            return b""
+        finally:
+            self._socket.settimeout(patience)
 
     def _cut(self, error: Exception) -> RedisError:
         """Disconnect, fail what is pending, and return the driver's error for what happened."""
@@ -180,3 +204,8 @@ class Connection:
     def _disconnect(self) -> None:
         self.closed = True
         self._driver.disconnect()
+
+
+def held_until(command: Command) -> float:
+    """Return until when (monotonic) a server may hold the answer back; 0.0 where it answers at once."""
+    return time.monotonic() + command[2] / 1000 + WAKE_MARGIN if command[0] == "WAIT" else 0.0

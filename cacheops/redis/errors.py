@@ -36,7 +36,7 @@ UNLOADED = (NoScriptError,)  # a script that each new connection loads
 REFUSALS = frozenset({"OOM", "MISCONF", "NOREPLICAS", "NOPERM", "NOAUTH", "WRONGPASS", "BUSY"})
 _REFUSAL = re.compile(rf"(?:^|(?<=-))(?:{'|'.join(sorted(REFUSALS))})\b")
 _DENIED_IN_SCRIPT = re.compile("user executing the script|ACL failure in script")
-_DEMOTED = re.compile("WAIT cannot be used with replica")  # as READONLY, but without a code of its own
+_DEMOTED = re.compile("WAIT cannot be used with replica|UNBLOCKED force unblock")  # as READONLY: before, during WAIT
 DRIVER_ERRORS = (RedisError, RedisClusterException)
 FAILURES = (*DRIVER_ERRORS, StoreUnavailable)  # ours: a cluster whose layout is not known
 

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
-from cacheops.exceptions import InvalidOption, MarkNotReplicated, ServerRefused, StoreError, StoreUnavailable
+from cacheops.exceptions import InvalidOption, ServerRefused, StoreError, StoreUnavailable
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.elsewhere import elsewhere
 from cacheops.regions.outbox import Outbox
@@ -111,8 +111,7 @@ class Region:
             logger.warning("Region %s answers again after %.0f s%s.", self.name, seconds, more)
         else:
             self._away_since = time.monotonic()
-            state = "has too few replicas" if isinstance(error, MarkNotReplicated) else "does not answer"
-            logger.warning("Region %s %s; reads go to the database: %s", self.name, state, error)
+            logger.warning("Region %s does not answer; reads go to the database: %s", self.name, error)
         region_state_changed.send_robust(None, region=self.name, reachable=error is None)
 
     def _failed(self, error: StoreUnavailable) -> None:

@@ -17,7 +17,7 @@ from psycopg.pq import Conninfo
 
 from cacheops.conf import conf
 from cacheops.databases import name_of, table_keys
-from cacheops.exceptions import MarkNotReplicated, RelayInterrupted, RelayRefused, StoreUnavailable
+from cacheops.exceptions import RelayInterrupted, RelayRefused, StoreUnavailable, Unconfirmed
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.protocol.keys import GENERATION, RELAY, TableKeys
 from cacheops.regions import Region
@@ -224,9 +224,8 @@ class Relay:
             epoch = self.store.epoch
             with self.region.guard(urgent=True):
                 act()
-                is_replicated = self.store.replicated()
-            if not is_replicated:
-                raise MarkNotReplicated(f"{self.region.name}: too few replicas confirmed an invalidation in time.")
+                if not self.store.replicated():
+                    raise Unconfirmed(f"{self.region.name}: too few replicas confirmed an invalidation in time.")
             if self.store.epoch == epoch:
                 return
         raise StoreUnavailable(f"Region {self.region.name} has lost its connection {TRIES} times in a row.")

@@ -221,11 +221,11 @@ class Store(ABC):
         """Make every entry that depends on these tags a miss, and spare marks; return how many tags were there."""
 
     def replicated(self) -> bool:
-        """Return whether the replicas hold all that this thread has written."""
+        """Return whether the replicas hold all that was written before, by whomever."""
         return not self.wait_replicas or self.confirmations() >= self.wait_replicas
 
     def confirmations(self) -> int:
-        """Return how many replicas of each primary hold all that this thread has written: the fewest of any."""
+        """Return how many replicas of each primary hold all that was written before, by whomever: the fewest of any."""
         return 0
 
     # --- keys ---------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """The store on a region's Redis servers: a cluster, or a primary with its replicas."""
 
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from cacheops.exceptions import MarkNotReplicated
+from cacheops.exceptions import Unconfirmed
 from cacheops.protocol.keys import TableKeys
 from cacheops.protocol.tags import VERSION_BYTES, new_version, versions_in
 from cacheops.redis import Command, PushChannel, Servers
@@ -29,6 +30,8 @@ from cacheops.stores.scripts import CLEAR, INVALIDATE, LEASE, MARK, MAX_RUN, NOT
 
 SCAN_BATCH = 500  # keys looked at in a round trip
 NEAR_BYTES = 32 * 2**20  # of entries that a process holds
+HOLD_SECONDS = 1.0  # after replicas did not confirm, for which the next writes hardly wait for them
+HOLD_WAIT = 5  # milliseconds that they do: replicas that are there have confirmed by then
 TAG_MARGIN = 60.0  # seconds that tags outlive their entries, so that an entry ends by its own age
 
 
@@ -51,7 +54,8 @@ class RedisStore(Store):
         self.servers = servers
         self.addresses = servers.options.urls
         self.wait_replicas = wait_replicas
-        self._wait = ("WAIT", wait_replicas, round(wait_seconds * 1000))
+        self._wait_milliseconds = round(wait_seconds * 1000)
+        self._held_until = 0.0  # monotonic
         self._transport = ThreadTransport(servers, [script.source for script in SCRIPTS])
         self.inspection = RedisInspection(servers, self._transport)
         self.near: NearEntries = NearEntries(partial(PushChannel, servers), near_bytes)
@@ -159,17 +163,17 @@ class RedisStore(Store):
         routes = [table.keys.registry for table in tables]
         if self.wait_replicas:
             nodes = {self.servers.node_of(route): route for route in routes}
-            commands += [self._wait] * len(nodes)
+            commands += [self._wait()] * len(nodes)
             routes += nodes.values()
 
         def schemes(answers: list[Any]) -> list[frozenset[str]]:
             self._drop_near(tables)
             # R10: a replica that takes over without a mark would serve what the writer changes.
-            confirmed = min(answers[len(tables) :], default=0)
+            confirmed = self._confirmed(answers[len(tables) :])
             if confirmed < self.wait_replicas:
-                raise MarkNotReplicated(
-                    f"{self.name}: {confirmed} of {self.wait_replicas} replicas confirmed a mark in time; a fail-over "
-                    "now would lose it."
+                raise Unconfirmed(
+                    f"{confirmed} of {self.wait_replicas} replicas confirmed a mark in time; a fail-over now would "
+                    "lose it."
                 )
             return [frozenset(scheme.decode() for scheme in answer) for answer in answers[: len(tables)]]
 
@@ -195,8 +199,27 @@ class RedisStore(Store):
         self.near.drop([table.keys.generation for table in tables])
 
     def confirmations(self) -> int:
-        nodes = self.servers.primaries()
-        return min(self._transport.run_many([self._wait] * len(nodes), nodes), default=0)
+        nodes, wait = self.servers.primaries(), self._wait()
+        # WAIT is for what was written before its connection's last command: with one of now, for what others wrote.
+        answers = self._transport.run_many([("PING",), wait] * len(nodes), [node for node in nodes for _ in range(2)])
+        return self._confirmed(answers[1::2])
+
+    def _wait(self) -> Command:
+        """Return the question whether the replicas have it all. What was in vain just now is not waited for again."""
+        milliseconds = min(self._wait_milliseconds, HOLD_WAIT) if self._is_held() else self._wait_milliseconds
+        return "WAIT", self.wait_replicas, milliseconds
+
+    def _is_held(self) -> bool:
+        return time.monotonic() < self._held_until
+
+    def _confirmed(self, answers: Sequence[int]) -> int:
+        """Return how many replicas of each primary have confirmed: the fewest of any."""
+        confirmed = min(answers, default=0)
+        if confirmed >= self.wait_replicas:
+            self._held_until = 0.0
+        elif not self._is_held():  # once a second all of the time is waited: a replica may be slow
+            self._held_until = time.monotonic() + HOLD_SECONDS
+        return confirmed
 
     # --- keys -------------------------------------------------------------------------------------------------------
 

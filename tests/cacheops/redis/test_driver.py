@@ -35,6 +35,7 @@ PASSING = [
     TryAgainError(),
     NoScriptError(),
     RedisClusterException("no node"),
+    ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),
 ]
 LASTING = [ResponseError(), redis.AuthenticationError(), NoPermissionError(), OutOfMemoryError(), redis.DataError()]
 

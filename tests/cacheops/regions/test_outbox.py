@@ -91,6 +91,25 @@ def test_rows_go_once_the_replicas_hold_what_was_applied(region: Region, store: 
     assert box.waiting([DATABASE]) == []
 
 
+def test_of_what_a_replica_lacks_one_row_a_table_stays(region: Region, store: Shared, reader: Reader) -> None:
+    """While replicas are away, every process reads all of it once a second."""
+    store.replicas_hold_all = False
+    rows = QueuedInvalidation.objects.using(DATABASE)
+    for tables in ([TABLE, "testapp_tag"], [TABLE], ["testapp_tag"], [TABLE]):
+        region.outbox.add(DATABASE, tables)
+    *others, tag, book = rows.order_by("pk").values_list("pk", "table")
+    assert len(others) == 3
+    assert region.outbox.drain([DATABASE])
+    assert list(rows.order_by("pk").values_list("pk", "table")) == [tag, book]
+    reader.fill()
+    store.epoch += 1  # to another server, which may lack it
+    assert region.outbox.drain([DATABASE])
+    assert not reader.hits()
+    store.replicas_hold_all = True
+    assert region.outbox.drain([DATABASE])
+    assert not rows.exists()
+
+
 def test_a_database_without_an_outbox_says_so(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "TABLE", "no_such_table")
     assert not region.outbox.add(DATABASE, [TABLE])

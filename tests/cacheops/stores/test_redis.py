@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cacheops.exceptions import StoreUnavailable
+from cacheops.exceptions import Unconfirmed
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import store_for
 from cacheops.stores.base import LeaseRequest, Refusal
@@ -127,7 +127,7 @@ def test_a_mark_waits_for_the_replicas_that_it_was_told_to_wait_for(servers_stor
     assert patient.replicated()
     patient.clear([write(keys, "a=1")], writer).result()
     impossible = RedisStore(servers_store.name, servers_store.servers, wait_replicas=9, wait_seconds=0.01)
-    with pytest.raises(StoreUnavailable, match="replicas"):
+    with pytest.raises(Unconfirmed, match="1 of 9 replicas"):
         impossible.mark([write(keys, "a=1")], writer, TTL).result()
     impossible.clear([write(keys, "a=1")], writer).result()
     patient.close()
