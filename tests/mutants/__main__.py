@@ -11,73 +11,60 @@ Why no library does it: docs/decisions/0034-mutants.md.
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.mutants.explained import EXPLAINED
+from tests.mutants.folders import folders_of
 from tests.mutants.forked import ForkedTrial
+from tests.mutants.kept import Kept, Outcome, place_of
+from tests.mutants.lines import LinesOfTests
 from tests.mutants.lua import lua_mutants
 from tests.mutants.places import ROOT, Mutant, all_mutants, drawn
-from tests.mutants.trial import Trial, copied
 
 PAGE = ROOT / "docs" / "testing.md"
 BEGIN, END = "<!-- mutants -->\n", "<!-- /mutants -->\n"
-COLUMNS = ("killed", "survived", "explained", "not run", "not tried")  # not run: by any test without servers
+COLUMNS = ("killed", "survived", "explained", "not run", "not tried")  # not run: by any of the tests
+NEVER = ["--ignore=tests/xyzsite/api/test_fuzz.py"]  # draws other examples each time
 Outcomes = dict[Mutant, str]
 
 
-def tell(mutant: Mutant, outcome: str) -> None:
-    sys.stderr.write(f"{outcome:9}  {mutant.line}  {mutant.name}\n")
+def phase(kind: str, options: list[str], mutants: list[Mutant], until: float) -> Outcomes:
+    """Try mutants, in children of one process that has collected some tests; return what is known of them."""
+    kept = Kept(kind)
+    known = kept.read()
+    wanted = [mutant for mutant in mutants if place_of(mutant) not in known]
 
+    def note(mutant: Mutant, outcome: Outcome) -> None:
+        kept.add(mutant, outcome)
+        sys.stderr.write(f"{outcome.name:9}  {mutant.line}  {mutant.name}  {outcome.by}\n")
 
-def without_servers(mutants: list[Mutant], tests: str, until: float) -> Outcomes:
-    """Try mutants by the tests that need no servers, in children of one process that has collected them."""
-    outcomes: Outcomes = {}
-
-    def note(mutant: Mutant, outcome: str) -> None:
-        outcomes[mutant] = outcome
-        tell(mutant, outcome)
-
-    before = dict(os.environ)
-    options = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider", "--no-servers", tests]
-    code = pytest.main(options, [ForkedTrial(mutants, until, note)])
-    os.environ.clear()  # it names no servers
-    os.environ.update(before)
-    return outcomes if code == 0 else sys.exit(code)
-
-
-def on_servers(mutants: list[Mutant], until: float) -> Iterator[tuple[Mutant, str]]:
-    """Try mutants by the tests of their folders, on servers that are started once."""
-    from tests import servers  # pytest must be the first to import its plugins
-
-    os.environ.update(servers.PATIENCE)
-    servers.start()
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        trial = Trial(copied(Path(scratch)))
-        for mutant in mutants:
-            if time.monotonic() > until:
-                return
-            outcome = trial.outcome(mutant)
-            tell(mutant, outcome)
-            yield mutant, outcome
+    if wanted and not os.fork():  # Django is set up once in a process, and servers end with it
+        tests = sorted({folder for mutant in wanted for folder in folders_of(mutant.path)})
+        lines = LinesOfTests(kept.map, {str(mutant.path) for mutant in wanted}, tests)
+        plugin = ForkedTrial(wanted, until, note, lines, on_servers=kind == "servers")
+        sys.exit(pytest.main(["-q", "-s", "-n", "0", "-p", "no:cacheprovider", *options, *tests], [plugin]))
+    if wanted and os.wait()[1]:
+        sys.exit(f"The tests of {kind} could not be run.")
+    known = kept.read()
+    return {mutant: known[place_of(mutant)].name for mutant in mutants if place_of(mutant) in known}
 
 
 def tried(arguments: argparse.Namespace) -> Outcomes:
     until = time.monotonic() + arguments.minutes * 60
     lua = drawn(lua_mutants(arguments.only), arguments.lua, arguments.seed)
-    outcomes = without_servers(
-        drawn(all_mutants(arguments.only), arguments.sample, arguments.seed), arguments.tests, until
-    )
+    sample = drawn(all_mutants(arguments.only), arguments.sample, arguments.seed)
+    outcomes = phase("memory", ["--no-servers", *NEVER], sample, until)
     if not arguments.no_servers:
-        alive = [mutant for mutant, outcome in outcomes.items() if outcome != "killed"]
-        outcomes |= on_servers([*alive, *lua], until)
+        alive = [*(mutant for mutant in sample if outcomes.get(mutant) != "killed"), *lua]
+        on_servers = phase("servers", NEVER, alive, until)
+        outcomes |= {mutant: found for mutant, found in on_servers.items() if found != "not run"}
+        outcomes = {mutant: on_servers.get(mutant, "not tried") for mutant in alive} | outcomes
     for mutant, outcome in outcomes.items():
-        if outcome == "survived" and mutant.name in EXPLAINED:
+        if outcome != "killed" and mutant.name in EXPLAINED:
             outcomes[mutant] = "explained"
     return outcomes
 
@@ -122,7 +109,6 @@ def main() -> None:
     parser.add_argument("--lua", type=int, default=30, help="of the Lua scripts' mutants")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further one after that")
     parser.add_argument("--only", default="", help="of files whose path begins so")
-    parser.add_argument("--tests", default="tests", help="of those without servers")
     parser.add_argument("--no-servers", action="store_true", help="by the tests that need none: faster, and fewer die")
     parser.add_argument("--publish", action="store_true", help="write the result into docs/testing.md")
     arguments = parser.parse_args()
