@@ -25,3 +25,10 @@ def test_explanations_are_of_mutants() -> None:
     paths = {name.partition(" ")[0] for name in EXPLAINED}
     known = {mutant.name for path in paths for mutant in [*all_mutants(path), *lua_mutants(path)]}
     assert EXPLAINED.keys() <= known
+
+
+def test_a_sample_stays_the_same_while_other_code_changes() -> None:
+    mutants = all_mutants("cacheops/protocol")
+    sample = drawn(mutants, 20, 1)
+    other = next(mutant for mutant in mutants if mutant not in sample)
+    assert drawn([mutant for mutant in mutants if mutant != other], 20, 1) == sample

@@ -3,8 +3,9 @@
     python -m tests.mutants --seed 1 --sample 120 --minutes 60 --publish
 
 Places are drawn by the seed from the engine and the access rules; of the Lua scripts a list made by hand (lua.py) is
-drawn from in the same way. Each is tried by the tests that run its lines without servers, then, in a copy of the
-checkout, by those of its folder on servers. Of a survivor either a test is missing, or it is explained (explained.py).
+drawn from in the same way. Each is tried by the tests that run its lines without servers, then by those that need
+servers. What is found is kept in var/mutants: a run that was cut goes on. Of a survivor either a test is missing, or it
+is explained (explained.py).
 Why no library does it: docs/decisions/0034-mutants.md.
 """
 
@@ -70,8 +71,8 @@ def tried(arguments: argparse.Namespace) -> Outcomes:
 
 
 def score(counts: Counter[str]) -> float:
-    """Return the share of those killed, without those that are explained or could not be tried."""
-    return counts["killed"] / max(1, counts["killed"] + counts["survived"])
+    """Return the share of those killed, without those that are explained or were not tried."""
+    return counts["killed"] / max(1, counts["killed"] + counts["survived"] + counts["not run"])
 
 
 def package(mutant: Mutant) -> str:
