@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 
 from cacheops.databases import default_by_settings
 from cacheops.encoding.arguments import PLAIN, CallKeys, name_of, plain_key
+from cacheops.encoding.rows import FORMAT
 from cacheops.exceptions import InvalidKey, InvalidOption
 from cacheops.protocol.keys import digest
 
@@ -75,9 +76,10 @@ class FunctionKeys:
     def entry_digest(self, call_digest: str, variant: Any) -> str:
         """Return the digest of one variant of a call, in the active language and time zone.
 
-        The default database is part of it: results of tests are not the running site's.
+        The default database is part of it: results of tests are not the running site's. So is the format of entries:
+        while two releases run, neither overwrites what only the other reads.
         """
-        where = f"{call_digest} {get_language()} {get_current_timezone_name()} {default_by_settings()}"
+        where = f"{FORMAT} {call_digest} {get_language()} {get_current_timezone_name()} {default_by_settings()}"
         return digest(where.encode() if variant is None else f"{where} {variant!r}".encode(errors="surrogatepass"))
 
     def of(self, name: str, value: Any, *, compiles: bool = True) -> Any:

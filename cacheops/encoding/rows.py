@@ -1,11 +1,20 @@
 """Rows to bytes and back, faithfully: typed by the columns' values, with a checksum, and without pickle.
 
-An entry is one format byte, the CRC-32 of its key and of the rest, and a MessagePack array (`Entry`). So bytes that
-were stored under another key are no entry, whatever brought them there; values in Django's cache have the key "". The
-rows are an array of arrays; `types` says with one letter a column how its values were written:
+An entry is, without a gap between them:
+
+    1      the format
+    4      the CRC-32 of its key and of all that follows. So bytes that were stored under another key are no entry,
+           whatever brought them there; values in Django's cache have the key ""
+    8 4 4  when it was made (seconds since 1970); for how long, and what the database took, to 7 digits
+    4 2    the lengths of the next two
+    …      the versions of the tags that its reader leased
+    …      the types, one letter a column, with a number before a letter that is repeated: `3nd` is `nnnd`
+    …      the rows: a MessagePack array of arrays
+
+A letter says how the values of its column were written:
 
     n  as MessagePack knows them: None, bool, int, float, str, bytes
-    U D d t T i  UUID, Decimal, date, time, datetime (naive, or in UTC), timedelta; MessagePack strings or timestamps
+    U D d t T i  UUID (its bytes), Decimal, date, time, datetime (naive, or in UTC), timedelta; strings or timestamps
     x  anything else that a database driver returns, each value tagged: lists, dicts, ranges, IP addresses, zones
 
 The letters are found from the values, not from the fields, because a row is what the driver returned: Django's own
@@ -13,7 +22,7 @@ converters run on it after it is read back, as they do on the database's answer.
 """
 
 import datetime as dt
-import ipaddress
+import re
 import struct
 import uuid
 import zlib
@@ -21,23 +30,31 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import GenericAlias
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
-from django.utils.module_loading import import_string
 
+from cacheops.encoding.values import INT64, pack, unpack
 from cacheops.engine import memo
 from cacheops.exceptions import CorruptEntry, UnencodableValue
 
 # Raise it with every change of the layout above, or of what values.py packs: entries of another format are never read,
 # as it is part of their keys.
-FORMAT = 3
-_HEAD = struct.Struct(">BI")  # the format, the checksum
+FORMAT = 4
+_SEAL = struct.Struct(">BI")  # the format, the checksum
+_TIMES = struct.Struct(">dffIH")
+_HEAD = struct.Struct(">BIdffIH")  # both
 
 Row = tuple[Any, ...]
 
 
-class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
+class Layout(NamedTuple):
+    """How rows are written: the number of their columns (0: there are no rows), and what decodes them."""
+
+    columns: int
+    decoder: "msgspec.msgpack.Decoder[list[Row]]"
+
+
+class Entry(msgspec.Struct, gc=False, frozen=True):
     """A stored result: its rows, and what its reader knew when it was made.
 
     `versions` are the tags' versions that its reader leased, one after the other. Moments are seconds since the epoch
@@ -48,13 +65,13 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     made_at: float
     expires_at: float
     load_seconds: float
-    types: str
-    raw_rows: msgspec.Raw
+    layout: Layout
+    raw_rows: bytes | memoryview
 
     def rows(self) -> list[Row]:
         """Decode the rows. Raise CorruptEntry when they are not what their types promise."""
         try:
-            return _decoder(self.types).decode(self.raw_rows)
+            return self.layout.decoder.decode(self.raw_rows)
         except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
             raise CorruptEntry(f"The rows of a cache entry can't be decoded: {error}") from error
 
@@ -69,13 +86,20 @@ def encode(
 class EncodedRows(NamedTuple):
     """Rows as bytes: what entries of one result share, whatever versions their readers leased."""
 
-    types: str
-    raw: msgspec.Raw
+    types: bytes
+    raw: bytes
 
 
 def encode_rows(rows: Sequence[Row]) -> EncodedRows:
     """Return the rows as bytes. Raise UnencodableValue for a value that would not come back equal."""
-    return _encoded(rows, column_types(rows))
+    types = column_types(rows)
+    if "x" in types:
+        extended = [index for index, letter in enumerate(types) if letter == "x"]
+        rows = [_with_extended(row, extended) for row in rows]
+    try:
+        return EncodedRows(_shortened(types), _encoder.encode(rows))
+    except (TypeError, OverflowError, UnicodeEncodeError) as error:
+        raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
 
 
 def encode_each(rows: Sequence[Row]) -> list[EncodedRows]:
@@ -83,19 +107,9 @@ def encode_each(rows: Sequence[Row]) -> list[EncodedRows]:
     types = column_types(rows)
     if "x" in types:  # one row's value may make it so: the others need not suffer
         return [encode_rows([row]) for row in rows]
-    encode, raw = _encoder.encode, msgspec.Raw
+    encode, shortened = _encoder.encode, _shortened(types)
     try:
-        return [EncodedRows(types, raw(encode((row,)))) for row in rows]
-    except (TypeError, OverflowError, UnicodeEncodeError) as error:
-        raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
-
-
-def _encoded(rows: Sequence[Row], types: str) -> EncodedRows:
-    if "x" in types:
-        extended = [index for index, letter in enumerate(types) if letter == "x"]
-        rows = [_with_extended(row, extended) for row in rows]
-    try:
-        return EncodedRows(types, msgspec.Raw(_encoder.encode(rows)))
+        return [EncodedRows(shortened, encode((row,))) for row in rows]
     except (TypeError, OverflowError, UnicodeEncodeError) as error:
         raise UnencodableValue(f"A row holds a value that the cache can't store: {error}") from error
 
@@ -104,8 +118,10 @@ def sealed(
     encoded: EncodedRows, versions: bytes, made_at: float, expires_at: float, load_seconds: float, key: str
 ) -> bytes:
     """Return the bytes of an entry of encoded rows, which is to be stored under a key."""
-    body = _encoder.encode(Entry(versions, made_at, expires_at, load_seconds, *encoded))
-    return _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))) + body
+    types, raw = encoded
+    times = _TIMES.pack(made_at, expires_at - made_at, load_seconds, len(versions), len(types))
+    body = b"".join((times, versions, types, raw))
+    return _SEAL.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))) + body
 
 
 def decode(payload: bytes, key: str = "", columns: int | None = None) -> Entry:
@@ -113,16 +129,19 @@ def decode(payload: bytes, key: str = "", columns: int | None = None) -> Entry:
 
     `columns` is how many its rows must have, if there are any: others would fail where results are built. None: any.
     """
-    body = memoryview(payload)[_HEAD.size :]
-    if payload[: _HEAD.size] != _HEAD.pack(FORMAT, zlib.crc32(body, zlib.crc32(key.encode()))):
-        raise CorruptEntry("A cache entry has another format, is another key's, or its checksum is wrong.")
+    view = memoryview(payload)
     try:
-        entry = _entry_decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise CorruptEntry(f"A cache entry can't be decoded: {error}") from error
-    if columns is not None and entry.types and len(entry.types) != columns:
-        raise CorruptEntry(f"The rows of a cache entry have {len(entry.types)} columns, not {columns}.")
-    return entry
+        form, checksum, made_at, life, load_seconds, tags, types = _HEAD.unpack_from(payload)
+    except struct.error as error:
+        raise CorruptEntry(f"A cache entry is cut off: {error}") from error
+    if form != FORMAT or checksum != zlib.crc32(view[_SEAL.size :], zlib.crc32(key.encode())):
+        raise CorruptEntry("A cache entry has another format, is another key's, or its checksum is wrong.")
+    tags += _HEAD.size
+    types += tags
+    layout = _layout(payload[tags:types])
+    if columns is not None and columns != layout.columns != 0:
+        raise CorruptEntry(f"The rows of a cache entry have {layout.columns} columns, not {columns}.")
+    return Entry(payload[_HEAD.size : tags], made_at, made_at + life, load_seconds, layout, view[types:])
 
 
 # --- column types ---------------------------------------------------------------------------------------------------
@@ -150,7 +169,6 @@ _DECODED_AS: dict[str, Any] = {
     "T": dt.datetime | None,
     "i": dt.timedelta | None,
 }
-_INT64 = range(-(2**63), 2**64)
 
 
 def column_types(rows: Sequence[Row]) -> str:
@@ -165,7 +183,7 @@ def _column_letter(values: Iterable[Any]) -> str:
     if len(letters) > 1:
         return "x"
     letter = letters.pop() if letters else "n"
-    if letter == "n" and int in kinds and not all(value in _INT64 for value in values if type(value) is int):
+    if letter == "n" and int in kinds and not all(value in INT64 for value in values if type(value) is int):
         return "x"
     if letter in "tT" and not all(_keeps_zone(value) for value in values if value is not None):
         return "x"
@@ -180,26 +198,20 @@ def _keeps_zone(value: dt.datetime | dt.time) -> bool:
 
 
 @memo(4096)
-def _decoder(types: str) -> "msgspec.msgpack.Decoder[list[Row]]":
-    row = GenericAlias(tuple, tuple(_DECODED_AS[letter] for letter in types)) if types else tuple
-    return msgspec.msgpack.Decoder(GenericAlias(list, (row,)), ext_hook=_unpack)
+def _shortened(types: str) -> bytes:
+    """Return letters with the number of their repetitions, as they are stored."""
+    return re.sub(r"(.)\1+", lambda run: f"{len(run[0])}{run[1]}", types).encode()
 
 
-# --- extended values ------------------------------------------------------------------------------------------------
-
-_TUPLE, _BIG_INT, _UUID, _DECIMAL, _DATE, _TIME, _DATETIME, _TIMEDELTA, _RANGE, _ADDRESS, _DICT = range(1, 12)
-_RANGES = ("Range", "Int4Range", "Int8Range", "NumericRange", "DateRange", "TimestampRange", "TimestamptzRange")
-_ADDRESSES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        ipaddress.IPv4Address,
-        ipaddress.IPv6Address,
-        ipaddress.IPv4Interface,
-        ipaddress.IPv6Interface,
-        ipaddress.IPv4Network,
-        ipaddress.IPv6Network,
-    )
-}
+@memo(4096)
+def _layout(shortened: bytes) -> Layout:
+    """Return how rows of stored types are read. Raise CorruptEntry for what is none."""
+    try:
+        types = re.sub(r"(\d+)(.)", lambda run: int(run[1]) * run[2], shortened.decode())
+        row = GenericAlias(tuple, tuple(_DECODED_AS[letter] for letter in types)) if types else tuple
+    except (KeyError, ValueError) as error:
+        raise CorruptEntry(f"The types of a cache entry can't be decoded: {error}") from error
+    return Layout(len(types), msgspec.msgpack.Decoder(GenericAlias(list, (row,)), ext_hook=unpack))
 
 
 def _with_extended(row: Row, extended: list[int]) -> Row:
@@ -209,110 +221,5 @@ def _with_extended(row: Row, extended: list[int]) -> Row:
     return tuple(values)
 
 
-def pack(value: Any) -> Any:
-    """Return a value as MessagePack can hold it; what is not its own is tagged (msgspec.msgpack.Ext)."""
-    kind = type(value)
-    if value is None or kind in (bool, float, str, bytes) or (kind is int and value in _INT64):
-        return value
-    if kind is list:
-        return [pack(item) for item in value]
-    if kind is memoryview:
-        return bytes(value)
-    if kind in _PACKERS:
-        code, plain = _PACKERS[kind]
-        return msgspec.msgpack.Ext(code, _encoder.encode(plain(value)))
-    if kind.__name__ in _ADDRESSES and kind is _ADDRESSES[kind.__name__]:
-        return msgspec.msgpack.Ext(_ADDRESS, _encoder.encode([kind.__name__, str(value)]))
-    if kind.__module__ == "psycopg.types.range" and kind.__name__ in _RANGES:
-        bounds = getattr(value, "_bounds", None) or value.bounds
-        plain_range = [kind.__name__, pack(value.lower), pack(value.upper), bounds, value.isempty]
-        return msgspec.msgpack.Ext(_RANGE, _encoder.encode(plain_range))
-    if isinstance(value, UnencodableValue):  # the reason, in the place of a value (packed_or_none)
-        raise value
-    raise UnencodableValue(
-        f"A row holds a {kind.__module__}.{kind.__qualname__}, which the cache can't store without loss. "
-        "Leave the column out of the query, or do not cache the model."
-    )
-
-
-def _pack_datetime(value: dt.datetime) -> list[Any]:
-    zone = value.tzinfo
-    if zone is None or zone is dt.UTC:
-        name: Any = None if zone is None else "utc"
-    elif isinstance(zone, ZoneInfo) and zone.key:
-        name = ["key", zone.key]
-    elif isinstance(zone, dt.timezone):
-        offset = zone.utcoffset(None)
-        name = ["offset", offset.days * 86400 + offset.seconds, offset.microseconds]
-    else:
-        raise UnencodableValue(f"A datetime is in the time zone {zone!r}, which the cache can't store.")
-    return [value.replace(tzinfo=None).isoformat(), value.fold, name]
-
-
-def _unpack_datetime(plain: list[Any]) -> dt.datetime:
-    text, fold, name = plain
-    zone: dt.tzinfo | None = None
-    if name == "utc":
-        zone = dt.UTC
-    elif name is not None and name[0] == "key":
-        zone = ZoneInfo(name[1])
-    elif name is not None:
-        zone = dt.timezone(dt.timedelta(seconds=name[1], microseconds=name[2]))
-    return dt.datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
-
-
-def _pack_time(value: dt.time) -> list[Any]:
-    if value.tzinfo is not None and value.tzinfo is not dt.UTC:
-        raise UnencodableValue(f"A time is in the time zone {value.tzinfo!r}, which the cache can't store.")
-    return [value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo is not None]
-
-
-def _unpack_time(plain: list[Any]) -> dt.time:
-    text, fold, in_utc = plain
-    return dt.time.fromisoformat(text).replace(tzinfo=dt.UTC if in_utc else None, fold=fold)
-
-
-def _pack_dict(value: dict[Any, Any]) -> list[Any]:
-    return [[pack(key), pack(item)] for key, item in value.items()]
-
-
-_PACKERS: dict[type, tuple[int, Any]] = {
-    tuple: (_TUPLE, lambda value: [pack(item) for item in value]),
-    int: (_BIG_INT, str),
-    uuid.UUID: (_UUID, lambda value: value.bytes),
-    Decimal: (_DECIMAL, str),
-    dt.date: (_DATE, lambda value: value.isoformat()),
-    dt.time: (_TIME, _pack_time),
-    dt.datetime: (_DATETIME, _pack_datetime),
-    dt.timedelta: (_TIMEDELTA, lambda value: [value.days, value.seconds, value.microseconds]),
-    dict: (_DICT, _pack_dict),
-}
-_UNPACKERS: dict[int, Any] = {
-    _TUPLE: tuple,
-    _BIG_INT: int,
-    _UUID: lambda plain: uuid.UUID(bytes=plain),
-    _DECIMAL: Decimal,
-    _DATE: dt.date.fromisoformat,
-    _TIME: _unpack_time,
-    _DATETIME: _unpack_datetime,
-    _TIMEDELTA: lambda plain: dt.timedelta(*plain),
-    _RANGE: lambda plain: _unpack_range(*plain),
-    _ADDRESS: lambda plain: _ADDRESSES[plain[0]](plain[1]),
-    _DICT: dict,
-}
-
-
-def _unpack(code: int, data: memoryview) -> Any:
-    return _UNPACKERS[code](_ext_decoder.decode(data))
-
-
-def _unpack_range(name: str, lower: Any, upper: Any, bounds: str, empty: bool) -> Any:
-    # Only where a range was stored, so psycopg is there.
-    kind = import_string(f"psycopg.types.range.{name if name in _RANGES else 'Range'}")
-    return kind(empty=True) if empty else kind(lower, upper, bounds)
-
-
-# UUIDs, decimals and moments are written as strings by default; `types` brings them back.
-_encoder = msgspec.msgpack.Encoder()
-_ext_decoder = msgspec.msgpack.Decoder(ext_hook=_unpack)
-_entry_decoder = msgspec.msgpack.Decoder(Entry)
+# Decimals and moments are written as strings; `types` brings them back.
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")

@@ -173,7 +173,7 @@ def _compare_rows(
     follower = FollowerRules(region, recipe) if recipe.alias in conf.followers else None
     if follower and not follower.is_shown():
         return Verified(CHANGED)
-    loaded = _load(recipe, len(entry.types))
+    loaded = _load(recipe, entry.layout.columns)
     if region.read(recipe.keys, (recipe.alias,)) != before:
         return Verified(CHANGED)
     if _are_equal(held, loaded):

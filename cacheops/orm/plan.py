@@ -14,7 +14,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import get_current_timezone
 
-from cacheops.encoding import rows
+from cacheops.encoding import rows, values
 from cacheops.engine import Component, memo, register_component
 from cacheops.exceptions import UnencodableValue
 from cacheops.orm.catalogue import behind
@@ -92,7 +92,7 @@ def _tagged(value: Any) -> Any:
     """
     if isinstance(getattr(value, "lower", None), str) or isinstance(getattr(value, "upper", None), str):
         raise TypeError("a range of texts")
-    return rows.pack(value)
+    return values.pack(value)
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_tagged)

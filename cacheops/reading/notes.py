@@ -23,7 +23,7 @@ def may_be_early_from(entry: Entry) -> float:
 def as_bytes(rows: Sequence[Row]) -> bytes:
     """Return rows as bytes that no other rows have: 1, 1.0 and True are equal as values."""
     encoded = encode_rows(rows)
-    return encoded.types.encode() + b"\0" + bytes(encoded.raw)
+    return encoded.types + b"\0" + encoded.raw
 
 
 class Notes:

@@ -10,13 +10,15 @@ TAG = {"keys": 1.002, "names": 70.0, "values": 16.0, "bytes": 150.0}
 
 def text(last: float) -> str:
     taken = {str(1000 * step): 100.0 + step for step in range(1, 10)} | {"10000": last}
-    return memory.as_text({"entry": {"tags": TAG, "entries": ENTRY}, "process": taken, "machine": {"Redis": "7"}})
+    entry = {"tags": TAG, "entries": ENTRY}
+    return memory.as_text({"entry": entry, "grown": 580.2, "process": taken, "machine": {"Redis": "7"}})
 
 
 def test_the_report_says_where_the_bytes_are() -> None:
     rows = text(110.0).split("\n\n")[0].splitlines()[2:]
     assert rows == ["| entries | 1.00 | 90 | 180 | 310 |", "| tags | 1.00 | 70 | 16 | 150 |"]
-    assert "460 bytes an entry (goal 300: not met)" in text(110.0)
+    assert "460 bytes an entry (goal 300: not met); Redis as a whole, " in text(110.0)
+    assert "grows by 580." in text(110.0)
 
 
 def test_growth_is_that_of_the_second_half() -> None:

@@ -12,6 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.generic import View
 
 from cacheops import bypassed, cache_read, cached, cached_as, cached_view, cached_view_as, invalidate_all
+from cacheops.decorators import keys
 from cacheops.exceptions import InvalidKey, InvalidOption, StoreUnavailable
 from cacheops.regions import regions
 from locations.models import Location
@@ -56,6 +57,25 @@ def test_invalidating_one_call_leaves_the_others() -> None:
     for name in ("a", "b"):
         named(name)
     assert calls == ["a", "b", "a"]
+
+
+def test_releases_of_two_formats_keep_results_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While both run, neither overwrites what only the other reads, and each invalidates for both."""
+    calls = []
+
+    @cached(timeout=60, key="releases_of_two_formats_keep_results_of_their_own")
+    def number() -> int:
+        calls.append(1)
+        return len(calls)
+
+    assert number() == 1
+    monkeypatch.setattr(keys, "FORMAT", keys.FORMAT + 1)
+    assert number() == number() == 2
+    monkeypatch.undo()
+    assert number() == 1
+    number.invalidate()
+    monkeypatch.setattr(keys, "FORMAT", keys.FORMAT + 1)
+    assert number() == 3
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")

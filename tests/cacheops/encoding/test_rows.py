@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -152,6 +153,45 @@ def test_foreign_bytes_are_corrupt(payload: bytes) -> None:
 def test_what_the_reader_knew_comes_back() -> None:
     entry = decode(encode(SAMPLE, b"12345678", 1.0, 2.0, 0.5))
     assert (entry.versions, entry.made_at, entry.expires_at, entry.load_seconds) == (b"12345678", 1.0, 2.0, 0.5)
+
+
+def test_moments_come_back_to_the_millisecond() -> None:
+    """A life is kept to 7 digits: of an hour some 0.2 ms, and an entry ends on the servers by their own clock."""
+    entry = decode(encode(SAMPLE, b"", 1795921987.4131615, 1795925443.0459359, 0.0017010681))
+    assert entry.made_at == 1795921987.4131615
+    assert entry.expires_at == pytest.approx(1795925443.0459359, abs=1e-3)
+    assert entry.load_seconds == pytest.approx(0.0017010681)
+
+
+@pytest.mark.parametrize(
+    ("types", "stored"), [("", b""), ("n", b"n"), ("nnnnnnnndTn", b"8ndTn"), ("nUnU", b"nUnU"), ("n" * 120, b"120n")]
+)
+def test_types_are_stored_by_their_runs(types: str, stored: bytes) -> None:
+    row = tuple(
+        {"n": 1, "U": uuid.UUID(int=1), "d": dt.date(2026, 1, 2), "T": dt.datetime(2026, 1, 2)}[t] for t in types
+    )
+    table = [row] if types else []
+    assert rows.encode_rows(table).types == stored
+    found = decode(encode(table, b"", 1.0, 2.0, 0.5), columns=len(types))
+    assert (found.layout.columns, found.rows()) == (len(types), table)
+
+
+@pytest.mark.parametrize("types", [b"q", b"3", b"\xff", b"n9"])
+def test_types_that_nobody_writes_are_corrupt(types: bytes) -> None:
+    """A checksum says who has written, not that it was sound."""
+    with pytest.raises(CorruptEntry):
+        decode(rows.sealed(rows.EncodedRows(types, b"\x90"), b"", 1.0, 2.0, 0.5, "")).rows()
+
+
+def test_an_entry_takes_little_beside_its_rows() -> None:
+    """docs/performance.md counts the bytes of an entry: 27, the versions and the types."""
+    payload = encode([(1, "text", None)], b"1" * 16, 1795921987.4, 1795925443.0, 0.002)
+    assert len(payload) == 27 + 16 + len(b"3n") + len(msgspec.msgpack.encode([(1, "text", None)]))
+
+
+def test_an_entry_may_depend_on_any_number_of_tags() -> None:
+    versions = bytes(8 * 10_000)
+    assert decode(encode(SAMPLE, versions, 1.0, 2.0, 0.5)).versions == versions
 
 
 def test_the_stored_format_is_that_of_its_version() -> None:

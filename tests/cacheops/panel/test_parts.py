@@ -4,11 +4,10 @@ from threading import Event
 from time import monotonic
 from types import SimpleNamespace
 
-import msgspec
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 
-from cacheops.encoding.rows import Entry
+from cacheops.encoding.rows import decode, encode
 from cacheops.monitoring.keyspace import KeyDistribution, KeyGroup
 from cacheops.monitoring.nodes import NodeStats
 from cacheops.panel import overview
@@ -59,7 +58,7 @@ def test_a_pattern_is_taken_as_it_is_unless_it_matches_all(pattern: str, taken: 
 def test_an_entry_of_fewer_tags_than_are_asked_for_does_not_agree() -> None:
     request = Request("a", (TableTags(BOOKS, ("id=1",), ("id",)),), Profile(), "testapp.book:get")
     one, two = b"1" * VERSION_BYTES, b"2" * VERSION_BYTES
-    entry = Entry(one, 0.0, 0.0, 0.0, "", msgspec.Raw(b"[]"))
+    entry = decode(encode([], one, 0.0, 0.0, 0.0))
     assert [tag.agrees for tag in tag_states(request, (one, two), entry)] == [True, False]
     assert [tag.agrees for tag in tag_states(request, (two, None), entry)] == [False, False]
     assert [(tag.state, tag.agrees) for tag in tag_states(request, (one, None), None)] == [
