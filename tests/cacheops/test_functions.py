@@ -1,4 +1,4 @@
-"""cached, cached_as and their views: results as entries, invalidated by what they depend on."""
+"""cached and cached_as: results as entries, invalidated by what they depend on."""
 
 import datetime as dt
 from decimal import Decimal
@@ -6,14 +6,10 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import RequestFactory
-from django.utils.decorators import method_decorator
-from django.views.generic import View
 
-from cacheops import bypassed, cache_read, cached, cached_as, cached_view, cached_view_as, invalidate_all
+from cacheops import bypassed, cache_read, cached, cached_as, invalidate_all
 from cacheops.decorators import keys
-from cacheops.exceptions import InvalidKey, InvalidOption, StoreUnavailable
+from cacheops.exceptions import InvalidOption, StoreUnavailable
 from cacheops.regions import regions
 from locations.models import Location
 
@@ -225,107 +221,6 @@ def test_listeners_hear_of_hits_and_misses() -> None:
     finally:
         cache_read.disconnect(listen)
     assert heard == [False, True]
-
-
-def test_a_view_is_answered_from_the_cache_until_its_sample_changes(harbor: Location) -> None:
-    calls = []
-
-    @cached_view_as(Location, timeout=60, key="a_view_is_answered_from_the_cache_until_its_sample_changes")
-    def view(request: object) -> HttpResponse:
-        calls.append(1)
-        response = HttpResponse(Location.objects.get(code="harbor").name, content_type="text/plain")
-        response["X-Kept"] = "yes"
-        return response
-
-    ask = RequestFactory().get
-    first, second = view(ask("/a")), view(ask("/a"))
-    assert first.content == second.content == b"Harbor"
-    assert second["X-Kept"] == "yes"
-    assert second["Content-Type"] == "text/plain"
-    view(ask("/a?page=2"))
-    assert len(calls) == 2
-    Location.objects.update(name="Pier")
-    assert view(ask("/a")).content == b"Pier"
-
-
-def test_a_view_is_invalidated_by_its_address() -> None:
-    calls = []
-
-    @cached_view(timeout=60, key="by_address")
-    def view(request: HttpRequest, number: int = 0) -> HttpResponse:
-        calls.append(request.method)
-        return HttpResponse("here")
-
-    ask = RequestFactory()
-    path = "/a?x=%C3%BC"
-    requests = [ask.get(path), ask.head(path), ask.get(path, headers={"hx-request": "true"})]
-
-    def count() -> int:
-        before = len(calls)
-        for request in [*requests, ask.get("/b")]:
-            view(request)
-        view(requests[0], number=1)
-        return len(calls) - before
-
-    assert (count(), count()) == (5, 0)
-    for address in (
-        "http://testserver/a?x=%C3%BC",
-        "http://TestServer/a?x=ü",
-        "http://testserver/a?x=ü#top",
-        requests[0],
-    ):
-        view.invalidate(address)  # type: ignore[attr-defined]
-        assert (count(), count()) == (4, 0)
-    view.invalidate("https://testserver/a?x=ü")  # type: ignore[attr-defined]
-    assert count() == 0
-    for text in ("/a", "testserver/a", "", "a view's name"):
-        with pytest.raises(InvalidKey, match="no full address"):
-            view.invalidate(text)  # type: ignore[attr-defined]
-
-
-def test_a_class_based_view_is_cached_by_its_method() -> None:
-    calls = []
-
-    @method_decorator(cached_view(timeout=60, key="class_based"), name="dispatch")
-    class Page(View):
-        def get(self, request: HttpRequest) -> HttpResponse:
-            calls.append(1)
-            return HttpResponse(request.headers.get("X-Any"))
-
-    page = Page.as_view()
-    for _ in range(3):  # the first tells that it varies on a header
-        for value in "ab":
-            assert page(RequestFactory().get("/a", headers={"x-any": value})).content == value.encode()
-    assert len(calls) == 3
-
-
-def test_posts_errors_cookies_and_streams_pass_the_cache() -> None:
-    calls = []
-
-    def with_cookie() -> HttpResponse:
-        response = HttpResponse("hello")
-        response.set_cookie("who", "sam")
-        return response
-
-    answers = {
-        "/error": lambda: HttpResponse(status=404),
-        "/cookie": with_cookie,
-        "/stream": lambda: StreamingHttpResponse([b"a"]),
-        "/post": lambda: HttpResponse("done"),
-    }
-
-    @cached_view(timeout=60, key="posts_errors_cookies_and_streams_pass_the_cache")
-    def view(request: object) -> HttpResponse:
-        calls.append(request.path)
-        return answers[request.path]()
-
-    factory = RequestFactory()
-    for path in ("/error", "/cookie", "/stream"):
-        view(factory.get(path))
-        view(factory.get(path))
-    view(factory.post("/post"))
-    view(factory.post("/post"))
-    assert len(calls) == 8
 
 
 def test_misuse_is_named() -> None:

@@ -13,7 +13,11 @@ ELSEWHERE = {
     f"{LUA}/add_sums.lua": ("tests/cacheops/monitoring",),
     f"{LUA}/follow.lua": ("tests/cacheops/relay",),
     "cacheops/db": (QUERIES,),
-    "cacheops/decorators": ("tests/cacheops/test_functions.py", "tests/cacheops/test_visitors.py"),
+    "cacheops/decorators": (
+        "tests/cacheops/test_functions.py",
+        "tests/cacheops/test_cached_views.py",
+        "tests/cacheops/test_visitors.py",
+    ),
     "cacheops/orm": (QUERIES, "tests/races"),
     "cacheops/reading": ("tests/races", QUERIES),
     "cacheops/redis": ("tests/cacheops/redis", "tests/recovery"),
