@@ -90,7 +90,7 @@ class CachedQuerySet(FastQuerySet[M]):
         rows = self._rows(read, plan.plan, [value], load)
         if rows is None:
             return None
-        found = plan.instances(database, rows)
+        found = plan.instances(read.connection.wrapper, rows)
         if not found:
             raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")  # type: ignore[attr-defined]
         return found[0]

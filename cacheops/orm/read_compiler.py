@@ -10,9 +10,8 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 from django.db.models.sql.query import Query
 
 from cacheops.conf import conf
-from cacheops.databases import session_of
 from cacheops.encoding.rows import Row
-from cacheops.orm.connection import RecordedPlan
+from cacheops.orm.connection import CachedConnection, RecordedPlan
 from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
 from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.observed import observed
@@ -143,7 +142,7 @@ class CachingCompiler(SQLCompiler):
         if connection.has_written(plan.template.table_names):
             return Bypass.WRITTEN
         label = label_of(model, op)
-        request = request_for(plan, fingerprint.parameters, connection.alias, connection.name, profile, label)
+        request = request_for(plan, fingerprint.parameters, connection, profile, label)
         if request is None:
             return Bypass.VALUE
         if connection.recorded_plans is not None:
@@ -152,13 +151,14 @@ class CachingCompiler(SQLCompiler):
 
 
 def request_for(
-    plan: Plan, parameters: list[Any], alias: str, name: str, profile: Profile, label: str
+    plan: Plan, parameters: list[Any], connection: CachedConnection, profile: Profile, label: str
 ) -> Request | None:
-    """Return the engine's request for a query of a plan's shape, by its database's alias and name in keys."""
+    """Return the engine's request for a query of a plan's shape."""
     assert plan.template is not None
-    digest = plan.digest(parameters, label.encode() + session_of(alias))
+    digest = plan.digest(parameters, label.encode() + connection.session_key)
     if digest is None:
         return None
+    alias, name = connection.alias, connection.name
     tables = [
         TableTags(TableKeys.of(conf.prefix_of(alias, table), name, table), tags, schemes)
         for table, tags, schemes in plan.template.tags(parameters, conf.max_tags)

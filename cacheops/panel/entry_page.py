@@ -16,6 +16,7 @@ from cacheops.databases import name_of
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, InvalidKey, StoreError
+from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.orm.schema import models_by_table
@@ -98,11 +99,12 @@ def look_up_row(region: str, model: type[models.Model], text: str, user: Any) ->
     profile = profile_of(model)
     database = cached_alias(model)
     plan = get_plan(CachedQuerySet(model, using=database), database, name, value)
-    if plan is None or profile is None:
+    connection = cacheops_of(database)
+    if plan is None or profile is None or not isinstance(connection, CachedConnection):
         why = "its profile is None" if profile is None else "its `get` is not one that the cache answers by one key"
         raise NotFound(f"{model._meta.label} can't be looked up by {name}: {why}.")
     label = f"{model._meta.label_lower}:get"
-    request = request_for(plan.plan, [value], database, name_of(database), profile, label)
+    request = request_for(plan.plan, [value], connection, profile, label)
     if request is None:
         raise NotFound(f"{value!r} has no exact encoding, so no entry has it.")
     found = look_up(regions[region], request, profile_for(model, "get"))

@@ -64,13 +64,14 @@ class Outbox:
 
         Once a second; and at once when this thread has reconnected.
         """
-        if not self._store.remote:
+        store = self._store
+        if not store.remote:
             return False
         oldest = time.monotonic() - CHECK_SECONDS
-        for database in primaries(databases):
-            if self._seen_at.get(database, -math.inf) < oldest:
+        for database in databases:
+            if self._seen_at.get(database, -math.inf) < oldest and primaries((database,)):
                 return True
-        return self._local.epoch != self._store.epoch
+        return self._local.epoch != store.epoch
 
     def waiting(self, databases: Sequence[str]) -> list[str]:
         """Return those of these databases in which something waits for the region. Raise as a query does."""

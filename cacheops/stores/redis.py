@@ -268,8 +268,12 @@ def runs_of_tables(keys: Sequence[str]) -> list[Sequence[str]]:
     if not keys:
         return []
     start, table = 0, table_of(keys[0])
-    if len(keys) <= MAX_RUN and not [key for key in keys if not key.startswith(table)]:
-        return [keys]  # as most reads have them
+    if len(keys) <= MAX_RUN:  # most reads are of one table
+        for key in keys:
+            if not key.startswith(table):
+                break
+        else:
+            return [keys]
     runs: list[Sequence[str]] = []
     for index, key in enumerate(keys):
         if index - start == MAX_RUN or not key.startswith(table):

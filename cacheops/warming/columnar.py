@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cacheops.databases import name_of, session_of
+from cacheops.orm.connection import CachedConnection
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.profiles import Profile
@@ -11,14 +11,16 @@ from cacheops.protocol.tags import NoToken
 from cacheops.reading.columns import EntryColumns
 
 
-def columns_of(plan: Plan, values: Sequence[Any], using: str, profile: Profile, label: str) -> EntryColumns | None:
+def columns_of(
+    plan: Plan, values: Sequence[Any], connection: CachedConnection, profile: Profile, label: str
+) -> EntryColumns | None:
     """Return the entries of many queries of one shape with one parameter each; None where they are not alike."""
     assert plan.template is not None
     single = plan.template.only_tag
     if single is None or len(single.places) != 1:
         return None
-    request = request_for(plan, [values[0]], using, name_of(using), profile, label)
-    digests = plan.digests(values, label.encode() + session_of(using))
+    request = request_for(plan, [values[0]], connection, profile, label)
+    digests = plan.digests(values, label.encode() + connection.session_key)
     start = f"{single.scheme}="
     try:
         tags = [start + str(value) if type(value) is int else single.name((value,)) for value in values]

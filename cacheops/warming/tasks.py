@@ -8,11 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import models
 
-from cacheops.databases import name_of
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import EncodedRows, Row
 from cacheops.exceptions import UnencodableValue
-from cacheops.orm.connection import cacheops_of
+from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import request_for
@@ -91,21 +90,22 @@ class Rows:
                 kept = [(key, value) for key, value in pairs if type(value) is plan.kind]
                 names = _Names([key for key, _ in kept], names.attribute, [value for _, value in kept])
             plans.append((plan.plan, names))
-        columns = [columns_of(plan, names.values, self.using, profile, label) for plan, names in plans]
+        connection = cacheops_of(self.using)
+        assert isinstance(connection, CachedConnection)  # no other has a profile (_decide)
+        columns = [columns_of(plan, names.values, connection, profile, label) for plan, names in plans]
         if columns and None not in columns:
             joined = reduce(EntryColumns.joined, filter(None, columns))
             return ColumnBatch(joined), [names for _, names in plans]
-        return self._one_by_one(plans, profile, label)
+        return self._one_by_one(plans, connection, profile, label)
 
     def _one_by_one(
-        self, plans: Sequence[tuple[Plan, _Names]], profile: Profile, label: str
+        self, plans: Sequence[tuple[Plan, _Names]], connection: CachedConnection, profile: Profile, label: str
     ) -> tuple[Batch[LeasedBatch], list[_Names]]:
         """Return what `_batch` does where keys and tags can't be made by columns."""
         requests: list[Request] = []
         wanted: list[_Names] = []
         for plan, names in plans:
-            database = (self.using, name_of(self.using))
-            made = [request_for(plan, [value], *database, profile, label) for value in names.values]
+            made = [request_for(plan, [value], connection, profile, label) for value in names.values]
             kept = [place for place, request in enumerate(made) if request is not None]
             requests += filter(None, made)
             wanted.append(_Names([names.keys[at] for at in kept], names.attribute, [names.values[at] for at in kept]))

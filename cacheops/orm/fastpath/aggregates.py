@@ -8,7 +8,7 @@ from django.db.models.expressions import F
 
 from cacheops.encoding.rows import Row
 from cacheops.orm.connection import RecordedPlan
-from cacheops.orm.fastpath.plans import FastPlan, LearnedPlan, converted, not_eligible
+from cacheops.orm.fastpath.plans import FastPlan, LearnedPlan, converted, flat, not_eligible
 from cacheops.orm.hydration import with_fast_json
 from cacheops.orm.introspection import PLAIN, exact
 
@@ -56,9 +56,9 @@ def learn_aggregates(found: Mapping[str, Any], recorded: Sequence[RecordedPlan])
     columns = compiler.query.annotation_select
     if list(columns) != names:
         return not_eligible()
-    converters = with_fast_json(compiler.get_converters(columns.values()))
+    converters = flat(with_fast_json(compiler.get_converters(columns.values())))
 
-    def build(database: str, rows: Sequence[Row]) -> dict[str, Any] | None:
-        return next((dict(zip(names, row, strict=True)) for row in converted(rows, converters, database)), None)
+    def build(connection: Any, rows: Sequence[Row]) -> dict[str, Any] | None:
+        return next((dict(zip(names, row, strict=True)) for row in converted(rows, converters, connection)), None)
 
     return FastPlan(plan, build), parameters

@@ -13,7 +13,7 @@ from django.db.models.query_utils import Q
 
 from cacheops.encoding.rows import Row
 from cacheops.orm.fastpath.filters import plain_kind
-from cacheops.orm.fastpath.plans import attributes_in, converted, fast_plans, instance_maker, planned
+from cacheops.orm.fastpath.plans import Converter, attributes_in, converted, fast_plans, flat, instance_maker, planned
 from cacheops.orm.plan import Plan
 from cacheops.orm.read_compiler import CachingCompiler
 from cacheops.orm.schema import compared_as
@@ -37,12 +37,12 @@ class GetPlan:
     plan: Plan
     kind: type  # of the value
     names: list[str]  # the attributes that a row fills
-    make: Callable[[str, Any], list[Any]]  # instances of a database's converted rows
-    converters: Any  # of the compiler, by column
+    make: Callable[[Any, Any], list[Any]]  # instances of a connection's converted rows
+    converters: Sequence[Converter]
     sql: str | None  # whose one parameter is the value; None: each value's query is compiled
 
-    def instances(self, database: str, rows: Sequence[Row]) -> list[Any]:
-        return self.make(database, converted(rows, self.converters, database))
+    def instances(self, connection: Any, rows: Sequence[Row]) -> list[Any]:
+        return self.make(connection, converted(rows, self.converters, connection))
 
     def load(self, database: str, value: Any) -> Sequence[Row] | None:
         """Return the rows from the database; None where the query must be compiled."""
@@ -97,7 +97,7 @@ def _make_get_plan(queryset: "QuerySet[Any]", database: str, name: str, value: A
         return None
     kind = plain_kind(queryset.model, name)
     takes_as_it_is = kind is type(value) and list(bound) == [value] and type(bound[0]) is type(value)
-    return GetPlan(plan, type(value), names, make, compiler.converters_of(plan), sql if takes_as_it_is else None)
+    return GetPlan(plan, type(value), names, make, flat(compiler.converters_of(plan)), sql if takes_as_it_is else None)
 
 
 def get_query(queryset: "QuerySet[Any]", condition: dict[str, Any]) -> Any:

@@ -1,9 +1,8 @@
 """What the first query of a kind has taught: how to answer the others without building them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from django.db import connections
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
 from cacheops.encoding.rows import Row
@@ -14,8 +13,8 @@ from cacheops.orm.hydration import dict_maker
 from cacheops.orm.plan import MAX_PLANS, Plan, plan_for
 from cacheops.orm.read_compiler import CachingCompiler
 
-Build = Callable[[str, Sequence[Row]], Any]  # the result, from a database's alias and rows
-Converters = Mapping[int, tuple[list[Any], Any]]  # as compilers have them
+Build = Callable[[Any, Sequence[Row]], Any]  # the result, from Django's connection and rows
+Converter = tuple[int, Callable[..., Any], Any]  # a column's place, a call, the column's expression
 
 
 class FastPlan(NamedTuple):
@@ -77,26 +76,35 @@ def learn_rows(query: Any, iterable: type, database: str) -> LearnedPlan:
     make = instance_maker(plan) if iterable is ModelIterable else _value_maker(query, iterable)
     if make is None:
         return not_eligible()
-    converters = compiler.converters_of(plan)
-    return FastPlan(plan, lambda database, rows: make(database, converted(rows, converters, database))), parameters
+    converters = flat(compiler.converters_of(plan))
+
+    def build(connection: Any, rows: Sequence[Row]) -> Any:
+        return make(connection, converted(rows, converters, connection))
+
+    return FastPlan(plan, build), parameters
 
 
-def instance_maker(plan: Plan) -> Callable[[str, Converted], list[Any]] | None:
-    """Return what makes instances of a database's rows; None where a row holds more than one of the plan's model."""
+def instance_maker(plan: Plan) -> Callable[[Any, Converted], list[Any]] | None:
+    """Return what makes instances of a connection's rows; None where a row holds more than one of the plan's model."""
     names = attributes_in(plan)
     if names is None:
         return None
     from_db = plan.klass_info["model"].from_db
-    return lambda database, rows: [from_db(database, names, row) for row in rows]
+
+    def make(connection: Any, rows: Converted) -> list[Any]:
+        database = connection.alias
+        return [from_db(database, names, row) for row in rows]
+
+    return make
 
 
-def _value_maker(query: Any, iterable: type) -> Callable[[str, Converted], list[Any]] | None:
+def _value_maker(query: Any, iterable: type) -> Callable[[Any, Converted], list[Any]] | None:
     names = [*query.extra_select, *query.values_select, *query.annotation_select]
     selected = list(getattr(query, "selected", None) or names)
     if set(names) != set(selected):
         return None
     make = VALUE_MAKERS[iterable](selected)
-    return lambda database, rows: make(rows)
+    return lambda connection, rows: make(rows)
 
 
 def attributes_in(plan: Plan) -> list[str] | None:
@@ -141,14 +149,17 @@ def planned(query: Any, database: str) -> tuple[Plan | None, list[Any], Any]:
     return plan if plan.template is not None else None, fingerprint.parameters, compiler
 
 
-def converted(rows: Sequence[Row], converters: Converters, database: str) -> Iterable[Sequence[Any]]:
+def flat(converters: Mapping[int, tuple[list[Any], Any]]) -> list[Converter]:
+    """Return a compiler's converters, a call each."""
+    return [(place, call, expression) for place, (calls, expression) in converters.items() for call in calls]
+
+
+def converted(rows: Sequence[Row], converters: Sequence[Converter], connection: Any) -> Converted:
     """Return rows with their values converted, as Django's compilers do it."""
-    return _convert(rows, converters, connections[database]) if converters else rows
-
-
-def _convert(rows: Sequence[Row], converters: Converters, connection: Any) -> Iterator[list[Any]]:
-    for row in map(list, rows):
-        for place, (calls, expression) in converters.items():
-            for call in calls:
-                row[place] = call(row[place], expression, connection)
-        yield row
+    if not converters:
+        return rows
+    changed = list(map(list, rows))
+    for row in changed:
+        for place, call, expression in converters:
+            row[place] = call(row[place], expression, connection)
+    return changed

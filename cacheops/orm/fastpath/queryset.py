@@ -61,7 +61,6 @@ class CachedRead(NamedTuple):
     """One read that the policy lets the cache answer."""
 
     op: str
-    database: str
     connection: CachedConnection
     profile: Profile
 
@@ -243,14 +242,14 @@ class FastQuerySet(models.QuerySet[M]):
         connection = cacheops_of(database)
         profile = decide(self.model, op, connection, options_of(self._query))
         if isinstance(connection, CachedConnection) and isinstance(profile, Profile):
-            return CachedRead(op, database, connection, profile)
+            return CachedRead(op, connection, profile)
         return None
 
     def _answer(
         self, read: CachedRead, kind: Any, learn: Callable[[str], LearnedPlan], load: Callable[[str], Sequence[Row]]
     ) -> Any:
         """Return the result of an operation, None where the long way must be gone."""
-        conditions, fast, database = self._conditions, known(kind), read.database
+        conditions, fast, database = self._conditions, known(kind), read.connection.alias
         if fast is MISSING:
             fast, parameters = learn(database)
             remember(kind, conditions, (fast, parameters))
@@ -259,17 +258,17 @@ class FastQuerySet(models.QuerySet[M]):
         if fast is None:
             return None
         rows = self._rows(read, fast.plan, parameters, partial(load, database))
-        return None if rows is None else fast.build(database, rows)
+        return None if rows is None else fast.build(read.connection.wrapper, rows)
 
     def _rows(
         self, read: CachedRead, plan: Plan, parameters: list[Any], load: Callable[[], Sequence[Row]]
     ) -> Sequence[Row] | None:
         """Return the rows of a query of a plan; None where it is not cached."""
-        op, database, connection, profile = read
+        op, connection, profile = read
         template = plan.template
         if template is None or connection.has_written(template.table_names):
             return None
-        request = request_for(plan, parameters, database, connection.name, profile, label_of(self.model, op))
+        request = request_for(plan, parameters, connection, profile, label_of(self.model, op))
         if request is None:
             return None
         return observed(self.model, request, fetch, load) if cache_read.receivers else fetch(request, load)
@@ -284,7 +283,7 @@ class FastQuerySet(models.QuerySet[M]):
         plan, parameters, _ = planned(self.query, database)
         if plan is None or plan.template is None or len(plan.template.tables) != 1:
             return not_eligible()
-        return FastPlan(plan, lambda database, rows: rows[0][0]), parameters
+        return FastPlan(plan, lambda connection, rows: rows[0][0]), parameters
 
     def _load_figure(self, ask: Callable[[Self], Any], database: str) -> list[Row]:
         source = source_of(database)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cacheops.databases import name_of
 from cacheops.encoding import rows as codec
+from cacheops.orm.connection import cacheops_of
 from cacheops.orm.fastpath.get import get_plan
 from cacheops.orm.read_compiler import request_for
 from cacheops.patterns import CacheAsideManager
@@ -27,10 +27,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books")]
 def test_columns_make_the_requests_of_readers(model, lookup, values):
     plan = get_plan(CachedQuerySet(model), "default", lookup, values[0]).plan
     profile = profile_of(model)
-    columns = columns_of(plan, values, "default", profile, "testapp.book:get")
-    single = [
-        request_for(plan, [value], "default", name_of("default"), profile, "testapp.book:get") for value in values
-    ]
+    columns = columns_of(plan, values, cacheops_of("default"), profile, "testapp.book:get")
+    single = [request_for(plan, [value], cacheops_of("default"), profile, "testapp.book:get") for value in values]
     assert list(columns.requests()) == single
     assert columns.entry_keys() == [request.key_list()[0] for request in single]
     assert columns.tag_keys() == [request.key_list()[2] for request in single]
@@ -38,14 +36,14 @@ def test_columns_make_the_requests_of_readers(model, lookup, values):
 
 def test_values_without_a_tag_are_not_alike():
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    assert columns_of(plan, [1, 1.5], "default", profile_of(Book), "testapp.book:get") is None
+    assert columns_of(plan, [1, 1.5], cacheops_of("default"), profile_of(Book), "testapp.book:get") is None
 
 
 def marked(tags, **options):
     """Let a writer begin in the books' table, and return its end."""
     store = regions.local.store
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    request = request_for(plan, [1], "default", name_of("default"), profile_of(Book), "x")
+    request = request_for(plan, [1], cacheops_of("default"), profile_of(Book), "x")
     table, writer = MarkedTable(request.keys, frozenset(tags), **options), new_version()
     store.mark([table], writer, 60).result()
     return lambda: store.clear([table], writer).result()
@@ -69,7 +67,7 @@ def test_what_a_writer_has_marked_is_skipped(tags, options, warmed, make_fanout)
 def test_a_table_without_room_for_a_scheme_is_warmed_as_readers_find_it(make_fanout):
     region = regions.local
     plan = get_plan(CachedQuerySet(Book), "default", "pk", 1).plan
-    request = request_for(plan, [1], "default", name_of("default"), profile_of(Book), "x")
+    request = request_for(plan, [1], cacheops_of("default"), profile_of(Book), "x")
     region.full.add((request.keys.base, "id"))
     try:
         fanout = make_fanout()

@@ -25,6 +25,8 @@ SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
 IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
 
+ZONE, DATES, INTERVALS = REPORTED
+
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-CONTROLDATA
 IDENTITY_SQL = """
     SELECT system_identifier, oid, {relayed}, {settings}
@@ -112,7 +114,7 @@ class Connection(CachedConnection):
         if driver is None or driver.closed:
             return None
         status = driver.pgconn.parameter_status
-        return tuple([status(name) for name in REPORTED])
+        return status(ZONE), status(DATES), status(INTERVALS)
 
     def ask_settings(self, names: Sequence[str]) -> tuple[Any, ...]:
         return tuple(query_driver(self.wrapper, f"SELECT {VALUES}", [list(names)])[0][0])
