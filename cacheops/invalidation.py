@@ -2,17 +2,15 @@
 
 from django.db import connections, models
 
-from cacheops.conf import conf
 from cacheops.orm.commit import invalidate
 from cacheops.orm.connection import CachedConnection, cacheops_of
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.no_invalidation import is_invalidation_disabled
 from cacheops.orm.no_invalidation import no_invalidation as no_invalidation
 from cacheops.orm.schema import fields_by_column, is_tracked, key_columns, models_by_table
-from cacheops.protocol.keys import TAG, parse, start_of
-from cacheops.regions import Region, regions
+from cacheops.regions import regions
 from cacheops.regions.outbox import primaries
-from cacheops.stores.base import MarkedTable
+from cacheops.regions.region import renew_tags
 from cacheops.writing.changes import Changes, ChangeSource
 from cacheops.writing.intent import WriteIntent, known_columns
 
@@ -58,17 +56,7 @@ def invalidate_all() -> None:
     """
     _invalidate_tables(list(models_by_table()), allowed_databases())
     if not is_invalidation_disabled():
-        regions.invalidate(_invalidate_tags)
-
-
-def _invalidate_tags(region: Region) -> int:
-    """Renew every tag that a region holds; return how many."""
-    found = 0
-    for batch in region.store.scan(start_of(conf.prefix)):
-        tags = [key for key in map(parse, batch) if key and key.kind == TAG]
-        if tags:
-            found += region.store.invalidate([MarkedTable(tag.keys, frozenset({tag.name})) for tag in tags])
-    return found
+        regions.invalidate(renew_tags)
 
 
 def cached_databases() -> list[str]:

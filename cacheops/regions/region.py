@@ -15,11 +15,11 @@ from django.utils.module_loading import import_string
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import InvalidOption, ServerRefused, StoreError, StoreUnavailable
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import TAG, TableKeys, parse, start_of
 from cacheops.regions.elsewhere import elsewhere
 from cacheops.regions.outbox import Outbox
 from cacheops.signals import region_state_changed
-from cacheops.stores.base import Store, TableTags
+from cacheops.stores.base import MarkedTable, Store, TableTags
 from cacheops.stores.circuit_breaker import PAUSE, CacheCircuitBreaker, Guard, circuit_of
 
 logger = logging.getLogger("cacheops")
@@ -164,10 +164,15 @@ class RegionHandler(Component):
         """Have `act` invalidate in every region at once; return the largest number that it returns.
 
         A region that only follows is not waited for. Raise StoreUnavailable, when all others are done, for those that
-        could not be told.
+        could not be told. One for which too much waits forgets all that it holds, once it has caught up.
         """
         others = [region for region in self if region is not self.local]
-        told = {region.name: elsewhere.tell(region.name, partial(_act, region, act)).result for region in others}
+        told = {
+            region.name: elsewhere.tell(
+                region.name, partial(_act, region, act), amends=partial(_act, region, renew_tags)
+            ).result
+            for region in others
+        }
         told[conf.local_region] = partial(_act, self.local, act)
         found, failed = 0, []
         for name in (conf.local_region, *self._waited_for()):
@@ -195,6 +200,16 @@ class RegionHandler(Component):
             self._regions.clear()
 
     settings_changed = close = reset
+
+
+def renew_tags(region: Region) -> int:
+    """Renew every tag that a region holds, so that it has no valid entry; return how many."""
+    found = 0
+    for batch in region.store.scan(start_of(conf.prefix)):
+        tags = [key for key in map(parse, batch) if key and key.kind == TAG]
+        if tags:
+            found += region.store.invalidate([MarkedTable(tag.keys, frozenset({tag.name})) for tag in tags])
+    return found
 
 
 def _act(region: Region, act: Callable[[Region], int]) -> int:
