@@ -52,7 +52,7 @@ class Flusher(Component):
 
     def start(self) -> None:
         """Begin to flush from a thread, once a process."""
-        if conf.metrics_seconds <= 0 or self._thread is not None:
+        if not conf.metrics_seconds or self._thread is not None:
             return
         self._thread = threading.Thread(target=self._run, name="cacheops-metrics", daemon=True)
         try:

@@ -12,6 +12,8 @@ from locations.models import Location
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+KEPT = ("Private", "no-cache", "no-store", "public")  # directives of Cache-Control
+
 
 @pytest.fixture
 def harbor() -> Location:
@@ -102,6 +104,9 @@ def test_posts_errors_cookies_and_streams_pass_the_cache() -> None:
         "/error": lambda: HttpResponse(status=404),
         "/cookie": with_cookie,
         "/stream": lambda: StreamingHttpResponse([b"a"]),
+        **{
+            f"/{kept}": lambda kept=kept: HttpResponse(headers={"Cache-Control": f"max-age=9, {kept}"}) for kept in KEPT
+        },
         "/post": lambda: HttpResponse("done"),
     }
 
@@ -111,9 +116,10 @@ def test_posts_errors_cookies_and_streams_pass_the_cache() -> None:
         return answers[request.path]()
 
     factory = RequestFactory()
-    for path in ("/error", "/cookie", "/stream"):
+    passing = ("/error", "/cookie", "/stream", "/Private", "/no-cache", "/no-store")
+    for path in (*passing, "/public"):
         view(factory.get(path))
         view(factory.get(path))
     view(factory.post("/post"))
     view(factory.post("/post"))
-    assert len(calls) == 8
+    assert calls == [path for path in passing for _ in range(2)] + ["/public", "/post", "/post"]

@@ -133,6 +133,20 @@ def test_requests_with_credentials_pass_the_cache() -> None:
     assert hits(lambda: text_of(Client(), "authorization")) == 1
 
 
+def test_what_a_view_does_to_its_request_is_seen_after_it() -> None:
+    def change(request: HttpRequest) -> HttpResponse:
+        del request.META["HTTP_X_ANY"]
+        request.META["HTTP_X_OTHER"] = "set"
+        return HttpResponse()
+
+    request = RequestFactory().get("/", headers={"x-any": "1"})
+    meta = request.META
+    cached_view(timeout=60, key="change")(change)(request)
+    assert request.META is meta
+    assert "HTTP_X_ANY" not in meta
+    assert meta["HTTP_X_OTHER"] == "set"
+
+
 # --- how it is asked --------------------------------------------------------------------------------------------------
 
 

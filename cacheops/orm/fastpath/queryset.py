@@ -286,9 +286,8 @@ class FastQuerySet(models.QuerySet[M]):
         return FastPlan(plan, lambda connection, rows: rows[0][0]), parameters
 
     def _load_figure(self, ask: Callable[[Self], Any], database: str) -> list[Row]:
-        source = source_of(database)
         with bypassed():
-            return [(ask(self._at(database) if source == database else self.using(source)),)]
+            return [(ask(self.using(source_of(database))),)]
 
     def _load_aggregate(self, args: Any, kwargs: Any, database: str) -> Sequence[Row]:
         rows: list[Row] = []

@@ -11,7 +11,7 @@ import pytest
 from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
-from cacheops.monitoring.recorder import MAX_MINUTES, Flusher, flusher
+from cacheops.monitoring.recorder import MAX_MINUTES, REPLICA_SECONDS, Flusher, flusher
 from cacheops.monitoring.timeseries import HOUR, MINUTE, TOTAL, TimeSeriesStore, last_periods, period_at, time_series_of
 from cacheops.regions import regions
 
@@ -231,3 +231,20 @@ def test_no_thread_is_started_where_the_setting_says_so(settings: Any) -> None:
     settings.CACHEOPS_METRICS_SECONDS = 0
     counters.hit("a.b:get", 0.001)
     assert flusher._thread is None
+
+
+@pytest.mark.parametrize("waits", [1, 0])
+def test_replicas_are_named_once_an_interval_where_writers_wait_for_them(
+    region: str, monkeypatch: pytest.MonkeyPatch, waits: int
+) -> None:
+    clock = Clock()
+    store, named = regions[region].store, []
+    monkeypatch.setattr(store, "wait_replicas", waits)
+    monkeypatch.setattr(store, "note_replicas", lambda: named.append(clock.now))
+    processes = [Flusher(clock) for _ in range(3)]
+    moments = [clock.now, clock.now + REPLICA_SECONDS]
+    for clock.now in (*moments[:1] * 2, moments[1]):
+        for process in processes:
+            counters.hit("a.b:get", 0.001)
+            assert process.flush()
+    assert named == moments * waits

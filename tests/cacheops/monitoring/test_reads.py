@@ -18,6 +18,7 @@ from cacheops.instrumentation.tracing import SPAN, tracing
 from cacheops.monitoring import stats
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import Flusher, flusher
+from cacheops.monitoring.stats import DeliveryStats, Reads, Writes
 from cacheops.profiles import Profile
 from cacheops.protocol.keys import TableKeys, digest
 from cacheops.protocol.tags import VERSION_BYTES
@@ -94,6 +95,10 @@ def test_each_read_is_counted_once_by_its_outcome(region: str, table: MarkedTabl
     assert (seen.look_up.count, seen.load.count, seen.fill.count) == (4, 2, 2)
     assert seen.fills == 2
     assert seen.bytes > 0
+
+
+def test_what_was_not_counted_is_zero() -> None:
+    assert (Reads.of({}), Writes.of({}), DeliveryStats.of({})) == (Reads(), Writes(), DeliveryStats())
 
 
 def test_what_went_past_the_cache_is_no_hit_in_the_specifications_figures(region: str, table: MarkedTable) -> None:

@@ -9,6 +9,7 @@ from django.db import connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from cacheops.orm.dependencies import MAX_TERMS
 from cacheops.reading.options import bypassed
 from tests.testapp.cached import is_hit
 from tests.testapp.queries import Readers
@@ -201,3 +202,12 @@ def test_what_is_excluded_follows_writes_to_all_else(condition: Q, library: str)
         with bypassed():
             expected = read()
         assert read() == expected, name
+
+
+@pytest.mark.parametrize(("terms", "stays"), [(MAX_TERMS, True), (MAX_TERMS + 1, False)])
+def test_a_condition_of_too_many_alternatives_depends_on_the_table(terms: int, stays: bool, library: str) -> None:
+    db = Readers(library)
+    condition = Q(*[("title", f"title {number}") for number in range(terms)], _connector=Q.OR)
+    list(db.Book.filter(condition))
+    db.Book.create(title="another", author_id=1)
+    assert is_hit(library, lambda: list(db.Book.filter(condition))) == stays

@@ -1,9 +1,12 @@
 """iterator(): a hit is served at once, a miss is filled when its end is reached."""
 
+from typing import Any, cast
+
 import pytest
 from django.db import connections
 
 from cacheops.instrumentation.counters import counters
+from cacheops.reading.reader import reading_by
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book, EveryField
 
@@ -57,3 +60,17 @@ def test_a_database_that_sends_all_at_once_gives_a_list(library: str, monkeypatc
     assert isinstance(rows, list)
     assert len([row for part in rows for row in part]) == 8
     assert is_hit(library, lambda: list(books.all()))
+
+
+def test_another_reader_answers_the_iterator_at_once(library: str) -> None:
+    asked: list[str] = []
+
+    class Reader:
+        def read(self, request: Any, load: Any) -> Any:
+            asked.append(request.label)
+            return load()[:5]
+
+    with reading_by(cast("Any", Reader())):
+        books = Book.objects.using(library).order_by("pk").iterator(chunk_size=2)
+        assert [book.pk for book in books] == [1, 2, 3, 4, 5]
+    assert asked == ["testapp.book:fetch"]

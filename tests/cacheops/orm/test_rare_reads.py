@@ -11,6 +11,9 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.functional import lazy
 
+from cacheops import invalidate_all
+from cacheops.reading.options import loaded_from
+from tests.testapp import world
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, Seat, Sticker, Ticket
@@ -142,3 +145,14 @@ def test_a_table_whose_name_is_written_with_quotes_is_not_cached(library: str) -
         assert not is_hit(library, lambda: list(stickers.all()))
         stickers.update(text=text)
         assert stickers.get().text == text
+
+
+def test_a_figure_is_loaded_from_where_the_block_says(library: str) -> None:
+    """A follower region loads from the primary: a figure of plain conditions, too."""
+    other = {"default": "other", "other": "default"}[library]
+    world.empty(other)
+    for _ in range(2):  # the second by a plan that is known
+        with loaded_from({library: other}):
+            invalidate_all()
+            books = Book.objects.using(library).filter(author_id=1)
+            assert (books.count(), books.exists(), books.values("pk").count()) == (0, False, 0)

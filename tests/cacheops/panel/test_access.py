@@ -5,12 +5,16 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 
 from cacheops.models import Control
 from cacheops.panel.actions import ACTIONS
 from cacheops.panel.switches import pause
+from cacheops.panel.views import PanelViews
+from cacheops.reading.options import is_bypassed
 from devices.models import Device
 from tests.cacheops.panel.conftest import PANEL, SignIn, World
 from tests.servers import on_servers
@@ -98,6 +102,22 @@ def test_looking_changes_nothing(root: Client, page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_to_look_at_take_no_post(root: Client, page: str) -> None:
     assert root.post(PANEL + page).status_code == 405
+
+
+@pytest.mark.parametrize(("method", "past"), [("GET", True), ("HEAD", True), ("POST", False)])
+def test_looking_reads_past_the_cache_and_an_action_may_fill_it(world: World, method: str, past: bool) -> None:
+    found: list[bool] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        found.append(is_bypassed())
+        return HttpResponse()
+
+    request = RequestFactory().generic(method, "/")
+    request.user = world.root
+    request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    PanelViews(site).page(view, ("GET", "POST"))(request)
+    assert found == [past]
+    assert not is_bypassed()
 
 
 @pytest.mark.parametrize("slug", ACTIONS)

@@ -18,7 +18,7 @@ from cacheops.models import QueuedInvalidation
 from cacheops.monitoring.monitor import CacheMonitor
 from cacheops.monitoring.recorder import flusher
 from cacheops.panel import models_page, overview, region_page
-from cacheops.panel.charts import rate_chart, reads_chart
+from cacheops.panel.charts import rate_chart, rate_severity, reads_chart
 from cacheops.panel.polling import Answers, Unavailable
 from cacheops.patterns import CacheAsideManager
 from cacheops.profiles import profile_of
@@ -207,6 +207,13 @@ def test_regions_are_asked_at_once_once_and_not_for_long() -> None:
     answers.forget()
     assert ask({"slow": slow}, until=time.monotonic() + 10)["slow"] == "late"
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "severity"), [(None, "none"), (0.0, "poor"), (0.49, "poor"), (0.5, "fair"), (0.89, "fair"), (0.9, "good")]
+)
+def test_a_hit_rate_is_seen_by_its_bounds(rate: float | None, severity: str) -> None:
+    assert rate_severity(rate) == severity
 
 
 def test_charts_say_where_nothing_was_read(counted: World) -> None:

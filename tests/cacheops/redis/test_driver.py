@@ -20,6 +20,7 @@ from redis.exceptions import (
 
 from cacheops.exceptions import CommandRefused, InvalidOption, ServerRefused, StoreUnavailable
 from cacheops.redis import is_transient, translate
+from cacheops.redis.clients import connection_settings
 from cacheops.redis.errors import RetryPolicy, has_moved
 from cacheops.redis.options import ServerOptions
 from tests import clients
@@ -172,3 +173,14 @@ def test_no_address_is_an_error_with_a_name():
 
 def now(tested: RetryPolicy, failing: Failing) -> str:
     return tested.call(failing, failing.recover, failing.recover_soon, redis.ConnectionError("first"), time.monotonic())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "cert", "names"), [("rediss", "a", True), ("rediss", "", False), ("redis", "a", False)]
+)
+def test_a_certificate_of_its_own_is_for_tls(scheme: str, cert: str, names: int) -> None:
+    options = ServerOptions(urls=(f"{scheme}://a:1",), ca_certs="ca", client_cert=cert, client_key=cert)
+    found = connection_settings(options)
+    shown = {name: found[name] for name in ("ssl_certfile", "ssl_keyfile") if name in found}
+    assert shown == ({"ssl_certfile": "a", "ssl_keyfile": "a"} if names else {})
+    assert ("ssl_ca_certs" in found) == (scheme == "rediss")
