@@ -71,6 +71,8 @@ def test_another_reader_answers_the_iterator_at_once(library: str) -> None:
             return load()[:5]
 
     with reading_by(cast("Any", Reader())):
-        books = Book.objects.using(library).order_by("pk").iterator(chunk_size=2)
-        assert [book.pk for book in books] == [1, 2, 3, 4, 5]
-    assert asked == ["testapp.book:fetch"]
+        books = Book.objects.using(library).order_by("pk")
+        assert [book.pk for book in books.iterator(chunk_size=2)] == [1, 2, 3, 4, 5]
+        parts = books.query.get_compiler(using=library).execute_sql(chunked_fetch=True, chunk_size=2)
+        assert [len(part) for part in parts] == [5]
+    assert asked == ["testapp.book:fetch"] * 2

@@ -94,6 +94,18 @@ def test_a_publication_that_was_made_anew_makes_the_region_forget(outside: Run) 
     assert title() == "While there was no publication"
 
 
+def test_nothing_is_told_nor_confirmed_by_another_publication(outside: Run) -> None:
+    title()
+    with Relay(regions[REGION], "default") as one:
+        one._publication += 1  # what PostgreSQL sends no error for
+        write(outside, "By another publication")
+        position = one._position
+        with pytest.raises(RelayInterrupted, match="made anew"):
+            one.work_until(one.send_note())
+        assert one._position == position
+        assert is_hit("default", title)
+
+
 def test_a_table_that_was_added_is_found_and_published(outside: Run) -> None:
     outside("ALTER PUBLICATION cacheops DROP TABLE testapp_book")
     title()
