@@ -33,7 +33,6 @@ def put_back(instance: models.Model, name: str, items: list[Any]) -> None:
     """Let the manager answer with these rows, as after prefetch_related()."""
     queryset: Any = _made_by_manager(instance, name)
     queryset._result_cache = items
-    queryset._prefetch_done = True
     instance.__dict__.setdefault(CACHE, {})[name] = queryset
 
 

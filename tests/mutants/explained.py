@@ -6,6 +6,9 @@ By a mutant's name (`Mutant.name`). A test holds that each is still one.
 EXPLAINED: dict[str, str] = {
     "cacheops/backends/memory.py pttl: 0 -> (1)": "of a key that is not there, a moment of 1970 is as much over as 0.",
     "cacheops/fragments.py arguments_of: not takes_context -> (takes_context)": "Django 5.2 does not come to it.",
+    "cacheops/monitoring/recorder.py start: 0 -> (1)": "at a process's end both come before its children are joined.",
     "cacheops/orm/fastpath/queryset.py _answer: fast is not None and conditions is not None -> "
     "(fast is not None or conditions is not None)": "a known kind has conditions; without a plan nothing reads them.",
+    "cacheops/regions/hotkeys.py record: time.monotonic() - self._sent_at > SEND_SECONDS -> "
+    "(time.monotonic() - self._sent_at >= SEND_SECONDS)": "no clock shows just the moment at which they differ.",
 }

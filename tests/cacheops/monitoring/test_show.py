@@ -124,7 +124,7 @@ def test_a_state_with_a_lost_node_is_degraded(region: str) -> None:
 
 
 def test_memory_is_that_of_the_primaries(region: str) -> None:
-    node = replace(CacheMonitor().state().nodes[0], role="master", used_memory=3, maxmemory=10, error="")
+    node = replace(CacheMonitor().state().nodes[0], role="primary", used_memory=3, maxmemory=10, error="")
     replica = replace(node, role="replica", used_memory=5, maxmemory=7)
     state = replace(CacheMonitor().state(), nodes=(node, replica, node))
     assert (state.memory, state.memory_limit) == (6, 20)

@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 from cacheops import cached, cached_as, cached_view
 from cacheops.exceptions import InvalidOption
 from cacheops.orm.samples import RowsOf
+from cacheops.queryset import CachedManager
 from tests.testapp.cached import statements
 from tests.testapp.models import Author, Book, Note, Tag
 
@@ -244,3 +245,15 @@ def test_rows_of_are_a_sample(library: str) -> None:
 def test_what_is_no_sample_is_named(library: str) -> None:
     with pytest.raises(InvalidOption, match="is no sample"):
         cached_as("books")  # type: ignore[arg-type]
+
+
+def test_what_a_manager_prefetches_itself_is_not_loaded_again(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = CachedManager.get_queryset
+    monkeypatch.setattr(CachedManager, "get_queryset", lambda manager: made(manager).prefetch_related("tags"))
+    authors = Author.objects.using(library).prefetch_related("books").order_by("pk")
+    miss, hit, calls = twice(lambda: list(authors))
+    assert calls == 1
+    with statements(library) as ran:
+        found = [[list(book.tags.all()) for book in author.books.all()] for author in hit]
+    assert not ran
+    assert found == [[list(book.tags.all()) for book in author.books.all()] for author in miss]
