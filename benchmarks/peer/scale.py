@@ -127,6 +127,7 @@ def wait(threads: int) -> dict[str, Any]:
         ended.append(time.time())
         connection.close()
 
+    Location.objects.filter(pk=1).first()  # so that the process knows its database
     threading.stack_size(256 * 1024)
     started = [threading.Thread(target=ask) for _ in range(threads)]
     for thread in started:

@@ -1,6 +1,5 @@
 """The cached read. It knows keys, tags and bytes; queries are the ORM's."""
 
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,14 +17,13 @@ from cacheops.reading.near import near_rows
 from cacheops.reading.reader import Load, current_reader
 from cacheops.reading.request import Request, coarsen_if_full, followed_in
 from cacheops.reading.stale import outdated_rows
+from cacheops.reading.waiting import looks
 from cacheops.regions import Region, regions
 from cacheops.regions.hotkeys import hotkeys
 from cacheops.regions.switches import switches
 from cacheops.stores.base import Refusal
 
 MISSES_AHEAD = 2  # look-ups of a label that found nothing, after which the next one sends for its lease at once
-FIRST_WAIT = 0.002  # seconds between two look-ups of a reader that waits for another's load
-MAX_WAIT = 0.02
 
 
 def fetch(request: Request, load: Load) -> Sequence[Row]:
@@ -111,11 +109,7 @@ def _outdated(region: Region, request: Request) -> Sequence[Row] | None:
 
 def _wait(region: Region, request: Request, follower: FollowerRead | None) -> Sequence[Row] | Lease | None:
     """Look up again until the loader has filled the entry, is gone, or has had its time."""
-    deadline = time.monotonic() + conf.loader_seconds
-    pause = FIRST_WAIT
-    while time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(pause * 1.5, MAX_WAIT)
+    for _ in looks(conf.loader_seconds):
         request = coarsen_if_full(region, request)
         with region.guard(urgent=True):
             rows = look_up(region, request, follower, waiting=True)

@@ -14,7 +14,7 @@ from cacheops.encoding.rows import Entry
 from cacheops.exceptions import CorruptEntry, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOAD, LOOK_UP, counters
-from cacheops.reading.fetch import FIRST_WAIT, MAX_WAIT, fetch
+from cacheops.reading.fetch import fetch
 from cacheops.reading.lease import Lease, fill_nowait, take_free_leases
 from cacheops.reading.load import count_bypass
 from cacheops.reading.lookup import due_early, valid_entry
@@ -22,6 +22,7 @@ from cacheops.reading.notes import current_notes
 from cacheops.reading.policy import region_bypass
 from cacheops.reading.reader import LoadMany, Rows, current_reader
 from cacheops.reading.request import Request, coarsen_all_if_full, databases_of, followed_in
+from cacheops.reading.waiting import looks
 from cacheops.regions import Region, regions
 from cacheops.stores.base import Refusal
 
@@ -64,7 +65,8 @@ class _Batch:
             try:
                 with self.region.guard():
                     missing = self._look_up(range(len(self.requests)))
-                self._wait(self._load_free(missing))
+                if busy := self._load_free(missing):
+                    self._wait(busy)
             except StoreError as failure:
                 error = failure
         left = [place for place, rows in enumerate(self.found) if rows is None]
@@ -171,11 +173,8 @@ class _Batch:
 
     def _wait(self, busy: list[int]) -> None:
         """Look up again until others have filled these places; load what they have left. Give up after their time."""
-        deadline = time.monotonic() + conf.loader_seconds
-        pause = FIRST_WAIT
-        while busy and time.monotonic() < deadline:
-            time.sleep(pause)
-            pause = min(pause * 1.5, MAX_WAIT)
+        for _ in looks(conf.loader_seconds):
             with self.region.guard(urgent=True):
                 busy = self._look_up(busy, waiting=True)
-            busy = self._load_free(busy)
+            if not (busy := self._load_free(busy)):
+                return
