@@ -28,8 +28,7 @@ def create_device(location: Location, by: User | None = None, **fields: Any) -> 
     if by is not None:
         require_role(by, location, Role.MANAGER)
     device = Device(location=location, **only(fields, CHANGEABLE - {"location"} | {"serial"}))
-    device.full_clean()
-    check_kind(device)
+    check(device, with_kind=True)
     try:
         with transaction.atomic():
             device.save(force_insert=True)
@@ -54,9 +53,7 @@ def change_device(device: Device, by: User | None = None, **changes: Any) -> Dev
         if "metric" in changed:
             show_newest(current)
             changed |= {"last_seen", "current_value"}
-        current.full_clean()
-        if changed & {"kind", "metric"}:
-            check_kind(current)
+        check(current, with_kind=bool(changed & {"kind", "metric"}))
         if changed:
             current.save(update_fields=changed)
         put_aside = "status" in changed and not Status(current.status).is_judged
@@ -87,10 +84,18 @@ def require_change(user: User, location: Location, changes: Mapping[str, Any]) -
         require_role(user, changes["location"], Role.MANAGER)
 
 
-def check_kind(device: Device) -> None:
-    problem = kind_problem(device.kind, device.metric)
+def check(device: Device, with_kind: bool) -> None:
+    """Raise ValidationError with all that is wrong with a device; `with_kind`: also where its kind can't measure so."""
+    errors: dict[str, list[ValidationError]] = {}
+    try:
+        device.full_clean()
+    except ValidationError as error:
+        errors = error.error_dict
+    problem = kind_problem(device.kind, device.metric) if with_kind and not errors.keys() & {"kind", "metric"} else ""
     if problem:
-        raise ValidationError({"metric": problem})
+        errors = {**errors, "metric": [ValidationError(problem)]}
+    if errors:
+        raise ValidationError(errors)
 
 
 def only(fields: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, Any]:

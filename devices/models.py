@@ -4,7 +4,7 @@ import json
 import re
 from typing import Self
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
 
@@ -191,12 +191,23 @@ class Threshold(models.Model):
         return f"{self.get_metric_display()} at {self.location or 'all locations'}"
 
     def clean(self) -> None:
+        problems = {**self.bounds_problem(), **self.kind_problem()}
+        if problems:
+            raise ValidationError(problems)
+
+    def bounds_problem(self) -> dict[str, str]:
+        """Return what is wrong with the bounds, by the field at fault."""
         if self.low is None and self.high is None:
-            raise ValidationError("Give a low bound, a high one, or both.")
+            return {NON_FIELD_ERRORS: "Give a low bound, a high one, or both."}
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValidationError({"high": "This is below the low bound."})
+            return {"high": "This is below the low bound."}
+        return {}
+
+    def kind_problem(self) -> dict[str, str]:
+        """Return why no device of the kind measures the metric, by the field at fault."""
         if self.kind in Kind.values and self.metric not in Kind(self.kind).metrics:
-            raise ValidationError({"metric": f"A {Kind(self.kind).label.lower()} does not measure this."})
+            return {"metric": f"A {Kind(self.kind).label.lower()} does not measure this: choose one that it measures."}
+        return {}
 
     def concerns(self, device: Device) -> bool:
         return (

@@ -9,6 +9,7 @@ from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 
 from xyzsite.api.errors import ApiError
+from xyzsite.api.sentences import Unstorable
 
 MAX_BODY_BYTES = 1024 * 1024  # 1,000 readings take some 150 kB
 MAX_VALUES = 10_000  # objects and lists among them; 1,000 readings have some 6,000
@@ -25,54 +26,57 @@ class StrictParser(Parser):
             raise ApiError(400, f"The JSON is nested too deeply: at most {MAX_DEPTH} levels.") from None
         except ValueError as error:
             raise ApiError(400, f"The body is no valid JSON: {error}.") from error
-        check_json(data)
+        if isinstance(data, dict | list):
+            check_json(data)
+        elif problem := problem_of(data):
+            return Unstorable(problem)
         return data
 
     def parse_querydict(
         self, data: MultiValueDict[str, str], list_fields: list[str], request: HttpRequest
     ) -> dict[str, Any]:
-        for name, values in data.lists():
-            for value in values:
-                check_text(value, name.replace("\0", ""))
-        return super().parse_querydict(data, list_fields, request)
+        parsed = super().parse_querydict(data, list_fields, request)
+        check_json(parsed)
+        return parsed
 
 
 def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number: send a finite one, or leave the reading out")
 
 
-def check_json(data: Any, path: str = "", depth: int = 0) -> int:
-    """Raise ApiError where a parsed document holds what cannot be stored, naming the place; return how many values."""
-    values = 1
+def check_json(data: dict[str, Any] | list[Any], depth: int = 0) -> int:
+    """Put Unstorable in the place of what a parsed document holds and nothing can store; return how many values it has.
+
+    Raise ApiError for a document that is too large to be judged.
+    """
     if depth > MAX_DEPTH:
         raise ApiError(400, f"The JSON is nested too deeply: at most {MAX_DEPTH} levels.")
-    match data:
-        case str():
-            check_text(data, path)
-        case float() if not math.isfinite(data):
-            raise refused(path, "This number is too large: send a finite number.")
-        case dict():
-            for key, value in data.items():
-                check_text(key, path)
-                values += check_json(value, f"{path}.{key}".lstrip("."), depth + 1)
-        case list():
-            for index, value in enumerate(data):
-                values += check_json(value, f"{path}.{index}".lstrip("."), depth + 1)
+    values = 1
+    parts: list[tuple[Any, Any]] = list(data.items() if isinstance(data, dict) else enumerate(data))
+    for key, value in parts:
+        if isinstance(value, dict | list):
+            values += check_json(value, depth + 1)
+        else:
+            values += 1
+            if problem := problem_of(value):
+                data[key] = Unstorable(problem)
+        if problem := problem_of(key):
+            del data[key]
+            data[key.replace("\0", "?").encode(errors="replace").decode()] = Unstorable(problem)
     if values > MAX_VALUES:
         raise ApiError(413, f"The JSON holds too much: at most {MAX_VALUES:,} values.")
     return values
 
 
-def check_text(text: str, path: str) -> None:
-    """Raise ApiError when no PostgreSQL text or UTF-8 could hold `text`."""
-    if "\0" in text:
-        raise refused(path, "NUL characters cannot be stored: remove them.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise refused(path, "Lone surrogates are no Unicode text: remove them.")
-
-
-def refused(path: str, sentence: str) -> ApiError:
-    return ApiError(422, fields={path or "body": [sentence]})
+def problem_of(value: Any) -> str:
+    """Return why no PostgreSQL text, UTF-8 or JSON number could hold a value, if so."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "This number is too large: send a finite number."
+    if isinstance(value, str) and "\0" in value:
+        return "NUL characters cannot be stored: remove them."
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        return "Lone surrogates are no Unicode text: remove them."
+    return ""
 
 
 def check_head(request: HttpRequest) -> None:

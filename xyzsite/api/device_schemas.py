@@ -4,15 +4,17 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from ninja import Field, Schema
-from pydantic import ConfigDict, FiniteFloat, JsonValue, StringConstraints
+from pydantic import AfterValidator, ConfigDict, FiniteFloat, JsonValue, StringConstraints
 
 from devices.metrics import METRICS
-from devices.models import MAX_NOTES, Device, Kind, Status
+from devices.models import MAX_NOTES, Device, Kind, Status, validate_metadata
 from devices.selectors import DEVICE_SORTS
 from devices.services import MAX_VALUE
 from devices.spans import SPANS
 from xyzsite.api.fields import CODE, Answer, Moment, OneOf, PageOut, PageQuery, QueryString, either_way
+from xyzsite.api.sent import Sent
 
 MAX_READINGS = 1_000  # in one request, and on one page: some 150 kB of JSON
 
@@ -24,7 +26,17 @@ SerialText = Annotated[str, StringConstraints(pattern=SERIAL)]
 CodeText = Annotated[str, StringConstraints(pattern=CODE)]
 
 
+def storable(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuse metadata as the model does, so that it is told with what else is wrong."""
+    try:
+        validate_metadata(metadata)
+    except ValidationError as error:
+        raise ValueError(error.message) from error
+    return metadata
+
+
 Metadata = dict[str, JsonValue]
+MetadataIn = Annotated[Metadata, AfterValidator(storable)]
 Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES)]
 
 
@@ -101,7 +113,7 @@ class DeviceIn(Strict):
     metric: MetricCode = Field(examples=["temperature"])
     status: Status = Status.ACTIVE
     installed: date | None = None
-    metadata: Metadata = Field(default_factory=dict, examples=[{"firmware": "2.1.0"}])
+    metadata: MetadataIn = Field(default_factory=dict, examples=[{"firmware": "2.1.0"}])
     notes: Notes = Field("", description="For people.", examples=["Behind the boat house."])
 
 
@@ -114,7 +126,7 @@ class DeviceChange(Strict):
     metric: MetricCode = optional()
     status: Status = optional()
     installed: date | None = optional()
-    metadata: Metadata = optional(description="Replaces the whole.")
+    metadata: MetadataIn = optional(description="Replaces the whole.")
     notes: Notes = optional(examples=["Lens cleaned on 3 March."])
 
 
@@ -164,7 +176,7 @@ class SerialReadingIn(ReadingIn):
 class ReadingsIn(Strict):
     """Readings of one device or of many."""
 
-    readings: list[SerialReadingIn] = Field(min_length=1, max_length=MAX_READINGS)
+    readings: list[Sent[SerialReadingIn]] = Field(min_length=1, max_length=MAX_READINGS)
 
 
 class RecordedOut(Answer):

@@ -144,5 +144,5 @@ def field_of(location: tuple[str | int, ...]) -> str:
 
     A body's path starts with the view's parameter, which no client knows; only a body that is no object ends there.
     """
-    start = 2 if location[0] == "body" else 1
-    return ".".join(str(part) for part in location[start:]) or "body"
+    start = 2 if location[0] == "body" else -1  # an address's parameters have no parts
+    return ".".join(str(part) for part in location[start:]) or str(location[0])

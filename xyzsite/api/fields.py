@@ -22,9 +22,10 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from xyzsite.api.errors import ApiError
+from xyzsite.api.sentences import Unstorable
 from xyzsite.paging import MAX_ROWS, PAGE_SIZE, Page
 from xyzsite.parts import ALIAS, state
 
@@ -108,15 +109,28 @@ class Answer(Schema):
 class QueryString(Schema):
     """Parameters of an address. A name that is none of them is an error: `?knd=rain` must not list every kind."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def refuse_unknown(cls, data: Any, info: ValidationInfo) -> Any:
+    def refuse_unknown(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         known = {field.alias or name for name, field in cls.model_fields.items()}
         unknown = [name for name in (info.context or {})["request"].GET if name not in known]
-        if unknown:
-            sentence = f"There is no such parameter: use {', '.join(sorted(known))}."
-            raise ApiError(422, fields={name.replace("\0", "") or "query": [sentence] for name in unknown})
-        return data
+        fault = PydanticCustomError("unknown", f"There is no such parameter: use {', '.join(sorted(known))}")
+        faults = [InitErrorDetails(type=fault, loc=(name.replace("\0", ""),), input=name) for name in unknown]
+        try:
+            found = handler(data)
+        except ValidationError as error:
+            faults += [detail_of(item) for item in error.errors(include_url=False)]
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return found
+
+
+def detail_of(item: ErrorDetails) -> InitErrorDetails:
+    """Return one of pydantic's errors as what makes it anew, with what an unstorable value says of itself."""
+    kind: str | PydanticCustomError = item["type"]
+    if isinstance(item["input"], Unstorable):
+        kind = PydanticCustomError("unstorable", item["input"].sentence.rstrip("."))
+    return InitErrorDetails(type=kind, loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
 
 
 class PageQuery(QueryString):

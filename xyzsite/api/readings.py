@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
-from ninja import Query, Router, Status
+from ninja import Body, Query, Router, Status
 
 from cacheops.exceptions import BufferFull
 from cacheops.patterns import Acknowledged
 from devices.buffering import accept_readings
 from devices.models import Device
 from devices.selectors import readings_of
-from devices.services import InvalidReadings, NewReading, Recorded
+from devices.services import InvalidReadings, NewReading, Recorded, reading_errors
 from devices.spans import SPANS
 from locations.models import Membership, Role
 from locations.selectors import require_role
@@ -28,8 +28,11 @@ from xyzsite.api.device_schemas import (
 )
 from xyzsite.api.devices import Serial, visible_device
 from xyzsite.api.errors import ApiError, responses
+from xyzsite.api.sent import Sent
 
 router = Router(tags=["readings"])
+
+BARRED = "Posting needs the role operator at this device's location: ask a manager there."
 
 
 @router.get(
@@ -61,7 +64,7 @@ def list_readings(request: ApiRequest, serial: Serial, query: Query[ReadingsQuer
     },
     summary="Post a reading",
 )
-def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status:
+def post_reading(request: ApiRequest, serial: Serial, body: Body[Sent[ReadingIn]]) -> Status:
     """For operators and managers of the device's location, and staff.
 
     202 `accepted` once it is safe in the region's buffer; lists show it when it is in the database, within the minute.
@@ -70,7 +73,9 @@ def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status
     """
     device = visible_device(request, serial)
     require_role(request.auth, device.location, Role.OPERATOR)
-    reading = new_reading(device, body)
+    if body.faults:  # else `accept` says it
+        note_meaning(body, device)
+    reading = new_reading(device, body.checked())
     acknowledged = accept([reading], {device.pk: device.kind}, prefix="")
     status, result = 202, "accepted"
     if acknowledged.result is not None:
@@ -83,15 +88,19 @@ def post_reading(request: ApiRequest, serial: Serial, body: ReadingIn) -> Status
     response={200: RecordedManyOut, 202: RecordedManyOut, **responses(400, 401, 403, 413, 415, 422)},
     summary="Post many readings",
 )
-def post_readings(request: ApiRequest, body: ReadingsIn) -> Status:
+def post_readings(request: ApiRequest, body: Body[Sent[ReadingsIn]]) -> Status:
     """Up to 1,000 readings of any devices, all or none: where one is wrong, nothing is stored.
 
     `fields` then tells each one's place: `readings.3.value`. Correct or drop those, and send the rest again.
     202 where they are accepted, 200 where they could not be buffered and are in the database.
     """
-    devices = devices_by_serial(request.auth, body.readings)
-    require_operator(request.auth, body.readings, devices)
-    readings = [new_reading(devices[item.serial], item) for item in body.readings]
+    sent: list[Sent[SerialReadingIn]] = body.right.get("readings", [])
+    devices = devices_by_serial(request.auth, sent)
+    barred = barred_devices(request.auth, devices)
+    if barred or body.faults or any(item.faults or item.right["serial"] not in devices for item in sent):
+        judge(body, sent, devices, barred)
+    items = [item.checked() for item in body.checked().readings]
+    readings = [new_reading(devices[item.serial], item) for item in items]
     kinds = {device.pk: device.kind for device in devices.values()}
     acknowledged = accept(readings, kinds, prefix="readings.{index}.")
     accepted = len(readings) if acknowledged.buffered else 0
@@ -100,36 +109,58 @@ def post_readings(request: ApiRequest, body: ReadingsIn) -> Status:
     return Status(202 if accepted else 200, {**counts, "ids": [reading.id for reading in readings]})
 
 
-def devices_by_serial(user: User, items: Sequence[SerialReadingIn]) -> dict[str, Device]:
-    """Return the devices that are named, by serial; raise ApiError for those that the user may not see."""
-    serials = {item.serial for item in items}
-    devices = {device.serial: device for device in Device.objects.visible_to(user).filter(serial__in=serials)}
-    missing = {
-        f"readings.{index}.serial": ["There is no such device that you may see."]
-        for index, item in enumerate(items)
-        if item.serial not in devices
-    }
-    if missing:
-        raise ApiError(422, fields=missing)
-    return devices
+def devices_by_serial(user: User, items: Sequence[Sent[SerialReadingIn]]) -> dict[str, Device]:
+    """Return the devices that are named and that the user may see, by serial."""
+    serials = {item.right["serial"] for item in items if "serial" in item.right}
+    return {device.serial: device for device in Device.objects.visible_to(user).filter(serial__in=serials)}
 
 
-def require_operator(user: User, items: Sequence[SerialReadingIn], devices: dict[str, Device]) -> None:
-    """Raise ApiError 403 unless the user may post for all of the devices; one query, whatever their number."""
-    if user.is_staff:
-        return
+def barred_devices(user: User, devices: dict[str, Device]) -> set[str]:
+    """Return the serials of those for which the user may not post; one query, whatever their number."""
+    if user.is_staff or not devices:
+        return set()
     allowed = {
         membership.location_id
         for membership in Membership.objects.filter(user=user)
         if Role(membership.role).includes(Role.OPERATOR)
     }
-    refused = {
-        f"readings.{index}.serial": ["Posting needs the role operator at this device's location."]
-        for index, item in enumerate(items)
-        if devices[item.serial].location_id not in allowed
-    }
-    if refused:
+    return {serial for serial, device in devices.items() if device.location_id not in allowed}
+
+
+def judge(
+    body: Sent[ReadingsIn], items: Sequence[Sent[SerialReadingIn]], devices: dict[str, Device], barred: set[str]
+) -> None:
+    """Raise ApiError with all that is wrong with the readings: 403 where it is the role alone, else 422."""
+    refused = {}
+    for index, item in enumerate(items):
+        serial = item.right.get("serial", "")
+        if serial in barred:
+            refused[f"readings.{index}.serial"] = [BARRED]
+        elif serial in devices:
+            note_meaning(item, devices[serial])
+        elif serial:
+            item.note("serial", "There is no such device that you may see: send the serial of one that is listed.")
+        body.note_all(f"readings.{index}", item)
+    if not body.faults:
         raise ApiError(403, fields=refused)
+    for path, sentences in refused.items():
+        body.faults.setdefault(path, []).extend(sentences)
+    body.checked()
+
+
+def note_meaning(item: Sent[Any], device: Device) -> None:
+    """Note what a reading's values mean wrongly, as far as each is right by itself; what is wrong is left out."""
+    now, right = timezone.now(), item.right
+    metric_is_right = "metric" not in item.faults
+    reading = NewReading(
+        device.pk,
+        right.get("metric") or device.metric,
+        right.get("value", 0.0),
+        right.get("taken_at", now),
+        (right.get("unit") or "") if metric_is_right else "",
+    )
+    for error in reading_errors(0, reading, now, {device.pk: device.kind} if metric_is_right else {}):
+        item.note(error.field, error.reason)
 
 
 def new_reading(device: Device, item: ReadingIn) -> NewReading:

@@ -1,6 +1,7 @@
 """What is wrong with a value, as a sentence for the client: pydantic's own name Python's types."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 TIME = "Write the time in ISO 8601 with an offset, such as 2026-03-01T12:00:00Z."
@@ -9,6 +10,7 @@ NUMBER = "Send a finite number."
 WHOLE = "Send a whole number."
 TEXT = "Send text."
 OBJECT = "Send an object: names and values in braces."
+CHOICE = "Send true or false."
 # By pydantic's type of error (docs.pydantic.dev, "Validation Errors"); in braces what it says of the bound.
 SENTENCES = {
     "missing": "This is required: send it.",
@@ -29,6 +31,8 @@ SENTENCES = {
     "enum": "Choose one of {expected}.",
     "too_long": "Send at most {max_length}.",
     "too_short": "Send at least {min_length}.",
+    "bool_type": CHOICE,
+    "bool_parsing": CHOICE,
     "list_type": "Send a list.",
     "dict_type": OBJECT,
     "model_type": OBJECT,
@@ -45,8 +49,17 @@ SENTENCES = {
 }
 
 
+@dataclass(frozen=True)
+class Unstorable:
+    """Stands for a value that no database or clock could take, and says why. No type takes it."""
+
+    sentence: str
+
+
 def sentence_of(item: Mapping[str, Any]) -> str:
     """Return one of pydantic's errors as a sentence."""
+    if isinstance(item.get("input"), Unstorable):  # django-ninja removes it
+        return item["input"].sentence
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     return SENTENCES.get(item["type"], "{msg}.").format(msg=item["msg"], **item.get("ctx", {}))

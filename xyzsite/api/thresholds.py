@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from ninja import Field, Path, Query, Router, Status
+from ninja import Body, Field, Path, Query, Router, Status
 from pydantic import FiniteFloat
 
 from devices import thresholds as service
@@ -12,9 +12,10 @@ from devices.models import Kind, Threshold
 from locations.models import Role
 from xyzsite.api.auth import ApiRequest
 from xyzsite.api.device_schemas import CodeText, MetricCode, Strict, optional
-from xyzsite.api.devices import named_location
+from xyzsite.api.devices import sent_location
 from xyzsite.api.errors import ApiError, responses
 from xyzsite.api.fields import Answer, PageOut, PageQuery, page_out
+from xyzsite.api.sent import Sent
 from xyzsite.paging import page_of
 
 router = Router(tags=["thresholds"])
@@ -76,10 +77,11 @@ def list_thresholds(request: ApiRequest, query: Query[PageQuery]) -> dict[str, A
 @router.post(
     "", response={201: ThresholdOut, **responses(400, 401, 403, 409, 413, 415, 422)}, summary="Create a threshold"
 )
-def post_threshold(request: ApiRequest, body: ThresholdIn) -> Status:
+def post_threshold(request: ApiRequest, body: Body[Sent[ThresholdIn]]) -> Status:
     """For managers of the location, and staff. 409 when there is one of this metric, kind and location."""
+    fields = fields_of(request, body, Threshold())
     try:
-        made = service.create_threshold(by=request.auth, **fields_of(request, body.model_dump()))
+        made = service.create_threshold(by=request.auth, **fields)
     except ValidationError as error:
         raise refusal_of(error) from error
     return Status(201, threshold_out(made))
@@ -96,11 +98,12 @@ def show_threshold(request: ApiRequest, id: Number) -> dict[str, Any]:
     response={200: ThresholdOut, **responses(400, 401, 403, 404, 409, 413, 415, 422)},
     summary="Change a threshold",
 )
-def patch_threshold(request: ApiRequest, id: Number, body: ThresholdChange) -> dict[str, Any]:
+def patch_threshold(request: ApiRequest, id: Number, body: Body[Sent[ThresholdChange]]) -> dict[str, Any]:
     """What is left out stays as it is. For managers of the location, of both locations when it is another one."""
-    changes = fields_of(request, body.model_dump(exclude_unset=True))
+    threshold = visible_threshold(request, id)
+    changes = fields_of(request, body, threshold)
     try:
-        return threshold_out(service.change_threshold(visible_threshold(request, id), by=request.auth, **changes))
+        return threshold_out(service.change_threshold(threshold, by=request.auth, **changes))
     except ValidationError as error:
         raise refusal_of(error) from error
 
@@ -119,11 +122,28 @@ def visible_threshold(request: ApiRequest, pk: int) -> Threshold:
     return found
 
 
-def fields_of(request: ApiRequest, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a body as the fields of the model, which has no null for texts."""
-    if fields.get("location"):
-        fields["location"] = named_location(request, fields["location"])
+def fields_of(request: ApiRequest, body: Sent[Any], now: Threshold) -> dict[str, Any]:
+    """Return a body as the fields of the model, which has no null for texts; `now` has what is not sent."""
+    location = sent_location(request, body)
+    if body.faults:  # else the model says it
+        note_meaning(body, now)
+    fields = body.checked().model_dump(exclude_unset=True)
+    if location is not None:
+        fields["location"] = location
     return fields | {name: fields[name] or "" for name in ("kind", "notify") if name in fields}
+
+
+def note_meaning(body: Sent[Any], now: Threshold) -> None:
+    """Note what is wrong with values together, as far as each is right by itself."""
+    fields = {name: body.right.get(name, getattr(now, name)) for name in ("kind", "metric", "low", "high")}
+    meant = Threshold(**fields)
+    problems: dict[str, str] = {}
+    if not body.faults.keys() & {"low", "high"}:
+        problems |= meant.bounds_problem()
+    if not body.faults.keys() & {"kind", "metric"}:
+        problems |= meant.kind_problem()
+    for name, problem in problems.items():
+        body.note("low" if name == NON_FIELD_ERRORS else name, problem)
 
 
 def threshold_out(threshold: Threshold) -> dict[str, Any]:
@@ -142,7 +162,7 @@ def threshold_out(threshold: Threshold) -> dict[str, Any]:
 def refusal_of(error: ValidationError) -> ApiError:
     """Return the answer to what the model's own checks found: 409 where there is such a threshold, else 422."""
     found = error.message_dict
-    if any(item.code == "unique" for item in error.error_dict.get(NON_FIELD_ERRORS, [])):
+    if all(item.code == "unique" for items in error.error_dict.values() for item in items):
         return ApiError(409, found[NON_FIELD_ERRORS][0])
     named = {"low" if name == NON_FIELD_ERRORS else name: list(sentences) for name, sentences in found.items()}
     return ApiError(422, fields=named)

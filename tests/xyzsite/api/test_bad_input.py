@@ -147,7 +147,7 @@ def test_bodies_that_are_no_json(manager: Caller, thermometer: Device, call: tup
         check(response, 422, "body")
 
 
-@pytest.mark.parametrize("body", ["null", "7", '"text"', "[]", "true"])
+@pytest.mark.parametrize("body", ["null", "7", '"text"', '"\\u0000"', "1e999", "[]", "true"])
 def test_bodies_that_are_no_object(manager: Caller, thermometer: Device, body: str) -> None:
     check(manager.post("/readings", body.encode()), 422, "body")
     check(manager.call("PATCH", "/devices/THERM-1", body.encode()), 422, "body")

@@ -59,7 +59,7 @@ def test_one_wrong_reading_stores_none(operator: Caller, thermometer: Device) ->
     items = [reading(serial="THERM-1"), reading(serial="THERM-1", unit="K"), reading(serial="THERM-2")]
     response = operator.post("/readings", {"readings": items})
     assert response.status_code == 422
-    assert list(response.document["error"]["fields"]) == ["readings.2.serial"]
+    assert list(response.document["error"]["fields"]) == ["readings.1.unit", "readings.2.serial"]
     response = operator.post("/readings", {"readings": items[:2]})
     assert response.document["error"]["fields"] == {
         "readings.1.unit": ["temperature is stored in °C, not K: subtract 273.15."]

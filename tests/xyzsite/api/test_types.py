@@ -31,6 +31,7 @@ def test_a_choice_names_the_others() -> None:
         (("body", "body", "readings", 3, "value"), "readings.3.value"),
         (("body", "body"), "body"),
         (("query", "page"), "page"),
+        (("query", "query", "pgae"), "pgae"),
     ],
 )
 def test_paths_of_fields(location: tuple[str | int, ...], field: str) -> None:
