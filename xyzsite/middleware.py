@@ -7,15 +7,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, RawPostDataException, UnreadablePostError
 from django.http.response import HttpResponseBase
 
 from cacheops.monitoring import RequestStats, collect_request_stats
 from cacheops.regions.database_away import is_away
 from cacheops.regions.lag import Lag, ask_primary
-from cacheops.regions.read_scope import in_scope
+from cacheops.regions.read_scope import ReadScope, in_scope
 from xyzsite import positions
 from xyzsite.replica import lags_shown
 from xyzsite.router import REPLICA
@@ -177,6 +177,8 @@ class PageSecurityMiddleware:
 class PositionMiddleware:
     """Let a request see what its caller has written, also where it reads a replica that is behind.
 
+    Of primary and replica the one is read where the other is found away.
+
     It stands outside of the session's, which writes when the others are done.
     """
 
@@ -188,10 +190,23 @@ class PositionMiddleware:
             return self.get_response(request)
         with in_scope(positions.scope_of(request)) as scope:
             response = self.get_response(request)
-            if response.status_code == 503 and scope.leave_lost(REPLICA):
-                response = self.get_response(request)  # what only reads may be done again, from the primary
-            if response.status_code == 503 and REPLICA in connections.settings:
-                ask_primary(DEFAULT_DB_ALIAS)  # where it is away, the next one is to know
+            if response.status_code == 503 and REPLICA in connections.settings and self._leaves(scope, request):
+                response = self.get_response(request)  # nothing was committed: it may be done again, from the other one
             if DEFAULT_DB_ALIAS in scope.written:  # also where the request has failed in the end
                 positions.carry(request, response, scope.ask(DEFAULT_DB_ALIAS))
         return response
+
+    def _leaves(self, scope: ReadScope, request: HttpRequest) -> bool:
+        """Return whether what a request was answered 503 for may be read from the other database."""
+        if scope.leave_lost(REPLICA):
+            return True
+        ask_primary(DEFAULT_DB_ALIAS)  # where it is away, this one is to know, and the next
+        return scope.leave_away(DEFAULT_DB_ALIAS, REPLICA) and has_body_still(request)
+
+
+def has_body_still(request: HttpRequest) -> bool:
+    """Return whether a request's body can be read once more, as it was not taken from the stream."""
+    try:
+        return request.body is not None
+    except (RawPostDataException, RequestDataTooBig, UnreadablePostError):
+        return False

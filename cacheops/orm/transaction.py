@@ -39,6 +39,7 @@ class Transaction:
         self.changes = Changes()
         self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
+        self.has_written = False  # a statement of this transaction, which counts once it is committed
         self.alters = False  # it has changed the schema
         self.is_added = False  # it was begun for one statement, where Django's engine begins none
         self.is_silent = False  # what runs is not in connection.queries: Django's engine would not run it
@@ -50,6 +51,21 @@ class Transaction:
     @property
     def database(self) -> str:
         return self.wrapper.alias
+
+    # --- that something is written ----------------------------------------------------------------------------------
+
+    def note_write(self) -> None:
+        """Take note of a statement that writes: the running request must see it, if it is committed."""
+        if self.connection.in_django_transaction():
+            self.has_written = True
+        else:
+            note_write(self.database)
+
+    def _note_commit(self) -> None:
+        """Take note that what was written is to be committed now: whatever comes of it, it may be."""
+        if self.has_written:
+            self.has_written = False
+            note_write(self.database)
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -75,7 +91,7 @@ class Transaction:
 
     def apply(self, changes: Changes) -> None:
         """Invalidate what no statement here has changed: with the open transaction, or now."""
-        note_write(self.database)
+        self.note_write()
         if self.is_sending or self.connection.in_django_transaction():  # sending: a receiver tells what follows from it
             self.changes.update(changes)
             return
@@ -143,7 +159,7 @@ class Transaction:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Run statements that write, whose rows the caller captures."""
-        note_write(self.database)
+        self.note_write()
         outer, self.in_orm_statement = self.in_orm_statement, True
         try:
             yield
@@ -157,6 +173,7 @@ class Transaction:
         changes, self.changes = self._all_changes() if self._raw_marks else self.changes, Changes()
         self.is_snapshot = False
         if not changes:
+            self._note_commit()
             commit()
             self._ended()
             return
@@ -168,6 +185,7 @@ class Transaction:
             # Django rolls back by itself after errors of the database only.
             self.wrapper.rollback()
             raise
+        self._note_commit()
         cleared_after(intent, commit, intent.cancel)
         self._cancel_raw()  # they are among those of the commit
         self._ended()
@@ -175,6 +193,7 @@ class Transaction:
 
     def rolled_back(self) -> None:
         self.changes = Changes()
+        self.has_written = False
         self.is_snapshot = False
         self._cancel_raw()
         self._ended()
@@ -235,15 +254,15 @@ class Transaction:
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else str(sql)
         statement = classify_sql(text)
-        if statement.writes:
-            note_write(self.database)
+        if statement.writes and not statement.tables:
+            self.note_write()
         if statement.sets_isolation and self.connection.in_django_transaction():
             self.is_snapshot = True
         if statement.sets_session:
             self.connection.forget_isolation()
         session = self.connection.session
         try:
-            if statement.tables or (statement.ends and (self.changes or self._raw_marks)):
+            if statement.tables or (statement.ends and (self.changes or self._raw_marks or self.has_written)):
                 return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
             return execute(sql, params, many, context)
         finally:
@@ -284,10 +303,12 @@ class Transaction:
         if statement.ends or (not inside and OUTSIDE_TRANSACTIONS.match(text)):
             return self.committed(statement.tables, run)
         if inside or statement.begins:
+            self.note_write()
             result = run()
             self.mark_raw()
             return result
         with self.added():
+            self.note_write()
             self._add_tables(statement.tables)
             return run()
 
@@ -307,6 +328,8 @@ class Transaction:
 
     def committed(self, tables: Iterable[str], run: Callable[[], Any]) -> Any:
         """Run raw SQL that commits by itself: with it what the transaction has changed before."""
+        self._note_commit()
+        note_write(self.database)
         changes = self._all_changes()
         with self.collected() as own:
             self._add_tables(tables)

@@ -59,6 +59,13 @@ class ReadScope:
             self.positions = known
         return all(position.is_reached(shown) for position in known)
 
+    def leave_away(self, primary: str, replica: str) -> bool:
+        """Return whether the primary that this has read is away, and the replica may be read in its stead."""
+        if not self.on_primary or primary in self.written or replica not in connections.settings:
+            return False
+        self.on_primary = not away_databases.is_away(primary)
+        return not self.on_primary
+
     def leave_lost(self, replica: str) -> bool:
         """Return whether the replica that this has read does not answer any more; the primary is read then."""
         if self.on_primary or replica not in connections.settings:
@@ -125,17 +132,10 @@ def current_scope() -> ReadScope | None:
 
 
 def note_write(database: str) -> None:
-    """Take note that the running request or task writes a database."""
+    """Take note that what the running request or task has written to a database is, or may be, committed."""
     scope = _scope.get()
     if scope is not None:
         scope.written.add(database)
-
-
-def forget_write(database: str) -> None:
-    """Take note that the running request or task need not see what it has tried to write."""
-    scope = _scope.get()
-    if scope is not None:
-        scope.written.discard(database)
 
 
 def alias_for_read(primary: str, replica: str) -> str:

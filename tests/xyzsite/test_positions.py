@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.cache import cache
 from django.core.signing import TimestampSigner
 from django.db import OperationalError, connections
+from django.shortcuts import redirect
 from django.test import Client
 
 from cacheops import position
@@ -203,12 +206,54 @@ def test_what_is_posted_is_checked_by_the_replica_while_the_primary_is_away(ann,
     assert not [sql for sql in asked if "users_apitoken" in sql]
     follow(far)
     connections["default"].close()
-    with monkeypatch.context() as patch:
-        patch.setitem(connections["default"].settings_dict, "HOST", "127.0.0.1")
-        patch.setitem(connections["default"].settings_dict, "PORT", str(ports.choose(["nobody"], {})["nobody"]))
+    with no_primary(monkeypatch):
         with statements(far) as asked:
-            assert post() == 503  # which finds it out
-            assert post() == 503
+            assert post() == 503  # it finds it out, and asks the replica all the same
         assert [sql for sql in asked if "users_apitoken" in sql]
     connections["default"].close()
     until(lambda: post() == 200 and not away_databases.is_away("default"), "it answers, and is asked")
+
+
+@contextmanager
+def no_primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have nobody answer a new connection to the primary."""
+    with monkeypatch.context() as patch:
+        patch.setitem(connections["default"].settings_dict, "HOST", "127.0.0.1")
+        patch.setitem(connections["default"].settings_dict, "PORT", str(ports.choose(["nobody"], {})["nobody"]))
+        yield
+    connections["default"].close()
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_who_has_tried_to_write_reads_as_others_do_while_the_primary_is_away_unless_it_may_be_committed(
+    browsers: list[Client], far: str, settings: Any, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    settings.CACHEOPS_WHEN_DATABASE_AWAY = "serve"
+    follow(far)
+    own, other = browsers
+    primary: Any = connections["default"]
+
+    def rename(*args: Any) -> Any:
+        User.objects.update(first_name="Nova")
+        return redirect("profile")
+
+    def lose(execute: Any, sql: str, *arguments: Any) -> Any:
+        if sql.startswith("UPDATE") and not is_committed:
+            primary.connection.close()
+        return execute(sql, *arguments)
+
+    def commit() -> None:
+        type(primary)._commit_driver(primary)
+        primary.connection.close()
+        raise OperationalError("the connection is lost") from psycopg.OperationalError()
+
+    with no_primary(monkeypatch), primary.execute_wrapper(lose), monkeypatch.context() as patch:
+        patch.setattr("xyzsite.web.account.save_details", rename)
+        if is_committed:
+            patch.setattr(primary, "_commit_driver", commit)
+        assert own.post("/profile/", DETAILS | {"first_name": "Nova"}).status_code == 503
+        assert (COOKIE in own.cookies) is is_committed
+        assert own.get("/profile/").status_code == (503 if is_committed else 200)
+        assert other.get("/profile/").status_code == 200
+    until(lambda: own.get("/profile/").status_code == 200, "it answers")
+    assert shows(own, "Nova") is is_committed

@@ -11,7 +11,6 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
 from cacheops.regions.database_away import away_databases, is_away
-from cacheops.regions.read_scope import forget_write
 from users.models import ApiToken, User
 from xyzsite.api.errors import BEARER_CHALLENGE, ApiError
 from xyzsite.throttling.limits import Limit
@@ -84,7 +83,6 @@ def note_use(token: ApiToken) -> bool:
             raise
         # The call may be answered all the same, of what a replica shows; a later one notes its use.
         away_databases.is_served_without(DEFAULT_DB_ALIAS, error)
-        forget_write(DEFAULT_DB_ALIAS)
         return False
 
 

@@ -8,7 +8,6 @@ from cacheops.orm.collector import collect
 from cacheops.orm.connection import CachedConnection
 from cacheops.orm.raw_sql import classify_sql, written_tables
 from cacheops.orm.transaction import Transaction
-from cacheops.regions.read_scope import note_write
 from cacheops.signals import rows_changed
 from cacheops.writing.changes import ChangeSource
 
@@ -89,8 +88,8 @@ class StreamWatching:
         """Run a statement when its first row is asked for. A write is run to its end: its rows are held."""
         text = self._text_of(query)
         found = classify_sql(text)
-        if found.writes:
-            note_write(self.db.alias)
+        if found.writes and not found.tables:
+            self.db.cacheops.transaction.note_write()
         if not found.tables:
             yield from self.cursor.stream(query, *args, **kwargs)
             return
@@ -104,7 +103,7 @@ class StreamWatching:
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         tables: Iterable[str] = written_tables(self._text_of(statement))
         transaction = self.db.cacheops.transaction
-        note_write(self.db.alias)
+        transaction.note_write()
         if tables and not self.db.cacheops.in_transaction():
             return _OwnTransaction(transaction, set(tables), self._copy(statement, *args, **kwargs))
         for table in tables:
@@ -126,7 +125,6 @@ class ScriptWatching:
     def executescript(self, script: str, /) -> Any:
         """Run a script. The driver commits the open transaction first, and each statement commits by itself."""
         transaction, found = self.db.cacheops.transaction, classify_sql(script)
-        note_write(self.db.alias)
         if self.db.cacheops.in_transaction():
             for table in found.tables:
                 transaction.changed_table(table, ChangeSource.RAW_SQL)
