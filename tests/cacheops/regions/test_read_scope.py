@@ -1,6 +1,7 @@
 """Which of two databases a request or a task reads: the rules of a position, on a real primary and its replica."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import pairwise
 
@@ -112,6 +113,16 @@ def test_a_transaction_reads_the_primary_and_has_no_position_yet(books, far):
         with transaction.atomic():
             assert read() == "default"
         assert read() == "default"
+
+
+def test_what_is_rolled_back_nobody_has_written(books, far):
+    with in_scope(ReadScope()) as scope:
+        with suppress(RuntimeError), transaction.atomic():
+            rename("New")
+            raise RuntimeError
+        with transaction.atomic():
+            read()
+        assert scope.written == set()
 
 
 def test_a_thread_of_a_request_writes_for_it(books, far):
