@@ -61,14 +61,14 @@ def note_save(
     """Note which instance is about to be saved: the next UPDATE of this connection may be its own."""
     connection = UNCACHED if instance is None or using is None else cacheops_of(using)
     if isinstance(connection, CachedConnection):
-        connection.transaction.begin_save(instance, names_fields=update_fields is not None)
+        connection.transaction.save.begin(instance, names_fields=update_fields is not None)
 
 
 def forget_save(sender: Any, *, using: str | None = None, **kwargs: Any) -> None:
     """Forget the instance: it has been saved."""
     connection = UNCACHED if using is None else cacheops_of(using)
     if isinstance(connection, CachedConnection):
-        connection.transaction.end_save()
+        connection.transaction.save.end()
 
 
 pre_save.connect(note_save, dispatch_uid="cacheops.save")
@@ -78,7 +78,7 @@ post_save.connect(forget_save, dispatch_uid="cacheops.save")
 def update_as_expected(compiler: Any) -> bool:
     """Run the UPDATE of an instance's save() in one statement; return False where nothing was done."""
     connection: CachedConnection = compiler.connection.cacheops
-    instance, table = connection.transaction.saved_instance(), compiler.table
+    instance, table = connection.transaction.save.instance, compiler.table
     if instance is None or not connection.commits_each():
         return False
     if any(region.breaker.failures for region in regions.of(compiler.using)):
@@ -91,7 +91,7 @@ def update_as_expected(compiler: Any) -> bool:
         return False
     if cooldowns.until.get((compiler.using, table), 0.0) > time.monotonic():
         return False
-    expected = expected_values(compiler, instance, connection.transaction.names_fields())
+    expected = expected_values(compiler, instance, connection.transaction.save.names_fields)
     return expected is not None and _run(compiler, expected)
 
 

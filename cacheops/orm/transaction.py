@@ -1,16 +1,16 @@
 """What a transaction has changed, kept beside its connection until it commits; and the statements that change it."""
 
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from cacheops.engine import schema_changed
 from cacheops.orm.commit import announce, cleared_after, invalidate
 from cacheops.orm.raw_sql import OUTSIDE_TRANSACTIONS, RawStatement, classify_sql
+from cacheops.orm.save_in_progress import SaveInProgress
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.regions.read_scope import note_write
 from cacheops.signals import cache_invalidated, rows_changed
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from cacheops.orm.connection import CachedConnection
 
 Statement = tuple[str, Sequence[Any]]  # SQL, parameters
-
-
-class SaveInProgress(NamedTuple):
-    """The instance whose save() is under way, and whether its fields were named (`update_fields`)."""
-
-    reference: Callable[[], Any]  # a weak one
-    names_fields: bool
 
 
 class Transaction:
@@ -46,7 +39,7 @@ class Transaction:
         self.commits_by_hand = False  # autocommit is off, and not by an atomic block
         self.is_sending = False  # a statement of this connection tells what it changes
         self._raw_marks: list[WriteIntent] = []  # of a transaction that Django has not begun
-        self._save: SaveInProgress | None = None
+        self.save = SaveInProgress()
 
     @property
     def database(self) -> str:
@@ -109,21 +102,6 @@ class Transaction:
             yield self.changes
         finally:
             self.changes = outer
-
-    def begin_save(self, instance: Any, *, names_fields: bool) -> None:
-        """Note the instance whose save() has begun."""
-        self._save = SaveInProgress(weakref.ref(instance), names_fields)
-
-    def end_save(self) -> None:
-        self._save = None
-
-    def saved_instance(self) -> Any:
-        """Return the instance whose save() is under way, None where there is none."""
-        return self._save.reference() if self._save else None
-
-    def names_fields(self) -> bool:
-        """Return whether the save() under way has named its fields."""
-        return self._save is not None and self._save.names_fields
 
     @contextmanager
     def orm_statement(self) -> Iterator[None]:

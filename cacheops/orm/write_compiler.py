@@ -231,7 +231,7 @@ class CapturingUpdate(CapturingCompiler, SQLUpdateCompiler):
             return [tuple(row[: len(asked)]) for row in rows]
 
     def _source(self) -> ChangeSource:
-        saving = self.transaction.saved_instance()
+        saving = self.transaction.save.instance
         if saving is not None and is_row_of(self.query, saving):
             return ChangeSource.SAVE
         # bulk_update() says what each row gets.
@@ -297,7 +297,7 @@ class CapturingInsert(CapturingCompiler, SQLInsertCompiler):
 
     def _source(self) -> ChangeSource:
         objects = self.query.objs
-        is_save = len(objects) == 1 and objects[0] is self.transaction.saved_instance()
+        is_save = len(objects) == 1 and objects[0] is self.transaction.save.instance
         return ChangeSource.SAVE if is_save else ChangeSource.BULK
 
     def _marks_table(self, fields: Sequence[Any]) -> bool:
