@@ -121,3 +121,19 @@ def test_a_server_that_is_gone_is_told_and_asked_again(visit: Visit) -> None:
     ask(page)
     expect(page.locator("[data-live-text]")).to_contain_text("Live")
     visit.faults.clear()  # Chromium reports the connection that was cut
+
+
+def test_what_was_asked_for_and_drawn_meanwhile_is_no_change(visit: Visit) -> None:
+    visit.sign_in()
+    page = visit.page
+    visit.open("/analytics/?metric=temperature")
+    page.get_by_label("Kind").select_option("hygrometer")
+    page.wait_for_url("**kind=hygrometer**")
+    page.get_by_label("Metric", exact=True).select_option("humidity")
+    expect(page.locator("#results-title")).to_contain_text("humidity", ignore_case=True)
+    assert ask(page) == 200
+    expect(page.locator("[data-live-text]")).to_contain_text("Live, no change since")
+    device = Device.objects.get(serial="XYZ-001")
+    Reading.objects.create(device=device, metric="humidity", unit="%", value=3, taken_at=timezone.now())
+    assert ask(page) == 200
+    expect(page.locator(".figures")).to_contain_text("3.0")  # and the console stays empty: no style was in what was sent

@@ -152,17 +152,19 @@
     };
   }
 
-  function drawAll() {
+  function drawAll(within) {
     for (const [canvas, chart] of drawn) {
       if (canvas.isConnected) continue;
       chart.destroy();
       drawn.delete(canvas);
     }
-    document.querySelectorAll("canvas[data-chart]").forEach(draw);
+    within.querySelectorAll("canvas[data-chart]").forEach(draw);
   }
 
-  drawAll();
-  document.addEventListener("htmx:afterSwap", drawAll);
-  document.addEventListener("theme", drawAll);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  const drawPage = () => drawAll(document);
+  drawPage();
+  // An event for each element that has come: the others live.js is still to see as they were sent.
+  document.addEventListener("htmx:afterSwap", ({ target }) => drawAll(target));
+  document.addEventListener("theme", drawPage);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPage);
 })();
