@@ -6,18 +6,16 @@ this region could not be sent the invalidation. It lives for its timeout at most
 """
 
 import logging
-import threading
-import time
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
 from cacheops.conf import conf
-from cacheops.engine import Component, register_component
+from cacheops.engine import register_component
 from cacheops.instrumentation import request_stats
+from cacheops.regions.turns import Turns
 
 logger = logging.getLogger("cacheops")
 
-RETRY_SECONDS = 1.0  # between two attempts of a process to reach a database that is away
 TURN_SECONDS = 3.0  # for which one caller's attempt, which has not ended, keeps the others from trying
 
 # SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) of a server that ends, starts, is full, has
@@ -39,32 +37,10 @@ def is_away(error: BaseException) -> bool:
     return state.startswith(CONNECTION_CLASS) or state in AWAY_STATES
 
 
-class AwayDatabases(Component):
-    """The databases that this process could not reach, by alias. Shared by all threads."""
+class AwayDatabases(Turns):
+    """The databases without which readers go on until they answer."""
 
-    def __init__(self) -> None:
-        self._retry_at: dict[str, float] = {}  # monotonic: when one caller may ask again
-        self._lock = threading.Lock()
-
-    def settings_changed(self) -> None:
-        self._retry_at.clear()
-
-    def may_ask(self, database: str) -> bool:
-        """Return whether a database is to be asked now: one that is away by one caller at a time."""
-        if not self._retry_at:
-            return True
-        with self._lock:
-            retry_at, now = self._retry_at.get(database), time.monotonic()
-            if retry_at is None:
-                return True
-            if now < retry_at:
-                return False
-            self._retry_at[database] = now + TURN_SECONDS
-            return True
-
-    def is_away(self, database: str) -> bool:
-        """Return whether a database was away when it was last asked, and readers go on without it."""
-        return database in self._retry_at
+    hold_seconds = TURN_SECONDS
 
     def is_served_without(self, database: str, error: BaseException) -> bool:
         """Return whether readers go on without a database that has answered with this error; take note of it.
@@ -75,20 +51,14 @@ class AwayDatabases(Component):
         if conf.when_database_away != "serve" or not is_away(error) or connection.in_atomic_block:
             return False
         connection.close_if_unusable_or_obsolete()  # the next query of this thread makes a new one
-        with self._lock:
-            is_news = database not in self._retry_at
-            self._retry_at[database] = time.monotonic() + RETRY_SECONDS
-        if is_news:
+        if self.gone(database):
             logger.warning("Database %s does not answer; the cache serves what it holds: %s", database, error)
         return True
 
     def answered(self, database: str) -> None:
         """Take note that a database was reached."""
-        if database in self._retry_at:
-            with self._lock:
-                is_news = self._retry_at.pop(database, None) is not None
-            if is_news:
-                logger.warning("Database %s answers again.", database)
+        if self.back(database):
+            logger.warning("Database %s answers again.", database)
 
 
 away_databases = register_component(AwayDatabases())

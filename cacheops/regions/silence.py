@@ -4,58 +4,28 @@ Each connection finds out for itself, which takes seconds. So what one of this p
 caller tries to connect, once in RETRY_SECONDS, and the others are refused at once.
 """
 
-import threading
 import time
 
-from cacheops.engine import Component, register_component
+from cacheops.engine import register_component
+from cacheops.regions.turns import Turns
 
-RETRY_SECONDS = 1.0  # between two attempts of a process to connect
 NEWS_SECONDS = 5.0  # for which it counts that somebody has found a database silent: an attempt takes 2 or 3
 
 
-class SilentDatabases(Component):
-    """The databases of this process that were silent when they were last asked, by alias. Shared by all threads."""
+class SilentDatabases(Turns):
+    """The databases that were silent, until they take a new connection."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._found_at: dict[str, float] = {}  # monotonic
-        self._retry_at: dict[str, float] = {}
-        self._lock = threading.Lock()
 
-    def settings_changed(self) -> None:
-        self._found_at.clear()
-        self._retry_at.clear()
-
-    def found(self, database: str) -> None:
-        """Take note that a database answers nobody."""
-        with self._lock:
-            self._found_at[database] = time.monotonic()
-            self._retry_at[database] = self._found_at[database] + RETRY_SECONDS
-
-    def answered(self, database: str) -> None:
-        """Take note that a database has taken a new connection."""
-        if database in self._found_at:
-            with self._lock:
-                self._found_at.pop(database, None)
-                self._retry_at.pop(database, None)
+    def gone(self, database: str) -> bool:
+        self._found_at[database] = time.monotonic()
+        return super().gone(database)
 
     def is_silent(self, database: str) -> bool:
-        """Return whether somebody has found a database silent, lately."""
-        return self._found_at.get(database, -NEWS_SECONDS) > time.monotonic() - NEWS_SECONDS
-
-    def is_unheard(self, database: str) -> bool:
-        """Return whether a database was found silent, and has taken no connection since."""
-        return database in self._found_at
-
-    def may_connect(self, database: str) -> bool:
-        """Return whether the caller is to try to connect: to one that is silent it is one caller at a time."""
-        if database not in self._found_at:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._retry_at.get(database, 0.0):
-                return False
-            self._retry_at[database] = now + RETRY_SECONDS
-            return True
+        """Return whether somebody has found a database silent lately, and it has taken no connection since."""
+        return self.is_away(database) and self._found_at[database] > time.monotonic() - NEWS_SECONDS
 
 
 silent_databases = register_component(SilentDatabases())

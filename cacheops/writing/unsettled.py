@@ -45,7 +45,7 @@ class UnsettledWrites(Component):
     def renew(self) -> None:
         """Renew all marks; let those go whose database has answered before."""
         for intent in list(self.intents):
-            is_last = not silent_databases.is_unheard(intent.database)  # asked first: the marks are to follow
+            is_last = not silent_databases.is_away(intent.database)  # asked first: the marks are to follow
             try:
                 missed = intent.place()
             except StoreError as error:
@@ -64,5 +64,5 @@ unsettled_writes = register_component(UnsettledWrites())
 
 def keep_if_unsettled(intent: WriteIntent) -> None:
     """Renew the marks of a write whose commit has failed, if its server was silent."""
-    if silent_databases.is_unheard(intent.database):
+    if silent_databases.is_away(intent.database):
         unsettled_writes.keep(intent)

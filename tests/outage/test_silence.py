@@ -85,7 +85,7 @@ def test_nobody_waits_while_the_server_is_frozen(wrapper: Any, database: Databas
     database.come_back()
     until(lambda: not error_of(ALIAS), "it answers, and is asked")
     assert ask(wrapper) == 1
-    assert not silent_databases.is_unheard(ALIAS)
+    assert not silent_databases.is_away(ALIAS)
 
 
 def error_of(alias: str) -> Any:
@@ -105,7 +105,7 @@ def test_who_waits_while_another_has_found_it_silent_gives_up_too(wrapper: Any, 
     ask(wrapper)
     wrapper.connection.patience = 3600.0
     database.freeze()
-    silent_databases.found(ALIAS)
+    silent_databases.gone(ALIAS)
     with pytest.raises(OperationalError):
         ask(wrapper)
 

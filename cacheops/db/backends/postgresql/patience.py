@@ -67,7 +67,7 @@ class PatientConnection(BoundConnection):
             return seconds > TOLD_SECONDS
         if seconds <= self.patience or answers(self.pgconn, self.patience):
             return False
-        silent_databases.found(self.alias)
+        silent_databases.gone(self.alias)
         return True
 
 
@@ -93,13 +93,13 @@ class PatientWrapper:
     alias: str
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        if not silent_databases.may_connect(self.alias):
+        if not silent_databases.may_ask(self.alias):
             raise ServerSilent("The server did not answer lately; another caller tries to connect.")
         try:
             connection: Any = super().get_new_connection(conn_params)
         except ConnectionTimeout:
             if conf.database_silence:
-                silent_databases.found(self.alias)
+                silent_databases.gone(self.alias)
             raise
         connection.__class__ = PatientConnection  # Django, and its pool, have made it
         connection.alias, connection.patience = self.alias, conf.database_silence
@@ -107,4 +107,4 @@ class PatientWrapper:
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        silent_databases.answered(self.alias)
+        silent_databases.back(self.alias)
