@@ -136,4 +136,4 @@ def test_what_was_asked_for_and_drawn_meanwhile_is_no_change(visit: Visit) -> No
     device = Device.objects.get(serial="XYZ-001")
     Reading.objects.create(device=device, metric="humidity", unit="%", value=3, taken_at=timezone.now())
     assert ask(page) == 200
-    expect(page.locator(".figures")).to_contain_text("3.0")  # and the console stays empty: no style was in what was sent
+    expect(page.locator(".figures")).to_contain_text("3.0")  # the console stays empty: no style was sent
