@@ -53,6 +53,13 @@ def test_staff_without_the_permission_get_403(staff: SignIn, page: str) -> None:
     assert client.post(PANEL + page).status_code == 403
 
 
+@pytest.mark.parametrize(("permission", "found"), [("view_panel", True), ("invalidate_all", False)])
+def test_the_index_names_the_panel_to_those_who_may_look(staff: SignIn, permission: str, found: bool) -> None:
+    apps = staff(f"cacheops.{permission}").get("/admin/").context["available_apps"]
+    shown = [model["object_name"] for app in apps for model in app["models"]]
+    assert ("Panel" in shown) == found
+
+
 @pytest.mark.parametrize("slug", ACTIONS)
 def test_who_may_look_may_not_change_anything(staff: SignIn, slug: str) -> None:
     client = staff("cacheops.view_panel")
