@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.test import Client, RequestFactory
 from prometheus_client.parser import text_string_to_metric_families
 
 from cacheops.databases import table_keys
@@ -22,11 +22,14 @@ from cacheops.monitoring.monitor import CacheMonitor, human_bytes, states
 from cacheops.monitoring.nodes import read_nodes
 from cacheops.monitoring.recorder import flusher
 from cacheops.monitoring.report import MODEL_COLUMNS
+from cacheops.monitoring.views import may_scrape
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, TableTags
+from users.models import User
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
+SCHEMES = ("Bearer", "bearer", "Basic", "")
 NOWHERE = "redis://127.0.0.1:9"  # the discard port: nobody listens
 
 
@@ -223,6 +226,19 @@ def test_the_figures_are_not_public(client: Client, admin_client: Client, settin
     assert client.get("/metrics", REMOTE_ADDR="10.1.2.3").status_code == 200
     assert client.get("/metrics", REMOTE_ADDR="11.1.2.3").status_code == 403
     assert client.get("/metrics", REMOTE_ADDR="").status_code == 403
+
+
+def test_staff_are_let_in_while_they_are_active_and_a_token_as_a_bearers_only(token: dict[str, str]) -> None:
+    request = RequestFactory().get("/metrics")
+    for active, staff in ((True, True), (True, False), (False, True)):
+        request.user = User(is_active=active, is_staff=staff)
+        assert may_scrape(request) == (active and staff)
+    secret = token["Authorization"].partition(" ")[2]
+    found = {
+        scheme: may_scrape(RequestFactory().get("/", headers={"Authorization": f"{scheme} {secret}"}))
+        for scheme in SCHEMES
+    }
+    assert found == {"Bearer": True, "bearer": True, "Basic": False, "": False}
 
 
 def test_other_parts_tell_their_figures(

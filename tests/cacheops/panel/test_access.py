@@ -18,6 +18,7 @@ from cacheops.reading.options import is_bypassed
 from devices.models import Device
 from tests.cacheops.panel.conftest import PANEL, SignIn, World
 from tests.servers import on_servers
+from users.models import User
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -74,6 +75,8 @@ def test_each_action_has_its_permission(staff: SignIn, slug: str) -> None:
     client = staff("cacheops.view_panel", f"cacheops.{ACTIONS[slug].permission}")
     assert client.get(f"{PANEL}actions/{slug}/").status_code == 200
     others = [other for other in ACTIONS.values() if other.permission != ACTIONS[slug].permission]
+    listed = client.get(f"{PANEL}actions/").context["actions"]
+    assert [action for action in ACTIONS.values() if action not in others] == listed
     assert {client.get(f"{PANEL}actions/{other.slug}/").status_code for other in others} == {403}
 
 
@@ -81,6 +84,21 @@ def test_people_who_are_not_of_the_staff_are_sent_to_sign_in(world: World) -> No
     response = Client().get(PANEL)
     assert response.status_code == 302
     assert "sign-in" in response["Location"] or "login" in response["Location"]
+
+
+def test_the_permission_alone_lets_nobody_in_who_is_not_of_the_staff(staff: SignIn) -> None:
+    """Also where no middleware of the project's asks who is signed in."""
+    page = PanelViews(site).page(lambda request: HttpResponse("secret"))
+    client = staff("cacheops.view_panel")
+    request = RequestFactory().get(PANEL)
+    request.user = User.objects.get(pk=client.session["_auth_user_id"])
+    assert page(request).content == b"secret"
+    request.user.is_staff = False
+    assert page(request).status_code == 302
+    part = RequestFactory().get(PANEL, headers={"HX-Request": "true"})
+    part.user = request.user
+    refused = page(part)
+    assert (refused.status_code, refused["HX-Refresh"]) == (204, "true")
 
 
 def test_a_part_makes_a_browser_that_was_signed_out_load_the_page(world: World) -> None:

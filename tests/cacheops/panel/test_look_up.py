@@ -11,10 +11,13 @@ from cacheops import keys_of
 from cacheops.conf import conf
 from cacheops.databases import table_keys
 from cacheops.invalidation import invalidate_model
+from cacheops.monitoring.nodes import SlowCommand
 from cacheops.panel.entry_page import NotFound, look_up_keys, look_up_row
 from cacheops.panel.permissions import shown_key
+from cacheops.panel.region_page import large_key, shown
 from cacheops.patterns import CacheAsideManager
-from cacheops.protocol.keys import TableKeys
+from cacheops.protocol.keys import RECIPE, TableKeys
+from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry
 from cacheops.writing.changes import Changes
@@ -194,6 +197,29 @@ def test_keys_show_no_values_to_those_who_may_not_see_them(world: World) -> None
     aside = TableKeys.of(conf.prefix, "+", "user").entry("user:7:session:abc")
     assert "abc" not in shown_key(aside, clerk)
     assert shown_key(":1:sessions:abc", clerk) == "…"
+
+
+class With:
+    """One of the staff, with these permissions only."""
+
+    is_superuser = False
+
+    def __init__(self, *permissions: str) -> None:
+        self.has_perm = frozenset(permissions).__contains__
+
+
+def test_values_in_keys_are_for_those_who_may_view_or_change_their_model() -> None:
+    keys, others = table_keys("default", "devices_device"), table_keys("default", "no_model")
+    nobody, viewer, changer = With("users.view_user"), With("devices.view_device"), With("devices.change_device")
+    tag, hidden = keys.tag("serial=H-1"), keys.tag("serial=…")
+    assert [shown_key(tag, who) for who in (nobody, viewer, changer)] == [hidden, tag, tag]
+    assert shown_key(others.tag("serial=H-1"), viewer) == others.tag("serial=…")
+    for key in (keys.registry, keys.tag(WHOLE_TABLE), keys.loader("digest"), ""):
+        assert shown_key(key, nobody) == key
+    assert shown_key(f"{keys.base}{RECIPE}:digest", viewer) == f"{keys.base}{RECIPE}:…"
+    assert shown_key(f"other-{tag}", viewer) == "…"
+    assert large_key(tag, 7, nobody).key == hidden
+    assert shown(SlowCommand("a:1", 0, 9, "GET", tag), nobody).key == hidden
 
 
 def test_a_query_is_explained_by_its_conditions(world: World, root: Client, settings: Any) -> None:
