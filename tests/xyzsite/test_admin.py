@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from devices.models import Device, ImportedFile, Kind, Reading
+from devices.models import Device, Excursion, ImportedFile, Kind, Reading, Threshold
 from locations.models import Location, Membership
 from users import adminsite
 from users.models import ApiToken, User
@@ -135,6 +135,14 @@ def test_readings_are_looked_at_only(client: Client, rows: list[Device]) -> None
     assert client.get(f"/admin/devices/reading/{reading.pk}/change/").status_code == 200
     assert client.get("/admin/devices/reading/add/").status_code == 403
     assert client.post(f"/admin/devices/reading/{reading.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_what_the_platform_writes_itself_is_not_added_or_changed(client: Client, rows: list[Device]) -> None:
+    threshold = Threshold.objects.create(metric="rain", high=1)
+    beyond = {"metric": "rain", "bound": 1, "extreme": 2, "began_at": NOON}
+    excursion = Excursion.objects.create(threshold=threshold, device=rows[0], location=rows[0].location, **beyond)
+    for path in ("excursion/add/", f"excursion/{excursion.pk}/change/", "importedfile/add/", "reading/add/"):
+        assert client.post(f"/admin/devices/{path}", {"_save": "yes"}).status_code == 403
 
 
 def test_a_device_is_retired_not_deleted(client: Client, rows: list[Device]) -> None:
