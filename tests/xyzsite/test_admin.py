@@ -141,13 +141,21 @@ def test_what_the_platform_writes_itself_is_not_added_or_changed(client: Client,
     threshold = Threshold.objects.create(metric="rain", high=1)
     beyond = {"metric": "rain", "bound": 1, "extreme": 2, "began_at": NOON}
     excursion = Excursion.objects.create(threshold=threshold, device=rows[0], location=rows[0].location, **beyond)
-    for path in ("excursion/add/", f"excursion/{excursion.pk}/change/", "importedfile/add/", "reading/add/"):
+    reading = Reading.objects.earliest("taken_at")
+    changes = (f"excursion/{excursion.pk}/change/", f"reading/{reading.pk}/change/")
+    for path in ("excursion/add/", "importedfile/add/", "reading/add/", *changes):
         assert client.post(f"/admin/devices/{path}", {"_save": "yes"}).status_code == 403
 
 
 def test_a_device_is_retired_not_deleted(client: Client, rows: list[Device]) -> None:
     assert client.post(f"/admin/devices/device/{rows[0].pk}/delete/", {"post": "yes"}).status_code == 403
     assert client.get(f"/admin/devices/device/{rows[0].pk}/change/").status_code == 200
+
+
+def test_who_is_signed_in_and_not_of_the_staff_is_told_so_at_every_door(rows: list[Device]) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("member"))
+    assert [client.get(path).status_code for path in ("/admin/", "/admin/login/")] == [403, 403]
 
 
 def test_a_stranger_is_sent_to_the_admin_s_own_sign_in(root: User) -> None:
