@@ -52,6 +52,14 @@ def test_of_many_readings(operator: Caller, thermometer: Device, gauge: Device) 
     assert not Reading.objects.exists()
 
 
+def test_what_is_of_a_wrong_form_hides_no_meaning(operator: Caller, thermometer: Device) -> None:
+    reading = {"serial": "THERM-1", "value": 1, "taken_at": WHEN}
+    found = fields(operator.post("/readings", {"readings": [reading | {"value": "warm"}, reading | {"unit": "K"}]}))
+    assert set(found) == {"readings.0.value", "readings.1.unit"}
+    found = fields(operator.post("/readings", {"readings": [reading | {"unit": "K"}], "owner": "me"}))
+    assert set(found) == {"owner", "readings.0.unit"}
+
+
 def test_what_only_the_role_forbids_is_another_answer(viewer: Caller, thermometer: Device) -> None:
     reading = {"serial": "THERM-1", "value": 1, "taken_at": WHEN}
     response = viewer.post("/readings", {"readings": [reading]})
