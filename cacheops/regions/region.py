@@ -147,6 +147,11 @@ class RegionHandler(Component):
         """Return the regions that cache a database."""
         return [self[name] for name in conf.regions_of(database)]
 
+    def drain_queues(self, databases: Sequence[str]) -> None:
+        """Apply what every region has missed of these databases, where it answers. Raise as `drain_queue` does."""
+        for name in conf.regions:
+            self.drain_queue(name, databases)
+
     def drain_queue(self, name: str, databases: Sequence[str]) -> None:
         """Apply what a region has missed of these databases, where it answers; nobody may read there.
 

@@ -10,7 +10,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connections, transaction
 
-from cacheops.conf import conf
 from cacheops.exceptions import StoreError
 from cacheops.invalidation import primary_databases
 from cacheops.patterns.write_behind.buffer import NoBuffer
@@ -82,8 +81,7 @@ class Command(BaseCommand):
             try:
                 reach_database()
                 if time.monotonic() >= next_look:
-                    for name in conf.regions:
-                        regions.drain_queue(name, primary_databases())
+                    regions.drain_queues(primary_databases())
                     worker_heartbeat.send_robust(None)
                     next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])

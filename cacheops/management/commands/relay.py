@@ -1,5 +1,6 @@
-"""manage.py relay: tell a region of what is written past Django."""
+"""manage.py relay: tell a region of what is written past Django, and every region what it has missed."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -7,19 +8,23 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, InterfaceError, connections
 from psycopg import Error as DriverError
 
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
+from cacheops.invalidation import primary_databases
 from cacheops.regions import Region, regions
 from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.publication import install, problems, uninstall, unseen
 from cacheops.relay.relay import Relay
 from cacheops.relay.state import follower_in, regions_told, state_of
 
+logger = logging.getLogger("cacheops")
+
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds after failures in a row of the region or the database
 TURN_SECONDS = 1.0  # between two looks whether another relay has ended
+QUEUE_SECONDS = 5.0  # between two looks for what a region missed that is back: nobody may read there
 IDLE_SECONDS = 1.0  # for which one round waits for the log: how late a signal is heard
 FAILURES = (StoreError, RelayInterrupted, DatabaseError, InterfaceError, DriverError)
 
@@ -27,7 +32,8 @@ FAILURES = (StoreError, RelayInterrupted, DatabaseError, InterfaceError, DriverE
 class Command(BaseCommand):
     help = (
         "Tell a region of all that is written to the database past Django, from the database's log, until stopped. "
-        "Of several for one region one works, and another takes over when it ends."
+        "Of several for one region one works, and another takes over when it ends. Each tells all regions what they "
+        "missed while they did not answer."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -113,6 +119,7 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
+        threading.Thread(target=drain_queues, args=(stopped,), name="cacheops queues", daemon=True).start()
         failures = 0
 
         def worked() -> None:
@@ -149,6 +156,17 @@ class Command(BaseCommand):
     def _log(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def drain_queues(stopped: threading.Event) -> None:
+    """Tell regions what they missed until stopped, beside the relay, which a region that hangs must not hold up."""
+    while not stopped.wait(QUEUE_SECONDS):
+        try:
+            regions.drain_queues(primary_databases())
+        except Error as error:  # the relay says that its database does not answer
+            logger.debug("What regions missed could not be read: %s", error)
+        finally:
+            connections.close_all()  # this thread's: one more connection would stay open for nothing
 
 
 def relay_for(region: Region, database: str) -> Relay:

@@ -15,6 +15,7 @@ from tests.testapp import world
 
 _django_db_helper, cache = orm._django_db_helper, orm.cache
 REGION = "us-east-1"
+Run = Callable[..., Any]
 
 
 def relay(*arguments: str) -> str:
@@ -57,7 +58,7 @@ def other_session() -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def outside(installed: None) -> Iterator[Callable[..., Any]]:
+def outside(installed: None) -> Iterator[Run]:
     """Return what runs a statement in another session, and commits it."""
     with other_session() as other:
         yield other.execute

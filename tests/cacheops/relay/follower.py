@@ -10,14 +10,13 @@ from django.db import connections
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import regions
 from cacheops.relay.follower import FollowerRelay
-from tests.cacheops.relay.conftest import other_session, relay
+from tests.cacheops.relay.conftest import Run, other_session, relay
 from tests.replica import catch_up, follow
 from tests.testapp import world
 from tests.testapp.cached import statements
 from tests.testapp.models import Book, Tag
 
 HOME, REGION = "us-east-1", "us-west-2"
-Run = Callable[..., Any]
 Read = Callable[[], Any]
 
 

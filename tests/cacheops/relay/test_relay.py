@@ -8,14 +8,13 @@ from django.db.transaction import atomic
 
 from cacheops.relay.values import full_xids
 from devices.models import Reading
-from tests.cacheops.relay.conftest import relay
+from tests.cacheops.relay.conftest import Run, relay
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, EveryField, Tag
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
 
-Run = Callable[..., Any]
 Read = Callable[[], Any]
 
 

@@ -12,14 +12,13 @@ from cacheops.checks import check_relays
 from cacheops.relay.schema_changes import name_of
 from devices.models import Device, Kind, Reading
 from locations.models import Location
-from tests.cacheops.relay.conftest import relay
+from tests.cacheops.relay.conftest import Run, relay
 from tests.testapp.cached import from_database, is_hit
 from tests.testapp.compare import plain
 from tests.testapp.models import Book, Tag
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
 
-Run = Callable[..., Any]
 DETACH = "ALTER TABLE devices_reading DETACH PARTITION old_rows"
 # A partition that is attached with the row of a device.
 ATTACH = """

@@ -1,11 +1,7 @@
 """Where a relay begins, what it waits for, and that one at a time works."""
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,13 +12,12 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from cacheops.checks import check_relays
-from cacheops.conf import conf
 from cacheops.exceptions import RelayInterrupted
 from cacheops.regions import regions
 from cacheops.relay import publication
 from cacheops.relay.publication import publish_new_tables, slot_name
 from cacheops.relay.relay import LOCK_SQL, Relay
-from tests.cacheops.relay.conftest import REGION, other_session, relay
+from tests.cacheops.relay.conftest import REGION, Run, other_session, relay
 from tests.races.actors import Actor
 from tests.testapp.cached import is_hit
 from tests.testapp.models import Book
@@ -30,20 +25,11 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
 
-Run = Callable[..., Any]
 JOINED_OR_WAITS = """
     SELECT EXISTS (SELECT FROM pg_publication_tables WHERE tablename = 'testapp_book')
         OR EXISTS (SELECT FROM pg_locks WHERE relation = 'testapp_book'::regclass AND NOT granted)
 """
 SYNCHRONOUS = "ALTER SYSTEM {} synchronous_standby_names"
-PROCESS = """
-import sys, django
-from django.conf import settings
-settings.CACHEOPS_PREFIX = sys.argv[1]
-django.setup()
-from django.core.management import call_command
-call_command("relay", "--region", sys.argv[2])
-"""
 
 
 def title() -> str:
@@ -213,37 +199,6 @@ def test_another_at_work_is_left_to_it(outside: Run) -> None:
         with pytest.raises(CommandError, match="at work already"):
             relay("--once")
     assert "was told" in relay("--once")
-
-
-def test_two_processes_take_turns(outside: Run) -> None:
-    environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "xyzsite.settings.test"}
-    command = [sys.executable, "-c", PROCESS, conf.prefix, REGION]
-    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    try:
-        title()
-        write(outside, "First")
-        until(lambda: title() == "First", "one of them tells")
-        working = outside("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()[0]
-        outside("SELECT pg_terminate_backend(%s)", [working])
-        for process in both:
-            assert process.poll() is None
-        both[0].kill()
-        assert both[1].stdout
-        assert any(line.startswith("Telling") for line in both[1].stdout)
-        until(lambda: is_hit("default", title), "the region keeps what it is told of")
-        write(outside, "Second")
-        until(lambda: title() == "Second", "the other one tells")
-        both[1].send_signal(signal.SIGTERM)
-        assert both[1].wait(10) == 0
-    finally:
-        for process in both:
-            process.kill()
-            process.communicate()
-
-
-def database_url() -> str:
-    given = connection.settings_dict
-    return f"postgres://{given['USER']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
 
 
 def test_its_state_in_words(outside: Run) -> None:
