@@ -150,6 +150,23 @@ def test_the_api_takes_a_range(readings, admin_client) -> None:
     }
 
 
-@pytest.mark.parametrize("query", ["metric=evil", "location=evil", "kind=evil", "window=evil", "until=evil"])
-def test_a_question_that_makes_no_sense_is_the_usual_one(query: str, readings, admin_client) -> None:
-    assert admin_client.get(f"/analytics.csv?{query}").content == admin_client.get("/analytics.csv").content
+NONSENSE = {
+    "metric": "Metric", "second": "And", "location": "Location", "kind": "Kind", "window": "Window", "until": "Until",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "label"), NONSENSE.items())
+def test_a_question_that_makes_no_sense_is_the_usual_one_and_says_so(
+    field: str, label: str, readings, admin_client
+) -> None:
+    usual = shown(admin_client, "/analytics/")
+    assert shown(admin_client, f"/analytics/?{field}=evil") == (usual[0], [label])
+    assert usual == (usual[0], [])
+    refused = admin_client.get(f"/analytics.csv?{field}=evil")
+    assert (refused.status_code, refused.content.decode().startswith(f"{field}: ")) == (400, True)
+
+
+def shown(client, address: str) -> tuple[list[str], list[str]]:
+    """Return the figures of a page, and which fields it says that it left out."""
+    page = client.get(address).content.decode()
+    return re.findall(r"<dd>(.*?)</dd>", page), re.findall(r"(\w+) is left out: \w", page)

@@ -92,8 +92,8 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
     Values have the metric's resolution (xyzsite.web.formats.resolved).
     """
     form, question = asked(request)
-    if form.range_errors:
-        text = "\n".join(f"{name}: {error}" for name, error in form.range_errors.items())
+    if form.errors:
+        text = "\n".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items())
         return HttpResponseBadRequest(text, content_type="text/plain; charset=utf-8")
     summary = analytics_summary(question)
     response = HttpResponse(content_type="text/csv; charset=utf-8")

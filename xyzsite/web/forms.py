@@ -149,23 +149,36 @@ class ThresholdForm(forms.ModelForm):
         self.add_error(None, error)
 
 
-class LocationFilterForm(forms.Form):
+class FilterForm(forms.Form):
+    """What a query string narrows. What makes no sense does not, so that old links go on working: the page names it."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Say which fields make no sense, and why."""
+        fields = [(name, " ".join(map(str, errors))) for name, errors in self.errors.items()]
+        return [f"{self[name].label} is left out: {error}" for name, error in fields if name not in RANGE_ENDS]
+
+
+RANGE_ENDS = ("from", "to")  # whose errors stand beside their fields
+
+
+class LocationFilterForm(FilterForm):
     search = forms.CharField(required=False, max_length=120, widget=forms.TextInput(attrs={"type": "search"}))
     region = forms.ChoiceField(required=False, choices=[("", "All regions"), *Region.choices])
 
     def chosen(self) -> LocationFilter:
-        """Return the filter. A field that makes no sense does not narrow, so that old links go on working."""
+        """Return the filter."""
         self.is_valid()
         return LocationFilter(self.cleaned_data.get("search", ""), self.cleaned_data.get("region", ""))
 
 
-class DeviceFilterForm(forms.Form):
+class DeviceFilterForm(FilterForm):
     search = forms.CharField(required=False, max_length=120, widget=forms.TextInput(attrs={"type": "search"}))
     kind = forms.ChoiceField(required=False, choices=[("", "All kinds"), *Kind.choices])
     status = forms.ChoiceField(required=False, choices=[("", "Any status"), *Status.choices])
 
     def chosen(self, location_id: int) -> DeviceFilter:
-        """Return the filter. A field that makes no sense does not narrow, so that old links go on working."""
+        """Return the filter."""
         self.is_valid()
         texts = {name: self.cleaned_data.get(name, "") for name in ("search", "kind", "status")}
         return DeviceFilter(location_id=location_id, **texts)
@@ -174,13 +187,22 @@ class DeviceFilterForm(forms.Form):
 EARLIEST, LATEST = 1970, 2200  # years: what dates of readings can be, far from the edges that arithmetic falls off
 
 
-class RangeForm(forms.Form):
-    """A range of one's own: `from` and `to` in a place's clock, or with an offset."""
+class RangeForm(FilterForm):
+    """What time is shown: a span until a moment, or a range of one's own in a place's clock, or with an offset."""
+
+    window = forms.ChoiceField(required=False, choices=[(span.code, span.label) for span in SPANS.values()])
+    until = forms.CharField(required=False, max_length=40)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        for name in ("from", "to"):  # of which the first is no name in Python
+        for name in RANGE_ENDS:  # of which the first is no name in Python
             self.fields[name] = forms.CharField(required=False, max_length=40)
+
+    def clean_until(self) -> str:
+        text: str = self.cleaned_data["until"]
+        if text and moment_from(text) is None:
+            raise ValidationError("Write a date and time with its offset, such as 2026-03-01T12:00Z.")
+        return text
 
     def between(self, zone: ZoneInfo) -> Window | None:
         """Return the window that is asked for; None for none, and where it makes no sense: `errors` say why then."""
@@ -200,8 +222,8 @@ class RangeForm(forms.Form):
 
     @property
     def range_errors(self) -> dict[str, str]:
-        """What is wrong with the range, by field; other fields that make no sense are as if left empty."""
-        return {name: " ".join(map(str, self.errors[name])) for name in ("from", "to") if name in self.errors}
+        """What is wrong with the range, by field."""
+        return {name: " ".join(map(str, self.errors[name])) for name in RANGE_ENDS if name in self.errors}
 
     def _moment(self, name: str, zone: ZoneInfo) -> datetime | None:
         text = self.cleaned_data.get(name, "")
@@ -214,7 +236,7 @@ class RangeForm(forms.Form):
 def typed(form: RangeForm, window: Window) -> dict[str, str]:
     """Return what the fields of a range show: the window's ends, or what makes no sense as it was typed."""
     if form.range_errors:
-        return {name: form.data.get(name, "") for name in ("from", "to")}
+        return {name: form.data.get(name, "") for name in RANGE_ENDS}
     return {"from": f"{window.start:%Y-%m-%dT%H:%M}", "to": f"{window.end:%Y-%m-%dT%H:%M}"}
 
 
@@ -237,7 +259,7 @@ class AnalyticsForm(RangeForm):
         self.fields["location"].choices = [("", "All locations"), *names]  # type: ignore[attr-defined]
 
     def question(self, everywhere: bool) -> Question:
-        """Return what is asked. A field that makes no sense is as if left empty, so that old links go on working.
+        """Return what is asked.
 
         `everywhere`: the user may see every location, so that all of them need no list.
         """

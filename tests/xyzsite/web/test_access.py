@@ -46,7 +46,13 @@ def test_lists_hold_only_what_is_theirs(path: str, member: Client, staff: Client
 
 
 def test_analytics_of_another_location_are_those_of_ones_own(member: Client) -> None:
-    assert member.get("/analytics.csv?location=ridge").content == member.get("/analytics.csv").content
+    other, unknown = (member.get(f"/analytics.csv?location={code}") for code in ("ridge", "nowhere"))
+    assert other.status_code == 400
+    assert other.content.replace(b"ridge", b"nowhere") == unknown.content
+    figures = [
+        re.findall(rb"<dd>.*?</dd>", member.get(f"/analytics/{query}").content) for query in ("?location=ridge", "")
+    ]
+    assert figures[0] == figures[1] != []
 
 
 def test_the_health_check_needs_no_login(db) -> None:

@@ -20,6 +20,11 @@ def names(answer) -> list[str]:
     return re.findall(r'<th scope="row"><a [^>]*>([^<]+)</a>', answer.content.decode())
 
 
+def ignored(answer) -> list[str]:
+    """Return what a page says that it left out."""
+    return re.findall(r'<p class="ignored error">(\w+) is left out: \w', answer.content.decode())
+
+
 @pytest.fixture
 def fleet(world: World) -> World:
     """Thirty more devices at the harbor, of two kinds."""
@@ -73,6 +78,7 @@ def test_an_old_data_set_is_not_all_silent(fleet: World, member: Client) -> None
 def test_devices_are_narrowed(fleet: World, member: Client, query: str, count: int) -> None:
     answer = member.get(f"/locations/harbor/{query}")
     assert (answer.status_code, answer.context["page"].total) == (200, count)
+    assert ignored(answer) == (["Search", "Kind", "Status"] if "evil" in query else [])
 
 
 @pytest.mark.parametrize("serial", ["%00", "H-1%00", "H-1%FF"])
@@ -133,7 +139,9 @@ def test_locations_are_narrowed(world: World, staff: Client) -> None:
     assert names(staff.get("/locations/?search=HARB")) == ["Harbor"]
     assert names(staff.get("/locations/?region=us-east-2")) == ["Ridge"]
     assert names(staff.get("/locations/?sort=-name")) == ["Ridge", "Harbor"]
-    assert names(staff.get("/locations/?region=evil")) == ["Harbor", "Ridge"]
+    evil = staff.get("/locations/?region=evil")
+    assert names(evil) == ["Harbor", "Ridge"]
+    assert ignored(evil) == ["Region"]
 
 
 def test_a_device_shows_its_value_and_day(world: World, member: Client) -> None:
@@ -176,6 +184,7 @@ def test_a_device_of_the_past_ends_its_windows_at_its_newest_reading(world: Worl
 def test_a_window_that_is_not_there_is_the_usual_one(world: World, member: Client, query: str) -> None:
     answer = member.get(f"/devices/H-1/{query}")
     assert (answer.status_code, answer.context["span"].code, answer.context["present"]) == (200, "24h", True)
+    assert ignored(answer) == ["Window" if "window" in query else "Until"]
 
 
 def test_a_device_without_readings_has_a_page(world: World, member: Client) -> None:
