@@ -27,7 +27,7 @@ def create_device(location: Location, by: User | None = None, **fields: Any) -> 
     """Create a device: `serial`, `name`, `kind`, `metric`; optional the rest of CHANGEABLE. Managers may."""
     if by is not None:
         require_role(by, location, Role.MANAGER)
-    device = Device(location=location, **only(fields, CHANGEABLE - {"location"} | {"serial"}))
+    device = Device(location=location, **only(fields, CHANGEABLE | {"serial"}))
     check(device, with_kind=True)
     try:
         with transaction.atomic():

@@ -91,11 +91,6 @@ def visible_location_ids(user: User) -> frozenset[int]:
     return frozenset(Membership.objects.filter(user=user).values_list("location_id", flat=True))
 
 
-def device_by_id(user: User, pk: int) -> Device:
-    """Return a device with its location; raise Device.DoesNotExist where there is none, or the user may not see it."""
-    return Device.objects.visible_to(user).select_related("location").get(pk=pk)
-
-
 def readings_of(
     device: Device, metric: str = "", start: datetime | None = None, end: datetime | None = None
 ) -> "QuerySet[Reading, Reading]":

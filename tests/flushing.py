@@ -21,10 +21,14 @@ def flush_after_tests() -> None:
 def empty_databases(case: Any) -> None:
     """Do what Django does at the end of such a test case."""
     for alias in case._databases_names(include_mirrors=False):
-        connection = connections[alias]
-        if tables := filled_tables(connection):
-            statements = connection.ops.sql_flush(no_style(), tables, allow_cascade=True)
-            connection.ops.execute_sql_flush(statements)
+        empty(connections[alias])
+
+
+def empty(connection: Any) -> None:
+    """Remove all rows of a database's models but those that stay."""
+    if tables := filled_tables(connection):
+        statements = connection.ops.sql_flush(no_style(), tables, allow_cascade=True)
+        connection.ops.execute_sql_flush(statements)
 
 
 def filled_tables(connection: Any) -> list[str]:

@@ -26,6 +26,7 @@ def replica_url(regions: LocalRegions) -> Iterator[str]:
     data, log, slot = root / "far-db", plan.directory / "far-db.log", "far"
     primary, port = plan.port("us-east-1-db"), ports.choose([slot], {})[slot]
     postgres.create_slots(primary, [slot])
+    shutil.rmtree(data, ignore_errors=True)  # of a process that was killed before it could remove it
     postgres.clone(program, primary, data)
     command = postgres.command(program, data, port, volatile=True)
     process = processes.spawn(command + postgres.replica_options(primary, slot), log, user=program.user)

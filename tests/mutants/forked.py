@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -107,28 +107,43 @@ class ForkedTrial:
         self._lines.seconds.pop(name, None)
 
     def _tests_of(self, mutant: Mutant) -> Iterator[str]:
-        """Yield the tests that run one of a mutant's lines: those of its folder first, then the quick ones."""
+        """Return the tests that run one of a mutant's lines: those of its folder first, then the quick ones.
+
+        Those of one module stay together, since its servers start once then.
+        """
         near, seconds = folders_of(mutant.path), self._lines.seconds
         chosen = [name for name in self._lines.tests_of(mutant) if name in seconds]
         left = MOST_SECONDS
+        modules: dict[str, list[str]] = {}
         for name in sorted(chosen, key=lambda name: (not name.startswith(near), seconds[name])):
             left -= seconds[name]
             if left > 0:
-                yield name
+                modules.setdefault(name.partition("::")[0], []).append(name)
+        return chain.from_iterable(modules.values())
 
     def _outcome(self, mutant: Mutant, tests: list[pytest.Item]) -> Outcome:
         while tests:
             limit = MIN_SECONDS + int(SLOWER * sum(self._lines.seconds[item.nodeid] for item in tests))
-            status = in_child(partial(self._try, tests, mutant), limit)
+            status = self._in_child(tests, limit, mutant)
             if status >= 0 and status != FAILED:  # a signal ends what hangs
                 return Outcome("survived" if status == PASSED else "not tried")
             failed = self._current.read_text()
             until = [item.nodeid for item in tests].index(failed) + 1
-            if in_child(partial(self._try, tests[:until]), limit) == PASSED:
+            unbroken = self._in_child(tests[:until], limit)
+            if unbroken == PASSED:
                 return Outcome("killed", failed)
+            if unbroken < 0:  # the machine is too slow for them now, which says nothing of the test
+                return Outcome("not tried")
             self._leave_out(failed)
             tests = [*tests[: until - 1], *tests[until:]]
         return Outcome("not run")
+
+    def _in_child(self, tests: list[pytest.Item], limit: int, mutant: Mutant | None = None) -> int:
+        """Return how a child ends that tries a mutant. Where it had to be killed, remove what it has left."""
+        status = in_child(partial(self._try, tests, mutant), limit)
+        if status < 0:
+            self._ground.mend()
+        return status
 
     def _try(self, tests: list[pytest.Item], mutant: Mutant | None = None) -> int:
         """Run tests in this child with a mutant, or with nothing broken."""

@@ -37,6 +37,7 @@ class Ground:
     def __init__(self, session: pytest.Session) -> None:
         from django.db import connections
 
+        self._config = session.config
         in_database = next(item for item in session.items if item.get_closest_marker("django_db"))
         session.config.pluginmanager.register(self)
         self._run_one(in_database, session.items[-1])
@@ -63,3 +64,18 @@ class Ground:
             finalizers, _ = self._state.stack[node]
             while len(finalizers) > length:
                 finalizers.pop()()
+
+    def mend(self) -> None:
+        """Remove what a child has committed that was killed before it could do so itself."""
+        in_child(self._empty_databases)
+
+    def _empty_databases(self) -> int:
+        from django.db import connections
+        from pytest_django.plugin import blocking_manager_key
+
+        from tests.flushing import empty
+
+        with self._config.stash[blocking_manager_key].unblock():
+            for connection in connections.all():
+                empty(connection)
+        return PASSED
