@@ -64,6 +64,7 @@ class LinesOfTests:
             data_file=str(self._path), config_file=False, include=[str(ROOT / source) for source in self._sources]
         )
         measured.set_option("run:core", "ctrace")
+        measured.set_option("run:disable_warnings", ["no-data-collected"])  # of Lua alone
         following = dict(zip(items, [*items[1:], items[-1]], strict=True))
         note_scripts(self._scripts)
         began = time.monotonic()

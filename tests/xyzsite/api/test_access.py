@@ -76,6 +76,12 @@ def test_too_low_a_role_is_told_which_one_is_needed(viewer: Caller, thermometer:
     assert list(response.document["error"]["fields"]) == ["readings.0.serial"]
 
 
+def test_another_members_role_counts_for_nothing(viewer: Caller, operator: Caller, thermometer: Device) -> None:
+    many = {"readings": [READING | {"serial": "THERM-1"}]}
+    assert code(viewer.post("/readings", many)) == FORBIDDEN
+    assert operator.post("/readings", many).status_code == 200
+
+
 def test_a_manager_moves_devices_only_to_where_he_manages(
     manager: Caller, staff: Caller, thermometer: Device, summit: Location
 ) -> None:

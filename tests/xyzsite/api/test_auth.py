@@ -45,6 +45,12 @@ def test_a_wrong_header_is_refused_though_the_session_is_right(ada: User, header
     assert client.get("/api/me").status_code == 401
 
 
+def test_a_token_of_another_scheme_is_refused(ada: User, stranger: Caller) -> None:
+    _, secret = ApiToken.issue(ada, "phone")
+    assert stranger.get("/me", Authorization=f"bearer {secret}").status_code == 200
+    assert stranger.get("/me", Authorization=f"Basic {secret}").status_code == 401
+
+
 def test_an_unknown_token_says_so(stranger: Caller) -> None:
     assert refused(Caller("xyz_wrong").get("/me"), 'Bearer realm="api", error="invalid_token"')
 

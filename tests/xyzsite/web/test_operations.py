@@ -23,6 +23,7 @@ ACTS: dict[str, Act] = {
     "sets a status": lambda client: client.post("/devices/H-1/change/", fields_of(client) | {"status": "offline"}),
     "writes a note": lambda client: client.post("/devices/H-1/change/", fields_of(client) | {"notes": "Wet"}),
     "sets many": lambda client: client.post("/locations/harbor/statuses/", {"serial": ["H-1"], "status": "retired"}),
+    "opens an empty form": lambda client: client.get("/locations/harbor/new-device/"),
     "adds a device": lambda client: client.post("/locations/harbor/new-device/", NEW),
 }
 ALLOWED = {

@@ -1,6 +1,7 @@
 """Thresholds are set on the pages and by the API: by whom, and what becomes of what lasts."""
 
 import json
+import re
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -75,6 +76,24 @@ def test_only_staff_set_the_bounds_of_all_locations(member: Client, staff: Clien
     assert member.get(f"/thresholds/{everywhere.pk}/change/").status_code == 403
     assert call(member, "DELETE", f"/api/thresholds/{everywhere.pk}").status_code == 403
     assert b"All" in member.get("/thresholds/").content
+
+
+def test_the_list_leads_to_what_one_may_set_and_only_that_is_deleted(
+    world: World, member: Client, staff: Client, threshold: Threshold
+) -> None:
+    everywhere = Threshold.objects.create(metric="rain", high=1)
+
+    def links(client: Client) -> set[int]:
+        return {int(pk) for pk in re.findall(r"/thresholds/(\d+)/change/", client.get("/thresholds/").content.decode())}
+
+    assert (links(member), links(staff)) == (set(), {threshold.pk, everywhere.pk})
+    assert member.post(f"/thresholds/{threshold.pk}/delete/").status_code == 403
+    Membership.objects.update(role=Role.MANAGER)
+    assert links(member) == {threshold.pk}
+    assert member.post(f"/thresholds/{everywhere.pk}/delete/").status_code == 403
+    assert Threshold.objects.count() == 2
+    assert member.post(f"/thresholds/{threshold.pk}/delete/").status_code == 302
+    assert Threshold.objects.get() == everywhere
 
 
 def test_a_threshold_moves_only_to_where_its_manager_manages(
