@@ -1,10 +1,9 @@
 """What a block of code reads of the cache, noted as it reads: see cacheops/reading/record.py."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 from cacheops.conf import conf
 from cacheops.encoding.rows import Entry, Row, encode_rows
@@ -27,13 +26,12 @@ def as_bytes(rows: Sequence[Row]) -> bytes:
 
 
 class Notes:
-    """Valid entries with the bytes of all that they depend on, and what else was asked of the region."""
+    """Valid entries with the bytes of all that they depend on, and of what else was read of the region."""
 
     def __init__(self) -> None:
         self.values: dict[str, bytes | None] = {}  # by key
         self.tables: dict[str, TableTags] = {}  # by a table's keys: one of those that were read
         self.near: list[tuple[Request, bytes]] = []  # answered by the level near, and with what
-        self.asked: list[tuple[Callable[[], Any], Any]] = []  # other questions, and their answers
         self.databases: set[str] = set()
         self.hits: Counter[str] = Counter()  # by label
         self.uses: list[Use] = []
@@ -42,10 +40,7 @@ class Notes:
 
     def entry(self, request: Request, keys: Sequence[str], values: Sequence[bytes | None], entry: Entry) -> None:
         """Note a valid entry that was looked up in the region, and the values of its `key_list`."""
-        held = self.values
-        for key, value in zip(keys, values, strict=True):
-            if held.setdefault(key, value) != value:  # another process has written between two reads
-                self.is_consistent = False
+        self.held(keys, values)
         self._read(request)
         self.hits[request.label] += 1
         if is_sampled(request.digest):
@@ -57,9 +52,12 @@ class Notes:
         self._read(request)
         self.near.append((request, as_bytes(rows)))
 
-    def answer(self, ask: Callable[[], Any], answer: Any) -> None:
-        """Note what the region has answered to another question, and how it is asked again."""
-        self.asked.append((ask, answer))
+    def held(self, keys: Iterable[str], values: Iterable[bytes | None]) -> None:
+        """Note what the region holds under keys, of entries or of others."""
+        noted = self.values
+        for key, value in zip(keys, values, strict=True):
+            if noted.setdefault(key, value) != value:  # another process has written between two reads
+                self.is_consistent = False
 
     def group(self) -> None:
         """Have the keys of one table stand together: one MGET a table asks for them all."""

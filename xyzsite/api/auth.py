@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth.middleware import get_user
 from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.models import Q
 from django.http import HttpRequest
@@ -93,12 +94,13 @@ class Session(APIKeyCookie):
 
     def __call__(self, request: HttpRequest) -> User | None:
         # django-ninja checks CSRF before it knows of a session, and so would answer 403 to those who must get 401.
-        if not isinstance(request.user, User):
+        user = get_user(request)  # without the proxy that `request.user` is: each attribute would pass it
+        if not isinstance(user, User):
             return None
         if check_csrf(request) is not None:
             raise ApiError(403, "The CSRF token is missing or wrong: send the csrftoken cookie's value as X-CSRFToken.")
-        check_rate(f"person {request.user.pk}")
-        return request.user
+        check_rate(f"person {user.pk}")
+        return user
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
         return self(request)

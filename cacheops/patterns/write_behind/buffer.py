@@ -6,7 +6,7 @@ has no time to live: it holds what the database has not.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cacheops.exceptions import BufferFull, NotBuffered, NotReplicated, NoWorker
@@ -40,6 +40,11 @@ class Newest(NamedTuple):
     name: str
     order: str
     payload: bytes
+
+
+def payload_in(value: bytes) -> bytes:
+    """Return the payload in the value of a newest write's key, which holds its order before."""
+    return value.partition(b"\0")[2]
 
 
 class BufferStats(NamedTuple):
@@ -92,7 +97,7 @@ class Buffer:
         """
         if problem := self._unreplicated():
             raise NotBuffered(problem)
-        keys = [*self.keys, *[self._newest_key(one.name) for one in newest]]
+        keys = [*self.keys, *self._newest_keys(one.name for one in newest)]
         ordered = [part for one in newest for part in (one.order, one.payload)]
         append = APPEND.command(keys, bound, round(keep * 1000), len(payloads), *payloads, *ordered)
         outcome, confirmed = self._transport.run_many([append, self._wait], [self.stream, self.stream])
@@ -106,15 +111,15 @@ class Buffer:
             self._held_until = time.monotonic() + HOLD_SECONDS
             raise NotReplicated(f"{confirmed} of {self.wait_replicas} replicas confirmed it in time")
 
-    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """Return the newest write of each name, in one round trip; None where there was none lately."""
-        keys = [self._newest_key(name) for name in names]
+    def newest_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        """Return the key of the newest write of each name, and its value, in one round trip; None: none lately."""
+        keys = self._newest_keys(names)
         commands = [("MGET", *keys[start : start + MAX_RUN]) for start in range(0, len(keys), MAX_RUN)]
         answers = self._transport.run_many(commands, [self.stream] * len(commands)) if commands else []
-        return [None if one is None else one.partition(b"\0")[2] for answer in answers for one in answer]
+        return dict(zip(keys, [one for answer in answers for one in answer], strict=True))
 
-    def _newest_key(self, name: str) -> str:
-        return f"{self.base}n:{name}"
+    def _newest_keys(self, names: Iterable[str]) -> list[str]:
+        return [f"{self.base}n:{name}" for name in names]
 
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         """Give a worker up to `count` writes: those to be tried again, else new ones; else none.
@@ -164,8 +169,8 @@ class NoBuffer(Buffer):
 
     _unreplicated = problem
 
-    def newest_many(self, names: Sequence[str]) -> list[bytes | None]:
-        return [None] * len(names)
+    def newest_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        return {}
 
     def take(self, worker: str, count: int, age: float, retry: float) -> list[Taken]:
         return []

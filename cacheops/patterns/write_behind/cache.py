@@ -19,7 +19,7 @@ from cacheops.conf import conf
 from cacheops.engine import Registrations, register_component
 from cacheops.exceptions import NotBuffered, StoreError
 from cacheops.instrumentation import request_stats
-from cacheops.patterns.write_behind.buffer import Buffer, Newest, buffer_of
+from cacheops.patterns.write_behind.buffer import Buffer, Newest, buffer_of, payload_in
 from cacheops.protocol.keys import WRITE_BEHIND, base_of
 from cacheops.reading.notes import current_notes
 from cacheops.regions import regions
@@ -120,21 +120,18 @@ class WriteBehindCache(Generic[Item, Result]):
         Where the region does not answer, or its circuit pauses, the request counts as `lagging`: what it says may lack
         what was acknowledged (`collect_request_stats`).
         """
-        if not names:
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
             return {}
-
-        def ask() -> Sequence[bytes | None]:
-            return self._asked(lambda buffer: buffer.newest_many(names))
-
         try:
-            payloads = ask()
+            found = self._asked(lambda buffer: buffer.newest_many(wanted))
         except StoreError:
             request_stats.count(lagging=1)
             return {}
         if (notes := current_notes()) is not None:
-            notes.answer(ask, payloads)
-        found = zip(names, payloads, strict=True)
-        return {name: self.decode(payload) for name, payload in found if payload is not None}
+            notes.held(found, found.values())
+        values = zip(wanted, found.values(), strict=False)  # none of a buffer that holds nothing
+        return {name: self.decode(payload_in(value)) for name, value in values if value is not None}
 
     def _buffer_all(self, items: Sequence[Item]) -> str:
         """Put items into the buffer; return why they are not there, "" when they are."""

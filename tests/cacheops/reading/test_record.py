@@ -1,6 +1,6 @@
 """Records of what a block reads: whole where entries alone have answered it, unchanged while it would read the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -15,11 +15,14 @@ from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import collect_request_stats
 from cacheops.patterns import AsideEntry, CacheAsideManager
+from cacheops.patterns.write_behind.buffer import Buffer
 from cacheops.reading.notes import as_bytes, current_notes
 from cacheops.regions import Region, regions
 from cacheops.regions.switches import switches
+from cacheops.stores.base import EncodedEntry
 from devices.buffering import reading_buffer
 from devices.models import Device, Kind
+from devices.services import NewReading
 from locations.models import Location
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,8 +123,27 @@ def test_a_record_says_nothing_where_reads_go_elsewhere() -> None:
         with block():
             assert not record.is_unchanged(), name
         assert record.is_unchanged(), name
-    with patch.object(reading_buffer.buffer, "newest_many", return_value=[b"{}"]):
-        assert not record.is_unchanged()  # a write that waits is what the block would read
+
+
+class BufferedInStore:
+    """Stands for the buffer's own connections: its keys lie in the region's store."""
+
+    def run_many(self, commands: Sequence[Any], routes: Sequence[str] = ()) -> list[list[bytes | None]]:
+        return [regions.local.store.read(command[1:]) for command in commands]
+
+
+@pytest.mark.usefixtures("_one_device")
+def test_a_record_holds_until_a_write_waits_that_the_block_would_read() -> None:
+    buffer = Buffer("co:{write-behind.of-a-test}:", BufferedInStore(), 0, 0.0)  # type: ignore[arg-type]
+    payload = reading_buffer.encode(NewReading(1, "temperature", 3.5, timezone.now()))
+    with patch.object(type(reading_buffer), "buffer", buffer):
+        (key,) = buffer.newest_many(["1:temperature"])
+        record = recorded()
+        assert record.is_unchanged()
+        regions.local.store.fill([EncodedEntry(key, b"1\0" + payload, 60.0)]).result()
+        assert not record.is_unchanged()
+        assert [one.value for one in reading_buffer.newest_many(["1:temperature", "1:temperature"]).values()] == [3.5]
+        assert recorded().is_unchanged()
 
 
 def past() -> object:
