@@ -1,6 +1,5 @@
 """Template fragments as entries, and CacheopsLibrary: block tags of your own from functions that return decorators."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from inspect import getfullargspec, signature, unwrap
@@ -13,10 +12,9 @@ from django.template.library import parse_bits
 
 from cacheops.decorators.functions import CachedFunction, NotKept
 from cacheops.decorators.visitors import secrets_of
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.orm.samples import SampleLike
 from cacheops.protocol.keys import digest
-
-logger = logging.getLogger("cacheops")
 
 
 def fragment(
@@ -39,7 +37,10 @@ def shared(render: Callable[[], str], request: HttpRequest | None) -> str:
     with secrets_of(request) as given:
         text = render()
     if given:
-        logger.warning("A fragment is not cached, as it holds what is for one visitor: %s.", ", ".join(sorted(given)))
+        secrets = ", ".join(sorted(given))
+        minute_log.warning(
+            ("fragment", secrets), "A fragment is not cached, as it holds what is for one visitor: %s.", secrets
+        )
         raise NotKept(text)
     return text
 

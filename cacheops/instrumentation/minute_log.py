@@ -6,14 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Hashable
 
+from cacheops.engine import Component, register_component
+
+logger = logging.getLogger("cacheops")
+
 SECONDS = 60.0  # between two lines of a kind
 
 
-class MinuteLog:
+class MinuteLog(Component):
     """Logs one line a kind and minute, and says how often it happened since the line before. Safe for threads."""
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: dict[Hashable, float] = {}  # monotonic
         self._counts: Counter[Hashable] = Counter()
@@ -32,10 +35,14 @@ class MinuteLog:
                 return
             self._next[kind] = now + SECONDS
             count = self._counts.pop(kind)
-        self._logger.log(level, f"{message} (%d since the last line)", *arguments, count)
+        since = f" ({count} since the last line)" if count > 1 else ""
+        logger.log(level, message + since, *arguments)
 
     def end(self, kind: Hashable) -> int:
         """Return how often it happened since the last line; what comes after this is logged at once."""
         with self._lock:
             self._next.pop(kind, None)
             return self._counts.pop(kind, 0)
+
+
+minute_log = register_component(MinuteLog())  # of what has no circuit

@@ -213,7 +213,7 @@ def _left_out(region: Region) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        logger.info("Nothing is written through to %s: %s", region.name, error)
+        logger.debug("Nothing is written through to %s: %s", region.name, error)  # its circuit logs why, once a minute
 
 
 class _Written(threading.local):

@@ -18,6 +18,7 @@ from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import EncodedRows, Entry, Row
 from cacheops.exceptions import ServerRefused, StoreError, StoreUnavailable, UnencodableValue
 from cacheops.instrumentation.counters import FILL, counters, is_sampled
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.reading.lookup import entry_under
 from cacheops.reading.request import Request, coarsen_all_if_full, databases_of, followed_in
 from cacheops.reading.stale import track_outdated
@@ -203,9 +204,14 @@ def encode(request: Request, rows: Sequence[Row], load_seconds: float) -> Result
     try:
         return Result(codec.encode_rows(rows), ttl, load_seconds)
     except UnencodableValue as error:
-        counters.read(request.label, unencodable=1)
-        logger.warning("%s is not cached: %s", request.label, error)
+        note_unencodable(request.label, error)
         return None
+
+
+def note_unencodable(label: str, error: UnencodableValue) -> None:
+    """Count and log a result that can't be stored."""
+    counters.read(label, unencodable=1)
+    minute_log.warning(("unencodable", label), "%s is not cached: %s", label, error)
 
 
 def fill_nowait(leases: Sequence[Lease], loaded: Sequence[Sequence[Row] | None], load_seconds: float) -> None:
@@ -273,7 +279,7 @@ def _count(region: Region, label: str, entries: Sequence[EncodedEntry], outdated
     elif isinstance(outdated, StoreError):
         counters.read(label, refused_fills=len(entries))
         if not isinstance(outdated, ServerRefused):
-            logger.warning("Region %s refused a fill: %s", region.name, outdated)
+            minute_log.warning(("fill", region.name), "Region %s refused a fill: %s", region.name, outdated)
     elif entries:
         size = sampled = 0
         for one in entries:

@@ -1,6 +1,5 @@
 """Load a result under its lease and fill it; or load it past the cache."""
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -9,12 +8,11 @@ from cacheops.encoding.rows import Row
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOAD, counters
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.reading.lease import Lease
 from cacheops.reading.reader import Load
 from cacheops.reading.recipes import is_sampled, with_recipe
 from cacheops.stores.circuit_breaker import CircuitOpen
-
-logger = logging.getLogger("cacheops")
 
 
 def load_and_fill(lease: Lease, load: Load) -> Sequence[Row]:
@@ -39,4 +37,4 @@ def count_bypass(label: str, error: StoreError | None = None, *, reads: int = 1)
     if error is not None and not isinstance(error, CircuitOpen):  # which asked no region
         counters.read(label, errors=1)
         if isinstance(error, CommandRefused) and not isinstance(error, ServerRefused):
-            logger.error("Region %s refused a read of %s: %s", conf.local_region, label, error)
+            minute_log.error(("read", label), "Region %s refused a read of %s: %s", conf.local_region, label, error)

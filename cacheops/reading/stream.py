@@ -1,6 +1,5 @@
 """The cached read of a result that is taken in parts (`QuerySet.iterator()`): it is filled when its end is reached."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -8,13 +7,10 @@ from cacheops.conf import conf
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Row
 from cacheops.exceptions import UnencodableValue
-from cacheops.instrumentation.counters import counters
 from cacheops.reading.fetch import seek
-from cacheops.reading.lease import Lease
+from cacheops.reading.lease import Lease, note_unencodable
 from cacheops.reading.reader import current_reader
 from cacheops.reading.request import Request, followed_in
-
-logger = logging.getLogger("cacheops")
 
 Part = Sequence[Row]
 
@@ -53,8 +49,7 @@ def _filling(lease: Lease, parts: Iterator[Part], seconds: float) -> Iterator[Pa
                 kept.append(codec.encode(part, b"", 0.0, 0.0, 0.0))
                 room -= len(kept[-1])
             except UnencodableValue as error:
-                logger.warning("%s is not cached: %s", lease.request.label, error)
-                counters.read(lease.request.label, unencodable=1)
+                note_unencodable(lease.request.label, error)
                 room = -1
         yield part
     if room >= 0:

@@ -8,7 +8,6 @@ kept. So the order of the often used is right, and the counts of the rarely used
 recorded since it last sent is lost when it ends.
 """
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -19,11 +18,10 @@ from typing import Any
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import CommandRefused, ServerRefused, StoreError
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.protocol.keys import USAGE, base_of
 from cacheops.protocol.tags import WHOLE_TABLE
 from cacheops.regions.region import Region
-
-logger = logging.getLogger("cacheops")
 
 SEND_SECONDS = 10.0  # between two messages of a process to its region
 PROCESS_NAMES = 2000  # that a process holds between two messages
@@ -81,7 +79,7 @@ class Hotkeys(Component):
             for hour in region.store.inspection.top_counts(keys, HOUR_NAMES):
                 found.update({name: round(count) for name, count in hour})
         except StoreError as error:
-            logger.warning("Region %s does not tell what is used: %s", region.name, error)
+            minute_log.warning(("hotkeys", region.name), "Region %s does not tell what is used: %s", region.name, error)
             return Counter()
         return found
 
@@ -92,7 +90,7 @@ class Hotkeys(Component):
 
 def _log_refusal(outcome: StoreError | None) -> None:
     if isinstance(outcome, CommandRefused) and not isinstance(outcome, ServerRefused):
-        logger.warning("A region refused to count what is used: %s", outcome)
+        minute_log.warning("hotkeys", "A region refused to count what is used: %s", outcome)
 
 
 hotkeys = register_component(Hotkeys())

@@ -7,7 +7,6 @@ frozen by wal_receiver_timeout only, a minute by default. Before a replica count
 is not in a hurry, the primary itself is asked.
 """
 
-import logging
 import math
 import threading
 import time
@@ -19,11 +18,10 @@ from django.db import DatabaseError, InterfaceError, connections
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.regions.database_away import away_databases
 from cacheops.regions.direct_sql import query_driver
 from cacheops.regions.position import PAUSE_SECONDS, Position, lsn_digits, note_untold, told_position
-
-logger = logging.getLogger("cacheops")
 
 FRESH_SECONDS = 1.0  # for how long a process goes by what it has measured; a quarter of CACHEOPS_MAX_LAG at most
 WAIT, PRIMARY_WAIT = 0.02, 0.2  # seconds for which a replica may take to show the end, as it would with each commit
@@ -109,7 +107,7 @@ class LagMeter(Component):
         try:
             clock.lag = self._measure(clock, replica, primary)
         except (DatabaseError, InterfaceError, StoreError) as error:
-            logger.warning("%s %s does not tell how far it is: %s", self.what, replica, error)
+            minute_log.warning((self.what, replica), "%s %s does not tell how far it is: %s", self.what, replica, error)
             connections[replica].close_if_unusable_or_obsolete()
             clock.lag = Lag(math.inf, 0)
         return clock.lag

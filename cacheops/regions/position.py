@@ -5,7 +5,6 @@ the place shows every commit before it.
 https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
 """
 
-import logging
 import re
 import time
 from collections.abc import Sequence
@@ -15,9 +14,8 @@ from weakref import WeakKeyDictionary
 from django.db import DatabaseError, InterfaceError, connections
 
 from cacheops.engine import Component, register_component
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.regions.direct_sql import query_driver
-
-logger = logging.getLogger("cacheops")
 
 PAUSE_SECONDS = 0.002  # between two questions to a server that is waited for
 
@@ -131,7 +129,7 @@ def ask_position(alias: str) -> Position | None:
 
 def note_untold(alias: str, error: Exception) -> None:
     """Log that a server does not answer, and end its connection where that is lost."""
-    logger.warning("Database %s does not tell its position: %s", alias, error)
+    minute_log.warning(("position", alias), "Database %s does not tell its position: %s", alias, error)
     connections[alias].close_if_unusable_or_obsolete()
 
 

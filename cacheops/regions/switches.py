@@ -5,7 +5,6 @@ them on. A process looks for them with its cached reads, at most once a second, 
 Invalidation does not look here: writes go on marking what is paused.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -13,13 +12,12 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from cacheops.databases import name_of
 from cacheops.engine import Component, register_component
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions.database_away import away_databases
 from cacheops.regions.direct_sql import query_uncounted
 from cacheops.regions.region import regions
 from cacheops.stores.base import TableTags
-
-logger = logging.getLogger("cacheops")
 
 TABLE = "cacheops_control"
 PAUSE, RESET = "pause", "reset"
@@ -70,7 +68,7 @@ class Switches(Component):
             if connection.in_atomic_block:
                 raise
             if not away_databases.is_served_without(database, error):
-                logger.warning("What administrators have told is not known: %s", error)
+                minute_log.warning(("switches", database), "What administrators have told is not known: %s", error)
             return
         away_databases.answered(database)
         tables = [subject for _, kind, subject in told if kind == PAUSE]

@@ -1,6 +1,5 @@
 """A circuit breaker: when a region's servers do not answer, stop asking for a while. (Nygard, "Release It!", 2007)"""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from cacheops.instrumentation.counters import counters
 from cacheops.instrumentation.minute_log import MinuteLog
 from cacheops.stores.reply import OnResult, Reply
 
-logger = logging.getLogger("cacheops")
 PAUSE = 1.0  # seconds after an unanswered call until one caller asks again, where PAUSE_AFTER_FAILURE says nothing
 T = TypeVar("T")
 
@@ -58,7 +56,7 @@ class CacheCircuitBreaker:
         self.failure_threshold = failure_threshold
         self.recovery_timeout = recovery_timeout
         self.pause = min(pause, recovery_timeout)
-        self.log = MinuteLog(logger)  # of whoever asks this store
+        self.log = MinuteLog()  # of whoever asks this store
         self.watchers: dict[str, Callable[[StoreUnavailable | None], None]] = {}  # told what opened it; None: closed
         self._clock = clock
         self._lock = threading.Lock()

@@ -3,16 +3,14 @@
 Their marks would run out before (R9). So they are renewed until the server answers, and stand once more from then on.
 """
 
-import logging
 import threading
 
 from cacheops.conf import conf
 from cacheops.engine import Component, register_component
 from cacheops.exceptions import StoreError
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.regions.silence import silent_databases
 from cacheops.writing.intent import WriteIntent
-
-logger = logging.getLogger("cacheops")
 
 ROUNDS = 3  # in which marks are renewed while they stand
 
@@ -49,7 +47,11 @@ class UnsettledWrites(Component):
             try:
                 missed = intent.place()
             except StoreError as error:
-                logger.warning("The marks of a write whose outcome is not known could not be renewed: %s", error)
+                minute_log.warning(
+                    ("renewal", intent.database),
+                    "The marks of a write whose outcome is not known could not be renewed: %s",
+                    error,
+                )
                 continue
             if is_last and not missed:
                 with self._lock:

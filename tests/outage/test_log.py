@@ -42,7 +42,7 @@ def test_a_region_that_is_away_has_a_line_a_change_and_a_minute(caplog: pytest.L
     regions[AWAY].breaker.guard("Cache").report(None)  # another user of these servers has had an answer
     first, opened, closed = [record.getMessage() for record in caplog.records if record.name == "cacheops"]
     assert first.startswith(f"Region {AWAY} could not be told of a write: ")
-    assert first.endswith("(1 since the last line)")
+    assert "since the last line" not in first
     assert opened.startswith(f"Region {AWAY} does not answer; reads go to the database: ")
     assert closed == f"Region {AWAY} answers again after 0 s; 19 more writes could not be told."
     assert states == [False, True]

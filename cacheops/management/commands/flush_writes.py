@@ -10,8 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connections, transaction
 
+from cacheops.conf import conf
 from cacheops.exceptions import StoreError
 from cacheops.invalidation import primary_databases
+from cacheops.management.retries import Retries
 from cacheops.patterns.write_behind.buffer import NoBuffer
 from cacheops.patterns.write_behind.cache import dead_letters, registered
 from cacheops.patterns.write_behind.worker import Flusher
@@ -76,7 +78,7 @@ class Command(BaseCommand):
         flushers = [Flusher(cache) for cache in registered.values()]
         names = ", ".join(registered)
         self._log(f"Bringing {names} to the database.")
-        failures, next_look = 0, 0.0
+        retries, next_look = Retries(f"flush_writes in {conf.local_region}", PAUSES), 0.0
         while not stopped.is_set():
             try:
                 reach_database()
@@ -86,13 +88,11 @@ class Command(BaseCommand):
                     next_look = time.monotonic() + QUEUE_SECONDS
                 taken = sum([flusher.flush_due() for flusher in flushers])
             except (StoreError, Error) as error:
-                pause = PAUSES[min(failures, len(PAUSES) - 1)]
-                failures += 1
-                self.stderr.write(f"Trying again in {pause} s: {error}")
+                pause = retries.failed(error)
                 connections.close_all()  # whichever was lost: a follower's cache asks its replica as well
                 stopped.wait(pause)
                 continue
-            failures = 0
+            retries.worked()
             if not taken:
                 stopped.wait(POLL_SECONDS)
         for flusher in flushers:

@@ -14,6 +14,7 @@ from psycopg import Error as DriverError
 from cacheops.conf import conf
 from cacheops.exceptions import InvalidOption, RelayInterrupted, RelayRefused, StoreError
 from cacheops.invalidation import primary_databases
+from cacheops.management.retries import Retries
 from cacheops.regions import Region, regions
 from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.publication import install, problems, uninstall, unseen
@@ -120,19 +121,12 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         threading.Thread(target=drain_queues, args=(stopped,), name="cacheops queues", daemon=True).start()
-        failures = 0
-
-        def worked() -> None:
-            nonlocal failures
-            failures = 0
-
+        retries = Retries(f"The relay of {region.name}", PAUSES)
         while not stopped.is_set():
             try:
-                self._take_turn(region, database, stopped, worked)
+                self._take_turn(region, database, stopped, retries.worked)
             except FAILURES as error:
-                pause = PAUSES[min(failures, len(PAUSES) - 1)]
-                failures += 1
-                self.stderr.write(f"Trying again in {pause} s: {str(error).strip()}")
+                pause = retries.failed(error)
                 connections[database].close()
                 stopped.wait(pause)
         connections[database].close()
