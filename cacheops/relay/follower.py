@@ -158,17 +158,11 @@ class FollowerRelay(Relay):
         """Return what commits outdate in one table, by its schemes as last heard."""
         if any(commit.is_unknown for commit in commits):
             return self._whole(table)
-        found = MarkedTable(self._keys(table), frozenset())
         schemes = self._schemes.get(table)
         if schemes is None:
-            return found  # the answer tells them
-        for commit in commits:
-            tags = self._tags(commit, table, schemes) if table in commit.tables else None
-            found = found if tags is None else found.joined(tags)
+            return MarkedTable(self._keys(table), frozenset())  # the answer tells them
+        found = self._outdated(table, commits, schemes)
         return self._whole(table) if found.whole or len(found.tags) > 2 * conf.max_marks else found
-
-    def _whole(self, table: str) -> MarkedTable:
-        return MarkedTable(self._keys(table), frozenset(), whole=True)
 
     def _publish(self, lsn: int, marked: Mapping[str, MarkedTable], tables: Sequence[str]) -> list[str]:
         """Invalidate, and bring these tables to an LSN. Return those of which some schemes were not known yet.

@@ -7,7 +7,7 @@ slot, which sends everything again that is not.
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from cacheops.conf import conf
 from cacheops.databases import name_of, table_keys
 from cacheops.exceptions import RelayInterrupted, RelayRefused, StoreUnavailable, Unconfirmed
 from cacheops.orm.schema import is_tracked, models_by_table
-from cacheops.protocol.keys import GENERATION, RELAY, TableKeys
+from cacheops.protocol.keys import RELAY, TableKeys
 from cacheops.regions import Region
 from cacheops.regions.direct_sql import query_driver
 from cacheops.relay.commits import CommitReader, LoggedCommit, note_prefix
@@ -125,8 +125,7 @@ class Relay:
 
     def forget(self) -> None:
         """Make every entry of the database a miss."""
-        tables = [self._keys(table) for table in models_by_table() if is_tracked(table)]
-        self.store.invalidate([MarkedTable(keys, frozenset(), whole=True) for keys in tables])
+        self.store.invalidate([self._whole(table) for table in models_by_table() if is_tracked(table)])
 
     # --- the log ------------------------------------------------------------------------------------------------------
 
@@ -195,28 +194,19 @@ class Relay:
         if any(commit.is_unknown for commit in commits):
             self.forget()
             return
-        schemes: dict[str, frozenset[str]] = {}
-        needed: dict[str, MarkedTable] = {}
-        for commit in commits:
-            for table in commit.tables:
-                if table not in schemes:  # behind the commit: a scheme that comes later is loaded later, too
-                    schemes[table] = self.store.schemes(self._keys(table))
-                tags = self._tags(commit, table, schemes[table])
-                if tags:
-                    needed[table] = needed[table].joined(tags) if table in needed else tags
+        tables = {table for commit in commits for table in commit.tables}
+        # Schemes are read behind the commits: one that comes later is loaded later, too.
+        outdated = [self._outdated(table, commits, self.store.schemes(self._keys(table))) for table in tables]
+        needed = [each for each in outdated if each.whole or each.tags]
         if needed:
-            self.store.invalidate(list(needed.values()))
+            self.store.invalidate(needed)
 
-    def _tags(self, commit: LoggedCommit, table: str, schemes: frozenset[str]) -> MarkedTable | None:
-        """Return what a commit outdates in one table; None where its writer has marked all of it."""
-        marked = commit.marked.get(table, set())
-        if GENERATION in marked:
-            return None
-        keys = self._keys(table)
-        tags = self._loader.tags(table, commit.tables[table], schemes) if schemes else None
-        if tags is None:
-            return MarkedTable(keys, frozenset(), whole=True)
-        return MarkedTable(keys, tags - marked) if tags - marked else None
+    def _outdated(self, table: str, commits: Iterable[LoggedCommit], schemes: frozenset[str]) -> MarkedTable:
+        tags = self._loader.outdated(table, commits, schemes)
+        return self._whole(table) if tags is None else MarkedTable(self._keys(table), tags)
+
+    def _whole(self, table: str) -> MarkedTable:
+        return MarkedTable(self._keys(table), frozenset(), whole=True)
 
     def _surely(self, act: Callable[[], None]) -> None:
         """Act on one connection to each server, and see that its replicas hold what was done."""

@@ -1,6 +1,6 @@
 """From a row's text in the log to the values that conditions hold, which its tags are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,11 +8,13 @@ from psycopg import DataError
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
+from cacheops.conf import conf
 from cacheops.orm.catalogue import TYPES
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import compared_as, fields_by_column
+from cacheops.protocol.keys import GENERATION
 from cacheops.protocol.tags import columns_of
-from cacheops.relay.commits import LoggedTable
+from cacheops.relay.commits import LoggedCommit, LoggedRow, LoggedTable
 from cacheops.writing.changes import Row, TableChange
 
 
@@ -23,17 +25,34 @@ class RowLoader:
         self._transformer = Transformer(driver)
         self._types = driver.adapters.types
 
-    def tags(self, table: str, logged: LoggedTable, schemes: frozenset[str]) -> frozenset[str] | None:
-        """Return the tags that a commit's rows lie in; None where only the whole table will do."""
-        if logged.whole:
+    def outdated(self, table: str, commits: Iterable[LoggedCommit], schemes: frozenset[str]) -> frozenset[str] | None:
+        """Return the tags of one table that commits outdate, but for what each one's writer has marked.
+
+        None where only the whole table will do; no tag where the writers have marked all.
+        """
+        by_marks: dict[frozenset[str], list[LoggedTable]] = {}
+        for commit in commits:
+            marked = frozenset(commit.marked.get(table, ()))
+            if table in commit.tables and GENERATION not in marked:
+                by_marks.setdefault(marked, []).append(commit.tables[table])
+        found: set[str] = set()
+        for marked, logged in by_marks.items():  # at once: many commits change a few tags
+            tags = self._tags(table, logged, schemes)
+            if tags is None:
+                return None
+            found |= tags - marked
+        return frozenset(found)
+
+    def _tags(self, table: str, logged: Sequence[LoggedTable], schemes: frozenset[str]) -> frozenset[str] | None:
+        if not schemes or any(each.whole for each in logged):
             return None
         try:
-            rows = self._rows(table, logged, columns_of(schemes))
+            rows = self._rows(table, [row for each in logged for row in each.rows], columns_of(schemes))
         except (KeyError, TypeError, ValueError, ValidationError, DataError):
             return None
-        return TableChange(rows).tags(schemes)
+        return TableChange(rows).tags(schemes, conf.max_marks * len(logged))
 
-    def _rows(self, table: str, logged: LoggedTable, columns: frozenset[str]) -> list[Row]:
+    def _rows(self, table: str, logged: Sequence[LoggedRow], columns: frozenset[str]) -> list[Row]:
         fields = fields_by_column(table)
 
         def load(column: str, oid: int, text: bytes) -> Any:
@@ -43,7 +62,21 @@ class RowLoader:
                 raise ValueError(f"{table}.{column} is of the type {kind}")
             return value_of(table, column, self._transformer.get_loader(oid, Format.TEXT).load(text))
 
-        return [row.read(columns, load) for row in logged.rows]
+        return [row.read(columns, load) for row in differing(logged, columns)]
+
+
+def differing(rows: Sequence[LoggedRow], columns: frozenset[str]) -> list[LoggedRow]:
+    """Return one row of each that are alike in these columns: many readings are of one device and metric."""
+    places: dict[int, list[int]] = {}  # by the columns of a relation: where those are that count
+    found: dict[Any, LoggedRow] = {}
+    for row in rows:
+        own = id(row.columns)  # alive as long as the row
+        at = places.get(own)
+        if at is None:
+            at = places[own] = [place for place, column in enumerate(row.columns) if column.name in columns]
+        values = row.values
+        found.setdefault((own, row.is_whole, *[values[place] for place in at]), row)
+    return list(found.values())
 
 
 def full_xids(lower: Sequence[int], newest: int) -> list[int]:

@@ -31,17 +31,18 @@ class TableChange:
     whole: bool = False
     source: str = ""  # a ChangeSource, or what a sender of rows_changed calls it
 
-    def tags(self, schemes: frozenset[str]) -> frozenset[str] | None:
-        """Return the tags that these rows lie in; None where only the whole table will do."""
+    def tags(self, schemes: frozenset[str], most: int | None = None) -> frozenset[str] | None:
+        """Return the tags that these rows lie in; None where only the whole table will do, or they are too many."""
         if self.whole:
             return None
+        most = conf.max_marks if most is None else most
         found: set[str] = set()
         for scheme in schemes:
             try:
-                names = tag_names(scheme, self.rows, conf.max_marks)
+                names = tag_names(scheme, self.rows, most)
             except (KeyError, NoToken):
                 return None
-            if names is None or len(found) + len(names) > conf.max_marks:
+            if names is None or len(found) + len(names) > most:
                 return None
             found |= names
         return frozenset(found)
