@@ -8,15 +8,17 @@ have Django's own engine, on the same databases.
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 WEST = PAIRS[0]
 SAVES = 12  # a round
 VISIBLE = 150  # commits, one after the other
-SINGLE, BULK, BULKS = 3_000, 10_000, 10  # commits of a row; rows of a COPY, and how many of these
+ROWS, BULK = 30_000, 10_000  # written in each way; rows of a COPY
+READ = 5  # devices whose readings are read in each region, so that rows have tags
 WORKERS = {  # where, and which
     "home": (HOME, "cached"),
     "marks in all": (HOME, "cached"),
@@ -45,6 +48,7 @@ WORKERS = {  # where, and which
 }
 COLUMNS = "device_id, metric, unit, value, taken_at"
 Workers = Mapping[str, PipedProcess]
+Relay = subprocess.Popen[bytes]
 Measured = dict[str, Any]
 
 
@@ -53,19 +57,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--publish", action="store_true", help="write the result into docs/regions.md")
     arguments = parser.parse_args()
-    with kept_awake() as processors, platform() as (regions, workers):
-        measured = measure(regions, workers, arguments.rounds)
+    with kept_awake() as processors, platform() as (regions, workers, relays):
+        measured = measure(regions, workers, relays, arguments.rounds)
     measured["machine"] = report.machine({"processors": processors})
     report.keep("regions", measured, as_text(measured), PAGE if arguments.publish else None, BEGIN, END)
 
 
 @contextmanager
-def platform() -> Iterator[tuple[LocalRegions, Workers]]:
+def platform() -> Iterator[tuple[LocalRegions, Workers, Sequence[Relay]]]:
     """Run the regions, their relays, and the processes that are asked; end all of them."""
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-regions-"))
     folder.chmod(0o711)  # PostgreSQL's user enters it
     regions = LocalRegions(folder)
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Relay] = []
     workers: dict[str, PipedProcess] = {}
     try:
         regions.up(Options(postgres=True, volatile=True), owner=os.getpid())
@@ -78,7 +82,7 @@ def platform() -> Iterator[tuple[LocalRegions, Workers]]:
             if name == "marks in all":
                 environment["FOLLOWER_REGIONS"] = ""
             workers[name] = PipedProcess(name, command, ROOT, environment)
-        yield regions, workers
+        yield regions, workers, running
     finally:
         for worker in workers.values():
             worker.end()
@@ -89,7 +93,7 @@ def platform() -> Iterator[tuple[LocalRegions, Workers]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def manage(regions: LocalRegions, region: str, arguments: list[str]) -> "subprocess.Popen[bytes]":
+def manage(regions: LocalRegions, region: str, arguments: list[str]) -> Relay:
     command = [sys.executable, "manage.py", *arguments]
     return subprocess.Popen(command, cwd=ROOT, env=environment_in(regions, region), stdout=subprocess.DEVNULL)
 
@@ -107,7 +111,7 @@ def environment_in(regions: LocalRegions, region: str) -> dict[str, str]:
     }
 
 
-def measure(regions: LocalRegions, workers: Workers, rounds: int) -> Measured:
+def measure(regions: LocalRegions, workers: Workers, relays: Sequence[Relay], rounds: int) -> Measured:
     """Return all figures. Times in milliseconds."""
     with psycopg.connect(regions.environment(HOME)["DATABASE_URL"], autocommit=True) as writer:
         told(writer, workers, PAIRS)  # the relays are at work
@@ -127,7 +131,7 @@ def measure(regions: LocalRegions, workers: Workers, rounds: int) -> Measured:
         found["cached"] = {region: workers[name].ask("warm")["share"] for region, name in names.items()}
         found["pages"] = pages(workers[WEST])
         found["visible"] = visible(writer, workers)
-        found["rates"] = {"single": rate(writer, workers, single), "COPY": rate(writer, workers, bulk)}
+        found["rates"] = {how: rate(writer, workers, relays, write) for how, write in WAYS.items()}
     return found
 
 
@@ -183,34 +187,71 @@ def visible(writer: Any, workers: Workers) -> dict[str, list[float]]:
     return found
 
 
-def rate(writer: Any, workers: Workers, write: Any) -> dict[str, float]:
-    """Return rows a second as written, and as us-west-2 was told of; the processor's ms of the primary a 1,000 rows."""
+def rate(writer: Any, workers: Workers, relays: Sequence[Relay], write: Callable[[Any], None]) -> dict[str, float]:
+    """Return rows a second as written, and as us-west-2 was told of: beside the writing, and of what has piled up.
+
+    And the processor's milliseconds of the primary for 1,000 rows.
+    """
+    read_readings(writer, workers)
     before, began = processor_of(writer), time.monotonic()
-    rows = write(writer)
+    write(writer)
     written = time.monotonic()
     at = told(writer, workers)
     after = processor_of(writer)
-    spent = {name: (after[name] - before.get(name, 0.0)) * 1e6 / rows for name in after}
-    return {"rows": rows, "written": rows / (written - began), "told": rows / (at - began), **spent}
+    spent = {name: (after[name] - before.get(name, 0.0)) * 1e6 / ROWS for name in after}
+    backlog = time_of_backlog(writer, workers, relays, write)
+    found = {"written": ROWS / (written - began), "told": ROWS / (at - began), "backlog": ROWS / backlog}
+    return {"rows": ROWS, **found, **spent}
 
 
-def single(writer: Any) -> int:
-    for _ in range(SINGLE):
-        writer.execute(
-            f"INSERT INTO devices_reading ({COLUMNS}) SELECT min(id), 'bench', '', 1, now() FROM devices_device"
-        )
-    return SINGLE
+def read_readings(writer: Any, workers: Workers) -> None:
+    """Have the regions' entries depend on readings, by device and by metric; the relays hear of it with a first row."""
+    for region in PAIRS:
+        workers[region].ask("readings", count=READ)
+    insert(writer, 1, 1)
+    told(writer, workers, PAIRS)
 
 
-def bulk(writer: Any) -> int:
+def time_of_backlog(writer: Any, workers: Workers, relays: Sequence[Relay], write: Callable[[Any], None]) -> float:
+    """Return the seconds in which us-west-2 is told of what was written while all relays stood still."""
+    for relay in relays:
+        relay.send_signal(signal.SIGSTOP)
+    try:
+        write(writer)
+    finally:
+        began = time.monotonic()
+        for relay in relays:
+            relay.send_signal(signal.SIGCONT)
+    return told(writer, workers) - began
+
+
+def insert(writer: Any, rows: int, a_commit: int) -> None:
+    """Write rows, a statement each, by the server itself: a writer that waits for nobody."""
+    writer.execute(f"""
+        DO $$ DECLARE own bigint; BEGIN
+          SELECT min(id) INTO own FROM devices_device;
+          FOR number IN 1..{rows} LOOP
+            INSERT INTO devices_reading ({COLUMNS}) VALUES (own, 'bench', '', 1, clock_timestamp());
+            IF number % {a_commit} = 0 THEN COMMIT; END IF;
+          END LOOP;
+        END $$""")
+
+
+def copy(writer: Any) -> None:
     key = writer.execute("SELECT min(id) FROM devices_device").fetchone()[0]
     moment = datetime.now(UTC) - timedelta(hours=1)
-    for _ in range(BULKS):
-        with writer.cursor().copy(f"COPY devices_reading ({COLUMNS}) FROM STDIN") as copy:
+    for _ in range(ROWS // BULK):
+        with writer.cursor().copy(f"COPY devices_reading ({COLUMNS}) FROM STDIN") as rows:
             for _ in range(BULK):
-                moment += timedelta(milliseconds=1)
-                copy.write_row((key, "bench", "", 1.0, moment))
-    return BULK * BULKS
+                moment += timedelta(microseconds=20)
+                rows.write_row((key, "bench", "", 1.0, moment))
+
+
+WAYS: Mapping[str, Callable[[Any], None]] = {
+    "inserts, a commit each": partial(insert, rows=ROWS, a_commit=1),
+    "inserts, 10 a commit": partial(insert, rows=ROWS, a_commit=10),
+    f"COPY of {BULK:,}": copy,
+}
 
 
 def processor_of(writer: Any) -> dict[str, float]:
@@ -246,7 +287,7 @@ def as_text(measured: Measured) -> str:
          f"{pages['default']}, {pages['replica']}", "0, 0"],
         [f"from `COMMIT` to a cached read in {WEST}, ms", spread(seen["cached"]), ""],
         ["beyond the replica's own", spread(beyond), "p50 5, p99 20"],
-        *[[f"rows a second: {how}", f"written {one['written']:,.0f}, told {one['told']:,.0f}", "20,000"]
+        *[[f"rows a second: {how}", speeds(one), "20,000"]
           for how, one in rates.items()],
         *[[f"processor of the primary for 1,000 rows, ms: {how}", costs(one), ""] for how, one in rates.items()],
     ]  # fmt: skip
@@ -276,6 +317,10 @@ def ways(took: float, way: float) -> str:
 def spread(values: list[float]) -> str:
     cuts = statistics.quantiles(values, n=100)
     return f"p50 {cuts[49]:.1f}, p99 {cuts[98]:.1f}"
+
+
+def speeds(one: dict[str, float]) -> str:
+    return f"written {one['written']:,.0f}, told {one['told']:,.0f}; from a backlog {one['backlog']:,.0f}"
 
 
 def costs(one: dict[str, float]) -> str:

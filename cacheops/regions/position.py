@@ -17,7 +17,8 @@ from cacheops.engine import Component, register_component
 from cacheops.instrumentation.minute_log import minute_log
 from cacheops.regions.direct_sql import query_driver
 
-PAUSE_SECONDS = 0.002  # between two questions to a server that is waited for
+PAUSE_SECONDS = 0.002  # between two questions to a server that is waited for, once it has been asked at shorter ones
+FIRST_PAUSE = 0.00025
 
 TEXT = re.compile(r"([0-9]{1,20})-([0-9A-F]{8})-([0-9A-F]{16})")
 
@@ -103,11 +104,12 @@ class ShownPositions(Component):
         """
         shown = self.last(alias)
         if shown is None or not _shows(shown, wanted):
-            deadline = time.monotonic() + patience
+            deadline, pause = time.monotonic() + patience, FIRST_PAUSE
             while (shown := self.ask(alias)) is not None and not _shows(shown, wanted):
                 if time.monotonic() >= deadline:
                     return False
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(pause)
+                pause = min(2 * pause, PAUSE_SECONDS)
         return shown is not None
 
 

@@ -1,5 +1,6 @@
 """manage.py relay: tell a region of what is written past Django, and every region what it has missed."""
 
+import gc
 import logging
 import signal
 import threading
@@ -121,6 +122,8 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         threading.Thread(target=drain_queues, args=(stopped,), name="cacheops queues", daemon=True).start()
+        gc.collect()
+        gc.freeze()  # else a later collection looks at all that was imported, and commits wait for tens of milliseconds
         retries = Retries(f"The relay of {region.name}", PAUSES)
         while not stopped.is_set():
             try:
