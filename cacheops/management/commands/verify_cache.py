@@ -22,17 +22,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--region", help="the region whose entries are read; this process's own by default")
         parser.add_argument("--sample", default=f"{RATE:g}/s", metavar="N/s", help=f"how many a second ({RATE:g}/s)")
+        parser.add_argument(
+            "--entries", type=int, metavar="N", help="end once N were compared, drawing anew; by default each once"
+        )
         parser.add_argument("--json", action="store_true", help="as JSON, one object")
 
-    def handle(self, *args: Any, region: str | None, sample: str, json: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, region: str | None, sample: str, entries: int | None, json: bool, **options: Any
+    ) -> None:
         name = region or conf.local_region
         if name not in conf.regions:
             raise CommandError(f"{name} is no region. Use one of: {', '.join(conf.regions)}.")
         rate = rate_in(sample)
+        if entries is not None and entries < 1:
+            raise CommandError(f"--entries needs a number of 1 or more, not {entries}.")
         report = Report(name)
         flusher.flush()  # what this process has counted itself
         try:
-            self._verify(report, rate)
+            self._verify(report, rate, entries)
         except (StoreError, DatabaseError) as error:
             raise CommandError(str(error)) from error
         finally:
@@ -41,13 +48,19 @@ class Command(BaseCommand):
         if report.faults:
             raise CommandError(f"{len(report.faults)} entries differ from the database.", returncode=1)
 
-    def _verify(self, report: Report, rate: float) -> None:
+    def _verify(self, report: Report, rate: float, most: int | None) -> None:
         region = regions[report.region]
         due = time.monotonic()
-        for found in verify(region, recipe_keys(region)):
-            report.add(found)
-            due = max(due + 1 / rate, time.monotonic())
-            time.sleep(max(0.0, due - time.monotonic()))
+        while True:
+            before = report.compared
+            for found in verify(region, recipe_keys(region)):
+                report.add(found)
+                if report.compared == most:
+                    return
+                due = max(due + 1 / rate, time.monotonic())
+                time.sleep(max(0.0, due - time.monotonic()))
+            if most is None or report.compared == before:
+                return
 
     def _show(self, report: Report, as_json: bool) -> None:
         if as_json:

@@ -40,10 +40,10 @@ def books(request, _django_db_helper, cache, settings):
     world.empty(request.param)
 
 
-def verified(expected_code: int = 0) -> dict:
+def verified(expected_code: int = 0, **options: int) -> dict:
     out = StringIO()
     try:
-        call_command("verify_cache", sample="10000/s", json=True, stdout=out)
+        call_command("verify_cache", sample="10000/s", json=True, stdout=out, **options)
         code = 0
     except CommandError as error:
         code = error.returncode
@@ -229,6 +229,16 @@ def test_a_sample_must_be_a_rate(books):
             call_command("verify_cache", sample=wrong)
     with pytest.raises(CommandError, match="is no region"):
         call_command("verify_cache", region="mars")
+    with pytest.raises(CommandError, match="--entries needs"):
+        call_command("verify_cache", entries=0)
+
+
+def test_entries_are_drawn_anew_until_enough_are_compared(books):
+    assert verified(entries=5)["compared"] == 0  # there are none: it ends
+    for key in (1, 2, 3):
+        books.get(pk=key)
+    assert [verified(entries=number)["compared"] for number in (2, 3, 8)] == [2, 3, 8]
+    assert verified()["compared"] == 3
 
 
 def test_where_no_recipe_is_kept_the_command_says_so(books, settings):
