@@ -8,17 +8,14 @@ have Django's own engine, on the same databases.
 import argparse
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +25,15 @@ from benchmarks import report
 from benchmarks.awake import kept_awake
 from benchmarks.environments import ROOT
 from benchmarks.processes import PipedProcess
+from benchmarks.region_rates import WAYS, WEST, Relay, Workers, costs, rate, speeds, told
 from xyzsite.localregions.distance import REAL
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, PAIRS, REGIONS, Options
 
 PAGE = ROOT / "docs" / "regions.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-WEST = PAIRS[0]
 SAVES = 12  # a round
 VISIBLE = 150  # commits, one after the other
-ROWS, BULK = 30_000, 10_000  # written in each way; rows of a COPY
-READ = 5  # devices whose readings are read in each region, so that rows have tags
 WORKERS = {  # where, and which
     "home": (HOME, "cached"),
     "marks in all": (HOME, "cached"),
@@ -46,9 +41,6 @@ WORKERS = {  # where, and which
     "Django, west": (WEST, "plain"),
     **{region: (region, "cached") for region in PAIRS},
 }
-COLUMNS = "device_id, metric, unit, value, taken_at"
-Workers = Mapping[str, PipedProcess]
-Relay = subprocess.Popen[bytes]
 Measured = dict[str, Any]
 
 
@@ -145,12 +137,6 @@ def milliseconds(took: list[int]) -> list[float]:
     return [one / 1e6 for one in took]
 
 
-def told(writer: Any, workers: Workers, names: tuple[str, ...] = (WEST,)) -> float:
-    """Wait until followers are told of all that is committed now; return when the last one was (monotonic)."""
-    lsn = writer.execute("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchone()[0]
-    return max(workers[name].ask("told", lsn=lsn)["at"] for name in names)
-
-
 def get(writer: Any, workers: Workers) -> dict[str, float]:
     """Return the median of a get() in us-west-2: that loads and fills, that hits, and by plain Django."""
     keys = workers[WEST].ask("keys")["keys"]
@@ -185,85 +171,6 @@ def visible(writer: Any, workers: Workers) -> dict[str, list[float]]:
             for kind, each in zip(found, asked, strict=True):
                 found[kind].append(1000 * (each.result()["at"] - committed))
     return found
-
-
-def rate(writer: Any, workers: Workers, relays: Sequence[Relay], write: Callable[[Any], None]) -> dict[str, float]:
-    """Return rows a second as written, and as us-west-2 was told of: beside the writing, and of what has piled up.
-
-    And the processor's milliseconds of the primary for 1,000 rows.
-    """
-    read_readings(writer, workers)
-    before, began = processor_of(writer), time.monotonic()
-    write(writer)
-    written = time.monotonic()
-    at = told(writer, workers)
-    after = processor_of(writer)
-    spent = {name: (after[name] - before.get(name, 0.0)) * 1e6 / ROWS for name in after}
-    backlog = time_of_backlog(writer, workers, relays, write)
-    found = {"written": ROWS / (written - began), "told": ROWS / (at - began), "backlog": ROWS / backlog}
-    return {"rows": ROWS, **found, **spent}
-
-
-def read_readings(writer: Any, workers: Workers) -> None:
-    """Have the regions' entries depend on readings, by device and by metric; the relays hear of it with a first row."""
-    for region in PAIRS:
-        workers[region].ask("readings", count=READ)
-    insert(writer, 1, 1)
-    told(writer, workers, PAIRS)
-
-
-def time_of_backlog(writer: Any, workers: Workers, relays: Sequence[Relay], write: Callable[[Any], None]) -> float:
-    """Return the seconds in which us-west-2 is told of what was written while all relays stood still."""
-    for relay in relays:
-        relay.send_signal(signal.SIGSTOP)
-    try:
-        write(writer)
-    finally:
-        began = time.monotonic()
-        for relay in relays:
-            relay.send_signal(signal.SIGCONT)
-    return told(writer, workers) - began
-
-
-def insert(writer: Any, rows: int, a_commit: int) -> None:
-    """Write rows, a statement each, by the server itself: a writer that waits for nobody."""
-    writer.execute(f"""
-        DO $$ DECLARE own bigint; BEGIN
-          SELECT min(id) INTO own FROM devices_device;
-          FOR number IN 1..{rows} LOOP
-            INSERT INTO devices_reading ({COLUMNS}) VALUES (own, 'bench', '', 1, clock_timestamp());
-            IF number % {a_commit} = 0 THEN COMMIT; END IF;
-          END LOOP;
-        END $$""")
-
-
-def copy(writer: Any) -> None:
-    key = writer.execute("SELECT min(id) FROM devices_device").fetchone()[0]
-    moment = datetime.now(UTC) - timedelta(hours=1)
-    for _ in range(ROWS // BULK):
-        with writer.cursor().copy(f"COPY devices_reading ({COLUMNS}) FROM STDIN") as rows:
-            for _ in range(BULK):
-                moment += timedelta(microseconds=20)
-                rows.write_row((key, "bench", "", 1.0, moment))
-
-
-WAYS: Mapping[str, Callable[[Any], None]] = {
-    "inserts, a commit each": partial(insert, rows=ROWS, a_commit=1),
-    "inserts, 10 a commit": partial(insert, rows=ROWS, a_commit=10),
-    f"COPY of {BULK:,}": copy,
-}
-
-
-def processor_of(writer: Any) -> dict[str, float]:
-    """Return the processor's seconds of a relay's, a replica's and the writer's process of the primary."""
-    rows = writer.execute("SELECT slot_type, active_pid FROM pg_replication_slots WHERE active").fetchall()
-    pids = dict(rows) | {"writer": writer.info.backend_pid}
-    return {kind: ticks(pid) / os.sysconf("SC_CLK_TCK") for kind, pid in pids.items()}
-
-
-def ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
 
 
 def as_text(measured: Measured) -> str:
@@ -317,15 +224,6 @@ def ways(took: float, way: float) -> str:
 def spread(values: list[float]) -> str:
     cuts = statistics.quantiles(values, n=100)
     return f"p50 {cuts[49]:.1f}, p99 {cuts[98]:.1f}"
-
-
-def speeds(one: dict[str, float]) -> str:
-    return f"written {one['written']:,.0f}, told {one['told']:,.0f}; from a backlog {one['backlog']:,.0f}"
-
-
-def costs(one: dict[str, float]) -> str:
-    names = {"writer": "the writer", "logical": "a relay", "physical": "a replica"}
-    return ", ".join(f"{title} {one[name]:.0f}" for name, title in names.items())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from xyzsite.localregions.exceptions import ProgramMissing, ProgramUnsuitable
 # `cluster-port` and CLUSTER ADDSLOTSRANGE arrived with it.
 OLDEST_REDIS = (7, 0)
 # max_slot_wal_keep_size arrived with it: a replica that stays away must not fill the disk.
-OLDEST_POSTGRES = (13,)
+OLDEST_POSTGRES = (14,)  # Django 5.2's own
 SYSTEM_FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin", "/opt/valkey/bin")
 POSTGRES_FOLDERS = (
     "/usr/lib/postgresql/*/bin",
@@ -137,7 +137,7 @@ def postgres_program(folder: Path) -> PostgresProgram:
     banner = version_line(folder / "postgres")
     match = re.search(r"([\d.]+)", banner)
     if match is None or numbers(match.group(1)) < OLDEST_POSTGRES:
-        raise ProgramUnsuitable(f"{folder} holds {banner!r}: the local regions need PostgreSQL 13 or newer.")
+        raise ProgramUnsuitable(f"{folder} holds {banner!r}: the local regions need PostgreSQL 14 or newer.")
     return PostgresProgram(folder, numbers(match.group(1)), unprivileged_user())
 
 

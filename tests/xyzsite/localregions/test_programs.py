@@ -112,7 +112,7 @@ def test_a_program_that_does_not_run(tmp_path):
 
 def test_an_old_postgres(tmp_path):
     script(tmp_path / "postgres", "postgres (PostgreSQL) 12.4")
-    with pytest.raises(ProgramUnsuitable, match="13 or newer"):
+    with pytest.raises(ProgramUnsuitable, match="14 or newer"):
         programs.postgres_program(tmp_path)
 
 
