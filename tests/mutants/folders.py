@@ -9,7 +9,10 @@ QUERIES = "tests/cacheops/orm"
 LUA = "cacheops/stores/lua"
 BUFFERS = ("buffer_append", "buffer_done", "buffer_leave", "buffer_stats", "buffer_take", "policy")
 ELSEWHERE = {
-    **{f"{LUA}/{script}.lua": ("tests/cacheops/patterns/write_behind",) for script in BUFFERS},
+    **{
+        f"{LUA}/{script}.lua": ("tests/cacheops/patterns/write_behind", "tests/traps/test_write_behind.py")
+        for script in BUFFERS
+    },
     f"{LUA}/add_sums.lua": ("tests/cacheops/monitoring",),
     f"{LUA}/follow.lua": ("tests/cacheops/relay",),
     "cacheops/db": (QUERIES,),

@@ -21,19 +21,20 @@ current: list[str] = []  # the id of the test that runs
 
 
 def note_scripts(ran: dict[str, set[str]]) -> None:
-    """Have each script note which test uses it, by its text."""
-    from cacheops.stores.scripts import Script
+    """Have each script note which test calls it, by its text. Each connection loads them all, which is no call."""
+    from cacheops.stores import scripts
 
     def noted(name: str) -> property:  # comes before the instance's own value
-        def value(script: Script) -> str:
+        def value(script: scripts.Script) -> str:
             ran[script.__dict__["source"]].update(current)
             return str(script.__dict__[name])
 
         return property(value)
 
     for found in gc.get_objects():  # isinstance would wake lazy ones
-        if type(found) is Script:
-            found.__class__ = type("Noted", (Script,), {"digest": noted("digest"), "source": noted("source")})
+        if type(found) is scripts.Script:
+            name = "source" if found is scripts._PURGE_TAG else "digest"  # by which it is called
+            found.__class__ = type("Noted", (scripts.Script,), {name: noted(name)})
 
 
 class LinesOfTests:

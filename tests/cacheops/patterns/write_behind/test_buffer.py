@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cacheops.exceptions import BufferFull, NoWorker
-from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Taken
+from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Newest, Taken
 
 LONG = 3600.0  # seconds that no test lasts
 
@@ -95,6 +95,33 @@ def test_a_worker_that_leaves_with_writes_loses_none(buffer: Buffer) -> None:
     assert buffer.take("leaver", 1, 0, LONG)
     buffer.leave("leaver")
     assert [one.payload for one in buffer.take("heir", 1, 0, 0)] == payloads(1)
+
+
+def workers(buffer: Buffer) -> set[bytes]:
+    """Return the names of those whom the stream's group knows."""
+    ((*consumers,),) = buffer._transport.run_many([("XINFO", "CONSUMERS", buffer.stream, "writers")], [buffer.stream])
+    return {dict(zip(one[::2], one[1::2], strict=True))[b"name"] for one in consumers}
+
+
+def test_who_leaves_is_forgotten_and_so_is_who_has_long_been_gone(
+    buffer: Buffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer.append(payloads(3), bound=100)
+    for worker in ("leaver", "gone", "dead"):
+        taken = buffer.take(worker, 1, 0, LONG)
+        if worker != "dead":
+            buffer.done([one.id for one in taken])
+    buffer.leave("leaver")
+    assert workers(buffer) == {b"gone", b"dead"}
+    monkeypatch.setattr("cacheops.patterns.write_behind.buffer.GONE_SECONDS", -1)
+    buffer.leave("another")
+    assert workers(buffer) == {b"dead"}  # its write would be lost with it
+
+
+def test_the_newest_of_a_name_is_kept_whoever_comes_last(buffer: Buffer) -> None:
+    for order, newest in (("2", b"2"), ("1", b"2"), ("3", b"3")):
+        buffer.append([order.encode()], 100, [Newest("a", order, order.encode())])
+        assert buffer.newest_many(["a", "b"]) == [newest, None]
 
 
 def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: Buffer) -> None:
