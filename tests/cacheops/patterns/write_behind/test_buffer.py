@@ -40,6 +40,9 @@ def test_what_is_not_done_is_given_to_another(buffer: Buffer) -> None:
     assert buffer.take("heir", 2, 0, LONG) == []
     (again,) = buffer.take("heir", 2, 0, 0)
     assert (again.id, again.payload, again.deliveries) == (left.id, left.payload, 2)
+    buffer.append(payloads(2), bound=100)
+    buffer.take("dead", 2, 0, LONG)
+    assert len(buffer.take("heir", 2, 0, 0)) == 2  # of three
 
 
 def let_wait(buffer: Buffer, taken: list[Taken]) -> None:
@@ -56,6 +59,10 @@ def test_each_time_it_waits_twice_as_long(buffer: Buffer) -> None:
     let_wait(buffer, taken)
     assert buffer.take("one", 1, 0, LONG / 4) == []  # after four deliveries it waits for 8 times as long
     assert [one.deliveries for one in buffer.take("one", 1, 0, LONG / 16)] == [5]
+    for _ in range(4):
+        taken = buffer.take("one", 1, 0, 0)
+    let_wait(buffer, taken)
+    assert [one.deliveries for one in buffer.take("one", 1, 0, LONG / 40)] == [10]  # 32 times as long at most
 
 
 def test_waiting_ones_do_not_hide_those_behind_them(buffer: Buffer) -> None:
@@ -138,6 +145,10 @@ def test_figures(buffer: Buffer) -> None:
     found = buffer.stats()
     assert (found.depth, found.taken, found.workers) == (3, 1, 2)
     assert 0 < found.oldest < LONG
+    long_gone = ("HSET", buffer.keys[1], "long-gone", 0)
+    of_others = ("XGROUP", "CREATE", buffer.stream, "zzz", "0")
+    buffer._transport.run_many([long_gone, of_others], [buffer.stream] * 2)
+    assert buffer.stats()._replace(oldest=0) == BufferStats(3, 0, 1, 2)
 
 
 def test_the_stream_has_no_time_to_live(buffer: Buffer) -> None:
