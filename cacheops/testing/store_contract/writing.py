@@ -185,6 +185,22 @@ class WritingRules:
         assert store.clear([write(keys, "a=1", closes=True)], writer).result() == 1
         assert not reader.hits()
 
+    def test_a_clear_of_a_closed_table_that_comes_too_late_says_so(self, store: Store, pass_time: PassTime) -> None:
+        writer, closing = new_writer(), write(new_table(), "a=1", closes=True)
+        store.mark([closing], writer, BRIEF).result()
+        pass_time(2 * BRIEF)
+        assert store.clear([closing], writer).result() == 1
+
+    def test_a_late_clear_spares_anothers_mark_of_the_whole_table(self, store: Store, pass_time: PassTime) -> None:
+        """R11."""
+        keys, late, other = new_table(), new_writer(), new_writer()
+        store.mark([write(keys, "a=1")], late, BRIEF).result()
+        store.mark([write(keys, whole=True)], other, TTL).result()
+        pass_time(2 * BRIEF)
+        assert store.clear([write(keys, "a=1")], late).result() == 1
+        assert Reader(store, query(keys, "a=2")).lease() is Refusal.PENDING
+        assert store.clear([write(keys, whole=True)], other).result() == 0
+
     def test_marking_twice_is_marking_once(self, store: Store) -> None:
         keys, writer = new_table(), new_writer()
         store.mark([write(keys, "a=1")], writer, TTL).result()

@@ -10,6 +10,7 @@ from cacheops.protocol.keys import TableKeys
 from cacheops.regions import store_for
 from cacheops.stores.base import LeaseRequest, Refusal
 from cacheops.stores.redis import RedisStore
+from cacheops.stores.scripts import FOLLOW
 from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
 
 REGIONS = ["us-west-2", "us-east-1"]
@@ -178,3 +179,22 @@ def test_a_tag_lives_as_long_as_the_longest_entry_that_depends_on_it(servers_sto
         least = 10_000 if ttl > 1 else 0
         assert all(client.pttl(tag) > 1000 * least for tag in reader.tags())
     assert all(client.pttl(tag) > 9_000_000 for tag in reader.tags())
+
+
+def test_a_step_of_a_relay_that_is_sent_again_counts_and_spares_a_writers_mark(servers_store: RedisStore) -> None:
+    """Its answer may be lost with its connection; R11."""
+    keys, writer = new_table(), new_writer()
+    marked, other = Reader(servers_store, query(keys, "a=1")), Reader(servers_store, query(keys, "a=2"))
+    marked.fill()
+    other.fill()
+    servers_store.mark([write(keys, "a=1")], writer, TTL).result()
+    transport = servers_store.transport([FOLLOW.source])
+    names = [keys.followed, keys.position, keys.registry, keys.generation, *write(keys, "a=1", "a=2").key_list()]
+
+    def step(over: str, record: str) -> Any:
+        return transport.run_many([FOLLOW.command(names, over, record, "somewhere", 0, 1, "a")], [names[0]])[0]
+
+    assert [step("", "1") > 0, step("", "1") > 0, step("", "2")] == [True, True, 0]
+    assert (marked.lease(), other.hits()) == (Refusal.PENDING, False)
+    assert servers_store.clear([write(keys, "a=1")], writer).result() == 0
+    transport.close()
