@@ -126,9 +126,9 @@ def test_who_leaves_is_forgotten_and_so_is_who_has_long_been_gone(
 
 
 def test_the_newest_of_a_name_is_kept_whoever_comes_last(buffer: Buffer) -> None:
-    for order, newest in (("2", b"2"), ("1", b"2"), ("3", b"3")):
-        buffer.append([order.encode()], 100, [Newest("a", order, order.encode())])
-        assert buffer.newest_many(["a", "b"]) == [newest, None]
+    for order, newest in (("2", b"2\0x"), ("1", b"2\0x"), ("3", b"3\0x")):
+        buffer.append(payloads(1), 100, [Newest("a", order, b"x")])
+        assert [*buffer.newest_many(["a", "b"]).values()] == [newest, None]
 
 
 def test_a_lost_group_is_made_anew_and_skips_nothing(buffer: Buffer) -> None:
