@@ -13,20 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from django.db import connections, transaction
-
 from cacheops.conf import conf
-from cacheops.databases import name_of, session_of
 from cacheops.encoding import rows as codec
 from cacheops.encoding.rows import Entry, Row
 from cacheops.exceptions import CorruptEntry
 from cacheops.instrumentation.counters import counters
 from cacheops.monitoring import stats
 from cacheops.monitoring.verify_follower import RELAY_BEHIND, FollowerRules
-from cacheops.orm.connection import cacheops_of
+from cacheops.monitoring.verify_rows import equal_at_once, is_known, read_only, rows_are_equal, rows_of
 from cacheops.protocol.keys import IDENTITY, RECIPE, REGISTRY, TableKeys, parse
 from cacheops.protocol.tags import VERSION_BYTES
-from cacheops.reading.options import bypassed
 from cacheops.reading.recipes import Recipe, read_recipe
 from cacheops.regions import Region
 from cacheops.stores.base import MARK_BYTES
@@ -113,19 +109,25 @@ def recipe_keys(region: Region) -> list[str]:
     return found
 
 
-def verify(region: Region, keys: Sequence[str]) -> Iterator[Verified]:
-    """Yield what becomes of each entry whose recipe's key is given. Raise StoreError, DatabaseError."""
-    for key in keys:
-        payload = region.read([key], ())[0]
-        if payload is None:
-            yield Verified(GONE)
-            continue
-        try:
-            recipe = read_recipe(key, payload)
-        except CorruptEntry:
-            yield Verified(DIFFERS, Difference(key, "", "corrupt"))
-            continue
-        yield verify_one(region, recipe)
+def verify(region: Region, keys: Sequence[str], at_once: int = 1) -> Iterator[Verified]:
+    """Yield what becomes of each entry whose recipe's key is given. Raise StoreError, DatabaseError.
+
+    `at_once`: so many are compared with the same few questions; whichever is not found equal is looked at by itself.
+    """
+    for start in range(0, len(keys), at_once):
+        asked = keys[start : start + at_once]
+        recipes: list[Recipe] = []
+        for key, payload in zip(asked, region.read(asked, ()), strict=True):
+            if payload is None:
+                yield Verified(GONE)
+                continue
+            try:
+                recipes.append(read_recipe(key, payload))
+            except CorruptEntry:
+                yield Verified(DIFFERS, Difference(key, "", "corrupt"))
+        equal = equal_at_once(region, recipes) if len(recipes) > 1 else ()
+        for recipe in recipes:
+            yield Verified(EQUAL) if recipe.keys[0] in equal else verify_one(region, recipe)
 
 
 def verify_one(region: Region, recipe: Recipe) -> Verified:
@@ -139,7 +141,7 @@ def verify_one(region: Region, recipe: Recipe) -> Verified:
 
 
 def _compare(region: Region, recipe: Recipe) -> Verified:
-    if not _is_known(recipe):
+    if not is_known(recipe):
         return Verified(OTHER)
     key, before = recipe.keys[0], region.read(recipe.keys, (recipe.alias,))
     if before[0] is None:
@@ -156,27 +158,17 @@ def _compare(region: Region, recipe: Recipe) -> Verified:
     return _compare_rows(region, recipe, entry, before, held)
 
 
-def _is_known(recipe: Recipe) -> bool:
-    """Return whether a recipe's database is one of ours, read in a session like its own.
-
-    The replica of a region is known to processes of that region alone; in a test case of Django, to those that name it.
-    """
-    parsed, alias = parse(recipe.keys[0]), recipe.alias
-    if parsed is None or alias not in connections.settings or cacheops_of(alias).is_forbidden():
-        return False
-    return parsed.database == name_of(alias) and recipe.session == session_of(alias)
-
-
 def _compare_rows(
     region: Region, recipe: Recipe, entry: Entry, before: Sequence[bytes | None], held: Sequence[Row]
 ) -> Verified:
-    follower = FollowerRules(region, recipe) if recipe.alias in conf.followers else None
+    follower = FollowerRules(region, recipe.alias, recipe.keys) if recipe.alias in conf.followers else None
     if follower and not follower.is_shown():
         return Verified(CHANGED)
-    loaded = _load(recipe, entry.layout.columns)
+    with read_only(recipe.alias):
+        loaded = rows_of(recipe, entry.layout.columns)
     if region.read(recipe.keys, (recipe.alias,)) != before:
         return Verified(CHANGED)
-    if _are_equal(held, loaded):
+    if rows_are_equal(held, loaded):
         return Verified(EQUAL)
     if " LIMIT " in recipe.sql and not recipe.label.endswith(":get") and len(held) == len(loaded) > 1:
         return Verified(AMBIGUOUS)  # of rows that the order leaves open, any may be among the first
@@ -197,23 +189,6 @@ def _marked(recipe: Recipe, entry: Entry, tags: Sequence[bytes | None]) -> Verif
         seconds = time.time() - entry.made_at
         return Verified(PENDING, Difference(recipe.keys[0], recipe.label, "lost_clear", "it is not served", seconds))
     return Verified(PENDING)
-
-
-def _load(recipe: Recipe, columns: int) -> list[Row]:
-    """Run the statement; return its rows, cut to the columns that an entry holds."""
-    connection: Any = connections[recipe.alias]
-    with bypassed(), transaction.atomic(using=recipe.alias), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.execute(recipe.sql, recipe.values)
-        rows = cursor.fetchall()
-    return [tuple(row[: columns or None]) for row in rows]
-
-
-def _are_equal(held: Sequence[Row], loaded: Sequence[Row]) -> bool:
-    """Return whether rows are the same; in whatever order: a statement may leave it open."""
-    kept = codec.decode(codec.encode(loaded, b"", 0.0, 0.0, 0.0)).rows()
-    return list(held) == kept or sorted(map(repr, held)) == sorted(map(repr, kept))
 
 
 def _difference(region: Region, recipe: Recipe, entry: Entry, follower: FollowerRules | None) -> Difference:

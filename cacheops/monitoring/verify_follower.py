@@ -1,11 +1,11 @@
 """The rules by which a follower's entry is compared: its region is told of what the replica shows, some time later."""
 
 import time
+from collections.abc import Sequence
 
 from cacheops.conf import conf
 from cacheops.protocol.keys import parse
 from cacheops.reading.follower import parsed
-from cacheops.reading.recipes import Recipe
 from cacheops.regions import Region
 from cacheops.regions.position import Position, shown_positions
 
@@ -15,11 +15,11 @@ PAUSE = 0.05
 
 
 class FollowerRules:
-    """What a region vouches for of the tables of one entry."""
+    """What a region vouches for of some tables, those of the keys of entries and of their tags."""
 
-    def __init__(self, region: Region, recipe: Recipe) -> None:
-        self._store, self._alias = region.store, recipe.alias
-        tables = {found.keys for key in recipe.keys[1:] if (found := parse(key))}
+    def __init__(self, region: Region, alias: str, keys: Sequence[str]) -> None:
+        self._store, self._alias = region.store, alias
+        tables = {found.keys for key in keys if (found := parse(key))}
         self._keys = [keys.position for keys in tables]
 
     def vouched(self) -> set[Position]:

@@ -14,6 +14,8 @@ from cacheops.monitoring.verify import Report, recipe_keys, verify
 from cacheops.regions import regions
 
 RATE = 20.0  # entries a second: one statement each
+STEPS = 20  # a second in which entries are compared, where they are more: those of one at once
+AT_ONCE = 100
 
 
 class Command(BaseCommand):
@@ -51,9 +53,10 @@ class Command(BaseCommand):
     def _verify(self, report: Report, rate: float, most: int | None) -> None:
         region = regions[report.region]
         due = time.monotonic()
+        at_once = int(min(AT_ONCE, max(1, rate / STEPS)))
         while True:
             before = report.compared
-            for found in verify(region, recipe_keys(region)):
+            for found in verify(region, recipe_keys(region), at_once):
                 report.add(found)
                 if report.compared == most:
                     return

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from io import StringIO
 
 import psycopg
@@ -15,12 +16,14 @@ from msgspec.structs import replace
 from cacheops import invalidate_all, no_invalidation
 from cacheops.encoding import rows as codec
 from cacheops.instrumentation.counters import counters
+from cacheops.monitoring import verify_rows
 from cacheops.monitoring.verify import recipe_keys, verify, verify_one
+from cacheops.monitoring.verify_rows import rows_of
 from cacheops.protocol.keys import parse
 from cacheops.protocol.tags import new_version
 from cacheops.reading.recipes import read_recipe
 from cacheops.regions import regions
-from cacheops.stores.base import EncodedEntry
+from cacheops.stores.base import EncodedEntry, MarkedTable
 from tests.cacheops.orm import conftest as orm
 from tests.servers import on_servers
 from tests.testapp import world
@@ -110,6 +113,42 @@ def test_who_writes_past_the_engine_is_an_outside_writer(books):
     ]
     assert found[0]["stale_seconds"] > 0
     assert any(name.startswith("stale:") for name in counters.totals()["e|verify"])
+
+
+def many_at_once() -> Counter[str]:
+    return Counter(found.outcome for found in verify(regions.local, recipe_keys(regions.local), 100))
+
+
+def test_many_at_once_hide_none(books):
+    for key in range(1, 7):
+        books.get(pk=key)
+    recipes = [read_recipe(key, regions.local.store.read([key])[0]) for key in recipe_keys(regions.local)]
+    entries = {recipe.values: recipe.keys[0] for recipe in recipes}
+    untouched = many_at_once()["equal"] - 4
+    assert untouched >= 2
+    write_outside(books, "UPDATE testapp_book SET title = 'Outside' WHERE id = 1")
+    books.filter(pk=2).update(title="New")
+    put(entries[(3,)], b"other bytes")
+    regions.local.store.delete([entries[(4,)]])
+    assert many_at_once() == {"equal": untouched, "differs": 2, "outdated": 1, "gone": 1}
+
+
+def test_many_at_once_are_left_out_where_one_was_changed_meanwhile(books, monkeypatch):
+    """By its entry and the database before, it would be equal."""
+    for key in (1, 2):
+        books.get(pk=key)
+    equal = many_at_once()["equal"]
+
+    def then_written(recipe, columns):
+        rows = rows_of(recipe, columns)
+        keys = [parsed.keys for key in recipe.keys[1:] if (parsed := parse(key))]
+        regions.local.store.invalidate([MarkedTable(table, frozenset(), whole=True) for table in keys])
+        return rows
+
+    monkeypatch.setattr(verify_rows, "rows_of", then_written)
+    found = many_at_once()
+    assert found["outdated"] == equal
+    assert found["equal"] == 0
 
 
 def test_a_difference_that_a_moment_explains_is_none(books, monkeypatch):

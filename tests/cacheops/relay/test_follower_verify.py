@@ -9,6 +9,7 @@ import pytest
 from cacheops.encoding import rows as codec
 from cacheops.monitoring import verify_follower
 from cacheops.monitoring.verify import Difference, recipe_keys, verify
+from cacheops.monitoring.verify_rows import equal_at_once
 from cacheops.protocol.keys import parse
 from cacheops.reading.recipes import Recipe, read_recipe
 from cacheops.regions import regions
@@ -101,14 +102,16 @@ def test_a_replica_under_two_identities_is_named(read: Run) -> None:
 
 def test_a_replica_that_is_behind_the_region_is_not_compared(read: Run) -> None:
     """It may be older than the entry."""
+    assert equal_at_once(regions[REGION], [recipe()]) == {recipe().keys[0]}
     pause("replica")
     read("DELETE FROM testapp_tag WHERE id = -1")
-    forge()
     follower.tell()
+    assert equal_at_once(regions[REGION], [recipe()]) == set()
+    forge()
     assert verified() == ["changed"]
 
 
 def test_a_region_s_entries_are_verified_by_its_own_processes(read: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("cacheops.monitoring.verify.connections.settings", {"default": {}})
+        patch.setattr("cacheops.monitoring.verify_rows.connections.settings", {"default": {}})
         assert verified() == ["other_session"]
