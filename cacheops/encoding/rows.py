@@ -42,7 +42,7 @@ from cacheops.exceptions import CorruptEntry, UnencodableValue
 FORMAT = 4
 _SEAL = struct.Struct(">BI")  # the format, the checksum
 _TIMES = struct.Struct(">dffIH")
-_HEAD = struct.Struct(">BIdffIH")  # both
+_HEAD = struct.Struct(_SEAL.format + _TIMES.format[1:])  # both
 
 Row = tuple[Any, ...]
 
