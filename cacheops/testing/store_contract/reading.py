@@ -47,6 +47,14 @@ class ReadingRules:
         assert leases[-1] is Refusal.FULL
         assert isinstance(Reader(store, query(keys, "column0=2")).lease(), bytes)
 
+    def test_the_scheme_of_the_whole_table_takes_no_others_room(self, store: Store) -> None:
+        read_whole, other = new_table(), new_table()
+        Reader(store, query(read_whole, WHOLE_TABLE)).lease()
+        for keys in (read_whole, other):
+            for number in range(100):
+                Reader(store, query(keys, f"column{number}=1")).lease()
+        assert len(store.schemes(read_whole)) == len(store.schemes(other)) + 1
+
     def test_a_full_table_leases_to_queries_of_the_whole_table(self, store: Store) -> None:
         keys = new_table()
         for number in range(100):

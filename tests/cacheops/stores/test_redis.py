@@ -181,6 +181,16 @@ def test_a_tag_lives_as_long_as_the_longest_entry_that_depends_on_it(servers_sto
     assert all(client.pttl(tag) > 9_000_000 for tag in reader.tags())
 
 
+def test_a_loader_whose_call_is_sent_again_has_its_lock(
+    servers_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(servers_store, query(new_table(), "a=1"))
+    with monkeypatch.context() as patch:
+        patch.setattr("cacheops.stores.redis.new_version", lambda: b"a loader")
+        assert [isinstance(reader.lease(hold=TTL), bytes) for _ in range(2)] == [True, True]
+    assert reader.lease(hold=TTL) is Refusal.BUSY
+
+
 def test_a_step_of_a_relay_that_is_sent_again_counts_and_spares_a_writers_mark(servers_store: RedisStore) -> None:
     """Its answer may be lost with its connection; R11."""
     keys, writer = new_table(), new_writer()
@@ -191,10 +201,12 @@ def test_a_step_of_a_relay_that_is_sent_again_counts_and_spares_a_writers_mark(s
     transport = servers_store.transport([FOLLOW.source])
     names = [keys.followed, keys.position, keys.registry, keys.generation, *write(keys, "a=1", "a=2").key_list()]
 
-    def step(over: str, record: str) -> Any:
-        return transport.run_many([FOLLOW.command(names, over, record, "somewhere", 0, 1, "a")], [names[0]])[0]
+    def step(over: str, record: str, until: int = 0) -> Any:
+        return transport.run_many([FOLLOW.command(names, over, record, "somewhere", until, 1, "a")], [names[0]])[0]
 
-    assert [step("", "1") > 0, step("", "1") > 0, step("", "2")] == [True, True, 0]
+    now = step("", "1")
+    assert [now > 0, step("", "1", now + 60_000) > 0, step("", "2")] == [True, True, 0]
+    assert 0 < transport.run_many([("PTTL", keys.position)], [keys.position])[0] <= 60_000
     assert (marked.lease(), other.hits()) == (Refusal.PENDING, False)
     assert servers_store.clear([write(keys, "a=1")], writer).result() == 0
     transport.close()
