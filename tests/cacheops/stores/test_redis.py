@@ -1,5 +1,6 @@
 """What only servers have: slots, times to live, round trips, replicas."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from cacheops.regions import store_for
 from cacheops.stores.base import LeaseRequest, Refusal
 from cacheops.stores.redis import RedisStore
 from cacheops.stores.scripts import FOLLOW
-from cacheops.testing.store_contract import TTL, Reader, new_table, new_writer, query, write
+from cacheops.testing.store_contract import BRIEF, TTL, Reader, new_table, new_writer, query, write
 
 REGIONS = ["us-west-2", "us-east-1"]
 
@@ -179,6 +180,15 @@ def test_a_tag_lives_as_long_as_the_longest_entry_that_depends_on_it(servers_sto
         least = 10_000 if ttl > 1 else 0
         assert all(client.pttl(tag) > 1000 * least for tag in reader.tags())
     assert all(client.pttl(tag) > 9_000_000 for tag in reader.tags())
+
+
+def test_a_mark_takes_what_dead_writers_left_out_of_the_registry(servers_store: RedisStore) -> None:
+    keys, dead, living = new_table(), new_writer(), new_writer()
+    servers_store.mark([write(keys, "a=1")], dead, BRIEF).result()
+    time.sleep(2 * BRIEF)
+    servers_store.mark([write(keys, "a=1")], living, TTL).result()
+    (fields,) = servers_store._transport.run_many([("HKEYS", keys.registry)], [keys.registry])
+    assert set(fields) == {b"table", b"w:" + living}
 
 
 def test_a_loader_whose_call_is_sent_again_has_its_lock(
