@@ -254,6 +254,14 @@ class WritingRules:
             assert store.mark([write(keys)], new_writer(), TTL).result() == [frozenset()]
             assert not reader.hits()
 
+    def test_a_mark_in_a_lost_registry_spares_anothers_mark_of_the_whole_table(self, store: Store) -> None:
+        """R11."""
+        keys, other = new_table(), new_writer()
+        store.mark([write(keys, whole=True)], other, TTL).result()
+        store.delete([keys.registry])
+        store.mark([write(keys)], new_writer(), TTL).result()
+        assert store.clear([write(keys, whole=True)], other).result() == 0
+
     def test_marking_again_moves_the_deadline(self, store: Store, pass_time: PassTime) -> None:
         keys, writer = new_table(), new_writer()
         store.mark([write(keys, "a=1")], writer, BRIEF).result()
