@@ -1,10 +1,10 @@
 """How far what follows a database's write-ahead log is behind it, in seconds and bytes: a replica, a region's relay.
 
-No two clocks are compared. The end of the log is noted with the time at which it was asked for; what a replica shows is
-as old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
-another region, as long as that has heard the primary within half of CACHEOPS_MAX_LAG: it notices a link that is cut or
-frozen by wal_receiver_timeout only, a minute by default. Before a replica counts as too far behind, or where the caller
-is not in a hurry, the primary itself is asked.
+No two clocks are compared. The end of the log is noted with the time at which it was known; what a replica shows is as
+old as the newest such end that it has replayed. The end is told by the replica's receiver, which costs no way to
+another region, and was known when that last heard the primary: within half of CACHEOPS_MAX_LAG, as it notices a link
+that is cut or frozen by wal_receiver_timeout only, a minute by default. Before a replica counts as too far behind, or
+where the caller is not in a hurry, the primary itself is asked.
 """
 
 import math
@@ -30,10 +30,12 @@ MAX_NOTED = 100  # ends that a replica has not reached: of a longer wait, the ti
 # A receiver's row is there for every role, its columns for pg_read_all_stats only: to another role it counts as silent,
 # as where there is none. A running primary is heard with each commit, and so with each heartbeat of a relay.
 REPLICA_SQL = """
-SELECT pg_last_wal_replay_lsn()::text,
-       (SELECT GREATEST(latest_end_lsn, pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text
-        FROM pg_stat_wal_receiver
-        WHERE clock_timestamp() - last_msg_receipt_time < %s * interval '1 second')
+SELECT pg_last_wal_replay_lsn()::text, received, silence
+FROM (SELECT 1) one LEFT JOIN (
+    SELECT GREATEST(latest_end_lsn, pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text AS received,
+           EXTRACT(EPOCH FROM clock_timestamp() - last_msg_receipt_time)::float8 AS silence
+    FROM pg_stat_wal_receiver
+) heard ON silence < %s
 WHERE pg_is_in_recovery()
 """
 
@@ -41,13 +43,17 @@ WHERE pg_is_in_recovery()
 class Lag(NamedTuple):
     """What a follower of the log lacks."""
 
-    seconds: float  # since the newest moment whose commits it is known to show; infinite where none is
+    seconds: float  # 0 where it lacks nothing that is known, else its age
     bytes: int  # of the log, to the last end that is known
+    age: float  # seconds since the newest moment whose commits it is known to show; infinite where none is
 
     @property
     def is_known(self) -> bool:
         """Return whether there is a moment that it was seen to show."""
-        return math.isfinite(self.seconds)
+        return math.isfinite(self.age)
+
+
+UNKNOWN = Lag(math.inf, 0, math.inf)
 
 
 def fresh_seconds() -> float:
@@ -57,7 +63,7 @@ def fresh_seconds() -> float:
 
 def is_too_far(lag: Lag) -> bool:
     """Return whether what was measured may be older than CACHEOPS_MAX_LAG before it is measured again."""
-    return lag.seconds > conf.max_lag - fresh_seconds()
+    return lag.age > conf.max_lag - fresh_seconds()
 
 
 def ask_primary(alias: str) -> Position | None:
@@ -109,22 +115,22 @@ class LagMeter(Component):
         except (DatabaseError, InterfaceError, StoreError) as error:
             minute_log.warning((self.what, replica), "%s %s does not tell how far it is: %s", self.what, replica, error)
             connections[replica].close_if_unusable_or_obsolete()
-            clock.lag = Lag(math.inf, 0)
+            clock.lag = UNKNOWN
         return clock.lag
 
     def _measure(self, clock: "LagClock", replica: str, primary: str | None) -> Lag | None:
         wrapper: Any = connections[replica]
         if wrapper.vendor != "postgresql":
             return None
-        asked_at = time.monotonic()
+        known_at = time.monotonic()
         known = ask_primary(primary) if primary else None
         end = known.lsn if known else None
         deadline = time.monotonic() + (PRIMARY_WAIT if primary else WAIT)
         while rows := query_driver(wrapper, REPLICA_SQL, [conf.max_lag / 2]):
-            shown, received = [text and lsn_digits(text) for text in rows[0]]
-            if end is None and primary is None:
-                end = received
-            lag = clock.note(asked_at, end, shown)
+            shown, received, silence = rows[0]
+            if end is None and primary is None and received:
+                end, known_at = lsn_digits(received), known_at - silence
+            lag = clock.note(known_at, end, lsn_digits(shown))
             if end is None or not lag.seconds or time.monotonic() > deadline:
                 return lag
             time.sleep(PAUSE_SECONDS)
@@ -135,7 +141,7 @@ class LagMeter(Component):
         return {alias: clock.lag for alias, clock in self.clocks.items() if clock.lag is not None}
 
     def newest_end(self, replica: str) -> tuple[float, str] | None:
-        """Return the end of the log that was noted last, after the time at which it was asked for (monotonic)."""
+        """Return the end of the log that was noted last, after the time at which it was known (monotonic)."""
         return self._clock(replica).newest_end
 
     def _clock(self, replica: str) -> "LagClock":
@@ -151,7 +157,7 @@ class LagClock:
         self.fresh_until = 0.0
         self.newest_end: tuple[float, str] | None = None
         self._whole_at = -math.inf
-        self._ends: deque[tuple[float, str]] = deque()  # (when it was asked for, the end of the log): not reached yet
+        self._ends: deque[tuple[float, str]] = deque()  # (when it was known, the end of the log): not reached yet
         self._lock = threading.Lock()
 
     def note(self, at: float, end: str | None, shown: str) -> Lag:
@@ -165,12 +171,12 @@ class LagClock:
                 self._ends.append((at, end))
             newest = self._ends[-1][1] if self._ends else shown
             while self._ends and self._ends[0][1] <= shown:
-                self._whole_at = self._ends.popleft()[0]
+                self._whole_at = max(self._whole_at, self._ends.popleft()[0])
             if end is not None and end <= shown:
                 self._whole_at = max(self._whole_at, at)
             is_whole = end is not None and not self._ends
-            seconds = 0.0 if is_whole else time.monotonic() - self._whole_at
-            return Lag(seconds, max(int(newest, 16) - int(shown, 16), 0))
+            age = time.monotonic() - self._whole_at
+            return Lag(0.0 if is_whole else age, max(int(newest, 16) - int(shown, 16), 0), age)
 
 
 lag_meter = register_component(LagMeter())

@@ -4,7 +4,6 @@ What each table's record says is held against the end of the log that the replic
 database is asked: where the replica is not measured, nor is the relay.
 """
 
-import math
 import time
 
 from cacheops.conf import conf
@@ -13,7 +12,7 @@ from cacheops.engine import register_component
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.protocol.keys import TableKeys
 from cacheops.regions import Region, regions
-from cacheops.regions.lag import WAIT, Lag, LagClock, LagMeter, lag_meter
+from cacheops.regions.lag import UNKNOWN, WAIT, Lag, LagClock, LagMeter, lag_meter
 from cacheops.regions.position import PAUSE_SECONDS
 
 
@@ -32,7 +31,7 @@ class RelayLagMeter(LagMeter):
             if not lag.seconds or time.monotonic() > deadline:
                 return lag
             time.sleep(PAUSE_SECONDS)
-        return Lag(math.inf, 0)
+        return UNKNOWN
 
 
 def told_until(region: Region, name: str) -> str | None:

@@ -37,8 +37,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     counters.timed("w|devices_device|update", "k", 0.001, writes=1)
     counters.timed(f"t|{regions.local.name}", "m", 0.001, marks=1)
     counters.event("warming", runs=1)
-    register_source(REPLICA, lambda: figures(Lag(0.5, 100)))  # as in a region that has one
-    register_source(RELAY, lambda: figures(Lag(0.5, 100)) | slot_figures(RelayState("us-west-2", True, True)))
+    register_source(REPLICA, lambda: figures(Lag(0.5, 100, 0.5)))  # as in a region that has one
+    register_source(RELAY, lambda: figures(Lag(0.5, 100, 0.5)) | slot_figures(RelayState("us-west-2", True, True)))
     flusher.flush()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(exposition().decode()):

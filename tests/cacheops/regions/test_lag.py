@@ -4,15 +4,17 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 from django.db import connections
 
 import cacheops
+from cacheops.conf import conf
 from cacheops.instrumentation.request_stats import collect_request_stats
-from cacheops.regions.lag import MAX_NOTED, LagClock, fresh_seconds, is_too_far, lag_meter
+from cacheops.regions import lag as module
+from cacheops.regions.lag import MAX_NOTED, UNKNOWN, LagClock, LagMeter, fresh_seconds, is_too_far, lag_meter
 from cacheops.regions.read_scope import alias_for_read, position
 from tests.replica import execute, follow, resume, run
 from tests.waiting import until
@@ -25,15 +27,18 @@ def lsn(number: int) -> str:
 
 def test_the_lag_is_the_age_of_the_newest_end_that_was_reached():
     clock, now = LagClock(), time.monotonic()
-    assert clock.note(now - 100, lsn(50), lsn(20)) == (math.inf, 30)  # nobody knows since when
-    assert clock.note(now - 90, lsn(50), lsn(50)) == (0, 0)
+    assert clock.note(now - 100, lsn(50), lsn(20)) == (math.inf, 30, math.inf)  # nobody knows since when
+    whole = clock.note(now - 90, lsn(50), lsn(50))
+    assert whole[:2] == (0, 0)
+    assert 90 <= whole.age <= 90 + time.monotonic() - now
     assert clock.note(now - 80, lsn(60), lsn(50)).bytes == 10
     assert clock.note(now - 70, lsn(70), lsn(55)).seconds >= 90
     lag = clock.note(now - 10, lsn(80), lsn(60))  # what was the end 80 seconds ago
     assert 80 <= lag.seconds < 90 + time.monotonic() - now
     assert lag.bytes == 20
     assert clock.note(now, None, lsn(60)).seconds >= 80  # its receiver has gone
-    assert clock.note(now, lsn(80), lsn(80)) == (0, 0)
+    assert clock.note(now, lsn(80), lsn(80))[:2] == (0, 0)
+    assert clock.note(now - 5, lsn(90), lsn(90)).age < 5  # what was known before takes nothing back
 
 
 def test_a_log_that_is_still_is_no_lag_and_a_long_wait_no_heap():
@@ -44,6 +49,49 @@ def test_a_log_that_is_still_is_no_lag_and_a_long_wait_no_heap():
         clock.note(now, lsn(10 + second), lsn(5))
     assert len(clock._ends) == MAX_NOTED
     assert clock.note(now, None, lsn(5)).bytes == 3 * MAX_NOTED + 4
+
+
+class CutReplica:
+    """A replica that shows all that it has heard, and hears nothing from a moment on; and the clock, in seconds."""
+
+    vendor = "postgresql"
+
+    def __init__(self, cut_at: float, every: float) -> None:
+        self.now = 0.0
+        self._cut_at = cut_at
+        self._every = every  # seconds between two messages of the primary
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def answer(self, wrapper: object, sql: str, values: Sequence[float]) -> list[tuple[str, str | None, float | None]]:
+        heard_at = min(self.now, self._cut_at) // self._every * self._every
+        silence = self.now - heard_at
+        return [("0/5", "0/5", silence) if silence < values[0] else ("0/5", None, None)]
+
+
+@pytest.mark.parametrize("cut_at", [0.0, 3.1, 3.49, 3.5, 3.9])
+@pytest.mark.parametrize("every", [0.05, 0.5])
+@pytest.mark.parametrize("pause", [0.001, 0.07, 0.4])
+def test_no_read_is_older_than_the_bound_by_a_receiver_that_hears_nothing(
+    cut_at: float, every: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stale read of a row of `make faults`: a receiver was believed for half the bound beyond what it knew."""
+    replica = CutReplica(cut_at, every)
+    monkeypatch.setattr(module, "time", replica)
+    monkeypatch.setattr(module, "connections", {"far": replica})
+    monkeypatch.setattr(module, "query_driver", replica.answer)
+    meter, read_at = LagMeter(), 0.0
+    while replica.now < cut_at + 3 * conf.max_lag:
+        lag = meter.measured("far")
+        assert lag is not None
+        if not is_too_far(lag):
+            read_at = replica.now
+        replica.now += pause
+    assert cut_at <= read_at <= cut_at + conf.max_lag
 
 
 @pytest.fixture
@@ -78,12 +126,12 @@ class TestReplica:
         assert 0 < first.seconds < lag_meter.measure(lagging, "default").seconds
         resume(lagging)
         until(lambda: lag_meter.measure(lagging, "default").seconds == 0, "it has caught up")
-        assert lag_meter.last() == {lagging: (0, 0)}
+        assert lag_meter.last()[lagging][:2] == (0, 0)
 
     def test_one_that_is_not_known_to_follow_is_not_read(self, far, settings):
         settings.CACHEOPS_MAX_LAG = 3600
         lag_meter.clocks.clear()
-        assert lag_meter.measure(far, "other") == (math.inf, 0)
+        assert lag_meter.measure(far, "other") == UNKNOWN
         with cacheops.after():
             assert alias_for_read("default", far) == "default"
         until(lambda: lag_meter.measure(far, "default").seconds == 0, "the primary tells")
@@ -98,7 +146,7 @@ class TestReplica:
         settings.CACHEOPS_MAX_LAG = 0.2
         until(lambda: is_too_far(lag_meter.measure(far)), "nobody writes, and it hears nothing")
         time.sleep(fresh_seconds())
-        assert lag_meter.measured(far, "default") == (0, 0), "before it counts as too far, the primary is asked"
+        assert lag_meter.measured(far, "default")[:2] == (0, 0), "before it counts as too far, the primary is asked"
 
     def test_a_link_that_swallows_all_is_noticed_within_the_bound(self, far, settings):
         settings.CACHEOPS_MAX_LAG = 0.4
@@ -108,7 +156,7 @@ class TestReplica:
             until(lambda: is_too_far(lag_meter.measure(far)), "its receiver is not believed")
             with cacheops.after():
                 assert alias_for_read("default", far) == "default"
-        until(lambda: lag_meter.measured(far, "default") == (0, 0), "it follows again")
+        until(lambda: lag_meter.measured(far, "default")[:2] == (0, 0), "it follows again")
 
     def test_while_the_primary_is_away_too_the_replica_is_read_and_that_is_said(self, far, settings, away):
         settings.CACHEOPS_MAX_LAG = 0.4
