@@ -252,7 +252,7 @@ def queries_in(node: Any, seen: set[int] | None = None) -> Iterator[Query]:
         if hasattr(node, "get_source_expressions"):
             children += node.get_source_expressions()
     for child in children:
-        if child is not None and not isinstance(child, str | int | float | bytes):
+        if not isinstance(child, str | int | float | bytes | None):
             yield from queries_in(child, seen)
 
 

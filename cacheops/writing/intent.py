@@ -198,7 +198,7 @@ class WriteIntent:
             region.guard(urgent=True).send_nowait(send, partial(self._cleared, region, took))
 
     def _count(self, table: str, change: TableChange) -> None:
-        marked = [held[table] for held in self._marked.values() if table in held]
+        marked = [held[table] for held in self._marked.values()]
         tags = max((len(each.tags) for each in marked), default=0)
         whole = int(change.whole or any(each.whole for each in marked))
         seconds = time.perf_counter() - self._began

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cacheops.exceptions import InvalidOption
-from cacheops.profiles import OPERATIONS, profile_from, profile_of
+from cacheops.profiles import NEAR_SECONDS, OPERATIONS, near, profile_from, profile_of, stale_ok
 from cacheops.ttl import MAX_TTL, TTLManager, jittered, refresh_early
 from tests.testapp.models import Author, Book, ShortBook
 
@@ -76,6 +76,7 @@ def test_all_means_every_operation(value: Any) -> None:
         ({"ops": [["get"]]}, "get"),
         ({"level": 5}, "5"),
         ({"level": ("stale_ok", 5, 5)}, "stale_ok"),
+        ({"level": "stale_ok"}, "stale_ok needs seconds"),
         ({"lock": "False"}, "lock"),
         ({1: 2}, "1"),
     ],
@@ -83,6 +84,14 @@ def test_all_means_every_operation(value: Any) -> None:
 def test_what_can_not_work_is_refused_by_its_name(options: Any, named: str) -> None:
     with pytest.raises(InvalidOption, match=named):
         profile_from(options)
+
+
+@pytest.mark.parametrize(
+    ("level", "seconds"), [("fresh", 0), ("near", NEAR_SECONDS), (near(0.5), 0.5), (("near", 2), 2), (stale_ok(7), 7)]
+)
+def test_a_level_has_the_seconds_that_it_is_given(level: Any, seconds: float) -> None:
+    profile = profile_from({"level": level})
+    assert (profile.seconds, profile.near + profile.stale) == (seconds, seconds)
 
 
 def test_strategies_can_be_added_and_changed() -> None:
@@ -103,3 +112,5 @@ def test_early_refresh_is_likelier_near_the_end_and_for_dear_loads() -> None:
     assert refresh_early(now=99.99, expires_at=100, load_seconds=0.1, beta=1, uniform=0.5)
     assert refresh_early(now=0, expires_at=100, load_seconds=200, beta=1, uniform=0.5)
     assert not refresh_early(now=0, expires_at=100, load_seconds=200, beta=0, uniform=0.5)
+    assert refresh_early(now=100, expires_at=100, load_seconds=0.1, beta=1, uniform=1)
+    assert not refresh_early(now=100, expires_at=100, load_seconds=0.1, beta=0, uniform=1)

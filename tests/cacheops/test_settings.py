@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +216,25 @@ def test_what_can_not_work_together_is_found_by_check(
     for name, value in wrong.items():
         setattr(settings, name, value)
     assert names in found()[f"cacheops.{id}"]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "defaults", "cached"),
+    [
+        ({}, {}, False),
+        ({"auth.user": None}, {"ops": "all"}, False),
+        ({"auth.user": {"timeout": 5}}, {}, False),
+        ({"auth.user": {"ops": ()}}, {"ops": "all"}, False),
+        ({"auth.user": {"timeout": 5}}, {"ops": "all"}, True),
+        ({"auth.user": None, "auth.group": {"ops": "get"}}, {}, True),
+    ],
+)
+def test_an_engine_that_calls_no_cache_is_told_where_models_are_cached(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, profiles: Any, defaults: Any, cached: bool
+) -> None:
+    monkeypatch.setattr("cacheops.checks.cacheops_of", lambda alias: SimpleNamespace(is_cached=False))
+    settings.CACHEOPS, settings.CACHEOPS_DEFAULTS = profiles, defaults
+    assert ("cacheops.E009" in found()) is cached
 
 
 def test_one_wrong_setting_hides_no_other(settings: Any) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.mutants.explained import EXPLAINED
-from tests.mutants.folders import folders_of
+from tests.mutants.folders import folders_of, tests_without_servers
 from tests.mutants.forked import ForkedTrial
 from tests.mutants.kept import Kept, Outcome, place_of
 from tests.mutants.lines import LinesOfTests
@@ -44,7 +44,8 @@ def phase(kind: str, options: list[str], mutants: list[Mutant], until: float) ->
         sys.stderr.write(f"{outcome.name:9}  {mutant.line}  {mutant.name}  {outcome.by}\n")
 
     if wanted and not os.fork():  # Django is set up once in a process, and servers end with it
-        tests = sorted({folder for mutant in wanted for folder in folders_of(mutant.path)})
+        where = folders_of if kind == "servers" else tests_without_servers
+        tests = sorted({folder for mutant in wanted for folder in where(mutant.path)})
         lines = LinesOfTests(kept.map, {str(mutant.path) for mutant in wanted}, tests)
         plugin = ForkedTrial(wanted, until, note, lines, on_servers=kind == "servers")
         sys.exit(pytest.main(["-q", "-s", "-n", "0", "-p", "no:cacheprovider", *options, *tests], [plugin]))

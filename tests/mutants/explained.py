@@ -9,6 +9,7 @@ EXPLAINED: dict[str, str] = {
     "cacheops/monitoring/recorder.py start: 0 -> (1)": "at a process's end both come before its children are joined.",
     "cacheops/orm/fastpath/queryset.py _answer: fast is not None and conditions is not None -> "
     "(fast is not None or conditions is not None)": "a known kind has conditions; without a plan nothing reads them.",
+    "cacheops/relay/stream.py receive: length < 0 -> (length <= 0)": "0 has been dealt with above.",
     "cacheops/regions/hotkeys.py record: time.monotonic() - self._sent_at > SEND_SECONDS -> "
     "(time.monotonic() - self._sent_at >= SEND_SECONDS)": "no clock shows just the moment at which they differ.",
 }

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.db import models
-from django.db.models.signals import post_init
+from django.db.models.signals import post_init, pre_init
 from django.test.utils import isolate_apps
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cacheops.orm.hydration import Maker, dict_maker, json_converter, maker_of
 from devices.models import Device
+from locations.models import Location
 
 NAMES = [field.attname for field in Device._meta.concrete_fields]
 ROW = (7, 3, "s-7", "Roof", "thermometer", "temperature", "active", {"floor": 1}, "", dt.date(2024, 1, 1), None, 20.5)
@@ -33,18 +34,24 @@ def test_columns_left_out_are_deferred() -> None:
     assert some.get_deferred_fields() == set(NAMES) - {"id", "name"}
 
 
-def test_who_listens_to_new_instances_hears_of_each() -> None:
+@pytest.mark.parametrize("signal", [pre_init, post_init])
+def test_who_listens_to_new_instances_hears_of_each(signal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Any] = []
 
-    def listen(instance: Any, **kwargs: Any) -> None:
-        heard.append(instance.pk)
+    def listen(sender: Any, **kwargs: Any) -> None:
+        heard.append(sender)
 
-    post_init.connect(listen, sender=Device)
-    try:
-        maker_of(Device).from_db("default", NAMES, ROW)
-    finally:
-        post_init.disconnect(listen, sender=Device)
-    assert heard == [7]
+    def made_by_django(*args: Any) -> None:
+        raise AssertionError("nobody listens to this model")
+
+    for model in (Device, Location):
+        signal.connect(listen, sender=model)
+        try:
+            maker_of(Device).from_db("default", NAMES, ROW)
+        finally:
+            signal.disconnect(listen, sender=model)
+        monkeypatch.setattr(Device, "from_db", made_by_django)
+    assert heard == [Device]
 
 
 @isolate_apps("devices")
@@ -70,7 +77,22 @@ def test_a_model_with_ways_of_its_own_makes_its_instances_itself() -> None:
         def from_db(cls, *args: Any, **kwargs: Any) -> Any:
             return super().from_db(*args, **kwargs)
 
-    assert [maker_of(model) for model in (WithInit, WithFile, WithFromDb)] == [WithInit, WithFile, WithFromDb]
+    class WithNew(models.Model):  # noqa: DJ008
+        class Meta:
+            app_label = "devices"
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            return super().__new__(cls)
+
+    class WithSetattr(models.Model):  # noqa: DJ008
+        class Meta:
+            app_label = "devices"
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+
+    for model in (WithInit, WithFile, WithFromDb, WithNew, WithSetattr):
+        assert maker_of(model) is model
 
 
 @pytest.mark.parametrize(

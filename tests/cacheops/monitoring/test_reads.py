@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cacheops.conf import conf
+from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.instrumentation.counters import counters, is_sampled
 from cacheops.instrumentation.tracing import SPAN, tracing
 from cacheops.monitoring import stats
@@ -24,9 +25,11 @@ from cacheops.protocol.keys import TableKeys, digest
 from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
+from cacheops.reading.load import count_bypass
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable, TableTags
+from cacheops.stores.circuit_breaker import CircuitOpen
 
 DIGESTS = [digest(str(number).encode()) for number in range(200)]
 FOLLOWED = [one for one in DIGESTS if is_sampled(one)]
@@ -163,6 +166,13 @@ def test_reads_beside_a_writer_bypass_the_cache(region: str, table: MarkedTable,
     regions[region].store.clear([table], writer).result()
     seen = counted(region)
     assert (seen.hits, seen.misses, seen.bypasses, seen.fills) == (0, 0, 3, 0)
+
+
+def test_only_what_a_region_was_asked_and_did_not_answer_is_an_error(region: str) -> None:
+    for error in (None, CircuitOpen("open"), StoreUnavailable("away"), CommandRefused("no")):
+        count_bypass("devices.device:get", error)
+    seen = counted(region)
+    assert (seen.bypasses, seen.errors) == (4, 2)
 
 
 @BOTH_WAYS

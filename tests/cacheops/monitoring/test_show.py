@@ -126,9 +126,11 @@ def test_a_state_with_a_lost_node_is_degraded(region: str) -> None:
     assert replace(state, nodes=(*state.nodes, lost)).health == "degraded"
 
 
-def test_memory_is_that_of_the_primaries(region: str) -> None:
+def test_memory_is_that_of_the_primaries(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
     node = replace(CacheMonitor().state().nodes[0], role="primary", used_memory=3, maxmemory=10, error="")
     replica = replace(node, role="replica", used_memory=5, maxmemory=7)
+    monkeypatch.setattr(CacheMonitor, "get_nodes", lambda monitor: [node, replica, node, replace(node, error="away")])
+    assert CacheMonitor().get_memory_analysis()["used_memory_human"] == "6B"
     state = replace(CacheMonitor().state(), nodes=(node, replica, node))
     assert (state.memory, state.memory_limit) == (6, 20)
     assert replace(state, nodes=(node, replace(node, maxmemory=0))).memory_limit == 0

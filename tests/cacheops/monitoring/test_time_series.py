@@ -92,12 +92,17 @@ def test_the_minutes_lie_on_all_nodes_of_a_cluster(time_series: TimeSeriesStore,
     assert min(shares) > 20
 
 
-def test_spans_in_memory_end() -> None:
+def test_spans_and_notes_in_memory_end() -> None:
     now = [0.0]
     time_series = MemoryTimeSeries(clock=lambda: now[0])
     time_series.add([Increment("a", "1", 60, {"e|a": {"n": 1}})])
-    now[0] = 61.0
-    assert time_series.read(["a"]) == [{}]
+    time_series.note("b", b"1", 60)
+    now[0] = 59.0
+    assert (time_series.read(["a"]), time_series.noted("b")) == ([{"e|a": {"n": 1}}], b"1")
+    now[0] = 60.0
+    assert (time_series.read(["a"]), time_series.noted("b")) == ([{}], None)
+    time_series.add([Increment("a", "2", 60, {"e|a": {"n": 5}})])
+    assert time_series.read(["a"]) == [{"e|a": {"n": 5}}]
 
 
 def test_no_tables_keys_are_met() -> None:

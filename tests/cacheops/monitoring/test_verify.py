@@ -21,7 +21,7 @@ from cacheops.monitoring.verify import recipe_keys, verify, verify_one
 from cacheops.monitoring.verify_rows import rows_of
 from cacheops.protocol.keys import parse
 from cacheops.protocol.tags import new_version
-from cacheops.reading.recipes import read_recipe
+from cacheops.reading.recipes import is_sampled, read_recipe
 from cacheops.regions import regions
 from cacheops.stores.base import EncodedEntry, MarkedTable
 from tests.cacheops.orm import conftest as orm
@@ -260,6 +260,12 @@ def test_a_database_that_a_test_case_forbids_is_left_out(books):
     finally:
         Case._remove_databases_failures()
     assert verified()["outcomes"] == {"equal": 1}
+
+
+@pytest.mark.parametrize(("sample", "least", "most"), [(0, 0, 0), (1, 400, 400), (4, 50, 200)])
+def test_one_in_so_many_entries_can_be_verified(settings, sample, least, most):
+    settings.CACHEOPS_VERIFY_SAMPLE = sample
+    assert least <= sum(is_sampled(str(number)) for number in range(400)) <= most
 
 
 def test_a_sample_must_be_a_rate(books):

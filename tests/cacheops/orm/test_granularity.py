@@ -97,6 +97,11 @@ CASES: dict[str, tuple[Step, Step, bool]] = {
         lambda db: db.Author.filter(name="Ada").update(name="Eve"),
         False,
     ),
+    "joined_to_its_own_table": (
+        lambda db: list(db.Author.filter(mentor__name="Ada", country="fr")),
+        lambda db: db.Author.filter(name="Bob").update(born=None),
+        False,
+    ),
     "created_elsewhere": (
         lambda db: list(db.Book.filter(author_id=2)),
         lambda db: db.Book.create(title="new", author_id=1),

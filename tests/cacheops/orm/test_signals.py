@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.db.models import Max
 from django.dispatch import Signal
 
 from cacheops import cache_invalidated, cache_read, invalidate_obj, no_invalidation, rows_changed
@@ -161,12 +162,23 @@ def test_nothing_is_told_of_what_was_rolled_back(library: str) -> None:
     assert [(each["source"], each["keys"]) for each in heard] == [("manual", [tags.get(name="kept").pk])]
 
 
+def test_what_has_written_one_row_is_told(library: str) -> None:
+    tags = Tag.objects.using(library)
+    with heard_of(cache_invalidated) as heard:
+        tags.create(name="saved")
+        tags.bulk_create([Tag(name="alone")])
+        tags.bulk_create([Tag(name="first"), Tag(name="second")])
+    assert [each["source"] for each in heard] == ["save", "bulk", "bulk"]
+
+
 def test_reads_tell_whether_their_entry_has_answered(library: str) -> None:
     books = Book.objects.using(library)
     reads: dict[str, Callable[[], Any]] = {
         "get": lambda: books.get(pk=1),
         "fetch": lambda: list(books.filter(pages=1)),
         "count": lambda: books.count(),
+        "exists": lambda: books.filter(rating__gte=1).exists(),
+        "aggregate": lambda: books.aggregate(Max("pages")),
     }
     for op, read in reads.items():
         with heard_of(cache_read) as heard:

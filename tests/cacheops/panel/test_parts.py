@@ -10,9 +10,11 @@ from django.contrib.auth.models import AnonymousUser, User
 from cacheops.encoding.rows import decode, encode
 from cacheops.monitoring.keyspace import KeyDistribution, KeyGroup
 from cacheops.monitoring.nodes import NodeStats
+from cacheops.monitoring.stats import Reads
 from cacheops.panel import overview
 from cacheops.panel.entry_page import tag_states
 from cacheops.panel.forms import PatternForm
+from cacheops.panel.models_page import Row
 from cacheops.panel.overview import BETWEEN_LOOKS, OwnLooks
 from cacheops.panel.permissions import shown_key
 from cacheops.panel.polling import PATIENCE, Answers, Unavailable
@@ -39,6 +41,12 @@ def test_the_largest_keys_are_told_and_which_of_them_are_entries() -> None:
         LargeKey(BOOKS.tag("id=1"), 40, False),
         LargeKey(BOOKS.entry("b"), 30, True),
     )
+
+
+def test_a_model_s_level_is_told_with_its_seconds() -> None:
+    profiles = (None, Profile(), Profile(level="stale_ok", seconds=30.0))
+    rows = [Row("a.b", None, profile, Reads(), None, None) for profile in profiles]
+    assert [row.level for row in rows] == ["", "fresh", "stale_ok(30)"]
 
 
 def test_keys_by_name_are_shown_whole_to_superusers_alone() -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections
@@ -16,6 +17,7 @@ from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.regions import lag as module
 from cacheops.regions.lag import MAX_NOTED, UNKNOWN, LagClock, LagMeter, fresh_seconds, is_too_far, lag_meter
 from cacheops.regions.read_scope import alias_for_read, position
+from cacheops.relay import lag as relay_lag
 from tests.replica import execute, follow, resume, run
 from tests.waiting import until
 from xyzsite.localregions import ports
@@ -92,6 +94,19 @@ def test_no_read_is_older_than_the_bound_by_a_receiver_that_hears_nothing(
             read_at = replica.now
         replica.now += pause
     assert cut_at <= read_at <= cut_at + conf.max_lag
+
+
+def test_a_relay_has_a_moment_to_tell_what_was_just_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([None, lsn(1), lsn(1), lsn(2)])
+    monkeypatch.setattr(relay_lag, "conf", SimpleNamespace(followers={"other": "default"}))
+    monkeypatch.setattr(relay_lag, "told_until", lambda region, name: next(told))
+    monkeypatch.setattr(lag_meter, "newest_end", lambda replica: (time.monotonic(), lsn(2)))
+    monkeypatch.setattr(relay_lag, "WAIT", 60.0)  # the machine may be slow
+    meter = relay_lag.RelayLagMeter()
+    assert meter._measure(LagClock(), "other", None) == UNKNOWN  # no relay has told
+    lag = meter._measure(LagClock(), "other", None)
+    assert lag is not None
+    assert (lag.seconds, lag.bytes) == (0, 0)
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
 """What a batch of commits outdates in one table: all that each has changed, but for what its own writer has marked."""
 
+import time
 from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg
 import pytest
 
 from cacheops.protocol.keys import GENERATION
 from cacheops.relay.commits import LoggedCommit, LoggedRow, LoggedTable
+from cacheops.relay.follower import FollowerRelay
+from cacheops.relay.heartbeat import Heartbeat
 from cacheops.relay.pgoutput import Column, Missing, Values
+from cacheops.relay.relay import Relay
 from cacheops.relay.values import RowLoader, differing
 
 TABLE = "testapp_book"
@@ -74,3 +79,30 @@ def test_rows_that_are_alike_where_it_counts_are_read_once() -> None:
     ]
     assert differing(rows, frozenset({"shelf_id"})) == [rows[at] for at in (0, 2, 3, 4, 5, 6)]
     assert differing(rows, frozenset()) == [rows[at] for at in (0, 5, 6)]
+
+
+@pytest.mark.parametrize(("tags", "whole"), [(None, True), (["id=1", "id=2"], False), (["id=1", "id=2", "id=3"], True)])
+def test_a_follower_s_relay_outdates_the_table_where_tags_are_unknown_or_many(
+    settings: Any, tags: list[str] | None, whole: bool
+) -> None:
+    settings.CACHEOPS_MAX_MARKS = 1
+    relay = object.__new__(FollowerRelay)
+    relay._name, relay._schemes = "default", {TABLE: SCHEMES}
+    found = frozenset(tags) if tags else None
+    relay._loader = cast(RowLoader, SimpleNamespace(outdated=lambda *of: found))
+    marked = relay._marked(TABLE, [commit((b"1", b"7", b"A"))])
+    assert (marked.whole, marked.tags) == (whole, frozenset() if whole else found)
+
+
+@pytest.mark.parametrize(("is_free", "wait", "sent"), [(True, 0, 1), (True, 60, 0), (False, 0, 0), (False, 60, 0)])
+def test_a_heartbeat_is_sent_when_it_is_time_and_none_is_under_way(
+    monkeypatch: pytest.MonkeyPatch, is_free: bool, wait: float, sent: int
+) -> None:
+    notes: list[str] = []
+    relay = object.__new__(FollowerRelay)
+    relay._heartbeat = cast(Heartbeat, SimpleNamespace(is_free=lambda: is_free))
+    relay._next_beat = time.monotonic() + wait
+    monkeypatch.setattr(FollowerRelay, "send_note", lambda relay: notes.append("sent"))
+    monkeypatch.setattr(Relay, "work", lambda relay, seconds: [])
+    assert relay.work(0.0) == []
+    assert len(notes) == sent

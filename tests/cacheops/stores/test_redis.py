@@ -100,6 +100,20 @@ def test_what_a_writer_counts_on_lives_for_ever_and_all_else_ends(servers_store:
     servers_store.delete([keys.registry, keys.tag("a=1")])
 
 
+def test_the_log_of_replaced_versions_is_trimmed(servers_store: RedisStore) -> None:
+    keys = new_table()
+    reader = Reader(servers_store, query(keys, "a=1"))
+    reader.fill()
+    servers_store.note_outdated(keys, TTL)
+    before = int(1000 * (time.time() - 10 * TTL))
+    servers_store._transport.run_many([("ZADD", keys.outdated, before, b"replaced")])
+    servers_store.mark([write(keys, "a=1")], new_writer(), TTL).result()
+    found = servers_store._transport.run_many([("ZRANGE", keys.outdated, 0, -1)])[0]
+    assert len(found) == 1
+    assert found != [b"replaced"]
+    servers_store.delete([keys.registry, keys.tag("a=1")])
+
+
 @pytest.mark.parametrize("form", ["lease", "lease_many", "lease_tags"])
 def test_a_lease_prolongs_the_life_of_tags_and_shortens_none(form: str, servers_store: RedisStore) -> None:
     keys = new_table()

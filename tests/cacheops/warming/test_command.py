@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,9 @@ def test_a_models_rows_in_all_regions(three_regions, books_count):
 
 
 def test_its_result_is_for_machines_too_and_is_remembered(books_count):
+    began = time.monotonic()
     data = as_data("testapp.Book", "--all")
+    assert 0 <= data["seconds"] <= time.monotonic() - began
     assert data["outcomes"]["us-east-1"]["warmed"] == 2 * books_count
     assert data["outcomes"]["us-east-1"]["bytes"] > 100 * books_count
     assert (data["status"], data["scope"], data["targets"]) == ("done", "all", ["testapp.Book"])
