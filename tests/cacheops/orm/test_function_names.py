@@ -145,6 +145,9 @@ def test_a_key_names_a_function_and_extra_what_it_was_made_of(library: str) -> N
     one, same, other = (cached(timeout=60, key=key)(local(1)).key() for key in ("one", "one", "other"))
     assert one == same != other
     assert "-." in other
+    made = (cached(timeout=60, key=key)(local(1)) for key in ("one", "one", "other"))
+    digests = [each.keys.call_digest(()) for each in made]  # what file_cache of cacheops.compat goes by
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_views_of_a_class_are_told_by_it_and_what_they_were_given() -> None:

@@ -102,6 +102,11 @@ CASES: dict[str, tuple[Step, Step, bool]] = {
         lambda db: db.Author.filter(name="Bob").update(born=None),
         False,
     ),
+    "subquery_of_its_own_condition": (
+        lambda db: list(db.Author.filter(pk__in=db.Book.filter(status="draft").values("author"))),
+        lambda db: db.Book.filter(pk=2).update(pages=5),
+        True,
+    ),
     "created_elsewhere": (
         lambda db: list(db.Book.filter(author_id=2)),
         lambda db: db.Book.create(title="new", author_id=1),

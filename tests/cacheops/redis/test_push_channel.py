@@ -9,7 +9,7 @@ import pytest
 from django.core.cache.backends.base import BaseCache
 from redis.exceptions import ConnectionError
 
-from cacheops.redis import PushChannel
+from cacheops.redis import PushChannel, push_channel
 from cacheops.redis.push_channel import _Line
 from tests.cacheops.redis.conftest import primary
 from tests.waiting import until
@@ -122,3 +122,14 @@ def test_a_heartbeat_counts_from_when_it_was_sent_and_only_of_a_primary(one_serv
         with pytest.raises(ConnectionError, match="no primary any more"):
             line.receive()
     assert told == [[b"a"]]
+
+
+def test_a_server_is_given_up_after_a_silence(one_server, monkeypatch):
+    line = _Line(one_server, "here", lambda keys: None)
+    line.open()
+    monkeypatch.setattr(push_channel, "SILENCE", 600.0)
+    for _ in range(2):
+        line.beat({PREFIX})
+    monkeypatch.setattr(push_channel, "SILENCE", -1.0)
+    with pytest.raises(ConnectionError, match="has not answered"):
+        line.beat({PREFIX})
