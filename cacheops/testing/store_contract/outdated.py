@@ -72,3 +72,21 @@ class OutdatedRules:
         store.note_outdated(unknown, TTL)
         assert store.schemes(unknown) == frozenset()
         assert store.outdated_for([table], versions) == 0
+        reader = Reader(store, table)
+        reader.fill()
+        if store.delete([table.keys.registry]):  # a store in memory loses none
+            store.note_outdated(table.keys, TTL)
+            store.mark([write(table.keys)], new_writer(), TTL).result()
+            assert not reader.hits()
+
+    def test_who_asks_for_less_time_shortens_no_other_s(self, store: Store, pass_time: PassTime) -> None:
+        table = query(new_table(), "a=1", "b=2")
+        versions = self.leased(store, table)
+        store.note_outdated(table.keys, TTL)
+        store.note_outdated(table.keys, BRIEF)
+        store.mark([write(table.keys, "a=1")], new_writer(), TTL).result()
+        pass_time(2 * BRIEF)
+        store.mark([write(table.keys, "b=2")], new_writer(), TTL).result()
+        age = store.outdated_for([table], versions)
+        assert age is not None
+        assert age > 1.8 * BRIEF
