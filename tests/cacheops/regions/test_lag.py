@@ -99,6 +99,7 @@ def test_no_read_is_older_than_the_bound_by_a_receiver_that_hears_nothing(
 def test_a_relay_has_a_moment_to_tell_what_was_just_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     told = iter([None, lsn(1), lsn(1), lsn(2)])
     monkeypatch.setattr(relay_lag, "conf", SimpleNamespace(followers={"other": "default"}))
+    monkeypatch.setattr(relay_lag, "name_of", str)
     monkeypatch.setattr(relay_lag, "told_until", lambda region, name: next(told))
     monkeypatch.setattr(lag_meter, "newest_end", lambda replica: (time.monotonic(), lsn(2)))
     monkeypatch.setattr(relay_lag, "WAIT", 60.0)  # the machine may be slow
