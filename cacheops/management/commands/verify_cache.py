@@ -43,10 +43,10 @@ class Command(BaseCommand):
         try:
             self._verify(report, rate, entries)
         except (StoreError, DatabaseError) as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(f"Ended before all were compared: {error}") from error
         finally:
             flusher.flush()
-        self._show(report, json)
+            self._show(report, json)  # of hours, too, that an error has ended
         if report.faults:
             raise CommandError(f"{len(report.faults)} entries differ from the database.", returncode=1)
 

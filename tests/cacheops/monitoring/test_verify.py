@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from cacheops import invalidate_all, no_invalidation
 from cacheops.encoding import rows as codec
+from cacheops.exceptions import StoreUnavailable
 from cacheops.instrumentation.counters import counters
+from cacheops.management.commands import verify_cache as command
 from cacheops.monitoring import verify_rows
-from cacheops.monitoring.verify import recipe_keys, verify, verify_one
+from cacheops.monitoring.verify import EQUAL, Verified, recipe_keys, verify, verify_one
 from cacheops.monitoring.verify_rows import rows_of
 from cacheops.protocol.keys import parse
 from cacheops.protocol.tags import new_version
@@ -286,6 +288,15 @@ def test_entries_are_drawn_anew_until_enough_are_compared(books):
     assert [verified(entries=number)["compared"] for number in (2, every, 2 * every + 1)] == [2, every, 2 * every + 1]
     invalidate_all()
     assert verified(entries=2)["compared"] == 0  # none is left to compare: it ends
+
+
+def test_what_was_compared_before_an_error_is_shown(books, monkeypatch):
+    def cut(*args):
+        yield Verified(EQUAL)
+        raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(command, "verify", cut)
+    assert verified(1)["outcomes"] == {"equal": 1}
 
 
 def test_where_no_recipe_is_kept_the_command_says_so(books, settings):
