@@ -56,13 +56,13 @@ def is_sampled(digest: str) -> bool:
 
 
 def with_recipe(region: Region, request: Request, load: Load) -> Sequence[Row]:
-    """Load, and store the statement that was run, if it was one: a function may run several. Not awaited."""
-    if len(request.databases) != 1:
+    """Load, and store the statement that was run, if the result is its rows, as of a query. Not awaited."""
+    if request.columns is None or len(request.databases) != 1:  # a value that is made of rows, or rows of many shapes
         return load()
     run: list[tuple[str, Any]] = []
     with connections[request.databases[0]].execute_wrapper(partial(_record, run)):
         loaded = load()
-    if len(run) == 1 and parse(request.entry) is not None and len(run[0][0]) <= MAX_SQL:
+    if len(run) == 1 and len(run[0][0]) <= MAX_SQL:
         _send(region, request, *run[0])
     return loaded
 

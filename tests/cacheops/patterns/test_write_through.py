@@ -14,6 +14,7 @@ from cacheops import invalidate_obj
 from cacheops.encoding import objects
 from cacheops.encoding.rows import decode
 from cacheops.exceptions import InvalidKey, InvalidOption
+from cacheops.monitoring.verify import recipe_keys, verify
 from cacheops.patterns import WriteThroughCache
 from cacheops.reading.lease import Lease, take_lease
 from cacheops.regions import regions
@@ -52,6 +53,17 @@ def asked(pk: int) -> int:
     with CaptureQueriesContext(connection) as queries:
         current_devices.get(pk)
     return len(queries)
+
+
+@committed
+def test_a_row_that_is_packed_is_no_difference_to_the_verifier(device: Device, settings: Any) -> None:
+    """Its statement answers with the columns, of which an instance is packed."""
+    settings.CACHEOPS_VERIFY_SAMPLE = 1
+    invalidate_obj(device)
+    assert asked(device.pk) == 1
+    assert list(Device.objects.values_list("name", flat=True)) == ["Old"]
+    found = [each.outcome for each in verify(regions.local, recipe_keys(regions.local), 100)]
+    assert found == ["equal"]
 
 
 @pytest.mark.servers
