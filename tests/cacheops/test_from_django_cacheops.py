@@ -68,12 +68,16 @@ def doubled(number: int) -> int:
     return number * 2
 
 
-def test_a_result_is_read_replaced_and_deleted_by_its_key() -> None:
+def test_a_result_is_read_replaced_and_deleted_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (4, 5):
         doubled(number)
     key = doubled.key(4)
     assert key.get() == 8
+    deleted: list[Any] = []
+    delete = type(key).delete
+    monkeypatch.setattr(type(key), "delete", lambda key: (deleted.append(key), delete(key)))
     key.set(9)
+    assert deleted == [key]  # once: nobody else loads it
     assert [doubled(4), key.get(), doubled(5)] == [9, 9, 10]
     with timezone.override("Asia/Tokyo"):
         with pytest.raises(CacheMiss):

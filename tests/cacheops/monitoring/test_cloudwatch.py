@@ -110,6 +110,17 @@ def test_a_node_that_has_begun_anew_counts_from_nothing() -> None:
     assert told["CacheInvalidations"] == 8
 
 
+def test_what_replicas_evict_is_not_counted_twice(cloud: Any, region: str) -> None:
+    publisher = CloudWatchCacheMetrics(CacheMonitor(region), cloud)
+    publisher._nodes = CacheMonitor(region).get_nodes()
+    evicted = {node.server: 50 if node.role == "replica" else 3 for node in publisher._nodes}
+    before = Published(at=0, reads={}, invalidations=0, nodes=dict.fromkeys(evicted, (0, 0)))
+    after = Published(at=60, reads={}, invalidations=0, nodes={server: (count, 0) for server, count in evicted.items()})
+    told = {datum.name: datum.value for datum in publisher._data(before, after)}
+    assert 50 in evicted.values()
+    assert told["CacheEvictedKeys"] == sum(count for count in evicted.values() if count == 3)
+
+
 def test_the_fullest_pool_counts() -> None:
     fleets = [Fleet(pool_limit=8, pool_in_use=4), Fleet(pool_limit=4, pool_in_use=3, open=1), Fleet()]
     assert [(datum.name, datum.value) for datum in fleet_data(fleets)] == [

@@ -227,6 +227,18 @@ def test_the_sum_of_all_processes_is_what_each_span_holds(region: str) -> None:
     assert time_series.read([TOTAL.base])[0]["r|a.b:get"]["misses"] == 90
 
 
+def test_a_thread_flushes_each_time_it_has_waited(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CACHEOPS_METRICS_SECONDS = 10
+    own, done = Flusher(), iter([False, False, True])
+    waits: list[float] = []
+    flushes: list[int] = []
+    monkeypatch.setattr(own._stop, "wait", lambda seconds: waits.append(seconds) or next(done))
+    monkeypatch.setattr(own, "flush", lambda: flushes.append(len(waits)))
+    own._run()
+    assert flushes == [1, 2]
+    assert all(8 <= seconds <= 12 for seconds in waits)
+
+
 def test_no_thread_is_started_where_the_setting_says_so(settings: Any) -> None:
     settings.CACHEOPS_METRICS_SECONDS = 0
     counters.hit("a.b:get", 0.001)

@@ -98,6 +98,10 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
         lambda: Book.objects.annotate(x=F("id")).filter(x__in=[Decimal(1)]),
         lambda: Book.objects.annotate(x=Cast("id", models.TextField())).filter(x__in=["1"]),
     ),
+    "lists of expressions": (
+        lambda: Book.objects.filter(pages__in=[F("author_id"), 1]),
+        lambda: Book.objects.filter(pages__in=[F("shelf_id"), 1]),
+    ),
     "an aggregate's default": (
         lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0, output_field=models.FloatField())),
         lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0.0, output_field=models.FloatField())),

@@ -1,16 +1,19 @@
 """Settings of a session that change what a query answers are part of the key, or nothing is cached."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from django.db import connections, transaction
+from django.db import InternalError, connections, transaction
 from django.db.models import CharField, Func, TextField
 from django.db.models.functions import Cast
 
 from cacheops import cached_as
+from cacheops.orm.connection import CachedConnection
 from cacheops.orm.raw_sql import classify_sql
+from cacheops.orm.session import Session
 from tests.races.actors import Actor
 from tests.servers import on_servers
 from tests.testapp.cached import from_database, is_hit
@@ -272,3 +275,46 @@ def test_sessions_that_begin_with_the_same_settings_share_entries(row: str) -> N
 )
 def test_which_statements_set_something(sql: str, sets: bool) -> None:
     assert classify_sql(sql).sets is sets
+
+
+class Asked:
+    """Stands for a connection to a server that answers, or whose transaction has failed."""
+
+    def __init__(self, *, fails: bool = False, needs_rollback: bool = False) -> None:
+        self.wrapper = SimpleNamespace(connection=object(), needs_rollback=needs_rollback)
+        self._fails = fails
+
+    def reported_settings(self) -> tuple[bytes, ...]:
+        return (b"UTC",)
+
+    def in_transaction(self) -> bool:
+        return True
+
+    def ask_settings(self, names: Sequence[str]) -> tuple[Any, ...]:
+        if self._fails:
+            raise InternalError("current transaction is aborted")
+        return tuple(names)
+
+
+@pytest.mark.parametrize(("given", "known"), [({}, True), ({"fails": True}, False), ({"needs_rollback": True}, False)])
+def test_what_a_failed_transaction_has_set_is_not_known(given: dict[str, bool], known: bool) -> None:
+    session = Session(cast(CachedConnection, Asked(**given)))
+    assert session.is_known()
+    session.note_set("SET a.b = 'c'", ())
+    assert session.is_known() is known
+    assert (session.key != session.first_key) is known
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "unflushed"),
+    [
+        ("SET LOCAL Synchronous_Commit = off", (), True),
+        ("SELECT set_config(%s, %s, false)", ("synchronous_commit", "off"), True),
+        ("SELECT set_config(%s, %s, false)", ("a.b", 5), False),
+        ("SET bytea_output = 'escape'", None, False),
+    ],
+)
+def test_a_session_that_may_commit_without_flushing_is_noted(sql: str, parameters: Any, unflushed: bool) -> None:
+    session = Session(cast(CachedConnection, Asked()))
+    session.note_set(sql, parameters)
+    assert session.commits_unflushed is unflushed
