@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cacheops.conf import conf
+from cacheops.encoding.rows import decode
 from cacheops.exceptions import CommandRefused, StoreUnavailable
 from cacheops.instrumentation.counters import counters, is_sampled
+from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.instrumentation.tracing import SPAN, tracing
 from cacheops.monitoring import stats
 from cacheops.monitoring.monitor import CacheMonitor
@@ -26,6 +29,7 @@ from cacheops.protocol.tags import VERSION_BYTES
 from cacheops.reading.fetch import fetch
 from cacheops.reading.fetch_many import fetch_many
 from cacheops.reading.load import count_bypass
+from cacheops.reading.near import near_rows
 from cacheops.reading.request import Request
 from cacheops.regions import regions
 from cacheops.stores.base import MarkedTable, TableTags
@@ -166,6 +170,33 @@ def test_reads_beside_a_writer_bypass_the_cache(region: str, table: MarkedTable,
     regions[region].store.clear([table], writer).result()
     seen = counted(region)
     assert (seen.hits, seen.misses, seen.bypasses, seen.fills) == (0, 0, 3, 0)
+
+
+def test_an_outdated_entry_that_is_taken_is_counted_once(region: str, table: MarkedTable) -> None:
+    outdated = request(DIGESTS[0])._replace(profile=Profile(timeout=300, level="stale_ok", seconds=60.0))
+    for _ in range(2):
+        fetch(outdated, rows)
+    writer = os.urandom(VERSION_BYTES)
+    regions[region].store.mark([table], writer, 60.0).result()
+    with collect_request_stats() as seen:
+        assert list(fetch(outdated, list)) == rows()
+    regions[region].store.clear([table], writer).result()
+    assert (counted(region).stale, seen.hits) == (1, 1)
+
+
+def test_what_the_process_answers_itself_is_a_look_up_of_that_time(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.perf_counter()
+    wanted, store = request(DIGESTS[0]), regions[region].store
+    fetch(wanted, rows)
+    (payload,) = store.read([wanted.entry])
+    assert payload is not None
+    entry = decode(payload, wanted.entry)
+    monkeypatch.setattr(store, "near", SimpleNamespace(find=lambda key, seconds: entry))
+    assert near_rows(wanted) == rows()
+    monkeypatch.undo()
+    assert 0 <= counted(region).look_up.seconds <= time.perf_counter() - began
 
 
 def test_only_what_a_region_was_asked_and_did_not_answer_is_an_error(region: str) -> None:

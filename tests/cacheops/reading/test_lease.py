@@ -98,3 +98,7 @@ def test_of_a_reader_that_waits_one_look_is_counted(
     else:
         fetch_many.fetch_many([REQUEST], lambda places: [ROWS for _ in places])
     assert (counters.total("absent"), counters.bypasses.total()) == (1, 1)
+
+
+def test_of_no_requests_nothing_is_loaded() -> None:
+    assert fetch_many.fetch_many([], lambda places: pytest.fail("there is nothing to load")) == []

@@ -111,6 +111,7 @@ def test_the_log_of_replaced_versions_is_trimmed(servers_store: RedisStore) -> N
     found = servers_store._transport.run_many([("ZRANGE", keys.outdated, 0, -1)])[0]
     assert len(found) == 1
     assert found != [b"replaced"]
+    assert servers_store._transport.run_many([("HGET", keys.registry, "o")]) == [b"%d" % (1000 * TTL)]
     servers_store.delete([keys.registry, keys.tag("a=1")])
 
 

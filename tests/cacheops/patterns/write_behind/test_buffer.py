@@ -1,11 +1,14 @@
 """The buffer on Redis: a stream of which each write is given out until it is done."""
 
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from cacheops.exceptions import BufferFull, NoWorker
+from cacheops.exceptions import BufferFull, NotBuffered, NotReplicated, NoWorker
 from cacheops.patterns.write_behind.buffer import Buffer, BufferStats, Newest, Taken
+from cacheops.stores.base import CommandTransport
 
 LONG = 3600.0  # seconds that no test lasts
 
@@ -157,3 +160,13 @@ def test_the_stream_has_no_time_to_live(buffer: Buffer) -> None:
     ((lives, dies),) = [buffer._transport.run_many([("PTTL", key) for key in buffer.keys])]
     assert (lives, dies > 0) == (-1, True)
     assert len({key.split("}")[0] for key in buffer.keys}) == 1
+
+
+def test_replicas_that_did_not_confirm_are_left_alone_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacheops.patterns.write_behind.buffer.HOLD_SECONDS", LONG)
+    transport = SimpleNamespace(run_many=lambda commands, routes: [b"ok", 0])
+    buffer = Buffer("b:{a}:", cast(CommandTransport, transport), 1, 0.1)
+    with pytest.raises(NotReplicated, match="0 of 1"):
+        buffer.append(payloads(1), bound=100)
+    with pytest.raises(NotBuffered, match="did not confirm a write lately"):
+        buffer.append(payloads(1), bound=100)
