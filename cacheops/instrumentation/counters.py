@@ -208,16 +208,6 @@ class Counters(Component):
         return self.by_label("fills")
 
     @property
-    def bytes(self) -> Counter[str]:
-        """Bytes of those entries."""
-        return self.by_label("bytes")
-
-    @property
-    def refused_fills(self) -> int:
-        """Entries that the server did not take: full, or read-only."""
-        return self.total("refused_fills")
-
-    @property
     def late_marks(self) -> int:
         """Marks that had run out before their writer cleared them."""
         return self.total("late_marks")
@@ -226,16 +216,6 @@ class Counters(Component):
     def lost_marks(self) -> int:
         """Marks that their region had lost before their time: full, frozen, begun anew."""
         return self.total("lost_marks")
-
-    @property
-    def queued(self) -> int:
-        """Tables whose invalidation went into the queue, a region being unreachable."""
-        return self.total("queued")
-
-    @property
-    def replayed(self) -> int:
-        """Tables invalidated from the queue."""
-        return self.total("replayed")
 
 
 def add_counts(sums: Counts, counts: Mapping[str, int]) -> None:

@@ -13,8 +13,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connections
 
 CONNECT_SECONDS = 60.0  # a replica may have yet to replay that its database was made
-OF_READS = ("hits", "misses", "bypasses", "near")  # counted by model
-COPIED = (*OF_READS, "queued", "replayed", "late_marks", "lost_marks", "refused_fills")
+COPIED = ("hits", "misses", "bypasses", "near", "queued", "replayed", "late_marks", "lost_marks", "refused_fills")
 
 
 def flusher(board: Any, slot: int) -> Any:
@@ -25,7 +24,7 @@ def flusher(board: Any, slot: int) -> Any:
 
     def flush() -> None:
         for name in COPIED:
-            now = counters.total(name) if name in OF_READS else getattr(counters, name)
+            now = counters.total(name)
             board.count(slot, name, now - last[name])
             last[name] = now
 

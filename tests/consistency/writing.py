@@ -76,7 +76,7 @@ class Writer:
 
     def write(self, kind: Kind) -> None:
         self.changes.clear()
-        self.queued = counters.queued
+        self.queued = counters.total("queued")
         try:
             self.note_backend()
             if kind in (raw_alone, save_alone):
@@ -113,7 +113,7 @@ class Writer:
         self.die_sometimes()
 
     def after_commit(self) -> None:
-        queued = counters.queued > self.queued
+        queued = counters.total("queued") > self.queued
         for row, counter in self.changes.items():
             if counter == UNKNOWN:
                 continue
