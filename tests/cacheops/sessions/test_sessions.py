@@ -152,6 +152,15 @@ def test_copies_are_read_anew_in_the_end_however_often_they_are_used(client: Any
     assert not is_signed_in(client)
 
 
+def test_a_copy_that_was_read_anew_is_kept(client: Any, user: User, django_assert_num_queries: Any) -> None:
+    key = sign_in(client)
+    entry = caches["default"].get(user_key(user, key))
+    caches["default"].set(user_key(user, key), entry | {"read": entry["read"] - 1801}, 1800)
+    read = SessionStore(key).load()
+    with django_assert_num_queries(0):
+        assert SessionStore(key).load() == read != {}
+
+
 def test_an_expired_session_is_none_though_the_cache_has_it(client: Any, user: User) -> None:
     key = sign_in(client)
     Session.objects.filter(pk=key).update(expire_date=timezone.now() - timedelta(seconds=1))
