@@ -15,6 +15,8 @@ from xyzsite.localregions.plan import PAIRS
 
 WEST = PAIRS[0]
 ROWS, BULK = 30_000, 10_000  # written in each way; rows of a COPY
+A_COMMIT = 10  # rows
+PACE, PACED_SECONDS, AT_ONCE = 20_000, 10, 200  # rows a second of a steady writer, for so long, and between two rests
 READ = 5  # devices whose readings are read in each region, so that rows have tags
 COLUMNS = "device_id, metric, unit, value, taken_at"
 Workers = Mapping[str, PipedProcess]
@@ -65,14 +67,25 @@ def time_of_backlog(writer: Any, workers: Workers, relays: Sequence[Relay], writ
     return told(writer, workers) - began
 
 
-def insert(writer: Any, rows: int, a_commit: int) -> None:
-    """Write rows, a statement each, by the server itself: a writer that waits for nobody."""
+def keeps_up(writer: Any, workers: Workers, a_commit: int) -> dict[str, float]:
+    """Return rows a second of a steady writer, and the seconds that us-west-2 is behind at its end."""
+    read_readings(writer, workers)
+    began = time.monotonic()
+    insert(writer, PACE * PACED_SECONDS, a_commit, PACE)
+    written = time.monotonic()
+    return {"written": PACE * PACED_SECONDS / (written - began), "behind": told(writer, workers) - written}
+
+
+def insert(writer: Any, rows: int, a_commit: int, pace: int = 0) -> None:
+    """Write rows, a statement each, by the server itself, which waits for nobody, or writes so many a second."""
+    rest = f"number / {pace}.0 - EXTRACT(EPOCH FROM clock_timestamp() - began)" if pace else "0"
     writer.execute(f"""
-        DO $$ DECLARE own bigint; BEGIN
+        DO $$ DECLARE own bigint; began timestamptz := clock_timestamp(); BEGIN
           SELECT min(id) INTO own FROM devices_device;
           FOR number IN 1..{rows} LOOP
             INSERT INTO devices_reading ({COLUMNS}) VALUES (own, 'bench', '', 1, clock_timestamp());
             IF number % {a_commit} = 0 THEN COMMIT; END IF;
+            IF number % {AT_ONCE} = 0 THEN PERFORM pg_sleep(GREATEST(0, {rest})); END IF;
           END LOOP;
         END $$""")
 
@@ -89,7 +102,7 @@ def copy(writer: Any) -> None:
 
 WAYS: Mapping[str, Callable[[Any], None]] = {
     "inserts, a commit each": partial(insert, rows=ROWS, a_commit=1),
-    "inserts, 10 a commit": partial(insert, rows=ROWS, a_commit=10),
+    f"inserts, {A_COMMIT} a commit": partial(insert, rows=ROWS, a_commit=A_COMMIT),
     f"COPY of {BULK:,}": copy,
 }
 
@@ -108,6 +121,10 @@ def ticks(pid: int) -> int:
 
 def speeds(one: dict[str, float]) -> str:
     return f"written {one['written']:,.0f}, told {one['told']:,.0f}; from a backlog {one['backlog']:,.0f}"
+
+
+def steadiness(one: dict[str, float]) -> str:
+    return f"written {one['written']:,.0f}; {one['behind']:.2f} s behind after {PACED_SECONDS} s"
 
 
 def costs(one: dict[str, float]) -> str:

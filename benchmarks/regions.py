@@ -25,7 +25,19 @@ from benchmarks import report
 from benchmarks.awake import kept_awake
 from benchmarks.environments import ROOT
 from benchmarks.processes import PipedProcess
-from benchmarks.region_rates import WAYS, WEST, Relay, Workers, costs, rate, speeds, told
+from benchmarks.region_rates import (
+    A_COMMIT,
+    WAYS,
+    WEST,
+    Relay,
+    Workers,
+    costs,
+    keeps_up,
+    rate,
+    speeds,
+    steadiness,
+    told,
+)
 from xyzsite.localregions.distance import REAL
 from xyzsite.localregions.manager import LocalRegions
 from xyzsite.localregions.plan import HOME, PAIRS, REGIONS, Options
@@ -124,6 +136,7 @@ def measure(regions: LocalRegions, workers: Workers, relays: Sequence[Relay], ro
         found["pages"] = pages(workers[WEST])
         found["visible"] = visible(writer, workers)
         found["rates"] = {how: rate(writer, workers, relays, write) for how, write in WAYS.items()}
+        found["steady"] = keeps_up(writer, workers, A_COMMIT)
     return found
 
 
@@ -196,6 +209,7 @@ def as_text(measured: Measured) -> str:
         ["beyond the replica's own", spread(beyond), "p50 5, p99 20"],
         *[[f"rows a second: {how}", speeds(one), "20,000"]
           for how, one in rates.items()],
+        [f"the same of a steady writer: inserts, {A_COMMIT} a commit", steadiness(measured["steady"]), "20,000"],
         *[[f"processor of the primary for 1,000 rows, ms: {how}", costs(one), ""] for how, one in rates.items()],
     ]  # fmt: skip
     machine = "; ".join(f"{name}: {value}" for name, value in measured["machine"].items())
