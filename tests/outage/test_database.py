@@ -98,7 +98,8 @@ def test_what_the_cache_holds_is_served_and_all_comes_back(site: Site, database:
 
     until(lambda: site.healthy(), "the health check is well")
     until(lambda: all(not site.get(page).was_unchecked for page in PAGES * 2), "nothing is served unchecked")
-    assert {site.get(page).status for page in [*PAGES, f"/devices/LOAD-000{FAULTS.index(fault) + 3}/"]} == {200}
+    cold = f"/devices/LOAD-000{FAULTS.index(fault) + 3}/"
+    until(lambda: {site.get(page).status for page in [*PAGES, cold]} == {200}, "each process knows that it is back")
     until(lambda: stored(database, value), "the reading that was accepted is in the database")
     assert site.post(value + 0.5).status == 202
 

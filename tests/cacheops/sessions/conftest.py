@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 
+from cacheops.regions.elsewhere import elsewhere
 from users.models import User
 
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
@@ -26,3 +28,9 @@ def region(request: Any, settings: Any) -> str:
 @pytest.fixture
 def user() -> User:
     return User.objects.create_user("ada", password="enchantress of numbers")
+
+
+def held_in_every_region(key: str) -> list[Any]:
+    """Return what each region's cache holds under a key, when the others have been told all: nobody waits for them."""
+    elsewhere.wait()
+    return [caches[name].get(key) for name in REGIONS]
