@@ -17,8 +17,8 @@ from analytics.windows import Window
 from devices.metrics import METRICS
 from devices.spans import SPANS
 from locations.selectors import locations_for
+from xyzsite.web.filters import AnalyticsForm, typed
 from xyzsite.web.formats import resolved
-from xyzsite.web.forms import AnalyticsForm, typed
 from xyzsite.web.http import PageRequest, kept, render_part
 from xyzsite.web.live import live
 
@@ -93,7 +93,7 @@ def analytics_csv(request: PageRequest) -> HttpResponse:
     """
     form, question = asked(request)
     if form.errors:
-        text = "\n".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items())
+        text = "\n".join(f"{name}: {error}" for name, error in form.wrong.items())
         return HttpResponseBadRequest(text, content_type="text/plain; charset=utf-8")
     summary = analytics_summary(question)
     response = HttpResponse(content_type="text/csv; charset=utf-8")

@@ -17,7 +17,7 @@ from devices.metrics import METRICS
 from devices.models import Device
 from devices.selectors import RECENT_READINGS, device_by_serial, present_for, readings_of
 from devices.spans import SPANS
-from xyzsite.web.forms import RangeForm, span_from, typed, until_from
+from xyzsite.web.filters import RangeForm, typed
 from xyzsite.web.http import PageRequest, kept, render_part
 from xyzsite.web.live import live
 
@@ -49,7 +49,7 @@ def chart_context(request: PageRequest, found: Device, now: datetime) -> dict[st
     form, zone = RangeForm(request.GET), ZoneInfo(found.location.timezone)
     window, present = form.between(zone), False
     if window is None:
-        window, present = window_for(span_from(request.GET), zone, found.last_seen, until_from(request.GET), now)
+        window, present = window_for(form.span, zone, found.last_seen, form.end, now)
     held = merged(found.metric, found.pk, window, now).buckets
     newest_shown = found.last_seen is None or window.end > found.last_seen
     return {

@@ -14,7 +14,7 @@ from devices.selectors import DEVICE_SORTS, device_counts
 from locations.models import Location, Role
 from locations.selectors import LOCATION_SORTS, location_by_code, role_at
 from xyzsite.paging import device_page, location_page
-from xyzsite.web.forms import DeviceFilterForm, LocationFilterForm
+from xyzsite.web.filters import DeviceFilterForm, LocationFilterForm
 from xyzsite.web.http import PageRequest, kept, page_number, render_part, sort_from
 from xyzsite.web.live import live
 

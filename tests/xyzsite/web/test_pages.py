@@ -187,6 +187,19 @@ def test_a_window_that_is_not_there_is_the_usual_one(world: World, member: Clien
     assert ignored(answer) == ["Window" if "window" in query else "Until"]
 
 
+@pytest.mark.parametrize(
+    "wrong", ["window=evil", "until=evil", "metric=evil", "kind=evil", "from=evil", "to=2026-01-01T00:00", "location=x"]
+)
+def test_the_file_of_a_question_that_makes_no_sense_in_part_is_of_what_is_shown(
+    world: World, member: Client, wrong: str
+) -> None:
+    page = member.get(f"/analytics/?show=percentiles&{wrong}").content.decode()
+    [link] = re.findall(r'href="(/analytics\.csv[^"]*)" download', page)
+    assert link == "/analytics.csv?show=percentiles"
+    assert member.get(link).status_code == 200
+    assert member.get(f"/analytics.csv?{wrong}").status_code == 400
+
+
 def test_a_device_without_readings_has_a_page(world: World, member: Client) -> None:
     add_device(world.harbor, "H-0", "New", last_seen=None)
     for window in ("1h", "24h", "7d", "30d"):
