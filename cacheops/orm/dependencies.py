@@ -21,10 +21,10 @@ from django.db.models.sql.where import AND, OR, WhereNode
 
 from cacheops.orm.catalogue import exact_columns
 from cacheops.orm.schema import compared_as, fields_by_column, has_ranges, is_exact, plain_type
-from cacheops.protocol.tags import MAX_NAME, WHOLE_TABLE, NoToken, bucket, named, named_by, token
+from cacheops.protocol.tags import MAX_NAME, MINUTE, WHOLE_TABLE, NoToken, bucket, named, named_by, token
 
 MAX_TERMS = 16  # of a condition in disjunctive form; beyond, it is left out
-RANGE_WIDTHS = (60, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
+RANGE_WIDTHS = (MINUTE, 3600, 86400, 30 * 86400)  # seconds: a minute, an hour, a day, a month
 MAX_BUCKETS = 48
 
 SOURCE = re.compile(r'\b(?:FROM|JOIN) "((?:[^"]|"")+)"(?: "?(\w+))?')

@@ -19,6 +19,7 @@ from cacheops.engine import memo
 
 VERSION_BYTES = 8  # two changes of one tag get one version once in 2**64
 MAX_NAME = 64  # a longer condition is named by its digest
+MINUTE = 60  # seconds: the width of the smallest bucket of a moment
 WHOLE_TABLE = ""  # the scheme without columns, and its only tag
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
@@ -66,6 +67,14 @@ def parts_of(scheme: str) -> tuple[Part, ...]:
 def columns_of(schemes: frozenset[str]) -> frozenset[str]:
     """Return the columns that stand in any of some schemes."""
     return frozenset(part.column for scheme in schemes for part in parts_of(scheme))
+
+
+@memo()
+def columns_within(width: int, schemes: frozenset[str]) -> frozenset[str]:
+    """Return the columns of which some schemes name only buckets that are made of whole ones of this width."""
+    parts = [part for scheme in schemes for part in parts_of(scheme)]
+    finer = {part.column for part in parts if part.width is None or part.width % width}
+    return columns_of(schemes) - finer
 
 
 def scheme_of(parts: Mapping[str, int | None]) -> str:

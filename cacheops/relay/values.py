@@ -1,5 +1,6 @@
 """From a row's text in the log to the values that conditions hold, which its tags are made of."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,9 +14,12 @@ from cacheops.orm.catalogue import TYPES
 from cacheops.orm.dependencies import value_of
 from cacheops.orm.schema import compared_as, fields_by_column
 from cacheops.protocol.keys import GENERATION
-from cacheops.protocol.tags import columns_of
+from cacheops.protocol.tags import MINUTE, columns_of, columns_within
 from cacheops.relay.commits import LoggedCommit, LoggedRow, LoggedTable
 from cacheops.writing.changes import Row, TableChange
+
+# Moments as PostgreSQL writes them, but for those of other eras, of clocks that differ by seconds, and infinity.
+_MOMENT = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d):\d\d(?:\.\d+)?((?:[+-]\d\d(?::\d\d)?)?)")
 
 
 class RowLoader:
@@ -47,13 +51,13 @@ class RowLoader:
         if not schemes or any(each.whole for each in logged):
             return None
         try:
-            rows = self._rows(table, [row for each in logged for row in each.rows], columns_of(schemes))
+            rows = self._rows(table, [row for each in logged for row in each.rows], schemes)
         except (KeyError, TypeError, ValueError, ValidationError, DataError):
             return None
         return TableChange(rows).tags(schemes, conf.max_marks * len(logged))
 
-    def _rows(self, table: str, logged: Sequence[LoggedRow], columns: frozenset[str]) -> list[Row]:
-        fields = fields_by_column(table)
+    def _rows(self, table: str, logged: Sequence[LoggedRow], schemes: frozenset[str]) -> list[Row]:
+        fields, columns = fields_by_column(table), columns_of(schemes)
 
         def load(column: str, oid: int, text: bytes) -> Any:
             # Of another type, a domain too, it would be text, whose tag is another one.
@@ -62,21 +66,30 @@ class RowLoader:
                 raise ValueError(f"{table}.{column} is of the type {kind}")
             return value_of(table, column, self._transformer.get_loader(oid, Format.TEXT).load(text))
 
-        return [row.read(columns, load) for row in differing(logged, columns)]
+        return [row.read(columns, load) for row in differing(logged, schemes)]
 
 
-def differing(rows: Sequence[LoggedRow], columns: frozenset[str]) -> list[LoggedRow]:
-    """Return one row of each that are alike in these columns: many readings are of one device and metric."""
-    places: dict[int, list[int]] = {}  # by the columns of a relation: where those are that count
+def differing(rows: Sequence[LoggedRow], schemes: frozenset[str]) -> list[LoggedRow]:
+    """Return one row of each that have the same tags: many readings are of one device, metric and minute."""
+    columns, within_minutes = columns_of(schemes), columns_within(MINUTE, schemes)
+    places: dict[int, list[tuple[int, bool]]] = {}  # by the columns of a relation: where those are that count
     found: dict[Any, LoggedRow] = {}
     for row in rows:
         own = id(row.columns)  # alive as long as the row
         at = places.get(own)
         if at is None:
-            at = places[own] = [place for place, column in enumerate(row.columns) if column.name in columns]
+            named = enumerate(column.name for column in row.columns)
+            at = places[own] = [(place, name in within_minutes) for place, name in named if name in columns]
         values = row.values
-        found.setdefault((own, row.is_whole, *[values[place] for place in at]), row)
+        texts = [minute(values[place]) if is_within else values[place] for place, is_within in at]
+        found.setdefault((own, row.is_whole, *texts), row)
     return list(found.values())
+
+
+def minute(value: Any) -> Any:
+    """Return what all moments of one minute share; other texts as they are."""
+    moment = _MOMENT.fullmatch(value) if isinstance(value, bytes) else None
+    return moment.groups() if moment else value
 
 
 def full_xids(lower: Sequence[int], newest: int) -> list[int]:

@@ -3,11 +3,15 @@
 import time
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cacheops.protocol.keys import GENERATION
+from cacheops.relay import values
 from cacheops.relay.commits import LoggedCommit, LoggedRow, LoggedTable
 from cacheops.relay.follower import FollowerRelay
 from cacheops.relay.heartbeat import Heartbeat
@@ -79,6 +83,41 @@ def test_rows_that_are_alike_where_it_counts_are_read_once() -> None:
     ]
     assert differing(rows, frozenset({"shelf_id"})) == [rows[at] for at in (0, 2, 3, 4, 5, 6)]
     assert differing(rows, frozenset()) == [rows[at] for at in (0, 5, 6)]
+
+
+OF_MOMENTS = (Column("id", 23, True), Column("published", 1184, False), Column("shelf_id", 23, False))
+DAY = "2026-11-29"
+MOMENTS = [
+    *[f"{DAY} 23:{time}{zone}".encode() for time in ("29:59.999999", "30:00", "30:59.5") for zone in ("+00", "+05:30")],
+    *[text.encode() for text in (f"{DAY} 18:00:30.25+00", "1883-11-18 12:03:58+00:53:28", "0044-03-15 12:00:00+00 BC")],
+    None,
+]
+
+
+@given(
+    drawn=st.lists(st.tuples(st.sampled_from(MOMENTS), st.sampled_from([b"7", None])), max_size=12),
+    schemes=st.frozensets(st.sampled_from(["published/60", "published/3600,shelf_id", "published/86400", "shelf_id"])),
+    finer=st.frozensets(st.sampled_from(["published", "published/90", "published/1,shelf_id"]), max_size=1),
+)
+def test_rows_that_are_not_read_have_the_tags_of_others(
+    drawn: list[tuple[bytes | None, bytes | None]], schemes: frozenset[str], finer: frozenset[str]
+) -> None:
+    rows = [row(b"1", *texts, columns=OF_MOMENTS) for texts in drawn]
+    loader = RowLoader(SimpleNamespace(adapters=psycopg.adapters, connection=None))
+    logged = [LoggedTable(rows)]
+    read = loader._tags(TABLE, logged, schemes | finer)
+    with patch.object(values, "differing", lambda rows, _: rows):
+        assert loader._tags(TABLE, logged, schemes | finer) == read
+
+
+@pytest.mark.parametrize(
+    ("schemes", "read"),
+    [("published/60", 2), ("published/3600 published/60", 2), ("published", 60), ("published/60 published", 60),
+     ("published/90", 60), ("shelf_id", 1)],
+)  # fmt: skip
+def test_moments_of_one_minute_are_read_once(schemes: str, read: int) -> None:
+    rows = [row(b"1", f"{DAY} 12:{30 + at % 2}:{at:02}.5+00".encode(), b"7", columns=OF_MOMENTS) for at in range(60)]
+    assert len(differing(rows, frozenset(schemes.split()))) == read
 
 
 @pytest.mark.parametrize(("tags", "whole"), [(None, True), (["id=1", "id=2"], False), (["id=1", "id=2", "id=3"], True)])
