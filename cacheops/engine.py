@@ -66,7 +66,7 @@ def memo(maxsize: int | None = 1024) -> Callable[[Callable[P, T]], Callable[P, T
 
 def settings_changed() -> None:
     """Have every component drop what was made of the settings."""
-    _empty_memos()
+    empty_memos()
     for component in _components:
         component.settings_changed()
 
@@ -77,7 +77,8 @@ def schema_changed() -> None:
         component.schema_changed()
 
 
-def _empty_memos() -> None:
+def empty_memos() -> None:
+    """Have every memo forget its results."""
     for empty in _memos:
         empty()
 
@@ -104,4 +105,4 @@ class Engine:
 def _install(states: list[tuple[Component, dict[str, Any]]]) -> None:
     for component, state in states:
         component.__dict__ = state
-    _empty_memos()
+    empty_memos()

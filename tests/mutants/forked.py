@@ -36,7 +36,7 @@ def codes_in(code: CodeType) -> Iterator[tuple[Key, CodeType]]:
 
 def put(mutant: Mutant) -> None:
     """Give the functions of the mutant's file the code that they have in it. Raise ValueError where that can't be."""
-    from cacheops.engine import _empty_memos
+    from cacheops.engine import empty_memos
 
     path = str(ROOT / mutant.path)
     mutated = dict(codes_in(compile(mutant.apply(Path(path).read_text()), path, "exec", dont_inherit=True)))
@@ -45,7 +45,7 @@ def put(mutant: Mutant) -> None:
             key = (found.__code__.co_qualname, found.__code__.co_firstlineno)
             if key in mutated and mutated[key] != found.__code__:
                 found.__code__ = mutated[key]
-    _empty_memos()  # what was found by the code as it was would hide the mutant
+    empty_memos()  # what was found by the code as it was would hide the mutant
 
 
 def put_script(mutant: Mutant) -> None:

@@ -12,6 +12,7 @@ from django.db import connection
 
 from tests.cacheops.orm import conftest as orm
 from tests.testapp import world
+from tests.testapp.models import Book
 
 _django_db_helper, cache = orm._django_db_helper, orm.cache
 REGION = "us-east-1"
@@ -62,3 +63,13 @@ def outside(installed: None) -> Iterator[Run]:
     """Return what runs a statement in another session, and commits it."""
     with other_session() as other:
         yield other.execute
+
+
+def title() -> str:
+    """Read a book's title by the ORM."""
+    return Book.objects.values_list("title", flat=True).get(pk=1)
+
+
+def write(outside: Run, text: str) -> None:
+    """Write it by another session."""
+    outside("UPDATE testapp_book SET title = %s WHERE id = 1", [text])

@@ -11,9 +11,8 @@ import pytest
 from django.db import connection
 
 from cacheops.conf import conf
-from tests.cacheops.relay.conftest import REGION, Run
+from tests.cacheops.relay.conftest import REGION, Run, title, write
 from tests.testapp.cached import is_hit
-from tests.testapp.models import Book
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
@@ -44,14 +43,6 @@ def relays_at_work(count: int) -> Iterator[list["subprocess.Popen[str]"]]:
         for process in processes:
             process.kill()
             process.communicate()
-
-
-def title() -> str:
-    return Book.objects.values_list("title", flat=True).get(pk=1)
-
-
-def write(outside: Run, text: str) -> None:
-    outside("UPDATE testapp_book SET title = %s WHERE id = 1", [text])
 
 
 def test_two_processes_take_turns(outside: Run) -> None:

@@ -17,10 +17,9 @@ from cacheops.regions import regions
 from cacheops.relay import publication
 from cacheops.relay.publication import publish_new_tables, slot_name
 from cacheops.relay.relay import LOCK_SQL, Relay
-from tests.cacheops.relay.conftest import REGION, Run, other_session, relay
+from tests.cacheops.relay.conftest import REGION, Run, other_session, relay, title, write
 from tests.races.actors import Actor
 from tests.testapp.cached import is_hit
-from tests.testapp.models import Book
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("installed")]
@@ -30,14 +29,6 @@ JOINED_OR_WAITS = """
         OR EXISTS (SELECT FROM pg_locks WHERE relation = 'testapp_book'::regclass AND NOT granted)
 """
 SYNCHRONOUS = "ALTER SYSTEM {} synchronous_standby_names"
-
-
-def title() -> str:
-    return Book.objects.values_list("title", flat=True).get(pk=1)
-
-
-def write(outside: Run, text: str) -> None:
-    outside("UPDATE testapp_book SET title = %s WHERE id = 1", [text])
 
 
 def test_a_region_keeps_its_hits_while_it_knows_how_far_it_is(outside: Run) -> None:
