@@ -117,7 +117,8 @@ class RangeForm(FilterForm):
     @property
     def sound(self) -> QueryDict:
         """The query string without what makes no sense: a range goes as a whole."""
-        query: QueryDict = self.data.copy()  # type: ignore[assignment]
+        query = QueryDict(mutable=True)
+        query.update(self.data)
         for name in (*self.wrong, *(RANGE_ENDS if self.range_errors else ())):
             query.pop(name, None)
         return query
