@@ -73,6 +73,16 @@ POSTGRES_BEHIND = """
         )
     FROM behind JOIN pg_class USING (oid)
 """
+# Stored functions that may read tables. Extensions' and built-in ones do not, but for what the text of a query tells.
+POSTGRES_READERS = """
+    SELECT lower(proname::text) FROM pg_proc
+    WHERE provolatile <> 'i' AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+        AND pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e'
+        )
+"""
+CALLED = re.compile(r'"((?:[^"]|"")+)"\s*\(|(\w+)\s*\(')
 SQLITE_COLUMNS = "SELECT name, type, hidden > 1 FROM pragma_table_xinfo(?)"
 SQLITE_TEXT = "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
 SQLITE_VIEW = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
@@ -92,9 +102,11 @@ class Catalogue(Component):
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, bytes, str], Columns] = {}
+        self.readers: dict[str, frozenset[str]] = {}  # by the database's name: functions that may read tables
 
     def schema_changed(self) -> None:
         self.known.clear()
+        self.readers.clear()
 
 
 catalogue = register_component(Catalogue())
@@ -125,6 +137,27 @@ def columns_of(database: str, table: str) -> Columns:
     if not wrapper.cacheops.transaction.alters:  # which may be rolled back
         catalogue.known[key] = found
     return found
+
+
+def calls_reader(database: str, sql: str) -> bool | None:
+    """Return whether a query calls a stored function that may read more than it names; None where that can't be asked.
+
+    By its name, in any schema. Functions of SQLite are a process' own.
+    """
+    wrapper: Any = connections[database]
+    if wrapper.vendor != "postgresql":
+        return False
+    readers = catalogue.readers.get(wrapper.cacheops.name)
+    if readers is None:
+        if wrapper.needs_rollback:
+            return None
+        try:
+            readers = frozenset(name for (name,) in query_driver(wrapper, POSTGRES_READERS))
+        except InternalError:  # as in `columns_of`
+            return None
+        if not wrapper.cacheops.transaction.alters:
+            catalogue.readers[wrapper.cacheops.name] = readers
+    return bool(readers) and any((quoted or plain).lower() in readers for quoted, plain in CALLED.findall(sql))
 
 
 class Behind(NamedTuple):

@@ -17,7 +17,7 @@ from django.utils.timezone import get_current_timezone
 from cacheops.encoding import rows, values
 from cacheops.engine import Component, memo, register_component
 from cacheops.exceptions import UnencodableValue
-from cacheops.orm.catalogue import behind
+from cacheops.orm.catalogue import behind, calls_reader
 from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.hydration import with_makers
@@ -133,7 +133,10 @@ def plan_for(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan:
 
 
 def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
-    """Compile a query and analyse it. Return None where this query has no SQL, as it can match nothing."""
+    """Compile a query and analyse it.
+
+    Return None where this query has no SQL, as it can match nothing, or where the database can't be asked about it.
+    """
     if compiler.query.combinator:
         compiler = copy_for_compile(compiler.query).get_compiler(connection=compiler.connection)
     try:
@@ -147,7 +150,10 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
     sources = frozenset[str]().union(*(view.tables for view in views))
     if VOLATILE.search(texts) or not all(is_tracked(table) for table in tables | sources):
         return UNCACHEABLE
-    if not all(view.is_known for view in views):
+    reads_more = calls_reader(alias, sql)
+    if reads_more is None:
+        return None
+    if reads_more or not all(view.is_known for view in views):
         return UNCACHEABLE
     template = template_of(compiler.query, alias, fingerprint.places, tables, sql, sources)
     if not template.tables or not all(is_tracked(table) for table, _ in template.tables):

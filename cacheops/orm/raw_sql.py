@@ -26,10 +26,12 @@ OUTSIDE_TRANSACTIONS = re.compile(
     r"CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM)\b",
     re.IGNORECASE,
 )
-# What may give a table's columns other types, or what sets them. Tables of a session's own, and indexes, do not.
+# What may give a table's columns other types, or what sets them, or a function other tables. Tables of a session's own,
+# and indexes, do not.
 ALTERS_SCHEMA = re.compile(
     rf"(?:^|;){GAP}(?:ALTER|DO|IMPORT|(?:CREATE(?:\s+OR\s+REPLACE)?|DROP)\s+"
-    r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+|MATERIALIZED\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION))\b",
+    r"(?:UNLOGGED\s+|FOREIGN\s+|CONSTRAINT\s+|MATERIALIZED\s+)*(?:TABLE|TRIGGER|VIEW|SCHEMA|DOMAIN|TYPE|COLLATION|"
+    r"FUNCTION|PROCEDURE|ROUTINE|EXTENSION))\b",
     re.IGNORECASE | re.DOTALL,
 )
 # What may change a setting of the session that counts. (Django's own SETs, of a new connection, do not pass here.)

@@ -146,10 +146,11 @@ class FollowerRelay(Relay):
 
     def _tell(self, lsn: int, commits: Sequence[LoggedCommit]) -> None:
         self._hear(note for commit in commits for note in commit.notes)
-        behind = [table for table in self._last if not self._is_at(table, lsn)]
         changed = {table for commit in commits for table in commit.tables}
+        behind = [table for table in self._last if not self._is_at(table, lsn)]
         if any(commit.is_unknown for commit in commits):
             changed = set(behind)
+        behind.sort(key=lambda table: table not in changed)  # whose readers wait: the servers answer in this order
         while behind:
             marked = {table: self._marked(table, commits) for table in behind if table in changed}
             behind = self._publish(lsn, marked, behind)
