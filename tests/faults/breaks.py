@@ -159,7 +159,7 @@ def each(step: Callable[..., Step], role: str = "", **settings: str) -> Callable
 FAULTS = [
     Fault("none", lambda site: [nullcontext()], seconds=10),
     Fault("each Redis server is killed", each(node_killed), mends_itself=True),
-    Fault("each Redis server is frozen", each(node_frozen)),
+    Fault("each Redis server is frozen for 10 s", each(node_frozen), seconds=10),
     Fault("each Redis primary is full (OOM)", each(configured, "primary", maxmemory="1"), late=QUEUED),
     Fault("each Redis primary's disk is full (MISCONF)", each(disk_full, "primary"), late=QUEUED),
     Fault(
@@ -193,11 +193,16 @@ FAULTS = [
         mends_itself=True,
     ),
     Fault("PostgreSQL is killed", lambda site: [node_killed(site, DATABASE)], AWAY, mends_itself=True),
-    Fault("PostgreSQL is frozen", lambda site: [node_frozen(site, DATABASE)], AWAY),
+    Fault("PostgreSQL is frozen for 10 s", lambda site: [node_frozen(site, DATABASE)], AWAY, seconds=10),
     Fault(
         "each replica of PostgreSQL is killed",
         lambda site: (node_killed(site, node) for node in site.nodes("postgres", "replica")),
         mends_itself=True,
+    ),
+    Fault(
+        "each replica of PostgreSQL is frozen for 10 s",
+        lambda site: (node_frozen(site, node) for node in site.nodes("postgres", "replica")),
+        seconds=10,
     ),
     Fault("each relay is killed", lambda site: map(killed, site.relays()), mends_itself=True),
     Fault("each relay is frozen for 10 s", lambda site: map(frozen, site.relays()), seconds=10),

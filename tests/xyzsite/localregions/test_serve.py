@@ -25,8 +25,9 @@ import pytest
 from tests.servers import PATIENCE
 from tests.waiting import until
 from xyzsite.localregions import ports, watched
+from xyzsite.localregions.distance import REAL
 from xyzsite.localregions.manager import CHECKOUT, LocalRegions
-from xyzsite.localregions.plan import HOME, REGIONS
+from xyzsite.localregions.plan import HOME, PAIRS, REGIONS
 from xyzsite.localregions.serving import LocalPlatform, check_port, given_by_user, is_listening
 from xyzsite.localregions.watched import PlatformError, Watched
 from xyzsite.management.commands.serve import region_names
@@ -144,7 +145,8 @@ def test_three_regions_from_nothing_to_pages_and_to_the_end(folder: Path) -> Non
         assert re.search(r"Loaded the demo data in [\d.]+ s\.", said)
         assert "password" in said.lower()
         refused(port - 1, f"Port {port}, of us-west-2, can't be used")
-        see_a_change_everywhere(port, folder)
+        with far_apart(folder):
+            see_a_change_everywhere(port, folder)
         see_the_fleet(folder)
         see_a_fail_over(port, folder)
         see_no_fault_in_settings(folder)
@@ -167,6 +169,17 @@ def refused(port: int, why: str) -> None:
     assert again.stdout == ""  # nothing was started
     assert why in again.stderr
     assert "make run PORT=8100" in again.stderr
+
+
+@contextmanager
+def far_apart(folder: Path) -> Iterator[None]:
+    """Put the followers as far from home as they are."""
+    regions = LocalRegions(folder)
+    for region in PAIRS:
+        regions.distance(region, REAL[frozenset((HOME, region))])
+    yield
+    for region in PAIRS:
+        regions.distance(region, 0)
 
 
 def see_a_change_everywhere(port: int, folder: Path) -> None:
