@@ -4,9 +4,9 @@ Other writes need a transaction: what a row's tags are, its statement tells, and
 But who saves an instance mostly knows the row: its columns with conditions hold what the instance holds. So the tags of
 these expected values are marked first. Then one statement, which commits by itself, changes the row if it has them:
 
-- its WHERE asks for the values before, which PostgreSQL checks under the row's lock;
-- its RETURNING fails, and with it the statement, where the values after are others (a trigger, a generated column), or
-  where it has waited so long that the marks may have run out.
+- its WHERE asks for the values before (R14), which PostgreSQL checks under the row's lock;
+- its RETURNING fails, and with it the statement, where the values after are others (R15: a trigger, a generated
+  column), or where it has waited so long that the marks may have run out.
 
 Where they were wrong, nothing has changed: the marks are taken off, and the write goes the long way.
 """

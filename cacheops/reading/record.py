@@ -19,6 +19,7 @@ from typing import Any
 from django.db import connections
 
 from cacheops.conf import conf
+from cacheops.databases import name_of, session_of
 from cacheops.exceptions import StoreError
 from cacheops.instrumentation import request_stats
 from cacheops.instrumentation.counters import LOOK_UP, counters
@@ -94,8 +95,8 @@ class ReadRecord:
         if not conf.enabled or conf.followers or is_bypassed() or current_reader() is not None:
             return False
         for alias in self.notes.databases:
-            connection = connections[alias]
-            if connection.in_atomic_block or connection_bypass(connection.cacheops) is not None:  # type: ignore[attr-defined]
+            connection: Any = connections[alias]
+            if connection.in_atomic_block or connection_bypass(connection.cacheops) is not None:
                 return False
         return True
 
@@ -115,8 +116,7 @@ class ReadRecord:
 
 def _place(alias: str) -> tuple[str, str, bytes]:
     """Return what says which database a connection leads to, and the settings by which its session answers."""
-    state: Any = connections[alias].cacheops  # type: ignore[attr-defined]
-    return alias, state.name, state.session_key
+    return alias, name_of(alias), session_of(alias)
 
 
 def _near_rows(region: Region, request: Request) -> bytes | None:

@@ -2,7 +2,7 @@
 
 A row is written in the transaction of the write itself, so it is there if, and only if, the write is (transactional
 outbox, https://microservices.io/patterns/data/transactional-outbox.html). Whoever reaches the region applies it before
-the region's entries are used again, and looks for rows about once a second. A region that nobody reads is told by
+the region's entries are used again (R16), and looks for rows about once a second. A region that nobody reads is told by
 whoever looks after all: `flush_writes` and `relay` in any region, and the panel.
 """
 

@@ -1,5 +1,5 @@
 """Whether rows may be loaded from a replica, after leases were taken: only where it is proved to hold every commit
-that was cleared before (docs/decisions/0009-warming.md).
+that was cleared before (R17, docs/decisions/0009-warming.md).
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A write's marks: placed in every region that caches its database before the commit, taken off after it.
+"""A write's marks: placed in every region that caches its database before the commit (R8), taken off after it.
 
 The rules are those of docs/design/invalidation.md. A region that cannot be told is told later, from a queue in the
 database that the same transaction writes to; or, with CACHEOPS_ON_UNREACHABLE = "strict", the write fails.

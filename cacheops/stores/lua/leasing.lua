@@ -1,7 +1,7 @@
 -- What both leases (lease.lua, lease_many.lua) begin with, after tag.lua. Both take:
 --
 -- KEYS[1]   the table's registry: a hash of "s:SCHEME" = "1", "w:WRITER" = deadline in milliseconds, and "x:WRITER" = the
---           same of a writer that has closed the table
+--           same of a writer that has closed the table (R12)
 -- KEYS[2..] the generation, then tags
 -- ARGV[1]   8 random bytes, for versions never used before
 -- ARGV[2]   how long tags live at least, in milliseconds

@@ -15,6 +15,12 @@ def test_the_modules_that_keep_rules_are_there() -> None:
     assert [name for name in missing if name != "protocol_model.py"] == []
 
 
+def test_each_rule_is_cited_where_the_page_says_it_is_kept() -> None:
+    for rule, row in re.findall(r"^\| (R\d+) \|(.*)$", PAGE, re.MULTILINE):
+        named = [ROOT / "cacheops" / name for name in re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|lua))`", row)]
+        assert any(re.search(rf"\b{rule}\b", path.read_text()) for path in named if path.exists()), rule
+
+
 def test_code_cites_rules_that_the_page_has() -> None:
     files = [path for kind in ("*.py", "*.lua") for path in (ROOT / "cacheops").rglob(kind)]
     cited = {rule for path in files for rule in re.findall(r"\bR\d+\b", path.read_text())}
