@@ -1,13 +1,14 @@
 """Signals. Receivers run in the thread that reads or writes, and must be quick; in a worker, they may take time.
 
 `rows_changed` drives the invalidation: what a receiver of it raises fails the write. The others only tell; what their
-receivers raise is logged.
+receivers raise is logged. Of writes a process hears of its own only: a relay, which invalidates for those of other
+programs, sends none of these.
 """
 
 from django.dispatch import Signal
 
 rows_changed = Signal(use_caching=True)
-"""A write has changed rows, and is not committed yet. Send it for writes that only your code knows of.
+"""A write of this process has changed rows, and is not committed yet. Send it for writes that only your code knows of.
 
 Arguments: the sender is the model; `table` (that of the model, if not given), `rows` (before and after the change, each
 a mapping of columns to values, of the columns by which queries are cached; None for the whole table), `source` (the
@@ -15,7 +16,7 @@ kind of write; "signal", if not given), `database` (its alias; "default", if not
 """
 
 cache_invalidated = Signal()
-"""Rows were changed and committed, and what is cached of them was invalidated; once a table and transaction.
+"""This process has committed changes, and what is cached of the rows was invalidated; once a table and transaction.
 
 Arguments: the sender is the model; `table`, `source` (of the first write), `keys` (primary keys of the rows; None for
 the whole table, and where they are many or not known), `database`, `obj_dict` (attributes of the row, as far as they
