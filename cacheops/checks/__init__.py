@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, register
 from django.db import connections
 
-from cacheops.checks.django_cacheops import instead_of
+from cacheops.checks.django_cacheops import FILES, instead_of
 from cacheops.checks.messages import CHECKS, OPTIONS_HINT, TAG, found, message
 from cacheops.checks.servers import check_buffers, check_relays, check_replicas
 from cacheops.conf import SETTINGS, conf
@@ -64,7 +64,7 @@ def _values() -> Iterator[CheckMessage]:
 def _names() -> Iterator[CheckMessage]:
     known = {setting.name.removeprefix("CACHEOPS_"): setting.name for setting in SETTINGS}
     for name in sorted(set(dir(settings)) - set(known.values())):
-        if name.startswith("CACHEOPS"):
+        if name.startswith("CACHEOPS") or name in FILES:
             close = get_close_matches(name.removeprefix("CACHEOPS").strip("_"), known, n=1)
             hint = instead_of(name, getattr(settings, name)) or (
                 f"Did you mean {known[close[0]]}?" if close else "Remove it."

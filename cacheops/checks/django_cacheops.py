@@ -19,6 +19,10 @@ SERVERS: dict[str, Callable[[Any], str]] = {
     "CACHEOPS_REDIS": lambda given: "'LOCATION': 'redis://host:6379/0'",
     "CACHEOPS_SENTINEL": sentinels_in,
 }
+FILES: dict[str, Callable[[Any], str]] = {
+    "FILE_CACHE_DIR": lambda given: f"'LOCATION': {str(given)!r}",
+    "FILE_CACHE_TIMEOUT": lambda given: f"'TIMEOUT': {given!r}",
+}
 GONE = {
     "CACHEOPS_CLIENT_CLASS": "Remove it: OPTIONS['STORE'] in CACHES names a store of one's own",
     "CACHEOPS_DEGRADE_ON_FAILURE": "Remove it: reads always go on; CACHEOPS_ON_UNREACHABLE says what a write does",
@@ -34,4 +38,6 @@ def instead_of(name: str, given: Any) -> str:
     """Return what to do about a setting of django-cacheops; "" for another name."""
     if name in SERVERS:
         return f"Remove it, and name the servers in CACHES: {SERVERS[name](given)}."
+    if name in FILES:
+        return f"Remove it, and write it to the alias 'file_cache' in CACHES: {FILES[name](given)}."
     return f"{GONE[name]}." if name in GONE else ""

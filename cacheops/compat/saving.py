@@ -11,9 +11,12 @@ from django.db.models import Model
 from cacheops.profiles import profile_of
 
 
-def cache_saved(sender: type[Model], instance: Model, using: str, raw: bool = False, **kwargs: Any) -> None:
-    profile = profile_of(sender)
-    if profile is not None and profile.on_save and not raw:
+def cache_saved(
+    sender: type[Model], *, instance: Model, using: str | None = None, raw: bool = False, **kwargs: Any
+) -> None:
+    """Read a saved row once it is committed (a receiver of post_save), if somebody says in which database."""
+    profile, using = profile_of(sender), using or instance._state.db
+    if profile is not None and profile.on_save and not raw and using is not None:
         value = instance.serializable_value(profile.on_save)
         transaction.on_commit(partial(_read, sender, profile.on_save, value, using), using=using, robust=True)
 

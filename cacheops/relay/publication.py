@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cacheops.exceptions import RelayRefused
 from cacheops.orm.commit import invalidate
@@ -214,7 +214,7 @@ def unseen(database: str) -> Iterator[str]:
         yield f"{UNTOLD} Run `manage.py relay --install` as a superuser, or `manage.py invalidate` after such a change."
 
 
-def publish_new_tables(using: str, **kwargs: Any) -> None:
+def publish_new_tables(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Add the tables that a migration has made, where relays were installed (a receiver of post_migrate)."""
     connection: Any = connections[using]
     if connection.vendor != "postgresql" or not hasattr(connection, "cacheops") or publication_of(connection) is None:

@@ -1,5 +1,6 @@
 """What `check` says of settings that django-cacheops has and this engine has not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,20 @@ def test_where_django_cacheops_finds_its_servers_is_said_as_an_address(
     (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
     assert f"name the servers in CACHES: 'LOCATION': {hint}." in message.hint
     assert "secret" not in message.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("FILE_CACHE_DIR", Path("/srv/files"), "'LOCATION': '/srv/files'"),
+        ("FILE_CACHE_TIMEOUT", 86400, "'TIMEOUT': 86400"),
+    ],
+)
+def test_where_django_cacheops_keeps_files_is_said_as_an_alias(settings: Any, name: str, value: Any, hint: str) -> None:
+    setattr(settings, name, value)
+    (message,) = [message for message in run_checks(tags=["caches"], databases=[]) if message.id == "cacheops.W005"]
+    assert message.msg.startswith(f"{name} is no setting")
+    assert f"the alias 'file_cache' in CACHES: {hint}." in message.hint
 
 
 @pytest.mark.parametrize(("name", "hint"), GONE.items())

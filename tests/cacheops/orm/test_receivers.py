@@ -1,12 +1,18 @@
 """Our receivers and cursors take whatever Django's own would take: code of others calls them, too."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connections, transaction
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.db.models.signals import post_delete, post_migrate, post_save, pre_save
+from django.test.signals import setting_changed
 
-from cacheops.signals import cache_invalidated
+from cacheops.compat import saving
+from cacheops.patterns import WriteThroughCache
+from cacheops.signals import cache_invalidated, rows_changed
 from tests.testapp.models import Book, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -30,17 +36,74 @@ def test_signals_of_a_save_can_be_sent_by_others(given: dict[str, Any], library:
     assert Book.objects.get(pk=1).title == "other"
 
 
+@pytest.fixture
+def through(library: str) -> Iterator[Any]:
+    cache: Any = WriteThroughCache(Book, "book:{}".format, using=library)
+    yield cache
+    for signal in (post_save, post_delete):
+        signal.disconnect(sender=Book, dispatch_uid=f"cacheops.through.{id(cache)}")
+
+
+@pytest.fixture
+def read_back(library: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """What `cacheops.compat`, which is installed for the test, reads of books that were saved."""
+    read: list[Any] = []
+    monkeypatch.setattr(saving, "profile_of", lambda model: SimpleNamespace(on_save="title") if model is Book else None)
+    monkeypatch.setattr(saving, "_read", lambda *arguments: read.append(arguments))
+    post_save.connect(saving.cache_saved, dispatch_uid="cacheops.compat")
+    yield read
+    post_save.disconnect(dispatch_uid="cacheops.compat")
+
+
 @pytest.mark.parametrize("database", ["default"])
 @pytest.mark.parametrize("given", ARGUMENTS)
-def test_a_write_through_cache_hears_them(given: dict[str, Any], library: str) -> None:
-    from cacheops.patterns import WriteThroughCache
-
-    cache: Any = WriteThroughCache(Book, "book:{}".format, using=library)
+def test_a_write_through_cache_hears_them(given: dict[str, Any], through: Any, library: str) -> None:
     book = Book.objects.using(library).get(pk=1)
     post_save.send(sender=Book, instance=book, created=False, **given)
     post_delete.send(sender=Book, instance=book, **given)
-    post_save.disconnect(sender=Book, dispatch_uid=f"cacheops.through.{id(cache)}")
-    post_delete.disconnect(sender=Book, dispatch_uid=f"cacheops.through.{id(cache)}")
+
+
+@pytest.mark.parametrize("given", ARGUMENTS)
+def test_a_saved_row_is_read_back_where_it_is_known_in_which_database(
+    given: dict[str, Any], read_back: list[Any], library: str
+) -> None:
+    given = {**given, **({"using": library} if "using" in given else {})}
+    book = Book.objects.using(library).get(pk=1)
+    post_save.send(sender=Book, instance=book, created=False, **given)
+    assert read_back == [(Book, "title", book.title, library)]
+    post_save.send(sender=Book, instance=Book(title="of no database"))
+    assert len(read_back) == 1
+
+
+LEAST: dict[Any, dict[str, Any]] = {  # that a sender may say
+    pre_save: {"instance": Book()},
+    post_save: {"instance": Book()},
+    post_delete: {"instance": Book()},
+    post_migrate: {},
+    setting_changed: {"setting": "DEBUG", "value": True},
+    rows_changed: {},
+}
+
+
+@pytest.mark.parametrize("database", ["default"])
+def test_every_receiver_takes_the_least_that_a_sender_may_say(through: Any, read_back: list[Any], library: str) -> None:
+    senders = {post_migrate: apps.get_app_config("cacheops")}
+    called = set()
+    for signal, least in LEAST.items():
+        sender: Any = senders.get(signal, Book)
+        for receiver in signal._live_receivers(sender)[0]:
+            if receiver.__module__.startswith("cacheops"):
+                receiver(signal=signal, sender=sender, **least)
+                called.add((receiver.__module__, receiver.__name__))
+    assert called == {
+        ("cacheops.compat.saving", "cache_saved"),
+        ("cacheops.conf", "_settings_changed"),
+        ("cacheops.orm.collector", "collect"),
+        ("cacheops.orm.optimistic_save", "forget_save"),
+        ("cacheops.orm.optimistic_save", "note_save"),
+        ("cacheops.patterns.write_through", "_saved"),
+        ("cacheops.relay.publication", "publish_new_tables"),
+    }
 
 
 @pytest.mark.parametrize("database", ["default"])
