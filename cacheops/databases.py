@@ -71,9 +71,12 @@ def session_of(alias: str) -> bytes:
 
 
 def default_by_settings() -> str:
-    """Return what the settings call the default database, for keys of what need not be connected to one."""
+    """Return what the settings say of the default database, for keys of what need not be connected to one."""
     wrapper = connections[DEFAULT_DB_ALIAS]
-    return name_in_process(wrapper, str(wrapper.settings_dict.get("NAME") or ""))
+    given = wrapper.settings_dict
+    service = (given.get("OPTIONS") or {}).get("service")  # of PostgreSQL, which may stand for the rest
+    place = (given.get("NAME"), given.get("HOST"), given.get("PORT"), service)
+    return name_in_process(wrapper, "|".join([str(value or "") for value in place]))
 
 
 def name_in_process(wrapper: Any, name: str) -> str:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from cacheops import bypassed, cache_read, cached, cached_as, invalidate_all
 from cacheops.decorators import keys
@@ -53,6 +53,26 @@ def test_invalidating_one_call_leaves_the_others() -> None:
     for name in ("a", "b"):
         named(name)
     assert calls == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("place", [{"HOST": "elsewhere"}, {"PORT": 5433}, {"OPTIONS": {"service": "elsewhere"}}])
+def test_sites_whose_databases_are_called_the_same_share_no_result(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, default = [], connections["default"]
+
+    @cached(timeout=60, key="sites_whose_databases_are_called_the_same")
+    def site() -> int:
+        calls.append(1)
+        return len(calls)
+
+    site.invalidate()
+    assert [site(), site()] == [1, 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(default, "settings_dict", {**default.settings_dict, **place})
+        assert [site(), site()] == [2, 2]
+        site.invalidate()  # one site may reach its database by two hosts: an invalidation is of both
+    assert site() == 3
 
 
 def test_releases_of_two_formats_keep_results_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """Which database keys belong to: the server's own, not what the settings call it."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from django.db import connection, connections
 from django.db.transaction import atomic
 
 from cacheops.databases import known_names, name_of, table_keys
+from cacheops.db.backends.sqlite3 import birth
 from cacheops.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from cacheops.engine import Engine
 from cacheops.models import QueuedInvalidation
@@ -173,6 +176,43 @@ class TestSQLite:
         for made in (one, link, other):
             made.ensure_connection()
         assert one.cacheops.name == link.cacheops.name != other.cacheops.name
+
+    def test_a_file_made_anew_under_its_name_is_another(self, tmp_path, wrapper):
+        """File systems give its number to the next file at once."""
+        names = set()
+        for _ in range(4):
+            (tmp_path / "file").unlink(missing_ok=True)
+            time.sleep(0.02)  # times of birth are as exact as the system's clock, whose steps are up to 10 ms
+            made = wrapper(tmp_path / "file")
+            made.ensure_connection()
+            first = made.cacheops.name
+            made.connection.execute("CREATE TABLE a (b)")
+            made.connection.execute("VACUUM")
+            made.cacheops.identify(made.connection)
+            assert made.cacheops.name == first  # whatever is written to it
+            made.connection.close()
+            names.add(first)
+        assert len(names) == 4
+
+    @pytest.mark.parametrize("failing", [AttributeError, TypeError, None])
+    def test_a_system_that_does_not_tell_when_a_file_was_made(self, failing, tmp_path, monkeypatch):
+        class Library:
+            def statx(self, *arguments: Any) -> int:
+                if failing:
+                    raise failing
+                return -1
+
+        file = tmp_path / "file"
+        file.touch()
+        monkeypatch.setattr(birth.ctypes, "CDLL", lambda name: Library())
+        assert birth.birth_of(file) == ()
+
+    def test_a_system_that_tells_it_as_python_does(self):
+        class Known:
+            def stat(self) -> Any:
+                return SimpleNamespace(st_birthtime=1.5)
+
+        assert birth.birth_of(cast(Path, Known())) == (1.5,)
 
     def test_databases_in_memory_are_each_connection_s_own(self, wrapper):
         one, other = wrapper(":memory:"), wrapper(":memory:")

@@ -9,6 +9,7 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from cacheops.databases import name_in_process
 from cacheops.db.backends.common import CachingWrapper, ScriptWatching
+from cacheops.db.backends.sqlite3.birth import birth_of
 from cacheops.orm.connection import CachedConnection
 
 PROCESS = uuid.uuid4()  # tells databases in memory from those of other processes
@@ -33,11 +34,14 @@ class Connection(CachedConnection):
         return name_in_process(self.wrapper, super().name)
 
     def identity(self, driver: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the file's number, which it has under any path; in memory, the name that connections share it by."""
+        """Return the file's number, which it has under any path, and when it was made: numbers are used again at once.
+
+        In memory, the name that connections share it by.
+        """
         path = driver.execute("PRAGMA database_list").fetchone()[2]  # of "main"; "" in memory
         if path:
             file = Path(path).stat()
-            return (file.st_dev, file.st_ino), ()
+            return (file.st_dev, file.st_ino, *birth_of(Path(path))), ()
         return (PROCESS, uuid.uuid4() if self.is_private() else self.wrapper.settings_dict["NAME"]), ()
 
     def is_private(self) -> bool:
