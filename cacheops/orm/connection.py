@@ -117,6 +117,10 @@ class CachedConnection:
         """Return whether the database is none of those that the running test case of Django names."""
         return hasattr(self.wrapper.__dict__.get("cursor"), "wrapped")  # which it puts there
 
+    def text_of(self, statement: Any) -> str:
+        """Return the text of a statement, as it is given to a cursor."""
+        return str(statement)
+
     def has_snapshot(self) -> bool:
         """Return whether reads may see a state of the past, which the cache neither answers nor is filled with."""
         wrapper = self.wrapper
@@ -124,7 +128,7 @@ class CachedConnection:
             return False
         if wrapper.autocommit and not wrapper.in_atomic_block:
             return self.driver_in_transaction()  # begun by raw SQL; its isolation is not known
-        return self.transaction.is_snapshot or self.uses_snapshots()
+        return self.session.is_snapshot or self.uses_snapshots()
 
     def has_known_session(self) -> bool:
         """Return whether the settings by which the session answers are known, so that entries can name them."""

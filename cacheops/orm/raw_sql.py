@@ -1,7 +1,8 @@
 """What a statement that Django's ORM has not made may change."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from cacheops.engine import memo
 from cacheops.orm.schema import changed_by_deleting, dependents, is_tracked, models_by_table, tables_named
@@ -16,7 +17,7 @@ READS_ONLY = re.compile(rf"{GAP}(?:{READS})\b", re.IGNORECASE | re.DOTALL)
 WRITES_LATER = re.compile(rf";{GAP}(?!(?:{READS})\b|\Z)", re.IGNORECASE | re.DOTALL)
 # SELECT … FOR UPDATE and FOR NO KEY UPDATE lock rows, and change none.
 WRITES_INSIDE = re.compile(r"\b(INSERT|DELETE|MERGE|(?<!FOR )(?<!NO KEY )UPDATE)\b", re.IGNORECASE)
-SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE)\b", re.IGNORECASE)
+SETS_ISOLATION = re.compile(r"\b(REPEATABLE\s+READ|SERIALIZABLE|transaction_isolation)\b", re.IGNORECASE)
 # Every later transaction of the session, or until somebody says otherwise.
 SETS_SESSION = re.compile(
     r"\b(SESSION\s+CHARACTERISTICS|default_transaction_isolation|DISCARD\s+ALL|RESET\s+ALL)\b", re.I
@@ -57,7 +58,7 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 class RawStatement(NamedTuple):
     """What a text of SQL may do."""
 
-    sets_isolation: bool  # of the open transaction
+    sets_isolation: bool  # of the open transaction, maybe
     sets_session: bool  # the isolation of the session's transactions
     begins: bool  # a transaction, with its first words
     ends: bool  # a transaction
@@ -113,3 +114,14 @@ def written_tables(sql: str) -> set[str]:
     if DELETES.search(sql):
         named |= {table for name in named for table in changed_by_deleting(name)}
     return {name for name in named if is_tracked(name)}
+
+
+def strings_in(parameters: Any) -> list[str]:
+    """Return the texts among the parameters of a statement, or of each of several, however they are given."""
+    if isinstance(parameters, str):
+        return [parameters]
+    if isinstance(parameters, Mapping):
+        parameters = parameters.values()
+    elif not isinstance(parameters, (list, tuple)):
+        return []
+    return [text for value in parameters for text in strings_in(value)]

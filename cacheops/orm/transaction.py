@@ -30,7 +30,6 @@ class Transaction:
         self.connection = connection
         self.wrapper = connection.wrapper
         self.changes = Changes()
-        self.is_snapshot = False  # a statement has set the isolation of this transaction
         self.in_orm_statement = False  # its rows are captured by a compiler: the raw statement need not be read
         self.has_written = False  # a statement of this transaction, which counts once it is committed
         self.alters = False  # it has changed the schema
@@ -149,7 +148,6 @@ class Transaction:
     def commit(self, commit: Callable[[], None]) -> None:
         """Mark, commit, clear. Raise InvalidationRefused before the commit in strict mode."""
         changes, self.changes = self._all_changes() if self._raw_marks else self.changes, Changes()
-        self.is_snapshot = False
         if not changes:
             self._note_commit()
             commit()
@@ -172,7 +170,6 @@ class Transaction:
     def rolled_back(self) -> None:
         self.changes = Changes()
         self.has_written = False
-        self.is_snapshot = False
         self._cancel_raw()
         self._ended()
 
@@ -230,27 +227,26 @@ class Transaction:
             self._clear_raw()
         if self.in_orm_statement:
             return execute(sql, params, many, context)
-        text = sql if isinstance(sql, str) else str(sql)
+        text = sql if isinstance(sql, str) else self.connection.text_of(sql)
         statement = classify_sql(text)
-        if statement.writes and not statement.tables:
-            self.note_write()
-        if statement.sets_isolation and self.connection.in_django_transaction():
-            self.is_snapshot = True
-        if statement.sets_session:
-            self.connection.forget_isolation()
-        session = self.connection.session
-        try:
+        if many and statement.sets:
+            params = list(params)  # an iterator's are read twice
+        with self.noted(statement, text, params):
             if statement.tables or (statement.ends and (self.changes or self._raw_marks or self.has_written)):
                 return self.run_raw(statement, text, lambda: execute(sql, params, many, context))
             return execute(sql, params, many, context)
+
+    @contextmanager
+    def noted(self, statement: RawStatement, text: str, params: Any = ()) -> Iterator[None]:
+        """Take note of what a raw statement, run within the block, does to the session, the schema and by functions."""
+        if statement.writes and not statement.tables:
+            self.note_write()
+        try:
+            yield
         finally:
             if statement.alters:
                 self.altered()
-            if statement.sets:
-                session.note_set(text, params)
-            if statement.takes_back:
-                session.transaction_ended()
-            session.is_private = session.is_private or statement.makes_private
+            self.connection.session.note_statement(statement, text, params)
 
     def altered(self) -> None:
         """Take note that a statement has changed the schema: for others, when its transaction ends."""
@@ -262,6 +258,7 @@ class Transaction:
 
     def _ended(self) -> None:
         """Take note that a transaction has ended: what it has set, or altered, may be another thing now."""
+        self.connection.session.is_snapshot = False
         self.connection.session.transaction_ended()
         self._forget_schema()
 

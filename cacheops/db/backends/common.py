@@ -86,22 +86,24 @@ class StreamWatching:
 
     def stream(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Run a statement when its first row is asked for. A write is run to its end: its rows are held."""
-        text = self._text_of(query)
+        transaction = self.db.cacheops.transaction
+        text = self.db.cacheops.text_of(query)
         found = classify_sql(text)
-        if found.writes and not found.tables:
-            self.db.cacheops.transaction.note_write()
-        if not found.tables:
-            yield from self.cursor.stream(query, *args, **kwargs)
-            return
-        yield from self.db.cacheops.transaction.run_raw(
-            found, text, lambda: list(self.cursor.stream(query, *args, **kwargs))
-        )
+        with transaction.noted(found, text, args or kwargs):
+            if found.tables:
+                run = lambda: list(self.cursor.stream(query, *args, **kwargs))  # noqa: E731
+                yield from transaction.run_raw(found, text, run)
+            else:
+                yield from self.cursor.stream(query, *args, **kwargs)
 
-    def _text_of(self, statement: Any) -> str:
-        return statement.as_string(self.cursor) if hasattr(statement, "as_string") else str(statement)
+    def callproc(self, procname: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a function. The driver's cursor makes the statement itself: what it writes is not known."""
+        text = f"SELECT * FROM {self.db.cacheops.text_of(procname)}()"
+        with self.db.cacheops.transaction.noted(classify_sql(text), text, args or kwargs):
+            return super().callproc(procname, *args, **kwargs)
 
     def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        tables: Iterable[str] = written_tables(self._text_of(statement))
+        tables: Iterable[str] = written_tables(self.db.cacheops.text_of(statement))
         transaction = self.db.cacheops.transaction
         transaction.note_write()
         if tables and not self.db.cacheops.in_transaction():
@@ -128,11 +130,8 @@ class ScriptWatching:
         if self.db.cacheops.in_transaction():
             for table in found.tables:
                 transaction.changed_table(table, ChangeSource.RAW_SQL)
-        try:
+        with transaction.noted(found, script):
             return transaction.committed(found.tables, lambda: self.cursor.executescript(script))
-        finally:
-            if found.alters:
-                transaction.altered()
 
 
 class _OwnTransaction:

@@ -8,6 +8,7 @@ import pytest
 from django.db import connections, transaction
 from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Composed, Identifier
 
 from cacheops import no_invalidation, rows_changed
 from tests.races.actors import Actor
@@ -21,7 +22,7 @@ only_postgres = pytest.mark.parametrize("database", ["default"])
 only_sqlite = pytest.mark.parametrize("database", ["other"])
 
 
-def run(alias: str, *texts: str) -> None:
+def run(alias: str, *texts: Any) -> None:
     with connections[alias].cursor() as cursor:
         for sql in texts:
             cursor.execute(sql)
@@ -144,6 +145,14 @@ WRITES: dict[str, Callable[[str], Any]] = {
     "raw": lambda alias: run(alias, "UPDATE testapp_book SET title = 'written' WHERE id = 1"),
 }
 
+# One text, as the driver takes it.
+GIVEN: dict[str, Callable[[str], Any]] = {
+    "text": str,
+    "bytes": str.encode,
+    "sql": SQL,
+    "composed": lambda text: Composed([SQL(text)]),
+}
+
 
 @pytest.mark.parametrize("name", WRITES)
 def test_a_write_in_a_raw_transaction_commits_with_it_and_invalidates(name: str, library: str) -> None:
@@ -201,13 +210,34 @@ def test_others_see_a_write_that_the_driver_commits(name: str, library: str) -> 
 
 
 @only_postgres
-def test_a_text_that_begins_a_transaction_and_writes_leaves_it_open(library: str) -> None:
+@pytest.mark.parametrize("given", GIVEN)
+def test_a_text_that_begins_a_transaction_and_writes_leaves_it_open(given: str, library: str) -> None:
     read = title(library)
     old = read()
-    run(library, "BEGIN; UPDATE testapp_book SET title = 'written' WHERE id = 1")
+    run(library, GIVEN[given]("BEGIN; UPDATE testapp_book SET title = 'written' WHERE id = 1"))
     assert in_transaction(library)
     assert elsewhere(read) == old
-    run(library, "COMMIT")
+    run(library, GIVEN[given]("COMMIT"))
+    assert elsewhere(read) == "written"
+    assert elsewhere(lambda: is_hit(library, read))  # the marks of the raw transaction are cleared with it
+
+
+@only_postgres
+@pytest.mark.parametrize("given", GIVEN)
+def test_a_table_that_is_only_read_is_not_invalidated(given: str, library: str) -> None:
+    read = title(library)
+    read()
+    run(library, GIVEN[given]("SELECT title FROM testapp_book"))
+    assert is_hit(library, read)
+
+
+@only_postgres
+def test_a_table_that_a_composed_statement_names_is_invalidated(library: str) -> None:
+    read = title(library)
+    read()
+    written = SQL("UPDATE {} SET title = %s WHERE id = 1").format(Identifier("testapp_book"))
+    with connections[library].cursor() as cursor:
+        cursor.executemany(written, [["first"], ["written"]])
     assert read() == "written"
 
 

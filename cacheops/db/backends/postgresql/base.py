@@ -1,14 +1,14 @@
 """The database engine `cacheops.db.backends.postgresql`: Django's, whose reads and writes pass the cache."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.db.backends.postgresql import base, operations
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.db.backends.utils import CursorWrapper, debug_transaction
-from psycopg import ClientCursor
+from psycopg import ClientCursor, sql
 from psycopg.errors import InsufficientPrivilege, UndefinedFunction
 from psycopg.pq import PipelineStatus, TransactionStatus
 
@@ -21,6 +21,8 @@ from cacheops.orm.transaction import Statement
 from cacheops.regions.direct_sql import query_driver
 from cacheops.writing.intent import WriteIntent, by_hand_prefix, marks_prefix
 
+# That of a module's function, since psycopg 3.3, takes template strings, too.
+composed_text: Callable[[Any, Any], str] = getattr(sql, "as_string", sql.Composable.as_string)
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
 IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
@@ -108,6 +110,17 @@ class Connection(CachedConnection):
             driver.autocommit = autocommit
         *identity, self._is_relayed, settings = row
         return tuple(identity), tuple(settings)
+
+    def text_of(self, statement: Any) -> str:
+        """Return the text of what the driver takes: a text, bytes, what `psycopg.sql` composes, a template."""
+        if isinstance(statement, str):
+            return statement
+        if isinstance(statement, bytes):
+            return statement.decode(errors="replace")
+        try:
+            return composed_text(statement, self.wrapper.connection)
+        except Exception:  # noqa: BLE001 - what is no statement, or can't be composed, the driver refuses, too
+            return str(statement)
 
     def reported_settings(self) -> tuple[Any, ...] | None:
         driver = self.wrapper.connection
