@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -10,9 +10,12 @@ from django.db.models import Model
 
 from cacheops.conf import conf
 from cacheops.decorators.keys import FunctionKeys
+from cacheops.decorators.visitors import watched
 from cacheops.encoding import objects
+from cacheops.encoding.arguments import SCRIPTED, WHO_ASKS
 from cacheops.engine import memo
 from cacheops.exceptions import CacheMiss, InvalidOption, UnencodableValue
+from cacheops.instrumentation.minute_log import minute_log
 from cacheops.orm.samples import Sample, SampleLike, model_of, sample_databases, sample_tables
 from cacheops.profiles import Profile, profile_of
 from cacheops.protocol.keys import FUNCTIONS, TableKeys
@@ -73,7 +76,7 @@ class CachedFunction(Generic[P, R]):
         if samples is None:
             return self.func(*args, **kwargs)
         extra = self.keys.extra(args, kwargs)
-        return self.answer(samples, self.keys.call(args, kwargs), extra, lambda: self.func(*args, **kwargs))
+        return self.answer(samples, self.keys.call(args, kwargs), extra, lambda: self._load(args, kwargs))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -85,6 +88,18 @@ class CachedFunction(Generic[P, R]):
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Make a call with these arguments a miss, in every region that answers. Raise StoreUnavailable otherwise."""
         self.invalidate_call(self.keys.call(args, kwargs))
+
+    def _load(self, args: Any, kwargs: Any) -> R:
+        """Call the function. Raise NotKept where it uses more of a request than the key of one holds."""
+        with ExitStack() as stack:
+            uses = [stack.enter_context(watched(request)) for request in self.keys.requests(args, kwargs)]
+            result = self.func(*args, **kwargs)
+        for used in uses:
+            used.visitor |= {f"headers[{name}]" for name in used.headers - SCRIPTED.keys()}
+            if why := used.why_not_shared(chosen=self.keys.chooses, known=WHO_ASKS):
+                minute_log.warning(("function", self.keys.name), "%s is not cached, as %s", self.keys.name, why)
+                raise NotKept(result)
+        return result
 
     # --- by the key of a call -----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -64,6 +65,16 @@ class FunctionKeys:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return [(name, self.of(name, value)) for name, value in bound.arguments.items()]
+
+    def requests(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the requests that the key of a call was made of, however deep they are."""
+        finder = CallKeys(compiles=False)
+        taken = [cell.cell_contents for cell in self._func.__closure__ or ()] if self._captured else []
+        for value in (*args, *kwargs.values(), *taken):
+            if type(value) not in PLAIN:
+                with suppress(InvalidKey, RecursionError):
+                    finder.of(value)
+        return finder.requests
 
     def extra(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the key of what a callable `extra` says of a call."""

@@ -11,17 +11,8 @@ from django.http.response import HttpResponseBase
 
 from cacheops.decorators.functions import CachedFunction, CallKey, NotKept, check_samples
 from cacheops.decorators.keys import innermost
-from cacheops.decorators.visitors import (
-    SCRIPTED,
-    Used,
-    address_of,
-    asked_by,
-    canonical,
-    is_private,
-    secrets_of,
-    varies_on,
-    watched,
-)
+from cacheops.decorators.visitors import Used, address_of, asked_by, is_private, normal_form, varies_on, watched
+from cacheops.encoding.arguments import SCRIPTED
 from cacheops.orm.samples import SampleLike
 
 logger = logging.getLogger("cacheops")
@@ -60,8 +51,7 @@ class CachedView:
     def __init__(self, cached: CachedFunction[..., HttpResponse]) -> None:
         functools.update_wrapper(self, cached.func)
         self._cached = cached
-        # Headers that responses were found to vary on. Kept with the view's function: method_decorator makes a new
-        # CachedView for each request.
+        # Kept with the view's function: method_decorator makes a new CachedView for each request.
         inner = innermost(cached.func)
         self._memory: dict[str, Any] = vars(inner) if isinstance(inner, FunctionType) else {}
 
@@ -75,9 +65,9 @@ class CachedView:
         headers = self._headers
 
         def load() -> HttpResponse:
-            with secrets_of(request) as given, watched(request) as used:
+            with watched(request) as used:
                 response = rendered(view(request, *args, **kwargs))
-            if not self._is_shared(response, used, given, headers):
+            if not self._is_shared(response, used, headers):
                 raise NotKept(response)
             return response
 
@@ -97,7 +87,8 @@ class CachedView:
 
     @property
     def _headers(self) -> frozenset[str]:
-        found: frozenset[str] = self._memory.get(VARIES, SCRIPTED)
+        """What its responses were found to vary on in this process: names of headers, in small letters."""
+        found: frozenset[str] = self._memory.get(VARIES) or frozenset(SCRIPTED)
         return found
 
     def _call(self, request: HttpRequest, args: Any, kwargs: Any, headers: frozenset[str]) -> tuple[str, Any]:
@@ -105,32 +96,26 @@ class CachedView:
         full = request.build_absolute_uri()
         arguments = self._cached.keys.of("arguments", (args, kwargs)) if args or kwargs else None
         extra = self._cached.keys.extra((request, *args), kwargs)
-        return canonical(full), (request.method, full, asked_by(request, headers), arguments, extra)
+        return normal_form(full) or full, (request.method, full, asked_by(request, headers), arguments, extra)
 
-    def _is_shared(self, response: Any, used: Used, given: set[str], headers: frozenset[str]) -> bool:
+    def _is_shared(self, response: Any, used: Used, headers: frozenset[str]) -> bool:
         """Return whether others may get this response; tell once why not, where its author may not know.
 
         A view may return another thing, of which a decorator around it makes a response.
         """
         if isinstance(response, HttpResponseBase):
-            if response.status_code != 200 or response.streaming or response.cookies or is_private(response):
+            sets_cookies = response.cookies or response.has_header("Set-Cookie")
+            if response.status_code != 200 or response.streaming or sets_cookies or is_private(response):
                 return False
             for name in varies_on(response):
                 used.look_at_header(name)
-        if given:
-            self._tell(f"it holds what is for one visitor alone ({', '.join(sorted(given))}).")
-        elif used.visitor and not self._cached.keys.chooses:
-            parts = ", ".join(sorted(used.visitor))
-            self._tell(f"it uses the visitor's {parts}: say by extra=lambda request, …: … what it depends on.")
-        else:
-            unknown = used.headers - headers
-            self._memory[VARIES] = self._headers | unknown - {"*"}  # the next look-ups are by them
-            return not unknown
-        return False
-
-    def _tell(self, why: str) -> None:
-        if self._memory.setdefault(TOLD, why) is why:
-            logger.warning("%s is not cached, as %s", self._cached.keys.name, why)
+        if why := used.why_not_shared(chosen=self._cached.keys.chooses):
+            if self._memory.setdefault(TOLD, why) is why:
+                logger.warning("%s is not cached, as %s", self._cached.keys.name, why)
+            return False
+        unknown = used.headers - headers  # the key of this response does not hold them
+        self._memory[VARIES] = self._headers | unknown - {"*"}  # the next look-ups are by them
+        return not unknown
 
 
 def rendered(response: Any) -> HttpResponse:

@@ -1,8 +1,8 @@
 """Keys of the arguments of cached functions, as plain values: the same in every process with this code.
 
 Arguments are known by their value: an instance by its database and primary key, a queryset by its SQL, a request by its
-method, address, cookies and credentials, an object of a project's by its `repr`, a function by its name. A value that
-nothing tells from others of its kind raises InvalidKey: two calls must never share a key by accident.
+method, address and who asks, an object of a project's by its `repr`, a function by its name. A value that nothing tells
+from others of its kind raises InvalidKey: two calls must never share a key by accident.
 """
 
 import builtins
@@ -21,6 +21,7 @@ from django.db.models.expressions import BaseExpression
 from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 from django.utils.functional import LazyObject, empty
 from django.utils.tree import Node
 
@@ -29,8 +30,14 @@ from cacheops.exceptions import InvalidKey, shortened
 PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of what is known by nothing but its place in memory
 ANONYMOUS = "django.contrib.auth.models.AnonymousUser"  # by its name: the app may not be installed
-# Headers that tell who asks, or which part of a page a script asks for.
-_TELLING = re.compile(r"(?:Cookie|Authorization|X-Requested-With|HX-.*)$", re.IGNORECASE)
+# In the key of every request, by their names in META: by these htmx and scripts ask for a part of a page; by the last
+# the query is decoded.
+SCRIPTED = {name: HttpHeaders.to_wsgi_name(name) for name in (
+    "x-requested-with", "hx-request", "hx-boosted", "hx-target", "hx-trigger", "hx-trigger-name", "hx-current-url",
+    "hx-history-restore-request", "hx-prompt", "content-type",
+)}  # fmt: skip
+# What else of the visitor the key of an argument tells, as decorators/visitors.py names it.
+WHO_ASKS = frozenset({"cookies", "session", "user", "META[REMOTE_USER]"})
 NAMELESS = ("<locals>", "<lambda>")  # in the names of functions and classes that others may share
 
 
@@ -53,6 +60,7 @@ class CallKeys:
 
     def __init__(self, *, compiles: bool = True) -> None:
         self._compiles = compiles
+        self.requests: list[Any] = []  # that it has met, and what wraps one
 
     def of(self, value: Any) -> Any:
         """Return a value's key. Raise InvalidKey."""
@@ -136,8 +144,12 @@ class CallKeys:
         return _class_name(type(value)), value.connector, value.negated, self.of(value.children)
 
     def _request(self, value: HttpRequest) -> Any:
-        headers = sorted((name, value.headers[name]) for name in value.headers if _TELLING.match(name))
-        return "request", value.method, value.build_absolute_uri(), headers, value.META.get("REMOTE_USER")
+        """Return the key of a request. Who asks is told by the user, too: middleware may know that by any header."""
+        self.requests.append(value)
+        headers = [value.META.get(name) for name in (*SCRIPTED.values(), "HTTP_COOKIE", "HTTP_AUTHORIZATION")]
+        user, session = getattr(value, "user", None), getattr(value, "session", None)
+        who = value.META.get("REMOTE_USER"), getattr(session, "session_key", None), self.of(getattr(user, "pk", user))
+        return "request", value.method, value.build_absolute_uri(), headers, who
 
     # --- functions ----------------------------------------------------------------------------------------------------
 

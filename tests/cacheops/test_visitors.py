@@ -1,5 +1,6 @@
 """What one visitor got is never answered to another: cookies, users, tokens, languages, hosts, methods, headers."""
 
+import inspect
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,6 @@ from django.test import Client, RequestFactory
 from django.utils import timezone, translation
 
 from cacheops import cached, cached_view
-from cacheops.exceptions import InvalidKey, InvalidOption
 from tests.cacheops import visitor_urls
 from users.models import User
 
@@ -29,12 +29,20 @@ def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
+        "tests.cacheops.visitor_urls.asks_first",
     ]
     settings.LANGUAGES = [("en", "English"), ("de", "German")]
     settings.USE_I18N = True
     monkeypatch.setattr(translation, "_trans", type(translation._trans)())  # it looks at USE_I18N once
+    new_process()
     yield
     translation.activate("en")
+
+
+def new_process() -> None:
+    """Have the views forget what this process has found their responses to vary on."""
+    for view in visitor_urls.VIEWS:
+        vars(inspect.unwrap(view)).pop("_cacheops_varies", None)
 
 
 def visitor(name: str = "", **flags: bool) -> Client:
@@ -125,6 +133,17 @@ def test_messages_are_shown_to_the_one_that_they_are_for() -> None:
         assert text_of(bob, page) == "['Well done.']"
 
 
+def test_how_many_messages_wait_tells_visitors_apart() -> None:
+    """Without a look at any of them, and whatever extra says."""
+    people = [(visitor(), 2), (visitor(), 1), (visitor(), 0)]
+    for client, count in people:
+        for _ in range(count):
+            text_of(client, "add_message_now")
+    for client, count in [*people, *reversed(people)]:
+        assert text_of(client, "staff_waiting") == str(count)
+    assert hits(lambda: text_of(visitor(), "staff_waiting")) == 1
+
+
 def test_requests_with_credentials_pass_the_cache() -> None:
     for token in ("Bearer a", "Bearer b"):
         assert text_of(Client(), "authorization", headers={"authorization": token}) == token
@@ -145,6 +164,20 @@ def test_what_a_view_does_to_its_request_is_seen_after_it() -> None:
     assert request.META is meta
     assert "HTTP_X_ANY" not in meta
     assert meta["HTTP_X_OTHER"] == "set"
+
+
+def test_a_user_that_is_asked_for_later_is_the_visitors() -> None:
+    for _ in range(2):
+        for name in ("ann", "bob"):
+            client = visitor(f"{name}-{uuid.uuid4().hex[:6]}")
+            assert name in text_of(client, "user_later")
+
+
+def test_what_depends_on_a_request_by_a_function_does_so_by_a_view() -> None:
+    for _ in range(2):
+        for color in ("None", "red", "None", "blue"):
+            client = Client() if color == "None" else with_cookie(color)
+            assert color in text_of(client, "greeting")
 
 
 # --- how it is asked --------------------------------------------------------------------------------------------------
@@ -183,6 +216,23 @@ def test_what_is_alike_is_a_hit(page: str) -> None:
     assert hits(lambda: text_of(visitor("ann"), page)) == 1
 
 
+@pytest.mark.parametrize("page", ["accept", "agent", "agent_of_meta", "named_as_messages"])
+def test_what_one_process_has_found_does_not_mislead_another(page: str) -> None:
+    """Which headers a response varies on is each process' own knowledge; what they keep is for all of them."""
+    name = {"accept": "accept", "named_as_messages": "messages"}.get(page, "user-agent")
+    asked: list[dict[str, Any]] = [{"headers": {name: value}} for value in ("a", "b")]
+    if page != "agent_of_meta":
+        asked.append({})  # without it
+    expected = ["a", "b", "None"]
+    for stored in range(len(asked)):
+        for _ in range(2):  # the second is kept
+            assert text_of(Client(), page, **asked[stored]) == expected[stored]
+        new_process()
+        for options, text in zip(asked, expected, strict=False):
+            assert text_of(Client(), page, **options) == text
+            new_process()
+
+
 def test_get_and_head_are_two_responses() -> None:
     client = Client()
     for ask in (client.get, client.head, client.get, client.head):
@@ -213,70 +263,6 @@ def test_invalidation_reaches_every_language() -> None:
         with translation.override(language):
             day("a")
     assert len(calls) == 4
-
-
-# --- extra ------------------------------------------------------------------------------------------------------------
-
-
-def test_extra_gets_the_arguments_of_the_call() -> None:
-    def choose(number: int, *, side: str = "left") -> str:
-        return side
-
-    calls = []
-
-    @cached(timeout=60, extra=choose, key="chosen")
-    def chosen(number: int, *, side: str = "left") -> tuple[int, str]:
-        calls.append(side)
-        return number, side
-
-    assert [chosen(1), chosen(1, side="right"), chosen(1)] == [(1, "left"), (1, "right"), (1, "left")]
-    assert calls == ["left", "right"]
-    chosen.invalidate(1)
-    chosen(1)
-    assert calls == ["left", "right", "left"]
-
-
-def test_extra_may_look_at_more_than_the_arguments() -> None:
-    mode = {"now": "a"}
-    told = cached(timeout=60, extra=lambda: mode["now"], key="told")(lambda: mode["now"])
-    assert told() == "a"
-    mode["now"] = "b"
-    assert told() == "b"
-    told.invalidate()  # of every extra
-
-
-async def _later(request: HttpRequest) -> int:
-    return 1
-
-
-def _nothing() -> int:
-    return 1
-
-
-def _view(request: HttpRequest, number: int) -> HttpResponse:
-    return HttpResponse()
-
-
-@pytest.mark.parametrize(
-    "extra", [_later, _nothing, lambda request: 1, lambda a, b, c: 1], ids=["async", "0", "1", "3"]
-)
-def test_extra_that_can_not_take_the_calls_arguments_is_refused_at_once(extra: Any) -> None:
-    with pytest.raises(InvalidOption, match="extra"):
-        cached_view(timeout=60, extra=extra)(_view)
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [lambda request, number: 1, lambda *a: 1, lambda request, **kw: 1, lambda request, number=0, more=1: 1, User, 7],
-)
-def test_other_extras_are_taken(extra: Any) -> None:
-    cached_view(timeout=60, extra=extra)(_view)
-
-
-def test_an_extra_without_a_key_is_named() -> None:
-    made = cached(timeout=60, extra=lambda: object(), key="made")(lambda: 1)
-    with pytest.raises(InvalidKey, match="'extra'"):
-        made()
 
 
 def hits(ask: Ask) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine, RequestContext
@@ -95,6 +96,29 @@ def agent_of_meta(request: HttpRequest) -> HttpResponse:
     return said(request.META["HTTP_USER_AGENT"])
 
 
+def named_as_messages(request: HttpRequest) -> HttpResponse:
+    return said(request.headers.get("Messages"))
+
+
+def waiting(request: HttpRequest) -> HttpResponse:
+    return said(len(messages.get_messages(request)))
+
+
+def asks_first(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A middleware after which a request remembers who asks."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.path == "/user_later/":
+            user_later(request)
+        return respond(request)
+
+    return answer
+
+
+def user_later(request: HttpRequest) -> HttpResponse:
+    return said(async_to_sync(request.auser)())  # type: ignore[arg-type]
+
+
 def client(request: HttpRequest) -> HttpResponse:
     return said(request.META["REMOTE_ADDR"])
 
@@ -157,16 +181,22 @@ def in_fragment(text: str) -> str:
     return engine.from_string(source).render(Context({"text": text}))
 
 
+def greeting(request: HttpRequest) -> HttpResponse:
+    return said(greeting_of(request))
+
+
 VIEWS: tuple[Callable[..., HttpResponse], ...] = (
     user, session, cookie, csrf, message, add_message, method, address, language, zone, htmx, authorization,
     agent, agent_of_meta, client, nonce,
     accept, vary_cookie, vary_all, private, set_cookie, everybody,
+    named_as_messages, user_later, greeting,
 )  # fmt: skip
 
 cached_views = {view.__name__: cached_view(timeout=60)(view) for view in VIEWS}
 cached_views["staff"] = cached_view(timeout=60, extra=is_staff)(staff)
 cached_views["staff_token"] = cached_view(timeout=60, extra=is_staff, key="staff_token")(csrf)
 cached_views["staff_message"] = cached_view(timeout=60, extra=is_staff, key="staff_message")(message)
+cached_views["staff_waiting"] = cached_view(timeout=60, extra=is_staff)(waiting)
 numbered = cached_view(timeout=60, extra=is_staff)(arguments)
 
 urlpatterns = [path(f"{name}/", view) for name, view in cached_views.items()]
