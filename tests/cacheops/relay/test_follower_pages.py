@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.template import Context, Template
 from django.test import Client
 
 import cacheops
@@ -58,6 +59,38 @@ def test_a_page_asks_no_database_until_the_relay_tells_of_a_write(browser: Clien
     tell_and_catch_up()
     assert shows(browser, "Nova")
     assert sources(lambda: shows(browser, "Nova")) == []
+
+
+def test_pages_of_the_admin_ask_no_database_either(browser: Client, outside: Run) -> None:
+    User.objects.filter(username="ann").update(is_staff=True, is_superuser=True)
+    tell_and_catch_up()
+
+    def people() -> str:
+        return browser.get("/admin/users/user/?q=ann").content.decode()
+
+    assert "Ann" in people()
+    assert_hit(people)
+    outside("UPDATE users_user SET first_name = 'Nova' WHERE username = 'ann'")
+    tell_and_catch_up()
+    assert "Nova" in people()
+    assert_hit(people)
+
+
+def test_a_fragment_is_kept_of_the_replica(outside: Run) -> None:
+    books = "{% for book in books %}{{ book.title }}{% endfor %}"
+    template = Template(f"{{% load cacheops %}}{{% cached_as books 60 'titles' %}}{books}{{% endcached_as %}}")
+
+    def shown() -> str:
+        with cacheops.after():
+            return template.render(Context({"books": Book.objects.filter(pk=1)}))
+
+    tell_and_catch_up()
+    shown()
+    assert_hit(shown)
+    write(outside, "New")
+    tell_and_catch_up()
+    assert shown() == "New"
+    assert_hit(shown)
 
 
 def test_who_has_written_sees_it_before_the_relay_and_the_replica_do(browser: Client) -> None:
