@@ -1,5 +1,7 @@
 """cached_view and cached_view_as: responses as entries, invalidated by their samples or their addresses."""
 
+from typing import Any
+
 import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
@@ -110,6 +112,32 @@ def test_an_address_is_invalidated_however_it_is_written() -> None:
     ):
         with pytest.raises(InvalidKey, match="no full address"):
             view.invalidate(text)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("xn--bcher-kva.example", "http://Bücher.example/a"),
+        ("[::1]:8000", "http://[::1]:8000/%61"),
+        ("site.example:99999", None),  # no address: Django answers it all the same
+        (f"{'a' * 64}..example", None),
+    ],
+)
+def test_a_host_is_known_however_it_is_written(settings: Any, host: str, written: str | None) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    calls = []
+
+    @cached_view(timeout=60, key=f"at {host}")
+    def view(request: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        return HttpResponse("here")
+
+    asked = RequestFactory().get("/a", headers={"host": host})
+    for _ in range(2):
+        view(asked)
+        view(asked)
+        view.invalidate(written or asked)  # type: ignore[attr-defined]
+    assert len(calls) == 2
 
 
 def test_a_class_based_view_is_cached_by_its_method() -> None:
