@@ -25,6 +25,7 @@ from django.utils.functional import Promise
 
 from cacheops.engine import memo
 from cacheops.orm.introspection import PLAIN, computed_names, exact, name_of, writes_own_sql
+from cacheops.orm.parameters import is_native
 
 Shape = tuple[Any, ...]
 
@@ -50,6 +51,14 @@ class Fingerprint:
         self.parameters: list[Any] = []
         self.places: dict[int, int] = {}  # id of a lookup -> the place of its right side among the parameters
         self.shape: Shape = self._query(query)
+
+    def is_native(self) -> bool:
+        """Say whether MessagePack's own bytes tell the parameters of this shape from one another.
+
+        The shape names their types; of a list, those of its items where it is the right side of a lookup.
+        """
+        lists = set(self.places.values())
+        return all(is_native(one, is_typed=place in lists) for place, one in enumerate(self.parameters))
 
     def _query(self, query: Query) -> Shape:
         if query.select_for_update or query.explain_info or query.extra_tables or query.extra_order_by:
@@ -198,12 +207,12 @@ class Fingerprint:
         kind = type(value)
         if kind in PLAIN:
             return exact(value)
-        if kind is list or kind is tuple:
-            return tuple([self._plain(item) for item in value])
+        if kind is list or kind is tuple:  # which a template writes as other texts
+            return ("[" if kind is list else "(", *[self._plain(item) for item in value])
         if kind is dict:
-            return tuple([(self._plain(key), self._plain(item)) for key, item in value.items()])
+            return ("{", *[(self._plain(key), self._plain(item)) for key, item in value.items()])
         if kind is set or kind is frozenset:
-            return tuple(sorted([self._plain(item) for item in value], key=repr))
+            return (kind.__name__, *sorted([self._plain(item) for item in value], key=repr))
         return self._node(value)
 
     def _name(self, node: F) -> Shape:
@@ -264,7 +273,8 @@ def _handler_for(kind: type) -> Handler:
     if issubclass(kind, Field):
         return Fingerprint._field
     if issubclass(kind, list | tuple | dict | set | frozenset):
-        return lambda walk, node: walk._plain(list(node) if not isinstance(node, dict) else dict(node))
+        plain = next(base for base in (list, tuple, dict, set, frozenset) if issubclass(kind, base))
+        return lambda walk, node: (name_of(kind), walk._plain(plain(node)))
     if issubclass(kind, WhereNode):
         return Fingerprint._where
     if issubclass(kind, BaseExpression) or (hasattr(kind, "resolve_expression") and hasattr(kind, "as_sql")):

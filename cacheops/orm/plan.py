@@ -7,14 +7,13 @@ from hashlib import blake2b
 from typing import Any
 
 import django
-import msgspec
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Model
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import get_current_timezone
 
-from cacheops.encoding import rows, values
+from cacheops.encoding import rows
 from cacheops.engine import Component, memo, register_component
 from cacheops.exceptions import UnencodableValue
 from cacheops.orm.catalogue import behind, calls_reader
@@ -22,6 +21,7 @@ from cacheops.orm.dependencies import Template, queries_in, template_of
 from cacheops.orm.fingerprint import Fingerprint, Shape
 from cacheops.orm.hydration import with_makers
 from cacheops.orm.introspection import name_of
+from cacheops.orm.parameters import encode, tagged
 from cacheops.orm.schema import is_tracked, models_by_table
 from cacheops.protocol.keys import DIGEST_BYTES, text_of, texts_of
 
@@ -55,6 +55,7 @@ class Plan:
     name: bytes = b""  # the same in every process with this code and these models
     zoned: bool = False  # its SQL depends on the active time zone
     converted: tuple[int, ...] | None = None  # places of the columns with converters; None: Django finds them
+    native: bool = False  # MessagePack's own bytes tell its parameters from one another (orm/parameters.py)
 
     @property
     def columns(self) -> int | None:
@@ -65,16 +66,18 @@ class Plan:
         """Return the digest of a query of this shape; None where a parameter has no exact encoding."""
         start = self._start(salt) if self.zoned else self.name + salt
         try:
-            raw = blake2b(start + _encoder.encode(parameters), digest_size=DIGEST_BYTES).digest()
+            exact = parameters if self.native else tagged(parameters)
+            raw = blake2b(start + encode(exact), digest_size=DIGEST_BYTES).digest()
         except UNENCODABLE:
             return None
         return text_of(raw)
 
     def digests(self, values: Sequence[Any], salt: bytes) -> list[str] | None:
         """Return what `digest` does for many queries with one parameter each; None where one of them has none."""
-        start, encode = self._start(salt), _encoder.encode
+        start = self._start(salt)
         try:
-            raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in values]
+            exact = values if self.native else tagged(values)
+            raw = [blake2b(start + encode([value]), digest_size=DIGEST_BYTES).digest() for value in exact]
         except UNENCODABLE:
             return None
         return texts_of(raw)
@@ -85,17 +88,6 @@ class Plan:
         return start + repr(get_current_timezone()).encode() if self.zoned else start
 
 
-def _tagged(value: Any) -> Any:
-    """Return a parameter that msgpack has no type for, such as a range, as it can hold it. Raise where there is none.
-
-    A text as a range's bound may stand for the time of the query.
-    """
-    if isinstance(getattr(value, "lower", None), str) or isinstance(getattr(value, "upper", None), str):
-        raise TypeError("a range of texts")
-    return values.pack(value)
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_tagged)
 UNCACHEABLE = Plan()
 
 
@@ -167,6 +159,7 @@ def make_plan(compiler: SQLCompiler, fingerprint: Fingerprint) -> Plan | None:
         shape_name(fingerprint.shape, frozenset(table for table, _ in template.tables)),
         ZONED.search(sql) is not None or DATED in repr(fingerprint.shape),
         converted_columns(compiler),
+        fingerprint.is_native(),
     )
 
 

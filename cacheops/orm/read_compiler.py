@@ -36,6 +36,22 @@ class CachingCompiler(SQLCompiler):
     using: str
     _plan: Plan | None = None  # of the rows that were fetched
 
+    def as_sql(self, *args: Any, **options: Any) -> Any:
+        """Compile the query and leave no trace: Django keeps the joins of an order, or of related rows, in the query.
+
+        A query that was compiled is to have the fingerprint of one that was not. Its table stays: each query has it.
+        """
+        query: Any = self.query
+        known = max(len(query.alias_map), 1)
+        try:
+            return super().as_sql(*args, **options)
+        finally:
+            for alias in list(query.alias_map)[known:]:
+                table = query.alias_map.pop(alias).table_name
+                del query.alias_refcount[alias]
+                # Copies of the query may hold the same list.
+                query.table_map[table] = [other for other in query.table_map[table] if other != alias]
+
     def execute_sql(
         self, result_type: str | None = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
     ) -> Any:

@@ -81,6 +81,12 @@ class ShortBook(Book):
         proxy = True
 
 
+class BookByAuthor(Book):
+    class Meta:
+        proxy = True
+        ordering = ("author__name", "pk")
+
+
 class Loan(models.Model):
     book = models.ForeignKey(Book, models.CASCADE, related_name="loans")
     reader = models.ForeignKey(Author, models.CASCADE, related_name="loans")

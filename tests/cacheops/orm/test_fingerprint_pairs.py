@@ -1,14 +1,18 @@
 """Pairs of queries that are nearly alike: where SQL, parameters or what makes the values differ, so do their keys."""
 
 import datetime as dt
+import enum
 import json
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import EmptyResultSet, FieldError, ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Case, Exists, F, Func, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat, Lower
@@ -26,7 +30,24 @@ class Decoder(json.JSONDecoder):
     """Another one than JSON's own."""
 
 
-FAILURES = (ValueError, TypeError, ValidationError, FieldError)
+class Encoder(DjangoJSONEncoder):
+    """Writes numbers and identifiers as no text of Python's does."""
+
+    def default(self, given: Any) -> Any:
+        if isinstance(given, Decimal | uuid.UUID):
+            return float(given) if isinstance(given, Decimal) else given.int
+        return f"fold {given.fold}" if isinstance(given, dt.datetime) and given.fold else super().default(given)
+
+
+class Mood(enum.StrEnum):
+    GOOD = "good"
+
+
+class Size(enum.IntEnum):
+    ONE = 1
+
+
+FAILURES = (ValueError, TypeError, ValidationError, FieldError, RuntimeWarning)  # the last: of a naive moment
 
 
 def key_of(queryset: QuerySet[Any]) -> str | None:
@@ -47,13 +68,22 @@ def meaning_of(queryset: QuerySet[Any]) -> Any:
     compiler = queryset.query.get_compiler(using="default")
     try:
         sql, parameters = compiler.as_sql()
+        given = [sent(one) for one in parameters]
     except EmptyResultSet:
         return None
     except FAILURES as error:  # of a value that its field does not take
         return repr(error)
     columns = [column[0].output_field for column in compiler.select or ()]
-    plain = [bytes(one) if isinstance(one, memoryview) else one for one in parameters]  # whose repr is an address
-    return sql, repr(plain), repr([field_of(field) for field in columns])
+    return sql, given, repr([field_of(field) for field in columns])
+
+
+def sent(parameter: Any) -> str:
+    """Return a parameter as the driver gets it, with its type."""
+    if isinstance(parameter, memoryview):  # whose repr is an address
+        return repr(bytes(parameter))
+    if hasattr(parameter, "dumps"):  # psycopg's wrappers of JSON, whose repr is cut
+        return f"{type(parameter)} {parameter.dumps(parameter.obj)}"
+    return repr(parameter)
 
 
 def field_of(field: Any) -> Any:
@@ -73,12 +103,32 @@ def ratio(divisor: Any) -> QuerySet[Any]:
     return Book.objects.annotate(x=half).values("x")
 
 
+def within(held: Any) -> QuerySet[Any]:
+    found = Func(F("id"), template="%(expressions)s IN %(held)s", held=held, output_field=models.BooleanField())
+    return Book.objects.annotate(x=found).values("x")
+
+
+def document(given: Any, encoder: Any = DjangoJSONEncoder) -> QuerySet[Any]:
+    """Return books by a document that holds a value: the field's encoder makes text of it."""
+    field = models.JSONField(encoder=encoder)
+    return Book.objects.annotate(document=Cast("extra", field)).filter(document={"at": given})
+
+
+def column(given: Any, encoder: Any) -> QuerySet[Any]:
+    return value(given, models.JSONField(encoder=encoder))
+
+
 def value(given: Any, field: Any) -> QuerySet[Any]:
     return Book.objects.annotate(x=Value(given, output_field=field)).values("x")
 
 
 INTEGERS, TEXTS = ArrayField(models.IntegerField()), ArrayField(models.TextField())
 ONE_PLACE, TWO_PLACES = (models.DecimalField(max_digits=9, decimal_places=places) for places in (1, 2))
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+TEN = NOON.astimezone(dt.UTC)
+AUTUMN = dt.datetime(2026, 10, 25, 3, 30, tzinfo=ZoneInfo("Europe/Helsinki"))  # comes twice
+ENCODED = models.JSONField(encoder=Encoder)
+SOME_ID = uuid.UUID(int=1)
 PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]] = {
     "2 and 2.0": (lambda: ratio(2), lambda: ratio(2.0)),
     "1 and True": (lambda: ratio(1), lambda: ratio(True)),
@@ -106,6 +156,32 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
         lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0, output_field=models.FloatField())),
         lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0.0, output_field=models.FloatField())),
     ),
+    "zones of a text": (lambda: value(NOON, models.TextField()), lambda: value(TEN, models.TextField())),
+    "folds": (lambda: value(AUTUMN, models.TextField()), lambda: value(AUTUMN.replace(fold=1), models.TextField())),
+    "zones in a document": (lambda: document(NOON), lambda: document(TEN)),
+    "zones in a document's list": (lambda: document([NOON]), lambda: document([TEN])),
+    "zones in a document's key": (
+        lambda: Book.objects.annotate(d=Cast("extra", models.JSONField(encoder=DjangoJSONEncoder))).filter(d__at=NOON),
+        lambda: Book.objects.annotate(d=Cast("extra", models.JSONField(encoder=DjangoJSONEncoder))).filter(d__at=TEN),
+    ),
+    "folds in a document": (lambda: document(AUTUMN, Encoder), lambda: document(AUTUMN.replace(fold=1), Encoder)),
+    "a moment and its text": (
+        lambda: document(dt.datetime(2026, 1, 1, 0, 0, 0, 123456)),
+        lambda: document("2026-01-01T00:00:00.123456"),
+    ),
+    "a time of day and its text": (
+        lambda: document(dt.time(0, 0, 0, 123456)),
+        lambda: document("00:00:00.123456"),
+    ),
+    "a span and its text": (lambda: document(dt.timedelta(1)), lambda: document("P1D")),
+    "a number and its text": (lambda: document(Decimal("1.0"), Encoder), lambda: document("1.0", Encoder)),
+    "an identifier and its text": (lambda: document(SOME_ID, Encoder), lambda: document(str(SOME_ID), Encoder)),
+    "a list of two kinds": (
+        lambda: Book.objects.annotate(x=Cast("extra", ENCODED)).filter(x__in=[Decimal(1), "2"]),
+        lambda: Book.objects.annotate(x=Cast("extra", ENCODED)).filter(x__in=["1", Decimal(2)]),
+    ),
+    "values of two kinds": (lambda: value(["1", Decimal(1)], ENCODED), lambda: value([Decimal(1), "1"], ENCODED)),
+    "lists and tuples in a template": (lambda: within([1, 2]), lambda: within((1, 2))),
     "cases": (
         lambda: Book.objects.annotate(x=Case(When(pages=1, then=Value(1)), default=Value(0))),
         lambda: Book.objects.annotate(x=Case(When(pages=1, then=Value(True)), default=Value(False))),
@@ -149,7 +225,20 @@ def test_a_join_that_depends_on_the_language() -> None:
 
 # --- drawn ------------------------------------------------------------------------------------------------------------
 
-EQUALS: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, Decimal(1), Decimal("1.0"), "1", "true", b"1"]
+EQUALS: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, Decimal(1), Decimal("1.0"), "1", "1.0", "true", b"1"]
+MOMENTS: list[Any] = [NOON, TEN, NOON.astimezone(ZoneInfo("Africa/Tripoli")), AUTUMN, AUTUMN.replace(fold=1)]
+TEXTED: list[Any] = [*MOMENTS, dt.time(1), dt.time(1, fold=1), dt.timedelta(1), dt.date(2020, 1, 1), SOME_ID]
+TEXTS_OF = [str(one) for one in TEXTED] + ["P1D", "2020-01-01", "2026-01-01T10:00:00Z"]
+MEMBERS: list[Any] = [Mood.GOOD, "good", Size.ONE]
+NESTED = st.recursive(
+    st.sampled_from([*EQUALS[:-1], *TEXTED, *TEXTS_OF, *MEMBERS, None]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.lists(inner, max_size=2).map(tuple),
+        st.dictionaries(st.sampled_from(["at", "1", 1]), inner, max_size=2),
+    ),
+    max_leaves=3,
+)
 OUTPUTS: list[Any] = [
     models.IntegerField(),
     models.BigIntegerField(),
@@ -162,10 +251,13 @@ OUTPUTS: list[Any] = [
     TWO_PLACES,
     models.JSONField(),
     models.JSONField(decoder=Decoder),
+    models.JSONField(encoder=DjangoJSONEncoder),
+    ENCODED,
+    models.DateTimeField(),
     INTEGERS,
     TEXTS,
 ]
-VALUES = st.sampled_from(EQUALS) | st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 3))
+VALUES = st.sampled_from([*EQUALS, *TEXTED, *TEXTS_OF, *MEMBERS]) | st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 3))
 FIELDS = st.sampled_from(OUTPUTS)
 COLUMNS = st.sampled_from(["pages", "id", "author_id", "title", "status"])
 CONDITIONS = st.one_of(
@@ -230,3 +322,13 @@ def test_one_key_has_one_meaning(make: Callable[[Leaf], QuerySet[Any]], one: Lea
         if key is not None:
             meaning = meaning_of(make(leaf))
             assert _meanings.setdefault(key, meaning) == meaning
+
+
+@pytest.mark.django_db
+@settings(max_examples=300, deadline=None)
+@given(NESTED, st.sampled_from([Encoder, DjangoJSONEncoder]), st.sampled_from([document, column]))
+def test_one_key_has_one_document(given: Any, encoder: Any, make: Callable[..., QuerySet[Any]]) -> None:
+    key = key_of(make(given, encoder))
+    if key is not None:
+        meaning = meaning_of(make(given, encoder))
+        assert _meanings.setdefault(key, meaning) == meaning

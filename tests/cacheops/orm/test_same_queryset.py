@@ -12,6 +12,7 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
+    FilteredRelation,
     FloatField,
     Func,
     Max,
@@ -30,7 +31,7 @@ from cacheops.orm.fingerprint import Fingerprint
 from cacheops.protocol.keys import ENTRY
 from cacheops.regions import regions
 from tests.testapp.cached import is_hit, keys_held
-from tests.testapp.models import Author, Book
+from tests.testapp.models import Archive, Author, Book, BookByAuthor, Library
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -52,6 +53,22 @@ QUERIES: dict[str, Callable[[], QuerySet[Any]]] = {
     "cast": lambda: Book.objects.annotate(n=Cast("pages", CharField())).order_by(F("pages").desc(nulls_last=True)),
     "func": lambda: Book.objects.annotate(n=Func(F("title"), function="UPPER")),
     "conditions": lambda: Book.objects.filter(Q(pages__gt=F("rating") * 2) | ~Q(pages=F("pages") + 1)),
+    "ordered_by_a_relation": lambda: Book.objects.order_by("author__name", "pk"),
+    "related": lambda: Book.objects.select_related("author", "shelf"),
+    "ordered_in_a_subquery": lambda: Author.objects.annotate(
+        n=Subquery(Book.objects.filter(author=OuterRef("pk")).order_by("shelf__label", "pk").values("pk")[:1])
+    ),
+    "ordered_in_a_condition": lambda: Author.objects.filter(
+        pk__in=Book.objects.order_by("shelf__label", "pk").values("author")[:3]
+    ),
+    "ordered_by_an_expression": lambda: Book.objects.order_by(Lower("author__name").desc(), "shelf__label"),
+    "related_and_filtered": lambda: Book.objects.filter(author__name__gt="a").select_related("author", "shelf"),
+    "of_two_tables": lambda: Library.objects.all(),
+    "of_three_tables": lambda: Archive.objects.order_by("name", "pk"),
+    "ordered_by_its_model": lambda: BookByAuthor.objects.all(),
+    "ordered_by_a_filtered_relation": lambda: Author.objects.annotate(
+        thick=FilteredRelation("books", condition=Q(books__pages__gt=1))
+    ).order_by("thick__shelf__label", "pk"),
     "combined": lambda: (
         Book.objects.filter(pk=1).annotate(n=F("pages") + 1).union(Book.objects.annotate(n=F("pages") + 2))
     ),
