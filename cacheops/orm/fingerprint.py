@@ -24,18 +24,23 @@ from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 from django.utils.functional import Promise
 
 from cacheops.engine import memo
-from cacheops.orm.introspection import PLAIN, computed_names, exact, name_of, writes_own_sql
+from cacheops.orm.introspection import (
+    PLAIN,
+    computed_names,
+    exact,
+    is_out_of_range,
+    is_own,
+    is_told_by_name,
+    kind_of,
+    name_of,
+    writes_own_sql,
+)
 from cacheops.orm.parameters import is_native
 
 Shape = tuple[Any, ...]
 
 PREFETCHED = re.compile(r'_prefetch_related_val_\w+="[^"]+"\."[^"]+"')
 MOMENTS = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)  # texts that databases read as the time
-# The least that a database may hold of each kind of integer, in bits. A lookup of one out of range is compiled away.
-SMALL = ("SmallIntegerField", "PositiveSmallIntegerField", "SmallAutoField")
-LARGE = ("BigIntegerField", "PositiveBigIntegerField", "BigAutoField")
-INTEGER_BITS = dict.fromkeys(SMALL, 15) | dict.fromkeys(LARGE, 63)
-OTHER_BITS = 31
 
 
 class NoFingerprint(Exception):
@@ -146,13 +151,15 @@ class Fingerprint:
 
     def _col(self, node: Col) -> Shape:
         field = node.output_field  # whose converters make the value: usually its own, or that of the key it refers to
-        return ("C", node.alias, self._field(node.target), None if field is node.target else self._field(field))
+        target = node.target
+        own = ("F", target.model._meta.label, target.name)
+        return ("C", node.alias, own, None if field is target else self._field(field))
 
     def _value(self, node: Value) -> Shape:
         value = node.value
         if isinstance(value, Promise):  # a text in the language of now
             value = _cast(value)
-        if type(value) is str and MOMENTS.search(value):
+        if isinstance(value, str) and MOMENTS.search(value):
             raise NoFingerprint("a text that may stand for the time of the query")
         self.parameters.append(value)
         field = node._output_field_or_none  # type: ignore[attr-defined]
@@ -174,7 +181,7 @@ class Fingerprint:
                 return (name_of(type(node)), left, ("L", *[self._node(item) for item in items]), extra)
             self.parameters.append(items)
             # An empty list is compiled away, and what stands beside it.
-            kinds = sorted({_kind_of(item) for item in items if item is not None})
+            kinds = sorted({kind_of(item) for item in items if item is not None})
             return (name_of(type(node)), left, tuple(kinds), extra)
         if type(right) is int and isinstance(node, IntegerFieldOverflow) and is_out_of_range(node.lhs, right):
             raise NoFingerprint("an integer out of its field's range, whose condition is no part of the SQL")
@@ -225,13 +232,22 @@ class Fingerprint:
 
     def _field(self, node: "Field[Any, Any]") -> Shape:
         model = getattr(node, "model", None)
-        if isinstance(model, type) and issubclass(model, Model):
+        if isinstance(model, type) and issubclass(model, Model) and is_own(model, node):
             return ("F", model._meta.label, node.name)  # of a relation, too
+        kind = type(node)
         _, path, given, named = node.deconstruct()
-        named = {name: value for name, value in named.items() if name not in _NOT_IN_SQL}
-        return ("F", name_of(type(node)), path, self._plain(given), self._plain(named))
+        held, named = vars(node), {name: value for name, value in named.items() if name not in _NOT_IN_SQL}
+        if "base_field" in named:  # of an array's items: a copy that is made of what that field deconstructs
+            named["base_field"] = held.get("base_field")
+        untold: list[Any] = []  # what a class outside of Django holds, and may not have deconstructed
+        if not kind.__module__.startswith("django."):
+            skip = _HELD_BY_FIELDS | computed_names(kind)
+            untold = [(name, value) for name, value in sorted(held.items()) if name not in skip]
+        return ("F", name_of(kind), path, self._plain(given), self._plain(named), self._plain(untold))
 
     def _class(self, node: type) -> Shape:
+        if not is_told_by_name(node):
+            raise NoFingerprint(f"a class that a function makes, {name_of(node)}")
         return ("T", name_of(node))
 
     def _nothing(self, node: NothingNode) -> Shape:
@@ -246,6 +262,7 @@ _KNOWN_RESTRICTIONS = frozenset({"django.db.models.fields.related", "django.cont
 # Lookups in these modules hold nothing but their two sides; others, of JSON or ranges, may hold more.
 _PLAIN_LOOKUPS = frozenset({"django.db.models.lookups", "django.db.models.fields.related_lookups"})
 _NOT_IN_SQL = frozenset({"default", "error_messages", "help_text", "validators", "verbose_name"})  # of a field
+_HELD_BY_FIELDS = frozenset(vars(Field())) - {"max_length"}  # in no SQL, or deconstructed
 _LOOKUP_KNOWN = frozenset({"lhs", "rhs", "bilateral_transforms"})
 Handler = Callable[[Fingerprint, Any], Any]
 _HANDLERS: dict[type, Handler] = {
@@ -262,7 +279,7 @@ _HANDLERS: dict[type, Handler] = {
 @memo(None)
 def _handler_for(kind: type) -> Handler:
     """Return how a node of another class is walked."""
-    if writes_own_sql(kind):
+    if writes_own_sql(kind) or not (is_told_by_name(kind) or getattr(kind, "cacheops_pure", False)):
         return Fingerprint._unknown
     if issubclass(kind, Query):
         return Fingerprint._query
@@ -306,17 +323,6 @@ def _pairs(node: Any) -> Any:
     if isinstance(node, RelatedIn):
         return [get_normalized_value(item, left) for item in right]
     return get_normalized_value(right, left) if isinstance(node, RelatedLookupMixin) else right
-
-
-def _kind_of(item: Any) -> str:
-    return name_of(type(item)) if type(item) is not tuple else repr([_kind_of(each) for each in item])
-
-
-def is_out_of_range(column: Any, value: int) -> bool:
-    """Say whether a column may be unable to hold an integer."""
-    name = column.output_field.get_internal_type()
-    least = 0 if name.startswith("Positive") else -1 << INTEGER_BITS.get(name, OTHER_BITS)
-    return not least <= value < 1 << INTEGER_BITS.get(name, OTHER_BITS)
 
 
 def _constant(walk: Fingerprint, node: Any) -> Shape:
