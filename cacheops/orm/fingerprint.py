@@ -28,6 +28,7 @@ from cacheops.orm.introspection import (
     PLAIN,
     computed_names,
     exact,
+    is_found,
     is_out_of_range,
     is_own,
     is_told_by_name,
@@ -198,17 +199,13 @@ class Fingerprint:
         The field of its output counts, given or computed: it decides the SQL of a cast. Compiling computes it, so it is
         computed here: the same expression is to have one shape, before and after.
         """
-        computed = computed_names(type(node))
-        if isinstance(node, BaseExpression) and "output_field" not in vars(node):
+        kind, held = type(node), vars(node)
+        computed = computed_names(kind)
+        if isinstance(node, BaseExpression) and "output_field" not in held:
             with suppress(FieldError, AttributeError):  # there is none; or it is not resolved
-                _ = node.output_field  # which keeps itself
-        return tuple(
-            [
-                (name, self._plain(value))
-                for name, value in sorted(vars(node).items())
-                if name not in computed and name not in skip
-            ]
-        )
+                field = node.output_field  # which keeps itself, or is the class's
+                held = held if is_found(kind) else {**held, "output_field": field}
+        return tuple([(name, self._plain(held[name])) for name in sorted(held.keys() - computed - skip)])
 
     def _plain(self, value: Any) -> Any:
         kind = type(value)

@@ -55,11 +55,15 @@ def is_found(kind: type) -> bool:
 
 @memo(None)
 def is_told_by_name(kind: type) -> bool:
-    """Say whether `name_of` a class tells it from all others: what it does must not be in functions that it holds."""
+    """Say whether a class's name, with what is of its own beside, tells it from all others: no functions of its own."""
     return all(
         base.__module__.startswith("django.")
         or is_found(base)
-        or all(type(value) in PLAIN for name, value in vars(base).items() if name not in _OF_ALL)
+        or all(
+            type(value) in PLAIN or (name == "output_field" and isinstance(value, Field))
+            for name, value in vars(base).items()
+            if name not in _OF_ALL
+        )
         for base in kind.__mro__
     )
 

@@ -228,6 +228,10 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
         lambda: value([1], ArrayField(Scaled(2))),
         lambda: value([1], ArrayField(Scaled(3))),
     ),
+    "the field of a function's class": (
+        lambda: Book.objects.annotate(x=typed(Scaled(2))("pages")).values("x"),
+        lambda: Book.objects.annotate(x=typed(Scaled(3))("pages")).values("x"),
+    ),
     "an array's field and its items'": (
         lambda: value(None, PostgresField._meta.get_field("table")),
         lambda: value(None, PostgresField._meta.get_field("table").base_field),
@@ -264,7 +268,6 @@ def test_what_a_field_has_computed_is_no_part_of_its_key() -> None:
 MADE: dict[str, Callable[[int], QuerySet[Any]]] = {
     "a decoder": lambda factor: value(1, models.JSONField(decoder=decoder(factor))),
     "a function of a field": lambda factor: value(1, Scaled(lambda one: one * factor)),
-    "a function's field": lambda factor: Book.objects.annotate(x=typed(Scaled(factor))("pages")).values("x"),
 }
 
 
