@@ -21,7 +21,7 @@ from cacheops.exceptions import UnencodableValue
 from cacheops.orm.introspection import name_of
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})  # each is written as no other
-_EXACT = frozenset({uuid.UUID, Decimal, dt.date, dt.timedelta})  # each is written as no other value of its type
+_EXACT = frozenset({uuid.UUID, Decimal, dt.date, dt.timedelta})  # each is written as no other of them
 _MOMENT, _UTC = dt.datetime, dt.UTC
 _TUPLE, _DICT, _MEMBER, _ZONED = range(64, 68)  # beside the tags of values.py
 _IN_ZONE = msgspec.msgpack.Ext(_ZONED, b"")  # begins a list that stands for a moment: packed, this takes longest
@@ -38,7 +38,7 @@ def is_native(parameter: Any, *, is_typed: bool = True) -> bool:
         return False
     kinds = {type(item) for item in parameter} if type(parameter) is list else {type(parameter)}
     kinds.discard(type(None))
-    return kinds <= _PLAIN or (len(kinds) == 1 and (kinds <= _EXACT or issubclass(kinds.pop(), enum.Enum)))
+    return kinds <= _PLAIN or kinds <= _EXACT or (len(kinds) == 1 and issubclass(kinds.pop(), enum.Enum))
 
 
 def tagged(parameters: Sequence[Any]) -> list[Any]:

@@ -39,6 +39,8 @@ class Encoder(DjangoJSONEncoder):
     def default(self, given: Any) -> Any:
         if isinstance(given, Decimal | uuid.UUID):
             return float(given) if isinstance(given, Decimal) else given.int
+        if isinstance(given, enum.Enum):
+            return given.name
         return f"fold {given.fold}" if isinstance(given, dt.datetime) and given.fold else super().default(given)
 
 
@@ -79,6 +81,10 @@ def typed(field: Any) -> type[Func]:
 
 class Mood(enum.StrEnum):
     GOOD = "good"
+
+
+class Colour(enum.Enum):
+    RED = "red"
 
 
 class Size(enum.IntEnum):
@@ -198,6 +204,10 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
         lambda: Book.objects.values("status").annotate(x=Coalesce(Sum("pages"), 0.0, output_field=models.FloatField())),
     ),
     "zones of a text": (lambda: value(NOON, models.TextField()), lambda: value(TEN, models.TextField())),
+    "zones by name": (
+        lambda: value(TEN.astimezone(ZoneInfo("Asia/Tokyo")), models.TextField()),
+        lambda: value(TEN.astimezone(ZoneInfo("Africa/Tripoli")), models.TextField()),
+    ),
     "folds": (lambda: value(AUTUMN, models.TextField()), lambda: value(AUTUMN.replace(fold=1), models.TextField())),
     "zones in a document": (lambda: document(NOON), lambda: document(TEN)),
     "zones in a document's list": (lambda: document([NOON]), lambda: document([TEN])),
@@ -217,6 +227,12 @@ PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]
     "a span and its text": (lambda: document(dt.timedelta(1)), lambda: document("P1D")),
     "a number and its text": (lambda: document(Decimal("1.0"), Encoder), lambda: document("1.0", Encoder)),
     "an identifier and its text": (lambda: document(SOME_ID, Encoder), lambda: document(str(SOME_ID), Encoder)),
+    "folds without a zone": (
+        lambda: document(AUTUMN.replace(tzinfo=None), Encoder),
+        lambda: document(AUTUMN.replace(tzinfo=None, fold=1), Encoder),
+    ),
+    "a member and its value": (lambda: document(Colour.RED, Encoder), lambda: document("red", Encoder)),
+    "lists of one kind": (lambda: value([Decimal(1)], ENCODED), lambda: value(["1"], ENCODED)),
     "a list of two kinds": (
         lambda: Book.objects.annotate(x=Cast("extra", ENCODED)).filter(x__in=[Decimal(1), "2"]),
         lambda: Book.objects.annotate(x=Cast("extra", ENCODED)).filter(x__in=["1", Decimal(2)]),
@@ -306,10 +322,16 @@ def test_a_join_that_depends_on_the_language() -> None:
 # --- drawn ------------------------------------------------------------------------------------------------------------
 
 EQUALS: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, Decimal(1), Decimal("1.0"), "1", "1.0", "true", b"1"]
-MOMENTS: list[Any] = [NOON, TEN, NOON.astimezone(ZoneInfo("Africa/Tripoli")), AUTUMN, AUTUMN.replace(fold=1)]
+MOMENTS: list[Any] = [
+    NOON,
+    TEN,
+    *(NOON.astimezone(ZoneInfo(name)) for name in ("Africa/Tripoli", "Asia/Tokyo")),
+    AUTUMN,
+    AUTUMN.replace(fold=1),
+]
 TEXTED: list[Any] = [*MOMENTS, dt.time(1), dt.time(1, fold=1), dt.timedelta(1), dt.date(2020, 1, 1), SOME_ID]
 TEXTS_OF = [str(one) for one in TEXTED] + ["P1D", "2020-01-01", "2026-01-01T10:00:00Z"]
-MEMBERS: list[Any] = [Mood.GOOD, "good", Size.ONE]
+MEMBERS: list[Any] = [Mood.GOOD, "good", Size.ONE, Colour.RED, "red"]
 NESTED = st.recursive(
     st.sampled_from([*EQUALS[:-1], *TEXTED, *TEXTS_OF, *MEMBERS, None]),
     lambda inner: st.one_of(
