@@ -1,62 +1,43 @@
 """Pairs of queries that are nearly alike: where SQL, parameters or what makes the values differ, so do their keys."""
 
 import datetime as dt
-import enum
 import json
-import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import EmptyResultSet, FieldError, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Case, Exists, F, Func, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Cast, Coalesce, Concat, Lower
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from django.db.models import Case, F, Func, Max, QuerySet, Sum, Value, When
+from django.db.models.functions import Cast, Coalesce
 
 from cacheops.orm.fastpath.aggregates import aggregate_key
-from cacheops.orm.fingerprint import Fingerprint, NoFingerprint
-from cacheops.orm.plan import plan_for
 from cacheops.reading.options import bypassed
+from tests.testapp.alike import (
+    AUTUMN,
+    ENCODED,
+    INTEGERS,
+    NOON,
+    ONE_PLACE,
+    SOME_ID,
+    TEN,
+    TEXTS,
+    TWO_PLACES,
+    Colour,
+    Decoder,
+    Encoder,
+    Scaled,
+    document,
+    key_of,
+    meaning_of,
+    value,
+)
 from tests.testapp.models import Book, Story
 from tests.testapp.postgres import PostgresField
 from tests.testapp.rare import active_language
-
-
-class Decoder(json.JSONDecoder):
-    """Another one than JSON's own."""
-
-
-class Encoder(DjangoJSONEncoder):
-    """Writes numbers and identifiers as no text of Python's does."""
-
-    def default(self, given: Any) -> Any:
-        if isinstance(given, Decimal | uuid.UUID):
-            return float(given) if isinstance(given, Decimal) else given.int
-        if isinstance(given, enum.Enum):
-            return given.name
-        return f"fold {given.fold}" if isinstance(given, dt.datetime) and given.fold else super().default(given)
-
-
-class Scaled(models.IntegerField):
-    """Has an argument that it does not deconstruct."""
-
-    def __init__(self, factor: Any = 1, **named: Any) -> None:
-        super().__init__(**named)
-        self.factor = factor
-
-    @cached_property
-    def doubled(self) -> int:
-        return int(self.factor) * 2
-
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        return value if value is None else value * (self.factor(1) if callable(self.factor) else self.factor)
 
 
 def decoder(factor: int) -> type[json.JSONDecoder]:
@@ -79,71 +60,6 @@ def typed(field: Any) -> type[Func]:
     return Typed
 
 
-class Mood(enum.StrEnum):
-    GOOD = "good"
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-class Size(enum.IntEnum):
-    ONE = 1
-
-
-FAILURES = (ValueError, TypeError, ValidationError, FieldError, RuntimeWarning)  # the last: of a naive moment
-
-
-def key_of(queryset: QuerySet[Any]) -> str | None:
-    """Return the key of a query, None where it is not cached."""
-    try:
-        found = Fingerprint(queryset.query)
-    except NoFingerprint:
-        return None
-    try:
-        plan = plan_for(queryset.query.get_compiler(using="default"), found)
-    except FAILURES:
-        return None
-    return None if plan.template is None else plan.digest(found.parameters, b"")
-
-
-def meaning_of(queryset: QuerySet[Any]) -> Any:
-    """Return what decides the result: the SQL, its parameters with their types, and what converts the columns."""
-    compiler = queryset.query.get_compiler(using="default")
-    try:
-        sql, parameters = compiler.as_sql()
-        given = [sent(one) for one in parameters]
-    except EmptyResultSet:
-        return None
-    except FAILURES as error:  # of a value that its field does not take
-        return repr(error)
-    columns = [column[0].output_field for column in compiler.select or ()]
-    return sql, given, repr([field_of(field) for field in columns])
-
-
-def sent(parameter: Any) -> str:
-    """Return a parameter as the driver gets it, with its type."""
-    if isinstance(parameter, memoryview):  # whose repr is an address
-        return repr(bytes(parameter))
-    if hasattr(parameter, "dumps"):  # psycopg's wrappers of JSON, whose repr is cut
-        return f"{type(parameter)} {parameter.dumps(parameter.obj)}"
-    return repr(parameter)
-
-
-def field_of(field: Any) -> Any:
-    if hasattr(field, "model"):
-        return str(field)
-    _, path, given, named = field.deconstruct()
-    return (
-        (path, getattr(field, "factor", None)),
-        given,
-        {
-            name: field_of(getattr(field, name)) if isinstance(value, models.Field) else value
-            for name, value in named.items()
-        },
-    )
-
-
 def ratio(divisor: Any) -> QuerySet[Any]:
     template = "(%(expressions)s / %(divisor)s)"
     half = Func(F("id"), template=template, divisor=divisor, output_field=models.FloatField())
@@ -155,27 +71,6 @@ def within(held: Any) -> QuerySet[Any]:
     return Book.objects.annotate(x=found).values("x")
 
 
-def document(given: Any, encoder: Any = DjangoJSONEncoder) -> QuerySet[Any]:
-    """Return books by a document that holds a value: the field's encoder makes text of it."""
-    field = models.JSONField(encoder=encoder)
-    return Book.objects.annotate(document=Cast("extra", field)).filter(document={"at": given})
-
-
-def column(given: Any, encoder: Any) -> QuerySet[Any]:
-    return value(given, models.JSONField(encoder=encoder))
-
-
-def value(given: Any, field: Any) -> QuerySet[Any]:
-    return Book.objects.annotate(x=Value(given, output_field=field)).values("x")
-
-
-INTEGERS, TEXTS = ArrayField(models.IntegerField()), ArrayField(models.TextField())
-ONE_PLACE, TWO_PLACES = (models.DecimalField(max_digits=9, decimal_places=places) for places in (1, 2))
-NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
-TEN = NOON.astimezone(dt.UTC)
-AUTUMN = dt.datetime(2026, 10, 25, 3, 30, tzinfo=ZoneInfo("Europe/Helsinki"))  # comes twice
-ENCODED = models.JSONField(encoder=Encoder)
-SOME_ID = uuid.UUID(int=1)
 PAIRS: dict[str, tuple[Callable[[], QuerySet[Any]], Callable[[], QuerySet[Any]]]] = {
     "2 and 2.0": (lambda: ratio(2), lambda: ratio(2.0)),
     "1 and True": (lambda: ratio(1), lambda: ratio(True)),
@@ -317,120 +212,3 @@ def test_a_join_that_depends_on_the_language() -> None:
     finally:
         active_language.reset(token)
     assert key_of(made()) == english is not None
-
-
-# --- drawn ------------------------------------------------------------------------------------------------------------
-
-EQUALS: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, Decimal(1), Decimal("1.0"), "1", "1.0", "true", b"1"]
-MOMENTS: list[Any] = [
-    NOON,
-    TEN,
-    *(NOON.astimezone(ZoneInfo(name)) for name in ("Africa/Tripoli", "Asia/Tokyo")),
-    AUTUMN,
-    AUTUMN.replace(fold=1),
-]
-TEXTED: list[Any] = [*MOMENTS, dt.time(1), dt.time(1, fold=1), dt.timedelta(1), dt.date(2020, 1, 1), SOME_ID]
-TEXTS_OF = [str(one) for one in TEXTED] + ["P1D", "2020-01-01", "2026-01-01T10:00:00Z"]
-MEMBERS: list[Any] = [Mood.GOOD, "good", Size.ONE, Colour.RED, "red"]
-NESTED = st.recursive(
-    st.sampled_from([*EQUALS[:-1], *TEXTED, *TEXTS_OF, *MEMBERS, None]),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=2),
-        st.lists(inner, max_size=2).map(tuple),
-        st.dictionaries(st.sampled_from(["at", "1", 1]), inner, max_size=2),
-    ),
-    max_leaves=3,
-)
-OUTPUTS: list[Any] = [
-    models.IntegerField(),
-    models.BigIntegerField(),
-    models.FloatField(),
-    models.BooleanField(),
-    models.TextField(),
-    models.CharField(max_length=5),
-    models.CharField(max_length=6),
-    ONE_PLACE,
-    TWO_PLACES,
-    models.JSONField(),
-    models.JSONField(decoder=Decoder),
-    models.JSONField(encoder=DjangoJSONEncoder),
-    ENCODED,
-    models.DateTimeField(),
-    INTEGERS,
-    TEXTS,
-]
-VALUES = st.sampled_from([*EQUALS, *TEXTED, *TEXTS_OF, *MEMBERS]) | st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 3))
-FIELDS = st.sampled_from(OUTPUTS)
-COLUMNS = st.sampled_from(["pages", "id", "author_id", "title", "status"])
-CONDITIONS = st.one_of(
-    st.builds(lambda column, given: Q(**{column: given}), st.sampled_from(["pages", "id"]), st.sampled_from([0, 1, 2])),
-    st.builds(lambda given: Q(title=given), st.sampled_from(["1", "1 ", "a", "A", ""])),
-    st.builds(lambda given: Q(pages__isnull=given), st.booleans()),
-    st.builds(lambda given: Q(pages__in=given), st.lists(st.sampled_from([0, 1, None]), min_size=1, max_size=2)),
-    st.builds(lambda given: Q(author__name=given), st.sampled_from(["1", "a"])),
-)
-TREES = st.recursive(
-    CONDITIONS,
-    lambda inner: st.one_of(
-        st.builds(lambda one: ~one, inner),
-        st.builds(lambda one, other: one & other, inner, inner),
-        st.builds(lambda one, other: one | other, inner, inner),
-    ),
-    max_leaves=4,
-)
-# Each makes an expression of a value and a field: two that are nearly alike differ in one of them.
-Leaf = tuple[Any, Any]
-LEAVES = st.tuples(VALUES, FIELDS)
-EXPRESSIONS = st.one_of(
-    st.just(lambda leaf: Value(leaf[0], output_field=leaf[1])),
-    st.builds(lambda column: lambda leaf: Cast(column, leaf[1]), COLUMNS),
-    st.builds(lambda column: lambda leaf: Func(F(column), Value(leaf[0]), function="ROUND"), COLUMNS),
-    st.just(lambda leaf: Func(F("id"), template="%(expressions)s + %(by)s", by=leaf[0], output_field=leaf[1])),
-    st.builds(lambda column: lambda leaf: Coalesce(Lower(column), Value(leaf[0]), output_field=leaf[1]), COLUMNS),
-    st.just(lambda leaf: Concat("title", Value(leaf[0]), output_field=leaf[1])),
-    st.builds(lambda tree: lambda leaf: Case(When(tree, then=Value(leaf[0], output_field=leaf[1]))), TREES),
-    st.builds(lambda tree: lambda leaf: Exists(Book.objects.filter(tree, author=OuterRef("author"))), TREES),
-    st.builds(lambda tree: lambda leaf: Subquery(Book.objects.filter(tree).values("pages")[:1]), TREES),
-    st.builds(lambda tree: lambda leaf: Sum("pages", filter=tree, default=leaf[0], output_field=leaf[1]), TREES),
-)
-
-
-@st.composite
-def queries(draw: st.DrawFn) -> Callable[[Leaf], QuerySet[Any]]:
-    """Draw how to make a query: anew each time, since compiling changes it."""
-    excluded, tree = draw(st.booleans()), draw(TREES)
-    expression = draw(EXPRESSIONS)
-    order = draw(st.sampled_from([(), ("pk",), ("-pk",), ("title", "pk")]))
-    cut = draw(st.sampled_from([slice(None), slice(0, 1), slice(1, 2)]))
-    names = draw(st.sampled_from([(), ("pk",), ("title", "x"), ("x", "title")]))
-
-    def make(leaf: Leaf) -> QuerySet[Any]:
-        found = Book.objects.exclude(tree) if excluded else Book.objects.filter(tree)
-        found = found.annotate(x=expression(leaf)).order_by(*order)
-        return (found.values_list(*names) if names else found)[cut]
-
-    return make
-
-
-_meanings: dict[str, Any] = {}
-
-
-@pytest.mark.django_db
-@settings(max_examples=400, deadline=None)
-@given(queries(), LEAVES, LEAVES)
-def test_one_key_has_one_meaning(make: Callable[[Leaf], QuerySet[Any]], one: Leaf, other: Leaf) -> None:
-    for leaf in (one, other):
-        key = key_of(make(leaf))
-        if key is not None:
-            meaning = meaning_of(make(leaf))
-            assert _meanings.setdefault(key, meaning) == meaning
-
-
-@pytest.mark.django_db
-@settings(max_examples=300, deadline=None)
-@given(NESTED, st.sampled_from([Encoder, DjangoJSONEncoder]), st.sampled_from([document, column]))
-def test_one_key_has_one_document(given: Any, encoder: Any, make: Callable[..., QuerySet[Any]]) -> None:
-    key = key_of(make(given, encoder))
-    if key is not None:
-        meaning = meaning_of(make(given, encoder))
-        assert _meanings.setdefault(key, meaning) == meaning
