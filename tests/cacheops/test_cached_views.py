@@ -1,5 +1,6 @@
 """cached_view and cached_view_as: responses as entries, invalidated by their samples or their addresses."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -15,6 +16,11 @@ from locations.models import Location
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEPT = ("Private", "no-cache", "no-store", "public")  # directives of Cache-Control
+
+
+@pytest.fixture(autouse=True)
+def _prefix(settings: Any) -> None:
+    settings.CACHEOPS_PREFIX = f"t-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
