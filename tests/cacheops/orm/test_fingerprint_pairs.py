@@ -163,12 +163,14 @@ def test_nearly_alike(name: str) -> None:
     assert key_of(one) != key_of(other)
 
 
+@pytest.mark.django_db
 def test_a_field_s_words_are_no_part_of_its_key() -> None:
     """`default` and the like change no SQL: functions in them would have no key."""
     plain, told = models.IntegerField(), models.IntegerField("pages", default=lambda: 1, validators=[print])
     assert key_of(value(1, plain)) == key_of(value(1, told)) is not None
 
 
+@pytest.mark.django_db
 def test_what_a_field_has_computed_is_no_part_of_its_key() -> None:
     used = Scaled(2)
     assert used.doubled == 4
