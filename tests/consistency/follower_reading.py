@@ -18,7 +18,7 @@ from cacheops.exceptions import StoreError
 from cacheops.instrumentation.request_stats import collect_request_stats
 from cacheops.regions import regions
 from cacheops.regions.position import Position, ask_position
-from cacheops.regions.read_scope import ReadScope, after, in_scope, position
+from cacheops.regions.read_scope import ReadScope, after, current_scope, in_scope, position
 from tests.consistency.commits import Committed
 from tests.consistency.models import Item, Shelf
 from tests.consistency.past import NOTHING, Past
@@ -46,6 +46,7 @@ class FollowerReader(Reader):
         self.committed = Committed(writer.commits)
         self.past = Past(1)
         self.must_see: Bounds = NOTHING
+        self.kind = ""  # of the session, for reports
         self.history: Position | None = None  # of the primary; its system and timeline count
 
     def run(self, flush: Callable[[], None]) -> None:
@@ -64,10 +65,13 @@ class FollowerReader(Reader):
         self.must_see = NOTHING
         drawn = self.random.random()
         if drawn < WRITES_SOMETHING:
+            self.kind = "a session that writes"
             self.write_and_read()
         elif drawn < WRITES_SOMETHING + BRINGS:
+            self.kind = "a session that brings a position"
             self.bring_position()
         else:
+            self.kind = "a session"
             with in_scope(ReadScope()):
                 self.read_some()
 
@@ -122,6 +126,7 @@ class FollowerReader(Reader):
         if fault:
             asked = f"{stats.hits} hits, {stats.misses} misses, {stats.bypasses} bypasses"
             fault = f"{fault}; {self.why(check, floors, is_hit, is_vouched)}; {asked}; named {named:X}, {still_named:X}"
+            fault += f"; {self.kind} of {wanted()}"
             self.reports.add(kind.__name__, fault, fault)
 
     def why(self, check: Check, floors: list[Bounds], is_hit: bool, is_vouched: bool) -> str:
@@ -141,6 +146,14 @@ class FollowerReader(Reader):
         if None in found:
             return 0
         return min(int(Position.parse((text or b"").decode()).lsn, 16) for text in found)
+
+
+def wanted() -> str:
+    """Return what the reader's scope asks for: positions, and whether it reads the primary."""
+    scope = current_scope()
+    if scope is None:
+        return "no scope"
+    return f"{[str(each) for each in scope.positions]}, primary: {scope.on_primary}, written: {scope.written}"
 
 
 def newest(floors: Iterable[Bounds]) -> Bounds:
