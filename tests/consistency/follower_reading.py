@@ -86,13 +86,17 @@ class FollowerReader(Reader):
             self.read_some()
 
     def write_and_read(self) -> None:
-        """Write to the primary; read before the position of that is known, and with it."""
+        """Write to the primary; read before the position of that is known, and with it.
+
+        Whoever has committed nothing in this scope has no position of what they wrote before.
+        """
         kinds = [kind for kind in WRITES if kind not in (hold, raw_alone, save_alone)]
         with in_scope(ReadScope()):
-            self.writer.write(self.random.choice(kinds))
-            self.must_see = self.own()
+            if self.writer.write(self.random.choice(kinds)):
+                self.must_see = self.own()
             self.read_some(3)
             mine = position()
+            self.must_see = self.own()
         with after(mine):
             self.read_some()
 

@@ -74,7 +74,8 @@ class Writer:
             time.sleep(0.002)
             self.promise()
 
-    def write(self, kind: Kind) -> None:
+    def write(self, kind: Kind) -> bool:
+        """Write; return whether it was committed."""
         self.changes.clear()
         self.queued = counters.total("queued")
         try:
@@ -87,10 +88,10 @@ class Writer:
             self.board.count(self.slot, "writes")
         except Rollback:
             self.board.count(self.slot, "rollbacks")
-            return
+            return False
         except InvalidationRefused:
             self.board.count(self.slot, "refused")
-            return
+            return False
         except (DatabaseError, InterfaceError) as error:
             if "deadlock" in str(error):
                 self.board.count(self.slot, "rollbacks")
@@ -98,8 +99,9 @@ class Writer:
                 raise
             else:  # the database is lost, and what became of the transaction is for the orchestrator to ask
                 os.kill(os.getpid(), signal.SIGKILL)
-            return
+            return False
         self.read_own()
+        return True
 
     def note_backend(self) -> None:
         """Name the database's process that serves this one: another, where the connection was lost."""
