@@ -38,8 +38,12 @@ def site(
     assert found.post(value).status in (201, 202)
     until(lambda: stored(database, value), "the first reading is in the database")
     platform.manage("flush_writes", "--once")  # its invalidations are done
-    with ThreadPoolExecutor(8) as readers:  # at once, so that both processes answer, and know the database's name
-        list(readers.map(found.get, PAGES * 8))
+    for process in until(lambda: len(each := platform.web_processes()) == 2 and each, "both processes are there"):
+        with (
+            platform.only(process),
+            ThreadPoolExecutor(8) as readers,
+        ):  # each knows the queries then
+            list(readers.map(found.get, PAGES * 4))
     yield found
     database.come_back()
 

@@ -91,11 +91,25 @@ class PlatformProcesses:
     def state(self) -> str:
         return self.manage("flush_writes", "--state")
 
-    def kill_a_web_process(self) -> None:
+    def web_processes(self) -> list[int]:
         assert self.site is not None
-        children = Path(f"/proc/{self.site.pid}/task/{self.site.pid}/children").read_text().split()
-        if children:
-            os.kill(int(random.choice(children)), signal.SIGKILL)
+        return [int(pid) for pid in Path(f"/proc/{self.site.pid}/task/{self.site.pid}/children").read_text().split()]
+
+    def kill_a_web_process(self) -> None:
+        if found := self.web_processes():
+            os.kill(random.choice(found), signal.SIGKILL)
+
+    @contextmanager
+    def only(self, process: int) -> Iterator[None]:
+        """Let one of the web processes answer everything: the others stand still."""
+        others = [pid for pid in self.web_processes() if pid != process]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
 
     def kill_a_worker(self) -> None:
         """Kill one while it has a batch that is not done, and start another in its place."""
