@@ -9,6 +9,7 @@ from django.db.backends.postgresql import base, operations
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.db.backends.utils import CursorWrapper, debug_transaction
 from psycopg import ClientCursor, sql
+from psycopg import Error as PsycopgError
 from psycopg.errors import InsufficientPrivilege, UndefinedFunction
 from psycopg.pq import PipelineStatus, TransactionStatus
 
@@ -23,6 +24,7 @@ from cacheops.writing.intent import WriteIntent, by_hand_prefix, marks_prefix
 
 # That of a module's function, since psycopg 3.3, takes template strings, too.
 composed_text: Callable[[Any, Any], str] = getattr(sql, "as_string", sql.Composable.as_string)
+UNCOMPOSED = (PsycopgError, AttributeError, LookupError, TypeError, ValueError)
 SNAPSHOTS = (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 # Of the driver's transaction. Between the two are those of an open one: active, in it, in one that has failed.
 IDLE, UNKNOWN = int(TransactionStatus.IDLE), int(TransactionStatus.UNKNOWN)
@@ -119,7 +121,7 @@ class Connection(CachedConnection):
             return statement.decode(errors="replace")
         try:
             return composed_text(statement, self.wrapper.connection)
-        except Exception:  # noqa: BLE001 - what is no statement, or can't be composed, the driver refuses, too
+        except UNCOMPOSED:  # what is no statement, or can't be composed, the driver refuses, too
             return str(statement)
 
     def reported_settings(self) -> tuple[Any, ...] | None:
